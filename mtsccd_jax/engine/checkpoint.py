@@ -1,0 +1,56 @@
+"""Checkpoints of a run: thin over orbax, which writes them whole or not at all."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import orbax.checkpoint as ocp
+
+from mtsccd_jax.engine.state import State
+from mtsccd_jax.errors import InputError
+
+
+class Checkpoints:
+    """The checkpoints below `<workdir>/checkpoints`, the newest two kept."""
+
+    def __init__(self, workdir: Path):
+        self.directory = workdir.resolve() / "checkpoints"
+        self._manager = ocp.CheckpointManager(
+            self.directory, options=ocp.CheckpointManagerOptions(max_to_keep=2, create=True)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._manager.close()
+
+    @property
+    def latest(self) -> int | None:
+        """The step of the newest whole checkpoint."""
+        return self._manager.latest_step()
+
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of a step lies."""
+        return self.directory / str(step)
+
+    def save(self, state: State, *, wait: bool = False) -> None:
+        """Writes the state under its step, in the background unless `wait`."""
+        step = int(state.step)
+        if step != self.latest:
+            self._manager.save(step, args=ocp.args.StandardSave(state))
+        if wait:
+            self._manager.wait_until_finished()
+
+    def restore(self, abstract: State) -> State:
+        """The newest state, of the shapes, types and placement of `abstract`.
+
+        Raises:
+            InputError: there is none, or it belongs to another network.
+        """
+        if self.latest is None:
+            raise InputError(f"{self.directory}: no checkpoint; run `mtsccd-jax train` first")
+        try:
+            return self._manager.restore(self.latest, args=ocp.args.StandardRestore(abstract))
+        except (ValueError, KeyError) as error:
+            raise InputError(f"{self.path(self.latest)}: not a checkpoint of this recipe's network ({error})") from None

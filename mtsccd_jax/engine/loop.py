@@ -1,0 +1,250 @@
+"""The training loop: one, read top to bottom, resumable at any moment."""
+
+import math
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import jax
+import numpy as np
+
+from mtsccd_jax.config import Recipe
+from mtsccd_jax.data.order import batch_indices, evaluation_batches
+from mtsccd_jax.data.sources import Source, open_source
+from mtsccd_jax.engine.checkpoint import Checkpoints
+from mtsccd_jax.engine.feed import Feed
+from mtsccd_jax.engine.parallel import Parallel, make_parallel
+from mtsccd_jax.engine.state import Network, State, create
+from mtsccd_jax.engine.steps import cross_entropy, make_eval_step, make_train_step
+from mtsccd_jax.engine.workdir import History, Run, StepRecord, claim
+from mtsccd_jax.errors import InputError, RunError
+from mtsccd_jax.ops.metrics import overall_accuracy
+from mtsccd_jax.progress import bar, console
+
+# Metrics are read this many steps late, so that the host never waits for the step it has just dispatched.
+LATE = 2
+
+
+class Stopped(Exception):
+    """A signal asked the run to stop; its state is saved."""
+
+    def __init__(self, signum: int):
+        super().__init__(f"stopped by {signal.Signals(signum).name} after saving; the same command continues")
+        self.signum = signum
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What training came to."""
+
+    step: int
+    loss: float | None
+    images_per_s: float | None
+    compile_s: float | None
+    train_s: float
+    checkpoint: Path
+
+
+def fit(recipe: Recipe, workdir: Path, *, quiet: bool = False) -> Fit:
+    """Trains the recipe's network, or continues where its work directory stopped.
+
+    Raises:
+        InputError: the recipe, its data or the work directory cannot be used.
+        RunError: a loss or gradient is not finite.
+        Stopped: SIGINT or SIGTERM arrived; the state is saved.
+    """
+    parallel = make_parallel(recipe.engine.parallel)
+    parallel.check_batch(recipe.engine.batch_size, "engine.batch_size")
+    parallel.check_batch(recipe.engine.eval_batch_size, "engine.eval_batch_size")
+    train = open_source(recipe.data, "train")
+    validation = open_source(recipe.data, "validation") if recipe.engine.validate else None
+    steps_per_epoch = len(train) // recipe.engine.batch_size
+    if not steps_per_epoch:
+        raise InputError(
+            f"engine.batch_size={recipe.engine.batch_size}: more than the {len(train)} training scenes of {train.name}"
+        )
+    claim(workdir, Run(recipe, train.class_names, train.name, len(train)))
+    network = create(recipe, train.class_names, steps_per_epoch, parallel)
+    started = time.perf_counter()
+    with Checkpoints(workdir) as checkpoints, stop_requested() as stop_signal:
+        fresh = checkpoints.latest is None
+        state = network.initial(recipe.seed) if fresh else checkpoints.restore(network.abstract())
+        if not (fresh or quiet):
+            console.print(f"continuing at step {checkpoints.latest}", style="dim")
+        history = History(workdir, int(state.step))
+        try:
+            trainer = _Trainer(recipe, network, parallel, train, validation, steps_per_epoch, history, quiet)
+            state = trainer.run(state, checkpoints, stop_signal)
+        finally:
+            history.close()
+        checkpoints.save(state, wait=True)
+        last_epoch = history.records[-steps_per_epoch:]
+        return Fit(
+            step=int(state.step),
+            loss=float(np.mean([record.loss for record in last_epoch])) if last_epoch else None,
+            images_per_s=_median_rate(history),
+            compile_s=trainer.compile_s,
+            train_s=time.perf_counter() - started,
+            checkpoint=checkpoints.path(int(state.step)),
+        )
+
+
+class _Trainer:
+    """The parts of a running training, so that an epoch and a step can be told apart."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: Network,
+        parallel: Parallel,
+        train: Source,
+        validation: Source | None,
+        steps_per_epoch: int,
+        history: History,
+        quiet: bool,
+    ):
+        self.recipe, self.network, self.parallel, self.history = recipe, network, parallel, history
+        self.steps_per_epoch, self.quiet = steps_per_epoch, quiet
+        say = None if quiet else lambda line: console.print(line, style="dim")
+        self.feed = Feed(train, parallel, recipe.data.input, say)
+        self.validation_feed = Feed(validation, parallel, recipe.data.input) if validation is not None else None
+        objective = cross_entropy(recipe.optim.label_smoothing)
+        self.update = parallel.compile_update(make_train_step(network, objective, recipe.data, parallel.axis_name))
+        self.evaluate = parallel.compile_counts(make_eval_step(network, recipe.data, parallel.axis_name))
+        self.compile_s: float | None = None
+        self.clock = time.perf_counter()
+        self.pending: deque[tuple[int, int, dict[str, jax.Array]]] = deque()
+        self.steps_seen = 0
+
+    def run(self, state: State, checkpoints: Checkpoints, stop_signal: Callable[[], int | None]) -> State:
+        """All epochs from where the state stands.
+
+        Raises:
+            RunError: a loss or gradient is not finite.
+            Stopped: a signal arrived; the state is saved.
+        """
+        engine, saved_at = self.recipe.engine, time.monotonic()
+        first_step = int(state.step)
+        with bar("train", self.quiet) as advance:
+            for epoch in range(first_step // self.steps_per_epoch, engine.epochs):
+                order = batch_indices(
+                    self.recipe.seed,
+                    epoch,
+                    len(self.feed.source),
+                    engine.batch_size,
+                    jax.process_index(),
+                    jax.process_count(),
+                )
+                done = max(first_step - epoch * self.steps_per_epoch, 0)
+                with self.feed.batches(order[done:]) as batches:
+                    self.clock = time.perf_counter()
+                    for step, batch in enumerate(batches, start=epoch * self.steps_per_epoch + done + 1):
+                        state, metrics = self.update(state, batch)
+                        self.note(step, epoch, metrics)
+                        advance(step, engine.epochs * self.steps_per_epoch, self._text(epoch))
+                        if (signum := stop_signal()) is not None:
+                            self.read_metrics(late=0)
+                            checkpoints.save(state, wait=True)
+                            raise Stopped(signum)
+                        if time.monotonic() - saved_at > engine.checkpoint_every_s:
+                            self.read_metrics(late=0)
+                            checkpoints.save(state)
+                            saved_at = time.monotonic()
+                self.read_metrics(late=0)
+                self.validate(state, epoch)
+        return state
+
+    def note(self, step: int, epoch: int, metrics: dict[str, jax.Array]) -> None:
+        """Takes the metrics of a step that has been dispatched, and reads those of the step LATE before it."""
+        if self.compile_s is None:
+            jax.block_until_ready(metrics)
+            self.compile_s = time.perf_counter() - self.clock
+        self.pending.append((step, epoch, metrics))
+        self.read_metrics(late=LATE)
+
+    def read_metrics(self, late: int) -> None:
+        """Writes the metrics of all but the newest `late` steps to the history.
+
+        Raises:
+            RunError: one of them is not finite.
+        """
+        while len(self.pending) > late:
+            step, epoch, metrics = self.pending.popleft()
+            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+            now, before = time.perf_counter(), self.clock
+            self.clock = now
+            for name, value in values.items():
+                if not math.isfinite(value):
+                    raise RunError(
+                        f"step {step}: {name} is {value}; lower optim.learning_rate or set optim.clip_norm, "
+                        "and start in a new --workdir"
+                    )
+            self.steps_seen += 1
+            # The first steps of a process waited for the compiler.
+            rate = self.recipe.engine.batch_size / (now - before) if self.steps_seen > LATE + 1 else None
+            learning_rate = float(self.network.schedule(step - 1))
+            self.history.extend(
+                [StepRecord(step=step, epoch=epoch, learning_rate=learning_rate, images_per_s=rate, **values)]
+            )
+
+    def validate(self, state: State, epoch: int) -> None:
+        """Adds the overall accuracy on the validation split to the history."""
+        if self.validation_feed is None:
+            return
+        confusion = count_confusion(self.evaluate, state, self.validation_feed, self.recipe.engine.eval_batch_size)
+        last, accuracy = self.history.records[-1], overall_accuracy(confusion)
+        self.history.add_validation(last.step, accuracy)
+        if not self.quiet:
+            console.print(
+                f"epoch {epoch + 1:>3}/{self.recipe.engine.epochs}  loss {last.loss:.4f}  "
+                f"validation overall accuracy {accuracy:.4f}"
+            )
+
+    def _text(self, epoch: int) -> str:
+        """What stands behind the bar: epoch, loss, images/s."""
+        if not self.history.records:
+            return "compiling"
+        last = self.history.records[-1]
+        rate = f"{last.images_per_s:,.0f} images/s" if last.images_per_s else ""
+        return f"epoch {epoch + 1}/{self.recipe.engine.epochs}  loss {last.loss:.3f}  {rate}"
+
+
+def count_confusion(evaluate: Callable, state: State, feed: Feed, batch_size: int) -> np.ndarray:
+    """The confusion matrix (k, k) over a whole source, exact at any size: padded rows are masked."""
+    indices, mask = evaluation_batches(len(feed.source), batch_size)
+    total: np.ndarray | int = 0
+    with feed.batches(indices, mask) as batches:
+        for batch in batches:
+            total = total + np.asarray(evaluate(state, batch)["confusion"], np.int64)
+    return np.asarray(total)
+
+
+def _median_rate(history: History) -> float | None:
+    """Images/s of the median step, over the steps whose rate is known."""
+    rates = [record.images_per_s for record in history.records if record.images_per_s]
+    return float(np.median(rates)) if rates else None
+
+
+@contextmanager
+def stop_requested() -> Iterator[Callable[[], int | None]]:
+    """A function that says which of SIGINT and SIGTERM has arrived, if any; the second one stops at once."""
+    arrived: list[int] = []
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        arrived.append(signum)
+        signal.signal(signum, previous[signum])
+
+    previous = {}
+    if threading.current_thread() is threading.main_thread():  # Python lets no other thread install handlers
+        previous = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: arrived[0] if arrived else None
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)

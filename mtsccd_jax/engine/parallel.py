@@ -1,0 +1,114 @@
+"""Devices and how a step runs on them: the only file that knows of meshes, jit and pmap.
+
+Data parallel on one axis. `jit` partitions the global program (Auto axes: a class token may be concatenated, windows
+reshaped, without annotations); `pmap` maps a per-device program that exchanges gradients and statistics by name. Both
+give the same parameters after the same steps, because batch statistics are those of the global batch in both.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from mtsccd_jax.errors import InputError
+
+AXIS = "data"
+Batch = Mapping[str, jax.Array]
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """The devices as a one-axis mesh, and the way steps are compiled for them."""
+
+    mode: Literal["jit", "pmap"]
+    mesh: Mesh
+
+    @property
+    def axis_name(self) -> str | None:
+        """The axis that a step exchanges over by name, or None where the compiler partitions the global program."""
+        return AXIS if self.mode == "pmap" else None
+
+    @cached_property
+    def replicated(self) -> NamedSharding:
+        """The placement of the state: whole, on every device."""
+        return NamedSharding(self.mesh, P())
+
+    @cached_property
+    def batch_sharding(self) -> NamedSharding:
+        """The placement of a batch: its first axis divided over the devices."""
+        return NamedSharding(self.mesh, P(AXIS))
+
+    def check_batch(self, batch_size: int, key: str) -> None:
+        """Raises InputError unless the global batch divides over the devices."""
+        if batch_size <= 0 or batch_size % self.mesh.size:
+            raise InputError(f"{key}={batch_size}: must be a positive multiple of the {self.mesh.size} devices")
+
+    def layout(self, array: Any) -> Any:
+        """`array` (b, ...) as the compiled step takes it: under pmap (devices, b / devices, ...)."""
+        if self.mode == "jit":
+            return array
+        return array.reshape(self.mesh.size, array.shape[0] // self.mesh.size, *array.shape[1:])
+
+    def flatten(self, array: Any) -> np.ndarray:
+        """What a compiled step returned per example, back on the host as (b, ...)."""
+        host = np.asarray(array)
+        return host if self.mode == "jit" else host.reshape(-1, *host.shape[2:])
+
+    def train_view(self, model: nnx.Module, frozen: Callable[[tuple[Any, ...]], bool]) -> nnx.Module:
+        """The model in training mode; batch norm below a frozen path keeps its running statistics."""
+        view = nnx.view(model, use_running_average=False, axis_name=self.axis_name, raise_if_not_found=False)
+        return nnx.view(view, only=lambda path, _: frozen(path), use_running_average=True, raise_if_not_found=False)
+
+    def compile_update(self, step: Callable) -> Callable:
+        """`step(state, batch) -> (state, metrics)` compiled, the old state donated, all results replicated."""
+        if self.mode == "jit":
+            shardings = (self.replicated, self.batch_sharding)
+            return jax.jit(step, donate_argnums=0, in_shardings=shardings, out_shardings=self.replicated)
+        return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0)
+
+    def compile_outputs(self, step: Callable) -> Callable:
+        """`step(state, batch) -> arrays per example` compiled; results stay divided over the devices."""
+        if self.mode == "jit":
+            shardings = (self.replicated, self.batch_sharding)
+            return jax.jit(step, in_shardings=shardings, out_shardings=self.batch_sharding)
+        return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=0)
+
+    def compile_counts(self, step: Callable) -> Callable:
+        """`step(state, batch) -> sums over the batch` compiled; results are replicated."""
+        if self.mode == "jit":
+            shardings = (self.replicated, self.batch_sharding)
+            return jax.jit(step, in_shardings=shardings, out_shardings=self.replicated)
+        return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
+
+    def compile_gather(self, gather: Callable) -> Callable:
+        """`gather(resident, indices) -> batch` compiled, the batch placed as a step takes it."""
+
+        def gather_and_place(resident: Batch, indices: jax.Array) -> dict[str, jax.Array]:
+            return {name: self.layout(array) for name, array in gather(resident, indices).items()}
+
+        return jax.jit(gather_and_place, out_shardings=self.batch_sharding)
+
+    def place(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+        """This process's part of a batch on its devices, laid out as a compiled step takes it."""
+        return {
+            name: jax.make_array_from_process_local_data(self.batch_sharding, self._local_layout(array))
+            for name, array in batch.items()
+        }
+
+    def _local_layout(self, array: np.ndarray) -> np.ndarray:
+        if self.mode == "jit":
+            return array
+        devices = len(self.mesh.local_devices)
+        return array.reshape(devices, array.shape[0] // devices, *array.shape[1:])
+
+
+def make_parallel(mode: Literal["jit", "pmap"], devices: list[jax.Device] | None = None) -> Parallel:
+    """All devices of all processes (or those given) as one data-parallel mesh."""
+    chosen = devices or jax.devices()
+    return Parallel(mode, jax.make_mesh((len(chosen),), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen))

@@ -1,0 +1,156 @@
+"""Everything that training changes, in one pytree, and the network it belongs to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from mtsccd_jax.config import Optim, Recipe
+from mtsccd_jax.engine.parallel import Parallel
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.models import create_model
+
+# The modules that turn features into logits: "backbone" in `optim.freeze` means everything but these.
+HEAD = "head"
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class State:
+    """Parameters, batch statistics, optimiser state, the step count and the key all randomness derives from."""
+
+    step: jax.Array
+    key: jax.Array
+    params: nnx.State
+    statistics: nnx.State
+    optimizer: optax.OptState
+
+
+@dataclass(frozen=True)
+class Network:
+    """The static half of a model: its graph in training and in evaluation mode, its optimiser, how its state begins.
+
+    `make_state(key)` gives the first state placed on the mesh. It is compiled as one call: a state that is placed
+    afterwards compiles the first step twice.
+    """
+
+    train_graph: nnx.GraphDef
+    eval_graph: nnx.GraphDef
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    class_names: tuple[str, ...]
+    make_state: Callable[[jax.Array], State]
+    placement: jax.sharding.Sharding
+
+    def initial(self, seed: int) -> State:
+        """The state before the first step."""
+        return self.make_state(jax.random.PRNGKey(seed))
+
+    def abstract(self) -> State:
+        """The shapes, types and placement of the state: what a checkpoint is restored into, without computing one."""
+        shapes = jax.eval_shape(self.make_state, jax.random.PRNGKey(0))
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self.placement), shapes)
+
+
+def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, parallel: Parallel) -> Network:
+    """The network of a recipe; nothing is computed yet.
+
+    Raises:
+        InputError: the recipe's network, size or frozen part does not exist.
+    """
+
+    def build(key: jax.Array) -> nnx.Module:
+        return create_model(
+            recipe.model.name,
+            num_classes=len(class_names),
+            image_size=recipe.data.image_size,
+            width=recipe.model.width,
+            dtype=jnp.dtype(recipe.engine.dtype),
+            rngs=nnx.Rngs(params=key),
+        )
+
+    abstract = nnx.eval_shape(lambda: build(jax.random.PRNGKey(0)))
+    frozen = freeze_rule(recipe.optim.freeze, abstract)
+    schedule = make_schedule(recipe.optim, recipe.engine.epochs, steps_per_epoch)
+    optimizer = make_optimizer(recipe.optim, schedule, frozen)
+    train_graph = nnx.graphdef(parallel.train_view(abstract, frozen))
+    eval_graph = nnx.graphdef(nnx.view(abstract, use_running_average=True, raise_if_not_found=False))
+
+    def initial(key: jax.Array) -> State:
+        params_key, state_key = jax.random.split(key)
+        _, params, statistics = nnx.split(build(params_key), nnx.Param, nnx.BatchStat)
+        return State(jnp.int32(0), state_key, params, statistics, optimizer.init(params))
+
+    # It runs once: compiling it carefully would take longer than it saves.
+    quick = {"xla_backend_optimization_level": 0}
+    make_state = jax.jit(initial, out_shardings=parallel.replicated, compiler_options=quick)
+    return Network(train_graph, eval_graph, optimizer, schedule, class_names, make_state, parallel.replicated)
+
+
+def freeze_rule(prefixes: tuple[str, ...], model: nnx.Module) -> Callable[[tuple[Any, ...]], bool]:
+    """Whether the module or parameter at a path stays as it is.
+
+    Raises:
+        InputError: a prefix under which there is no parameter.
+    """
+    paths = [tuple(map(str, path)) for path, _ in nnx.to_flat_state(nnx.state(model, nnx.Param))]
+    rules = [tuple(prefix.split(".")) for prefix in prefixes if prefix != "backbone"]
+    for rule in rules:
+        if not any(path[: len(rule)] == rule for path in paths):
+            parts = ", ".join(sorted({path[0] for path in paths}))
+            raise InputError(f"optim.freeze={'.'.join(rule)}: no such part; this network has: backbone, {parts}")
+
+    def frozen(path: tuple[Any, ...]) -> bool:
+        names = tuple(map(str, path))
+        if "backbone" in prefixes and names and names[0] != HEAD:
+            return True
+        return any(names[: len(rule)] == rule for rule in rules)
+
+    return frozen
+
+
+def make_schedule(optim: Optim, epochs: int, steps_per_epoch: int) -> optax.Schedule:
+    """The learning rate at a step: linear warm-up, then constant or a cosine to zero at the last step."""
+    warmup_steps = round(optim.warmup_epochs * steps_per_epoch)
+    remaining = max(epochs * steps_per_epoch - warmup_steps, 1)
+    after = (
+        optax.cosine_decay_schedule(optim.learning_rate, remaining)
+        if optim.schedule == "cosine"
+        else optax.constant_schedule(optim.learning_rate)
+    )
+    if not warmup_steps:
+        return after
+    warmup = optax.linear_schedule(0.0, optim.learning_rate, warmup_steps)
+    return optax.join_schedules([warmup, after], [warmup_steps])
+
+
+def make_optimizer(
+    optim: Optim, schedule: optax.Schedule, frozen: Callable[[tuple[Any, ...]], bool]
+) -> optax.GradientTransformation:
+    """The optimiser of a recipe, with torch's conventions: decay is added to the gradient (SGD) or apart (AdamW)."""
+    parts = [optax.clip_by_global_norm(optim.clip_norm)] if optim.clip_norm is not None else []
+    if optim.name == "sgd":
+        if optim.weight_decay:
+            parts.append(optax.add_decayed_weights(optim.weight_decay))
+        parts.append(optax.sgd(schedule, momentum=optim.momentum, nesterov=optim.nesterov))
+    else:
+        parts.append(optax.adamw(schedule, weight_decay=optim.weight_decay))
+    update = optax.chain(*parts)
+    if not optim.freeze:
+        return update
+
+    def labels(params: nnx.State) -> Any:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: "frozen" if frozen(tuple(_name(entry) for entry in path)) else "trained", params
+        )
+
+    return optax.multi_transform({"trained": update, "frozen": optax.set_to_zero()}, labels)
+
+
+def _name(entry: Any) -> str:
+    """The name in one entry of a JAX key path (dictionary key, attribute or index)."""
+    return str(getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", entry))))

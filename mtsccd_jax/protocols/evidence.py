@@ -1,0 +1,118 @@
+"""What every protocol adds to its numbers so that they can be believed: the row and its artefacts."""
+
+import datetime
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mtsccd_jax.config import to_dict
+from mtsccd_jax.data.sources import Source
+from mtsccd_jax.engine import workdir as work
+from mtsccd_jax.engine.evaluate import Trained
+from mtsccd_jax.report import provenance, rows
+from mtsccd_jax.report.published import Published
+
+# Thumbnails in the report, pixels a side.
+THUMB = 96
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a protocol found on one split, before provenance is added."""
+
+    protocol: str
+    split: str
+    metrics: dict[str, dict[str, float | None]]
+    confusion: np.ndarray
+    class_names: tuple[str, ...]
+    baseline: dict[str, Any]
+    published: Published | None
+    images_per_s: float
+    started: float
+    arrays: Mapping[str, Mapping[str, np.ndarray]]
+    threshold: float | None = None
+    objective: str | None = None
+    threshold_from: str | None = None
+    metrics_rechosen: dict[str, dict[str, float | None]] | None = None
+
+
+def write_row(trained: Trained, source: Source, result: Result) -> rows.Row:
+    """The row of a result, appended to the work directory with its artefacts."""
+    recipe = to_dict(trained.recipe)
+    seed = trained.recipe.seed
+    objective = result.objective if result.objective != trained.recipe.change.objective else None
+    identity = rows.row_id(recipe, result.split, result.protocol, seed, objective=objective, dataset=source.name)
+    arrays = {**result.arrays, "training": training_curve(trained)}
+    artefacts, checksums = {}, {}
+    for name, content in arrays.items():
+        file_name = f"{identity}-{name}" if name != "training" else "training"
+        artefacts[name], checksums[name] = rows.save_artefact(trained.workdir, file_name, content)
+    now = datetime.datetime.now(datetime.UTC)
+    row = rows.Row(
+        id=identity,
+        dataset=source.name,
+        split=result.split,
+        protocol=result.protocol,
+        model=trained.recipe.model.name,
+        seed=seed,
+        n=len(source),
+        metrics=result.metrics,
+        metrics_rechosen=result.metrics_rechosen,
+        confusion=result.confusion.astype(int).tolist(),
+        class_names=list(result.class_names),
+        threshold=result.threshold,
+        objective=result.objective,
+        threshold_from=result.threshold_from,
+        baseline=result.baseline,
+        published=asdict(result.published) if result.published else None,
+        recipe=recipe,
+        versions=provenance.versions(),
+        device=provenance.device(),
+        commit=provenance.commit(),
+        times={"finished": now.isoformat(timespec="seconds"), "seconds": time.perf_counter() - result.started},
+        images_per_s=result.images_per_s,
+        checksums={"data": source.fingerprint(), "artefacts": checksums},
+        artefacts=artefacts,
+    )
+    rows.append(trained.workdir, row)
+    return row
+
+
+def training_curve(trained: Trained) -> dict[str, np.ndarray]:
+    """The training history as arrays: step, epoch, loss, accuracy, learning_rate, images_per_s; NaN where not known."""
+    history = work.read_history(trained.workdir)
+    return {
+        name: np.array([getattr(record, name) for record in history], dtype)
+        for name, dtype in (
+            ("step", np.int64),
+            ("epoch", np.int64),
+            ("loss", np.float64),
+            ("accuracy", np.float64),
+            ("learning_rate", np.float64),
+            ("images_per_s", np.float64),
+        )
+    }
+
+
+def interval_metrics(
+    values: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
+) -> dict[str, dict[str, float | None]]:
+    """Each metric with its value and the ends of its 95 % interval, as rows hold them."""
+    return {
+        name: {"value": value, "low": intervals[name][0], "high": intervals[name][1]}
+        for name, value in values.items()
+        if name in intervals
+    }
+
+
+def thumbnails(source: Source, indices: np.ndarray, field: str) -> np.ndarray:
+    """The images of a field at THUMB pixels a side, (n, THUMB, THUMB, 3) uint8."""
+    thumbs = np.zeros((len(indices), THUMB, THUMB, 3), np.uint8)
+    if len(indices):
+        for row, image in enumerate(source.read(indices)[field]):
+            thumbs[row] = cv2.resize(image, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
+    return thumbs

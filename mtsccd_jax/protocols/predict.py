@@ -1,0 +1,90 @@
+"""A trained network on anybody's images: labels as a table, features as arrays."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from mtsccd_jax.data.folders import image_files, pair_files
+from mtsccd_jax.data.sources import Source
+from mtsccd_jax.engine.evaluate import Embedding, Trained, embed
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import replacing
+from mtsccd_jax.progress import console
+from mtsccd_jax.protocols.change import feature_distance
+from mtsccd_jax.report.rows import load
+
+
+def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False, quiet: bool = False) -> int:
+    """The number of images labelled; writes one CSV line an image, or a pair where the folder holds A/ and B/.
+
+    Columns: filename, label, probability and `p_<class>` of each class. Of pairs: these of both dates (`_t1`, `_t2`),
+    `changed_cdc_1` (the labels differ), `distance`, and `changed_cfsm` (distance >= threshold) where CFSM has been run
+    in this work directory; its threshold is the newest one's.
+    """
+    size = trained.recipe.data.image_size
+    of_pairs = (images / "A").is_dir() and (images / "B").is_dir()
+    source: Source = (pair_files if of_pairs else image_files)(images, image_size=size, skip_bad=skip_bad)
+    for line in source.skipped:
+        console.print(f"skipped: {line}", style="yellow", markup=False)
+    embeddings, _ = embed(trained, source, quiet=quiet)
+    columns: dict[str, np.ndarray] = {}
+    for field, embedding in embeddings.items():
+        suffix = field.removeprefix("image")
+        columns[f"filename{suffix}"] = source.column(f"filename{suffix}")
+        columns |= {f"{name}{suffix}": values for name, values in _labels(trained, embedding).items()}
+    if of_pairs:
+        columns |= _changes(trained, embeddings["image_t1"], embeddings["image_t2"])
+    _write_csv(out, columns)
+    return len(source) * len(source.image_fields)
+
+
+def _labels(trained: Trained, embedding: Embedding) -> dict[str, np.ndarray]:
+    """The columns of one date: the most probable class, its probability, and that of every class."""
+    probability, prediction = embedding.probability, embedding.prediction
+    columns = {
+        "label": np.array(trained.class_names)[prediction],
+        "probability": probability.max(-1).round(6),
+    }
+    return columns | {f"p_{name}": probability[:, k].round(6) for k, name in enumerate(trained.class_names)}
+
+
+def _changes(trained: Trained, t1: Embedding, t2: Embedding) -> dict[str, np.ndarray]:
+    """The columns of a pair: whether the labels differ, the feature distance, and whether it reaches the threshold."""
+    distance = feature_distance(trained, t1, t2)
+    columns = {"changed_cdc_1": (t1.prediction != t2.prediction).astype(int), "distance": distance}
+    settings = trained.recipe.change
+    chosen = [row for row in load(trained.workdir) if row.protocol == "cfsm" and row.objective == settings.objective]
+    if chosen:
+        threshold = chosen[-1].threshold
+        columns["changed_cfsm"] = (distance >= (np.inf if threshold is None else threshold)).astype(int)
+    return columns
+
+
+def embed_to_file(trained: Trained, source: Source, out: Path, *, quiet: bool = False) -> tuple[int, int]:
+    """The shape (n, d) of the features written to an NPZ file, with every column of the source beside them.
+
+    Scenes: `features`. Pairs: `features_t1`, `features_t2` and their `distance`.
+    """
+    if out.suffix != ".npz":
+        raise InputError(f"--out {out}: expected a file name that ends in .npz")
+    embeddings, _ = embed(trained, source, quiet=quiet)
+    arrays = {f"features{field.removeprefix('image')}": item.features for field, item in embeddings.items()}
+    if len(embeddings) == 2:
+        arrays["distance"] = feature_distance(trained, embeddings["image_t1"], embeddings["image_t2"])
+    arrays |= {name: source.column(name) for name in source.fields if name not in source.image_fields}
+    with replacing(out) as stream:
+        np.savez(stream, **arrays)
+    first = next(iter(embeddings.values())).features
+    return first.shape[0], first.shape[1]
+
+
+def _write_csv(out: Path, columns: dict[str, np.ndarray]) -> None:
+    """Writes named columns as a table, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+    with replacing(out) as stream:
+        stream.write(text.getvalue().encode())

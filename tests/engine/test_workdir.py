@@ -1,0 +1,59 @@
+"""A work directory belongs to one recipe, and its history survives a kill."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mtsccd_jax.engine.workdir import HISTORY_FILE, RECIPE_FILE, History, Run, StepRecord, claim, load, read_history
+from mtsccd_jax.errors import InputError
+
+
+def a_record(step):
+    return StepRecord(step=step, epoch=0, loss=1.0 / step, accuracy=0.5, gradient_norm=1.0, learning_rate=0.1)
+
+
+def test_a_claimed_directory_reads_back(tmp_path, recipe):
+    run = Run(recipe, ("a", "b"), "folder", 10)
+    claim(tmp_path / "run", run)
+    assert load(tmp_path / "run") == run
+    claim(tmp_path / "run", run)
+
+
+def test_another_recipe_is_refused_and_the_difference_named(tmp_path, recipe):
+    claim(tmp_path, Run(recipe, ("a", "b"), "folder", 10))
+    other = replace(recipe, optim=replace(recipe.optim, learning_rate=0.5))
+    with pytest.raises(InputError, match=r"differing: optim\.learning_rate \(0\.05 there, 0\.5 asked for\)"):
+        claim(tmp_path, Run(other, ("a", "b"), "folder", 10))
+    with pytest.raises(InputError, match=r"classes \(2 there, 3 asked for\)"):
+        claim(tmp_path, Run(recipe, ("a", "b", "c"), "folder", 10))
+
+
+def test_a_moved_folder_is_the_same_run(tmp_path, recipe):
+    claim(tmp_path, Run(recipe, ("a", "b"), "folder", 10))
+    moved = replace(recipe, data=replace(recipe.data, folder="/elsewhere", input="stream"))
+    claim(tmp_path, Run(moved, ("a", "b"), "folder", 10))
+
+
+def test_a_directory_without_a_run_says_so(tmp_path):
+    with pytest.raises(InputError, match="no trained run here"):
+        load(tmp_path)
+    (tmp_path / RECIPE_FILE).write_text("{")
+    with pytest.raises(InputError, match="not a recipe file"):
+        load(tmp_path)
+
+
+def test_the_history_drops_what_lies_beyond_the_checkpoint_and_a_torn_line(tmp_path):
+    history = History(tmp_path, 0)
+    history.extend(a_record(step) for step in (1, 2, 3))
+    history.add_validation(3, 0.7)
+    history.close()
+    with (tmp_path / HISTORY_FILE).open("a") as file:
+        file.write('{"step": 4, "epo')
+    assert [record.step for record in read_history(tmp_path)] == [1, 2, 3]
+    resumed = History(tmp_path, 2)
+    assert [record.step for record in resumed.records] == [1, 2]
+    resumed.extend([a_record(3)])
+    resumed.close()
+    lines = [json.loads(line) for line in (tmp_path / HISTORY_FILE).read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]

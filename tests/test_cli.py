@@ -1,0 +1,290 @@
+"""The command line as other people's scripts rely on it: commands, JSON keys, exit statuses, one-line errors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mtsccd_jax.cli import main, make_parser
+from mtsccd_jax.errors import RunError
+
+COMMANDS = {
+    "demo",
+    "data",
+    "recipes",
+    "models",
+    "train",
+    "evaluate",
+    "change",
+    "predict",
+    "embed",
+    "report",
+}
+TINY = ["--set", "model.width=0.0625", "--set", "data.image_size=32", "--set", "data.crop_padding=2"]
+TINY += ["--set", "engine.epochs=1", "--set", "engine.batch_size=32", "--set", "change.resamples=50"]
+
+
+def run(capsys, *arguments):
+    """Exit status, the JSON of the last line on standard output, and standard error."""
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        status = stop.code
+    captured = capsys.readouterr()
+    lines = captured.out.strip().splitlines()
+    return status, json.loads(lines[-1]) if lines else None, captured.err
+
+
+def refused(capsys, *arguments):
+    """The single line on standard error of a command that must end with status 2."""
+    status, result, err = run(capsys, *arguments)
+    assert status == 2
+    assert result is None
+    lines = err.strip().splitlines()
+    assert len(lines) == 1, err
+    return lines[0]
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory):
+    """A tiny demonstration, run once as a user runs it: (work directory, its JSON)."""
+    workdir = tmp_path_factory.mktemp("demo") / "run"
+    command = [sys.executable, "-m", "mtsccd_jax.cli", "demo", "--workdir", str(workdir), "--scale", "0.01", *TINY]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1, "standard output holds only the JSON line"
+    assert "Traceback" not in done.stderr
+    return workdir, json.loads(lines[0])
+
+
+def parsers(parser, name=()):
+    yield name, parser
+    for action in parser._actions:
+        if hasattr(action, "choices") and isinstance(action.choices, dict):
+            for child, sub in action.choices.items():
+                yield from parsers(sub, (*name, child))
+
+
+def test_the_commands_are_those_of_the_interface():
+    names = {name for name, _ in parsers(make_parser())}
+    assert {name[0] for name in names if name} == COMMANDS
+    assert {name[1] for name in names if name[:1] == ("data",) and len(name) == 2} == {"synth", "check", "build"}
+
+
+def test_every_help_shows_an_example(capsys):
+    for name, parser in parsers(make_parser()):
+        if name and name != ("data",):
+            text = parser.format_help()
+            assert f"mtsccd-jax {' '.join(name)}" in text.split("example:")[1], name
+            assert "--json" in text
+            assert "-q" in text
+
+
+def test_the_demo_reports_what_the_interface_names(demo_run):
+    workdir, result = demo_run
+    for split in ("test_a", "test_b"):
+        assert set(result["scene"][split]) >= {"oa", "kappa"}
+        for method in ("cfsm", "cdc_1"):
+            assert set(result["change"][method][split]) >= {"oa", "kappa", "threshold"}
+    assert result["train_images_per_s"] > 0
+    assert result["seconds"] > 0
+    assert Path(result["report"]).is_absolute()
+    assert Path(result["report"]).is_file()
+    assert result["rows"] == len((workdir / "rows.jsonl").read_text().splitlines())
+
+
+def test_the_demo_again_makes_nothing_anew(demo_run, capsys):
+    workdir, first = demo_run
+    archive = sorted((workdir / "archive").rglob("*.jpg"))[0]
+    before = archive.stat().st_mtime_ns
+    status, second, _ = run(capsys, "demo", "--workdir", workdir, "--scale", "0.01", "--json", *TINY)
+    assert status == 0
+    assert archive.stat().st_mtime_ns == before
+    for method in ("cfsm", "cdc_1"):
+        assert second["change"][method] == first["change"][method]
+    assert second["rows"] == first["rows"]
+
+
+def test_evaluate_and_change_on_a_trained_run(demo_run, capsys):
+    workdir, first = demo_run
+    status, result, _ = run(capsys, "evaluate", workdir, "--split", "test_a", "-q")
+    assert status == 0
+    assert result["rows"] == 1
+    assert result["test_a"] == first["scene"]["test_a"]
+    status, result, _ = run(capsys, "change", workdir, "--method", "cfsm", "--objective", "f1", "-q")
+    assert status == 0
+    assert set(result["cfsm"]) == {"test_a", "test_b"}
+    assert set(result["cfsm"]["test_a"]) >= {"oa", "kappa", "threshold"}
+    assert "cdc_1" not in result
+
+
+def test_predict_writes_a_table(demo_run, capsys, tmp_path):
+    workdir, _ = demo_run
+    folder = workdir / "archive" / "MtSCCD" / "hefei" / "T1"
+    status, result, _ = run(capsys, "predict", workdir, folder, "--out", tmp_path / "labels.csv", "-q")
+    assert status == 0
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    assert result == {"images": len(lines) - 1, "out": str((tmp_path / "labels.csv").resolve())}
+    header, first = lines[0].split(","), lines[1].split(",")
+    assert header[:3] == ["filename", "label", "probability"]
+    probabilities = [float(value) for value in first[3:]]
+    assert sum(probabilities) == pytest.approx(1, abs=1e-4)
+    assert first[1] == header[3 + int(np.argmax(probabilities))].removeprefix("p_")
+
+
+def test_predict_on_pairs_says_what_changed(demo_run, capsys, tmp_path):
+    workdir, _ = demo_run
+    generator = np.random.default_rng(0)
+    for side in "AB":
+        (tmp_path / side).mkdir()
+        for name in ("x.png", "y.png"):
+            cv2.imwrite(str(tmp_path / side / name), generator.integers(0, 255, (32, 32, 3), dtype=np.uint8))
+    status, result, _ = run(capsys, "predict", workdir, tmp_path, "--out", tmp_path / "pairs.csv", "-q")
+    assert status == 0
+    assert result["images"] == 4
+    header = (tmp_path / "pairs.csv").read_text().splitlines()[0].split(",")
+    assert {"filename_t1", "filename_t2", "changed_cdc_1", "distance", "changed_cfsm"} <= set(header)
+
+
+def test_embed_writes_features_and_distances(demo_run, capsys, tmp_path):
+    workdir, _ = demo_run
+    out = tmp_path / "features.npz"
+    status, result, _ = run(capsys, "embed", workdir, "--dataset", "mtsccd_lucd", "--out", out, "-q")
+    assert status == 0
+    with np.load(out) as arrays:
+        assert list(arrays["features_t1"].shape) == result["shape"]
+        unit = [arrays[name] / np.linalg.norm(arrays[name], axis=1, keepdims=True) for name in ("features_t1", "features_t2")]
+        np.testing.assert_allclose(arrays["distance"], np.linalg.norm(unit[0] - unit[1], axis=1), rtol=1e-4, atol=1e-5)
+
+
+def test_report_names_its_page(demo_run, capsys, tmp_path):
+    workdir, _ = demo_run
+    status, result, _ = run(capsys, "report", workdir, "--out", tmp_path / "report")
+    assert status == 0
+    assert result["report"] == str((tmp_path / "report" / "index.html").resolve())
+
+
+def test_data_commands(capsys, tmp_path):
+    status, result, _ = run(capsys, "data", "synth", "--out", tmp_path / "a", "--scale", "0.002", "--image-size", "8", "-q")
+    assert status == 0
+    assert result["out"] == str((tmp_path / "a").resolve())
+    images = len(list((tmp_path / "a").rglob("*.jpg")))
+    assert result["images"] == images
+    status, result, err = run(capsys, "data", "check", tmp_path / "a")
+    assert status == 0
+    assert result["images"] == images
+    assert result["pairs"] == images // 2
+    assert result["problems"] == []
+    assert result["differences"], "a small archive differs from the published counts"
+    assert "Table 2" in err
+    assert "--strict" in refused(capsys, "data", "check", tmp_path / "a", "--strict", "-q")
+    command = ("data", "build", "mtsccd_lusc", "--archive", tmp_path / "a", "--data-dir", tmp_path / "tfds", "-q")
+    status, result, _ = run(capsys, *command)
+    assert status == 0
+    assert sum(result["splits"].values()) == images
+    assert result["skipped"] == []
+
+
+def test_lists(capsys):
+    status, recipes, _ = run(capsys, "recipes", "--json")
+    assert status == 0
+    assert "demo" in {recipe["name"] for recipe in recipes}
+    status, models, _ = run(capsys, "models", "--json")
+    assert status == 0
+    assert all(set(model) >= {"name", "params", "gmacs_224", "feature_width", "source"} for model in models)
+    status, nothing, err = run(capsys, "recipes")
+    assert (status, nothing) == (0, None)
+    assert "demo" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian", "demo"], "Did you mean 'train'?"),
+        (["train", "demoo"], "unknown recipe 'demoo'. Did you mean 'demo'?"),
+        (["train", "demo", "--set", "model.nam=x"], "Did you mean 'model.name'?"),
+        (["train", "demo", "--set", "model.name=resnet81", "--folder", "{scenes}"], "Did you mean 'resnet18'?"),
+        (["train", "demo", "--set", "engine.epochs=two"], "expected a value of type int"),
+        (["train", "demo", "--data-dir", "{empty}", "--workdir", "{empty}/w"], "mtsccd-jax data build mtsccd_lusc"),
+        (["train", "demo", "--folder", "{empty}", "--pairs", "{empty}"], "give one input"),
+        (["train", "demo", "--folder", "{empty}"], "no class folders"),
+        (["evaluate", "{empty}"], "no trained run here"),
+        (["data", "synth", "--out", "{empty}/a", "--scale", "2"], "not in (0, 1]"),
+        (["data", "check", "{empty}/nothing"], "nothing"),
+        (["data", "build", "mtsccd_lusc", "--archive", "{empty}", "--data-dir", "{empty}/t"], "{empty}"),
+        (["data", "build", "mtsccd_luscc", "--archive", "{empty}", "--data-dir", "{empty}/t"], "mtsccd_lusc"),
+        (["report", "{empty}"], "rows"),
+        (["data"], "synth"),
+        (["embed", "{empty}"], "--out"),
+    ],
+)
+def test_wrong_input_is_one_line_and_status_2(capsys, tmp_path, arguments, message):
+    places = {"empty": tmp_path / "empty", "scenes": tmp_path / "scenes"}
+    places["empty"].mkdir()
+    for split in ("train", "validation"):
+        (places["scenes"] / split / "a").mkdir(parents=True)
+        for index in range(64):
+            cv2.imwrite(str(places["scenes"] / split / "a" / f"{index}.png"), np.zeros((32, 32, 3), np.uint8))
+    line = refused(capsys, *(argument.format(**places) for argument in arguments))
+    assert message.format(**places) in line
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (RunError("step 3: loss is nan"), 3, "step 3: loss is nan"),
+        (OSError(28, "No space left on device", "/x/rows.jsonl"), 3, "no space left"),
+        (PermissionError(13, "Permission denied", "/x"), 2, "permission denied"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_exit_statuses(capsys, monkeypatch, error, status, words):
+    def fail(*arguments, **settings):
+        raise error
+
+    monkeypatch.setattr("mtsccd_jax.report.page.write", fail)
+    found, result, err = run(capsys, "report", "anything")
+    assert (found, result) == (status, None)
+    assert words in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_bug_is_not_dressed_up_as_wrong_input(monkeypatch):
+    def fail(*arguments, **settings):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("mtsccd_jax.report.page.write", fail)
+    with pytest.raises(ZeroDivisionError):
+        main(["report", "anything"])
+
+
+def test_a_signal_saves_and_ends_with_its_status(demo_run, tmp_path):
+    workdir, _ = demo_run
+    command = [sys.executable, "-m", "mtsccd_jax.cli", "train", "demo", "--data-dir", str(workdir / "tfds")]
+    command += ["--workdir", str(tmp_path / "run"), *TINY, "--set", "engine.epochs=200", "-q"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    history = tmp_path / "run" / "training.jsonl"
+    deadline = time.monotonic() + 120
+    while not (history.exists() and history.stat().st_size) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert out == ""
+    assert "the same command continues" in err
+    assert len(err.strip().splitlines()) == 1
+    assert [entry for entry in (tmp_path / "run" / "checkpoints").iterdir() if entry.name.isdigit()]
+
+
+def test_importing_the_package_is_free():
+    code = "import sys, mtsccd_jax, mtsccd_jax.cli; print(sorted({'jax', 'tensorflow', 'torch', 'matplotlib'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
