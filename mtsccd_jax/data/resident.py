@@ -1,0 +1,75 @@
+"""A whole split as uint8 on the devices: decoded once, after which a batch is a gather of what order.py says."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mtsccd_jax.data.sources import Source
+from mtsccd_jax.data.stream import stream
+
+# Rows decoded and transferred at a time: the host never holds more than a few chunks.
+CHUNK_ROWS = 256
+
+
+def load_resident(
+    source: Source, sharding: jax.sharding.Sharding, *, threads: int | None = None
+) -> dict[str, jax.Array]:
+    """The split on the devices: every field but text, images uint8 (rows, h, w, 3), rows laid out by `sharding`.
+
+    Rows are padded to a multiple of the devices with copies of the last one, which no index of the split reaches.
+    Each process reads only the rows of its own devices. Decoding runs ahead in threads, chunk by chunk, so that the
+    host's memory stays flat.
+
+    Args:
+        source: the split; all images of one size.
+        sharding: of the rows (`P("data")`, or replicated); other axes are whole on every device.
+        threads: decoding threads; None takes one a core.
+    """
+    n = len(source)
+    rows = -(-n // sharding.num_devices) * sharding.num_devices
+    example = {field: value for field, value in source[0].items() if value.dtype.kind != "U"}
+    devices_of: dict[tuple[int, int], list[jax.Device]] = {}
+    for device, index in sharding.addressable_devices_indices_map((rows,)).items():
+        start, stop, _ = index[0].indices(rows) if index else (0, rows, 1)
+        devices_of.setdefault((start, stop), []).append(device)
+
+    parts: dict[str, list[jax.Array]] = {field: [] for field in example}
+    for (start, stop), devices in devices_of.items():
+        chunk = min(CHUNK_ROWS, stop - start)
+        # The last chunk overlaps the one before instead of being shorter: one compiled write serves all.
+        first = np.minimum(np.arange(start, stop, chunk), stop - chunk)
+        buffers = {
+            field: [jnp.zeros((stop - start, *value.shape), value.dtype, device=device) for device in devices]
+            for field, value in example.items()
+        }
+        with stream(source, np.minimum(first[:, None] + np.arange(chunk), n - 1), threads=threads) as batches:
+            for position, batch in zip(first - start, batches, strict=True):
+                for field, copies in buffers.items():
+                    buffers[field] = [
+                        _write(copy, jax.device_put(batch[field], device), position)
+                        for copy, device in zip(copies, devices, strict=True)
+                    ]
+                jax.block_until_ready(buffers)
+        for field, copies in buffers.items():
+            parts[field] += copies
+    return {
+        field: jax.make_array_from_single_device_arrays((rows, *value.shape), sharding, parts[field])
+        for field, value in example.items()
+    }
+
+
+def gather(resident: dict[str, jax.Array], row_b: jax.Array) -> dict[str, jax.Array]:
+    """The batch of the rows `row_b`, with `row` int32: the same as `stream` gives. Pure, to be called under jit.
+
+    Every row must be one of the split: what another gives is undefined.
+    """
+    batch = {field: value.at[row_b].get(mode="promise_in_bounds") for field, value in resident.items()}
+    return batch | {"row": row_b.astype(jnp.int32)}
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _write(buffer: jax.Array, chunk: jax.Array, position: int) -> jax.Array:
+    """The buffer with `chunk` from row `position` on, in place."""
+    return jax.lax.dynamic_update_slice_in_dim(buffer, chunk, position, axis=0)

@@ -1,0 +1,142 @@
+"""Confusion matrices that merge by `+`, and the figures that are read off them.
+
+Counting runs on the device in int32; every figure is computed on the host from exact integers, with one division in
+float64 at the end. A ratio whose denominator is zero is 0.0 by convention (kappa of a constant prediction of a constant
+truth, precision of a class that is never predicted), so that every table cell holds a number.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+BINARY_METRICS = ("oa", "kappa", "precision", "recall", "f1", "balanced")
+
+
+def confusion_matrix(
+    label_n: ArrayLike, prediction_n: ArrayLike, num_classes: int, mask_n: ArrayLike | None = None
+) -> jax.Array:
+    """Confusion counts (k, k) int32: rows are the truth, columns the prediction; merge batches with `+`.
+
+    Works inside `jit`. Examples where `mask_n` is False are not counted, whatever their label. Inside `jit`, where a
+    value cannot be refused, an unmasked label outside [0, k) is not counted either: compare the sum with the number of
+    examples.
+
+    Raises:
+        ValueError: unequal lengths, no class, non-integer labels, or (outside `jit`) a label outside [0, k).
+    """
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+    labels = {"label_n": jnp.asarray(label_n), "prediction_n": jnp.asarray(prediction_n)}
+    mask = jnp.ones(labels["label_n"].shape, bool) if mask_n is None else jnp.asarray(mask_n, bool)
+    for name, value in {**labels, "mask_n": mask}.items():
+        if value.ndim != 1 or value.shape != mask.shape or value.shape != labels["label_n"].shape:
+            raise ValueError(
+                f"label_n, prediction_n and mask_n must be vectors of one length, {name} has shape {value.shape}"
+            )
+    for name, value in labels.items():
+        if not (jnp.issubdtype(value.dtype, jnp.integer) or value.dtype == bool):
+            raise ValueError(f"{name} must hold integers, got {value.dtype}")
+        if not isinstance(value, jax.core.Tracer) and not isinstance(mask, jax.core.Tracer):
+            known = np.asarray(value)
+            outside = np.flatnonzero(np.asarray(mask) & ((known < 0) | (known >= num_classes)))
+            if outside.size:
+                row = int(outside[0])
+                raise ValueError(f"{name}[{row}] is {known[row]}, outside the {num_classes} classes 0 to k - 1")
+    return _count(labels["label_n"], labels["prediction_n"], mask, num_classes)
+
+
+@partial(jax.jit, static_argnames="num_classes")
+def _count(label_n: jax.Array, prediction_n: jax.Array, mask_n: jax.Array, num_classes: int) -> jax.Array:
+    """int32 scatter-add into the flattened (k, k); float32 scatter is hundreds of times slower on some GPUs."""
+    label_n, prediction_n = label_n.astype(jnp.int32), prediction_n.astype(jnp.int32)
+    inside = (label_n >= 0) & (label_n < num_classes) & (prediction_n >= 0) & (prediction_n < num_classes)
+    cell = jnp.where(inside & mask_n, label_n * num_classes + prediction_n, num_classes * num_classes)
+    counts = jnp.zeros(num_classes * num_classes, jnp.int32).at[cell].add(1, mode="drop")
+    return counts.reshape(num_classes, num_classes)
+
+
+def overall_accuracy(confusion: ArrayLike) -> float:
+    """Share of examples on the diagonal, in [0, 1]."""
+    counts = _square(confusion)
+    return _ratio(int(np.trace(counts)), int(counts.sum()))
+
+
+def cohen_kappa(confusion: ArrayLike) -> float:
+    """Cohen's kappa in [-1, 1]: agreement beyond what the margins alone would give; 0.0 where chance is already 1."""
+    counts = _square(confusion)
+    n = int(counts.sum())
+    # Python integers: n^2 leaves int64 behind only for n > 3e9, but a margin product must never round.
+    chance = sum(int(r) * int(c) for r, c in zip(counts.sum(1), counts.sum(0), strict=True))
+    return _ratio(n * int(np.trace(counts)) - chance, n * n - chance)
+
+
+def precision_recall_f1(confusion: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall and F1 of every class, each (k,) float64 in [0, 1]; 0.0 where undefined."""
+    counts = _square(confusion).astype(np.float64)
+    hit, true, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
+    return _divide(hit, predicted), _divide(hit, true), _divide(2 * hit, true + predicted)
+
+
+def balanced_accuracy(confusion: ArrayLike) -> float:
+    """Mean recall of the classes that occur in the truth, in [0, 1]."""
+    counts = _square(confusion)
+    present = counts.sum(1) > 0
+    return float(precision_recall_f1(counts)[1][present].mean()) if present.any() else 0.0
+
+
+def binary_metrics(confusion: Sequence[int] | np.ndarray) -> dict[str, float]:
+    """`oa, kappa, precision, recall, f1, balanced` of (tn, fp, fn, tp), the positive class being "changed"."""
+    tn, fp, fn, tp = (int(count) for count in np.asarray(confusion).reshape(4))
+    counts = np.array([[tn, fp], [fn, tp]])
+    precision, recall, f1 = (float(values[1]) for values in precision_recall_f1(counts))
+    return {
+        "oa": overall_accuracy(counts),
+        "kappa": cohen_kappa(counts),
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+        "balanced": balanced_accuracy(counts),
+    }
+
+
+def scene_metrics(confusion: ArrayLike) -> dict[str, float]:
+    """`oa, kappa, precision, recall, f1, balanced` of a (k, k) confusion.
+
+    Precision, recall and F1 are means over the classes that occur in the truth or in the prediction (as scikit-learn's
+    `average="macro"`); `balanced` is the mean recall over those that occur in the truth.
+    """
+    counts = _square(confusion)
+    seen = (counts.sum(0) + counts.sum(1)) > 0
+    precision, recall, f1 = (
+        float(values[seen].mean()) if seen.any() else 0.0 for values in precision_recall_f1(counts)
+    )
+    return {
+        "oa": overall_accuracy(counts),
+        "kappa": cohen_kappa(counts),
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+        "balanced": balanced_accuracy(counts),
+    }
+
+
+def _square(confusion: ArrayLike) -> np.ndarray:
+    """The confusion as a checked (k, k) int64 array."""
+    counts = np.asarray(confusion)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.shape[0] == 0:
+        raise ValueError(f"a confusion matrix is square with rows = truth, got shape {counts.shape}")
+    if not np.issubdtype(counts.dtype, np.integer) or (counts < 0).any():
+        raise ValueError("a confusion matrix holds non-negative integer counts")
+    return counts.astype(np.int64)
+
+
+def _ratio(numerator: int, denominator: int) -> float:
+    return numerator / denominator if denominator else 0.0
+
+
+def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

@@ -1,0 +1,125 @@
+"""One way to time anything: warm up, interleave the rivals, wait for the device, report the spread.
+
+Machines drift (clocks, neighbours, page cache), so rivals take turns within a round and are compared round by round;
+the order turns round every time, so that none always follows the same one.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+_PACKAGES = ("mtsccd-jax", "jax", "jaxlib", "flax", "numpy", "scipy", "scikit-learn", "torch", "faiss-cpu")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of every measured round of one callable, in order."""
+
+    samples_s: tuple[float, ...]
+
+    @property
+    def median_s(self) -> float:
+        """The middle round, in seconds."""
+        return float(np.median(self.samples_s))
+
+    @property
+    def p10_s(self) -> float:
+        """The 10th percentile, in seconds."""
+        return float(np.quantile(self.samples_s, 0.1))
+
+    @property
+    def p90_s(self) -> float:
+        """The 90th percentile, in seconds."""
+        return float(np.quantile(self.samples_s, 0.9))
+
+
+def measure(callables: dict[str, Callable[[], Any]], *, warmup: int = 1, rounds: int = 7) -> dict[str, Timing]:
+    """The `Timing` of every callable, interleaved: each round calls every one once.
+
+    A call is over when all arrays in what it returns are ready (`jax.block_until_ready`); other results pass through.
+    `warmup` untimed rounds take compilation and first touches out of the figures.
+
+    Raises:
+        ValueError: nothing to measure, fewer than one round, a negative warm-up.
+    """
+    if not callables:
+        raise ValueError("there is nothing to measure")
+    if rounds < 1 or warmup < 0:
+        raise ValueError(f"rounds must be at least 1 and warmup at least 0, got {rounds} and {warmup}")
+    samples: dict[str, list[float]] = {name: [] for name in callables}
+    names = list(callables)
+    for turn in range(warmup + rounds):
+        for name in names if turn % 2 == 0 else reversed(names):
+            start = time.perf_counter()
+            jax.block_until_ready(callables[name]())
+            elapsed_s = time.perf_counter() - start
+            if turn >= warmup:
+                samples[name].append(elapsed_s)
+    return {name: Timing(tuple(values)) for name, values in samples.items()}
+
+
+def ratio(a: Timing, b: Timing) -> tuple[float, float, float]:
+    """`(median, 10th, 90th percentile)` of a's time over b's, round by round; above 1, b is the faster.
+
+    Raises:
+        ValueError: the two were not measured over the same rounds.
+    """
+    if len(a.samples_s) != len(b.samples_s):
+        raise ValueError(f"the timings have {len(a.samples_s)} and {len(b.samples_s)} rounds: measure them together")
+    median, low, high = np.quantile(np.divide(a.samples_s, b.samples_s), [0.5, 0.1, 0.9])
+    return float(median), float(low), float(high)
+
+
+def environment() -> dict[str, Any]:
+    """The hardware and the versions a figure belongs to; JSON types only. Starts JAX's devices."""
+    device = jax.devices()[0]
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "platform": device.platform,
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "processes": jax.process_count(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "versions": _versions(),
+    }
+
+
+def _cpu_name() -> str:
+    """The processor as the system names it."""
+    table = Path("/proc/cpuinfo")
+    if table.is_file():
+        for line in table.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    """Main memory in GiB, or None where the system does not say."""
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
+        return None
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
+
+
+def _versions() -> dict[str, str | None]:
+    """Installed versions of what figures depend on; None for what is not installed."""
+    versions: dict[str, str | None] = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions
