@@ -1,0 +1,99 @@
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+from mtsccd_jax.data.folders import folder_source
+from mtsccd_jax.data.order import batch_indices, evaluation_batches
+from mtsccd_jax.data.sources import tfds_source
+from mtsccd_jax.data.stream import stream, to_device
+from mtsccd_jax.errors import InputError
+
+
+def stream_threads() -> int:
+    return sum(thread.name.startswith(("grain-prefetch", "to-device")) for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("threads", [None, 1, 3, 7])
+def test_batches_come_in_order_and_name_their_rows(tiles_dir, threads):
+    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
+    order = batch_indices(1, 0, len(source), 4)
+    with stream(source, order, threads=threads) as batches:
+        assert len(batches) == len(order) == 9
+        for rows, batch in zip(order, batches, strict=True):
+            assert batch["row"].dtype == np.int32
+            np.testing.assert_array_equal(batch["row"], rows)
+            for field, value in source.read(rows).items():
+                np.testing.assert_array_equal(batch[field], value)
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_short_streams_end(tiles_dir, steps):
+    source = tfds_source("scene_tiles", "test_a", data_dir=tiles_dir)
+    assert len(list(stream(source, np.zeros((steps, 1), np.int64)))) == steps
+
+
+def test_padded_batches_repeat_row_0(tiles_dir):
+    source = tfds_source("scene_tiles", "test_a", data_dir=tiles_dir)
+    rows, mask = evaluation_batches(len(source), 4)
+    batches = list(stream(source, rows))
+    labels = np.concatenate([batch["label"] for batch in batches])[mask.ravel()]
+    np.testing.assert_array_equal(labels, source.column("label"))
+    np.testing.assert_array_equal(batches[1]["image"][1:], np.stack([batches[0]["image"][0]] * 3))
+
+
+def test_errors_arrive_where_their_batch_is_due(class_tree):
+    source = folder_source(class_tree, "all", image_size=16)
+    (class_tree / "water" / "0.JPG").write_bytes(b"")
+    bad = source.column("filename").tolist().index("water/0.JPG")
+    batches = stream(source, np.arange(len(source))[:, None], threads=2)
+    for row in range(bad):
+        assert next(batches)["row"] == row
+    with pytest.raises(InputError, match=r"^.*water/0.JPG is empty; replace or remove it$"):
+        next(batches)
+
+
+def test_leaving_a_stream_ends_its_threads(tiles_dir):
+    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
+    with stream(source, np.zeros((50, 2), np.int64), threads=2) as batches:
+        next(batches)
+        workers = [thread for thread in threading.enumerate() if thread.name.startswith("grain-prefetch")]
+        assert workers
+    for worker in workers:
+        worker.join(timeout=30)
+        assert not worker.is_alive()
+
+
+def place(batch):
+    sharding = jax.sharding.NamedSharding(jax.sharding.Mesh(jax.devices(), "data"), jax.sharding.PartitionSpec("data"))
+    return jax.device_put(batch, sharding)
+
+
+def test_device_batches_are_the_host_batches_without_text(tiles_dir):
+    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
+    order = batch_indices(1, 0, len(source), 8)
+    with stream(source, order) as batches:
+        found = list(to_device(batches, place))
+    assert len(found) == len(order)
+    for rows, batch in zip(order, found, strict=True):
+        expected = source.read(rows)
+        assert set(batch) == set(expected) - {"date", "filename"} | {"row"}
+        assert len(batch["image"].sharding.device_set) == 8
+        for field in ("image", "label"):
+            np.testing.assert_array_equal(batch[field], expected[field])
+
+
+def test_device_iteration_hands_on_errors_and_ends_its_thread(tiles_dir):
+    def failing():
+        yield {"label": np.zeros(8, np.int32)}
+        raise InputError("tile 9 is empty; replace or remove it")
+
+    batches = to_device(failing(), place)
+    next(batches)
+    with pytest.raises(InputError, match="tile 9"):
+        next(batches)
+    half = to_device(({"label": np.zeros(8, np.int32)} for _ in range(10)), place)
+    next(half)
+    half.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("to-device")]

@@ -1,0 +1,110 @@
+"""The table of networks and what holds for every one of them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax import export
+
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.models import MODELS, create_model, describe_models, list_models
+
+SMALL = {"num_classes": 5, "image_size": 32, "width": 0.125}
+
+
+def evaluating(model: nnx.Module) -> nnx.Module:
+    """The same weights in evaluation mode, with batch normalisation or without."""
+    return nnx.view(model, use_running_average=True, raise_if_not_found=False)
+
+
+def abstract(name: str, **arguments: object) -> nnx.Module:
+    """A small network of which only the shapes exist."""
+    return nnx.eval_shape(lambda: create_model(name, **(SMALL | arguments), rngs=nnx.Rngs(0)))
+
+
+def test_every_network_is_described_with_its_published_size() -> None:
+    described = {entry["name"]: entry for entry in describe_models()}
+    assert list(described) == list_models() == list(MODELS)
+    # torchvision's and timm's tables; attention's own products are counted, as torchvision does.
+    for name, gmacs, width in (
+        ("resnet18", 1.81, 512),
+        ("resnet34", 3.66, 512),
+        ("resnet50", 4.09, 2048),
+        ("resnet101", 7.80, 2048),
+        ("vit_tiny_patch16", 1.25, 192),
+        ("vit_small_patch16", 4.60, 384),
+        ("vit_base_patch16", 17.56, 768),
+    ):
+        assert described[name]["gmacs_224"] == pytest.approx(gmacs, abs=0.006)
+        assert described[name]["feature_width"] == width
+        assert described[name]["source"].startswith("arXiv:")
+    assert described["resnet18"]["params"] == 11_689_512
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"unknown model 'resnet-18'.*Did you mean 'resnet18'\?"):
+        create_model("resnet-18", num_classes=2, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("num_classes", 0), ("in_channels", -1), ("width", 0.0), ("width", float("nan"))]
+)
+def test_counts_and_factors_must_be_positive(argument: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"{argument} of model 'resnet18' must be positive"):
+        create_model("resnet18", **({"num_classes": 2} | {argument: value}), rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_network_keeps_the_contract(name: str) -> None:
+    """Shapes and types of the output, float32 parameters under bfloat16, and no reference shared inside the tree."""
+    model = abstract(name, dtype=jnp.bfloat16)
+    output = nnx.eval_shape(lambda model, image: model(image), evaluating(model), jnp.zeros((2, 32, 32, 3)))
+    assert output.logits.shape == (2, 5)
+    assert output.logits.dtype == output.features.dtype == jnp.float32
+    assert output.feature_map.dtype == jnp.bfloat16
+    assert output.feature_map.shape == (2, *output.feature_map.shape[1:3], output.features.shape[1])
+    leaves = jax.tree.leaves(nnx.state(model))
+    assert all(leaf.dtype == jnp.float32 for leaf in leaves)
+    assert len(jax.tree.leaves(model)) == len(leaves)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vit_tiny_patch16"])
+def test_the_forward_pass_lowers_for_every_platform(name: str) -> None:
+    graph, state = nnx.split(evaluating(abstract(name)))
+    forward = export.export(
+        jax.jit(lambda state, image: tuple(nnx.merge(graph, state)(image))), platforms=["cpu", "cuda", "tpu"]
+    )
+    exported = forward(state, jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32))
+    assert next(leaf.shape for leaf in exported.out_avals) == (2, 5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16"])
+def test_the_gradient_lowers_for_every_platform(name: str) -> None:
+    graph, params, rest = nnx.split(abstract(name, dtype=jnp.bfloat16), nnx.Param, ...)
+
+    def gradient(params: nnx.State, rest: nnx.State, image: jax.Array) -> nnx.State:
+        return jax.grad(lambda params: jnp.sum(nnx.merge(graph, params, rest, copy=True)(image).logits))(params)
+
+    image = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+    export.export(jax.jit(gradient), platforms=["cpu", "cuda", "tpu"])(params, rest, image)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16"])
+def test_bfloat16_is_close_to_float32(name: str) -> None:
+    image = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
+    state = nnx.state(create_model(name, **SMALL, rngs=nnx.Rngs(0)))
+    features = {}
+    for dtype in (jnp.float32, jnp.bfloat16):
+        model = evaluating(nnx.merge(nnx.graphdef(abstract(name, dtype=dtype)), state))
+        features[dtype] = np.asarray(jax.jit(lambda model, image: model(image))(model, image).features)
+    error = np.linalg.norm(features[jnp.bfloat16] - features[jnp.float32]) / np.linalg.norm(features[jnp.float32])
+    assert 0 < error < 0.05
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    first, again, other = (
+        jax.tree.leaves(nnx.state(create_model("resnet18", **SMALL, rngs=nnx.Rngs(seed)))) for seed in (3, 3, 4)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))

@@ -1,0 +1,86 @@
+"""Vision transformers against timm."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch_reference
+from flax import nnx
+
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.models import create_model
+
+
+@pytest.mark.parametrize("image_size", [32, 64])
+def test_logits_features_and_map_equal_timm(image_size: int) -> None:
+    torch = pytest.importorskip("torch", reason="the reference is timm's ViT in torch")
+    pytest.importorskip("timm", reason="the reference is timm's ViT")
+    timm = torch_reference.import_timm()
+    reference = timm.create_model("vit_tiny_patch16_224", img_size=image_size, num_classes=10).eval()
+    torch_reference.randomize(reference, seed=0)
+    model = torch_reference.with_weights(reference, "vit_tiny_patch16", num_classes=10, image_size=image_size)
+    image = np.random.default_rng(0).normal(size=(2, image_size, image_size, 3)).astype(np.float32)
+
+    output = jax.jit(lambda model, image: model(image))(model, image)
+
+    with torch.no_grad():
+        tokens = reference.forward_features(torch_reference.channels_first(image))
+        logits = reference.forward_head(tokens).numpy()
+    tokens = tokens.numpy()
+    side = image_size // 16
+    assert torch_reference.relative_error(output.logits, logits) < 1e-4
+    assert torch_reference.relative_error(output.features, tokens[:, 0]) < 1e-4
+    assert torch_reference.relative_error(output.feature_map, tokens[:, 1:].reshape(2, side, side, -1)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "timm_name"),
+    [
+        ("vit_tiny_patch16", "vit_tiny_patch16_224"),
+        ("vit_small_patch16", "vit_small_patch16_224"),
+        ("vit_base_patch16", "vit_base_patch16_224"),
+    ],
+)
+def test_as_many_parameters_as_timm(name: str, timm_name: str) -> None:
+    torch = pytest.importorskip("torch", reason="the reference is timm's ViT in torch")
+    pytest.importorskip("timm", reason="the reference is timm's ViT")
+    with torch.device("meta"):
+        reference = torch_reference.import_timm().create_model(timm_name)
+    model = nnx.eval_shape(lambda: create_model(name, num_classes=1000, rngs=nnx.Rngs(0)))
+    ours = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+    assert ours == sum(parameter.numel() for parameter in reference.parameters())
+
+
+def test_weights_begin_as_timm_does() -> None:
+    model = create_model("vit_tiny_patch16", num_classes=100, image_size=64, rngs=nnx.Rngs(0))
+    block = model.blocks[3]
+    for linear in (block.attention.qkv, block.attention.projection, block.mlp.expand, block.mlp.contract, model.head):
+        assert np.std(linear.kernel[...]) == pytest.approx(0.02, rel=0.05)
+        assert not np.any(linear.bias[...])
+    assert np.std(model.position_embedding[...]) == pytest.approx(0.02, rel=0.1)
+    assert np.abs(model.class_token[...]).max() < 1e-5
+    limit = 768**-0.5
+    kernel = np.asarray(model.patch_embedding.linear.kernel[...])
+    assert 0.99 * limit < np.abs(kernel).max() <= limit
+
+
+@pytest.mark.parametrize(("image_size", "allowed"), [(100, "96 or 112"), (8, "16 or 32")])
+def test_a_size_that_patches_do_not_fill_is_refused_with_those_that_do(image_size: int, allowed: str) -> None:
+    with pytest.raises(InputError, match=rf"multiples of 16, not {image_size}: choose {allowed}"):
+        create_model("vit_tiny_patch16", num_classes=10, image_size=image_size, rngs=nnx.Rngs(0))
+
+
+def test_images_of_another_size_than_made_for_are_refused() -> None:
+    model = nnx.eval_shape(lambda: create_model("vit_tiny_patch16", num_classes=2, image_size=32, rngs=nnx.Rngs(0)))
+    with pytest.raises(InputError, match="32x32 pixels, not 48x32"):
+        nnx.eval_shape(lambda model, image: model(image), model, jnp.zeros((1, 48, 32, 3)))
+
+
+def test_width_narrows_the_heads() -> None:
+    model = nnx.eval_shape(
+        lambda: create_model(
+            "vit_tiny_patch16", num_classes=2, image_size=32, in_channels=4, width=0.25, rngs=nnx.Rngs(0)
+        )
+    )
+    output = nnx.eval_shape(lambda model, image: model(image), model, jnp.zeros((1, 32, 32, 4)))
+    assert output.features.shape == (1, 48)

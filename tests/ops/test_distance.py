@@ -1,0 +1,312 @@
+"""Distances against SciPy in float64, brute force, and the laws that chunks and devices must keep."""
+
+import ast
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from mtsccd_jax.ops import distance
+
+SEARCH_SHAPE = (13, 200, 24)  # queries, gallery, width: one shape for many tests, so that few programs are compiled
+
+
+def _reference(x_nd: np.ndarray, y_md: np.ndarray, metric: str) -> np.ndarray:
+    """All distances in extended precision, where even 1 - cos keeps the digits of near-duplicates."""
+    x, y = x_nd.astype(np.longdouble), y_md.astype(np.longdouble)
+    if metric == "cosine":
+        x, y = (a / np.sqrt((a * a).sum(1, keepdims=True)) for a in (x, y))
+    squared = np.stack([((row - y) ** 2).sum(1) for row in x])
+    return (squared / 2 if metric == "cosine" else np.sqrt(squared)).astype(np.float64)
+
+
+def _brute_neighbors(x_nd: np.ndarray, y_md: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    exact = _reference(x_nd, y_md, metric)
+    index = np.argsort(exact, 1, kind="stable")[:, :k]
+    return np.take_along_axis(exact, index, 1), index
+
+
+def _search_data(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    n, m, width = SEARCH_SHAPE
+    random = np.random.default_rng(seed)
+    return random.normal(size=(n, width)).astype(np.float32), random.normal(size=(m, width)).astype(np.float32)
+
+
+def _near_duplicates(offset: float, n: int = 24, m: int = 160, width: int = 512) -> tuple[np.ndarray, np.ndarray]:
+    """Features whose first n gallery rows are the queries moved by 1e-4, around a large common offset."""
+    random = np.random.default_rng(1)
+    x = (random.normal(size=(n, width)) + offset).astype(np.float32)
+    step = random.normal(size=(n, width))
+    step *= 1e-4 / np.linalg.norm(step, axis=1, keepdims=True)
+    if offset:
+        step *= 2000  # the spacing of float32 at the offset is what limits how near features can be
+    y = (random.normal(size=(m, width)) + offset).astype(np.float32)
+    y[:n] = (x + step).astype(np.float32)
+    return x, y
+
+
+@pytest.mark.parametrize("metric", distance.METRICS)
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_near_duplicates_keep_float32_accuracy(metric, offset):
+    x, y = _near_duplicates(offset)
+    exact = _reference(x, y, metric)
+    n = len(x)
+    assert (exact.diagonal() > 0).all()
+    every = np.asarray(distance.pairwise_distance(x, y, metric))
+    np.testing.assert_allclose(every, exact, rtol=2e-5)
+    np.testing.assert_allclose(every.diagonal(), exact.diagonal(), rtol=1e-6)
+    np.testing.assert_allclose(distance.paired_distance(x, y[:n], metric), exact.diagonal(), rtol=1e-6)
+    near, index = distance.nearest_neighbors(x, y, 3, metric)
+    np.testing.assert_array_equal(index[:, 0], np.arange(n))
+    np.testing.assert_allclose(near, np.sort(exact, 1)[:, :3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("metric", distance.METRICS)
+def test_ordinary_features_agree_with_scipy(metric):
+    x, y = _search_data()
+    exact = cdist(x.astype(np.float64), y.astype(np.float64), metric)
+    np.testing.assert_allclose(distance.pairwise_distance(x, y, metric), exact, rtol=1e-6, atol=3e-7)
+    near, index = distance.nearest_neighbors(x, y, 5, metric)
+    np.testing.assert_array_equal(index, np.argsort(exact, 1)[:, :5])
+    np.testing.assert_allclose(near, np.sort(exact, 1)[:, :5], rtol=1e-6)
+    np.testing.assert_allclose(
+        distance.paired_distance(x, y[: len(x)], metric), exact[:, : len(x)].diagonal(), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("metric", distance.METRICS)
+def test_unit_length_measures_directions(metric):
+    x, y = _search_data()
+    unit_x, unit_y = (a.astype(np.float64) / np.linalg.norm(a.astype(np.float64), axis=1)[:, None] for a in (x, y))
+    exact = cdist(unit_x, unit_y, metric)
+    pair = partial(distance.pairwise_distance, metric=metric, unit_length=True)
+    np.testing.assert_allclose(pair(x, y), exact, rtol=1e-6, atol=3e-7)
+    np.testing.assert_array_equal(pair(x * 4, y), pair(x, y))
+    near, index = distance.nearest_neighbors(x, y, 5, metric, unit_length=True)
+    np.testing.assert_array_equal(index, np.argsort(exact, 1)[:, :5])
+    np.testing.assert_allclose(near, np.sort(exact, 1)[:, :5], rtol=1e-6)
+    paired = distance.paired_distance(x, y[: len(x)], metric, unit_length=True)
+    np.testing.assert_allclose(paired, exact[:, : len(x)].diagonal(), rtol=1e-6)
+
+
+def test_cosine_of_equal_and_opposite_directions():
+    x = np.random.default_rng(2).normal(size=(6, 64)).astype(np.float32)
+    np.testing.assert_array_equal(distance.paired_distance(x, x, "cosine"), 0)
+    np.testing.assert_allclose(distance.paired_distance(x, 3 * x, "cosine"), 0, atol=1e-13)
+    np.testing.assert_allclose(distance.paired_distance(x, -x, "cosine"), 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("metric", "unit_length", "apart"), [("cosine", False, 1), ("euclidean", True, 2**0.5)])
+def test_a_zero_vector_is_a_direction_of_its_own(metric, unit_length, apart):
+    x, y = _search_data()
+    x[0] = y[3] = y[5] = 0
+    options = {"metric": metric, "unit_length": unit_length}
+    rows = np.asarray(distance.pairwise_distance(x, y, **options))
+    expected = np.full(len(y), apart)
+    expected[[3, 5]] = 0
+    np.testing.assert_allclose(rows[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(np.delete(rows[:, 3], 0), apart, rtol=1e-6)
+    near, index = distance.nearest_neighbors(x, y, 4, **options)
+    np.testing.assert_array_equal(index[0], [3, 5, 0, 1])
+    np.testing.assert_allclose(near[0], [0, 0, apart, apart], rtol=1e-6)
+    np.testing.assert_allclose(distance.paired_distance(x[:1], y[3:4], **options), 0)
+
+
+@pytest.mark.parametrize("scale", [2.0**-90, 2.0**90])
+def test_euclidean_distances_scale_with_the_features(scale):
+    x, y = _search_data()
+    x_scaled, y_scaled = x * np.float32(scale), y * np.float32(scale)  # their squares leave float32
+    np.testing.assert_array_equal(
+        distance.pairwise_distance(x_scaled, y_scaled), distance.pairwise_distance(x, y) * np.float32(scale)
+    )
+    near, index = distance.nearest_neighbors(x, y, 5)
+    near_scaled, index_scaled = distance.nearest_neighbors(x_scaled, y_scaled, 5)
+    np.testing.assert_array_equal(index_scaled, index)
+    np.testing.assert_array_equal(near_scaled, near * np.float32(scale))
+    np.testing.assert_array_equal(
+        distance.nearest_neighbors(x_scaled, y_scaled, 5, "cosine")[0], distance.nearest_neighbors(x, y, 5, "cosine")[0]
+    )
+
+
+def test_equal_distances_are_ordered_by_index():
+    x, y = _search_data()
+    x, y = np.round(x[:, :2]), np.round(y[:, :2])  # a small grid: exact arithmetic and many ties
+    x, y = (np.repeat(a, SEARCH_SHAPE[2] // 2, 1) for a in (x, y))
+    for k in (1, 5, 40, len(y)):
+        near, index = distance.nearest_neighbors(x, y, k)
+        exact, expected = _brute_neighbors(x, y, k, "euclidean")
+        np.testing.assert_array_equal(index, expected)
+        np.testing.assert_allclose(near, exact, rtol=1e-6)
+
+
+def test_neighbors_in_a_crowd_of_near_duplicates_are_exact():
+    # 150 gallery rows within 1e-5 of each query's place: more than are proposed, and closer than a product can tell.
+    n, m, width = SEARCH_SHAPE
+    random = np.random.default_rng(3)
+    x, y = _search_data()
+    x[:] = x[0] * 30
+    y[:150] = x[0] + 1e-5 * random.normal(size=(150, width)).astype(np.float32)
+    exact, expected = _brute_neighbors(x, y, 5, "euclidean")
+    near, index = distance.nearest_neighbors(x, y, 5)
+    np.testing.assert_allclose(near, exact, rtol=1e-6)
+    np.testing.assert_array_equal(
+        np.take_along_axis(_reference(x, y, "euclidean"), np.asarray(index), 1).astype(np.float32),
+        exact.astype(np.float32),
+    )
+    assert (np.asarray(index) == expected).mean() > 0.9  # near-ties within float32 may swap
+
+
+@pytest.mark.parametrize("metric", distance.METRICS)
+def test_chunks_do_not_change_results(metric):
+    x, y = _search_data(4)
+    near, index = distance.nearest_neighbors(x, y, 4, metric)
+    for query_chunk, gallery_chunk in ((1, 32768), (512, 48), (3, 7)):
+        chunks = {"query_chunk": query_chunk, "gallery_chunk": gallery_chunk}
+        other_near, other_index = distance.nearest_neighbors(x, y, 4, metric, **chunks)
+        np.testing.assert_array_equal(other_index, index)
+        np.testing.assert_allclose(other_near, near, rtol=1e-6)
+    whole = distance.pairwise_distance(x, y, metric)
+    np.testing.assert_allclose(distance.pairwise_distance(x, y, metric, chunk=5), whole, rtol=1e-6, atol=3e-7)
+
+
+def test_long_rows_are_selected_in_two_passes_alike():
+    random = np.random.default_rng(5)
+    score = random.integers(0, 50, (4, 4096)).astype(np.float32)
+    picked, place = distance._lowest(jnp.asarray(score), 30)
+    np.testing.assert_array_equal(picked, np.sort(score, 1)[:, :30])
+    np.testing.assert_array_equal(np.take_along_axis(score, np.asarray(place), 1), picked)
+    assert all(len(set(row)) == 30 for row in np.asarray(place).tolist())
+
+
+@pytest.mark.parametrize("n", [1, 8, 13])
+def test_the_number_of_devices_does_not_change_results(n):
+    assert jax.local_device_count() == 8
+    x, y = _search_data(6)
+    x = x[:n]
+    search = partial(distance.nearest_neighbors, k=4)
+    for function, atol in ((search, 0), (distance.pairwise_distance, 3e-7)):
+        many = function(x, y)
+        one = jax.jit(function)(x, y)  # inside a trace nothing is spread
+        for a, b in zip(jax.tree.leaves(many), jax.tree.leaves(one), strict=True):
+            assert a.shape == b.shape
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=atol)
+    np.testing.assert_allclose(
+        distance.paired_distance(x, y[:n]), jax.jit(distance.paired_distance)(x, y[:n]), rtol=1e-6
+    )
+
+
+def test_features_that_are_already_sharded_are_accepted():
+    x, y = _search_data(7)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
+    placed = jax.device_put(x[:12], jax.NamedSharding(mesh, jax.P("data")))
+    near, index = distance.nearest_neighbors(placed, y, 4)
+    expected = distance.nearest_neighbors(x[:12], y, 4)
+    np.testing.assert_array_equal(index, expected[1])
+    np.testing.assert_allclose(near, expected[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float16, np.int32, np.uint8, jnp.bfloat16])
+def test_any_real_type_is_taken_as_float32(kind):
+    x = np.arange(12).reshape(3, 4).astype(kind)
+    result = distance.paired_distance(x, x[::-1])
+    assert result.dtype == jnp.float32
+    np.testing.assert_allclose(result, [16, 0, 16])
+
+
+def test_results_are_shaped_and_typed_as_promised():
+    x, y = _search_data()
+    near, index = distance.nearest_neighbors(x, y, 4)
+    assert (near.shape, near.dtype, index.shape, index.dtype) == ((13, 4), jnp.float32, (13, 4), jnp.int32)
+    assert (np.diff(near) >= 0).all()
+    np.testing.assert_array_equal(distance.pairwise_distance(x, x).diagonal(), 0)
+
+
+GOOD = np.ones((4, 3), np.float32)
+BAD = np.array([[1, 2, 3], [1, np.nan, 3]], np.float32)
+INFINITE = np.array([[1, 2, np.inf]], np.float32)
+
+
+@pytest.mark.parametrize("function", [distance.paired_distance, distance.pairwise_distance])
+@pytest.mark.parametrize(
+    ("x", "y", "text"),
+    [
+        (np.ones((0, 3)), np.ones((0, 3)), r"x_nd must be a matrix of at least one row and one column.*\(0, 3\)"),
+        (np.ones((4, 0)), np.ones((4, 0)), "at least one row and one column"),
+        (np.ones(3), GOOD, r"x_nd must be a matrix .* got shape \(3,\)"),
+        (GOOD, np.ones((4, 5)), r"y_nd \(4, 5\)|y_md \(4, 5\)"),
+        (BAD, BAD, "x_nd holds NaN, infinite .* first in row 1"),
+        (np.ones((1, 3)), INFINITE, "y_[nm]d holds NaN, infinite .* first in row 0"),
+        (np.full((1, 3), 1e300), np.ones((1, 3)), "x_nd holds .* larger than float32"),
+        (np.array([["a"]]), np.array([["b"]]), "x_nd must hold real numbers"),
+        (np.array([[1j]]), np.array([[1j]]), "x_nd must hold real numbers"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
+def test_bad_features_are_refused(function, x, y, text):
+    with pytest.raises(ValueError, match=text):
+        function(x, y)
+
+
+def test_paired_features_must_have_one_length():
+    with pytest.raises(ValueError, match=r"one shape, got x_nd \(4, 3\) and y_nd \(3, 3\)"):
+        distance.paired_distance(GOOD, GOOD[:3])
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"k": 5}, "k must be a whole number from 1 to the gallery's 4 rows, got 5"),
+        ({"k": 0}, "k must be a whole number from 1"),
+        ({"k": 1.5}, "k must be a whole number from 1"),
+        ({"k": 1, "metric": "cosin"}, r"unknown metric 'cosin'.*Did you mean 'cosine'\?"),
+        ({"k": 1, "query_chunk": 0}, "query_chunk must be at least 1"),
+        ({"k": 1, "gallery_chunk": 0}, "gallery_chunk must be at least 1"),
+    ],
+)
+def test_bad_searches_are_refused(options, text):
+    with pytest.raises(ValueError, match=text):
+        distance.nearest_neighbors(GOOD, GOOD, **options)
+    with pytest.raises(ValueError, match="query_nd holds NaN"):
+        distance.nearest_neighbors(BAD, GOOD, 1)
+
+
+def test_a_search_never_holds_all_distances():
+    n, m = 20_000, 30_000
+    shapes = jax.ShapeDtypeStruct((n, 8), jnp.float32), jax.ShapeDtypeStruct((m, 8), jnp.float32)
+    compiled = jax.jit(partial(distance.nearest_neighbors, k=3)).lower(*shapes).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * n * m / 10
+
+
+@pytest.mark.parametrize("metric", distance.METRICS)
+def test_every_distance_lowers_for_accelerators(metric):
+    rows, gallery = jax.ShapeDtypeStruct((40, 16), jnp.float32), jax.ShapeDtypeStruct((900, 16), jnp.float32)
+    calls = (
+        (partial(distance.paired_distance, metric=metric), (rows, rows)),
+        (partial(distance.pairwise_distance, metric=metric, unit_length=True), (rows, gallery)),
+        (partial(distance.nearest_neighbors, k=5, metric=metric), (rows, gallery)),
+    )
+    for function, arguments in calls:
+        exported = jax.export.export(jax.jit(function), platforms=["cpu", "cuda", "tpu"])(*arguments)
+        assert exported.platforms == ("cpu", "cuda", "tpu")
+
+
+def test_a_second_call_of_one_shape_compiles_nothing():
+    x, y = _search_data(8)
+    distance.nearest_neighbors(x, y, 4)
+    distance.paired_distance(x, x)
+    with jax.no_tracing():
+        distance.nearest_neighbors(y[:13], y, 4)
+        distance.paired_distance(x, x)
+
+
+def test_ops_import_nothing_else_of_the_project():
+    for path in sorted(Path(distance.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            foreign = [name for name in names if name.startswith(("mtsccd_jax", "tfds_builders"))]
+            assert all(name.startswith("mtsccd_jax.ops") for name in foreign), f"{path.name} imports {foreign}"

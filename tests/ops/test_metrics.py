@@ -1,0 +1,120 @@
+"""Metrics against scikit-learn, and the laws of counting."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from mtsccd_jax.ops import metrics
+
+
+def _labels(n: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    label = random.integers(0, k, n)
+    prediction = np.where(random.random(n) < 0.6, label, random.integers(0, k, n))
+    return label.astype(np.int32), prediction.astype(np.int32)
+
+
+def test_confusion_matrix_counts_like_scikit_learn():
+    label, prediction = _labels(500, 10, 0)
+    counts = metrics.confusion_matrix(label, prediction, 10)
+    assert counts.dtype == jnp.int32
+    np.testing.assert_array_equal(counts, sk.confusion_matrix(label, prediction, labels=range(10)))
+
+
+def test_merging_batches_is_addition_in_any_order():
+    label, prediction = _labels(300, 4, 1)
+    whole = metrics.confusion_matrix(label, prediction, 4)
+    parts = [metrics.confusion_matrix(label[s], prediction[s], 4) for s in (slice(0, 100), slice(100, 300))]
+    np.testing.assert_array_equal(whole, parts[0] + parts[1])
+    np.testing.assert_array_equal(whole, parts[1] + parts[0])
+
+
+def test_masked_rows_are_not_counted_whatever_they_hold():
+    label, prediction = np.array([0, 1, -7, 99]), np.array([0, 0, 99, -7])
+    counts = metrics.confusion_matrix(label, prediction, 2, np.array([True, True, False, False]))
+    np.testing.assert_array_equal(counts, [[1, 0], [1, 0]])
+
+
+def test_confusion_matrix_inside_jit_leaves_out_what_has_no_cell():
+    counts = jax.jit(lambda t, p: metrics.confusion_matrix(t, p, 3))(jnp.array([0, 2, 3, -1]), jnp.array([0, 1, 0, 2]))
+    np.testing.assert_array_equal(counts, [[1, 0, 0], [0, 0, 0], [0, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("label", "prediction", "k", "text"),
+    [
+        ([0, 1], [0], 2, "vectors of one length"),
+        ([[0]], [[0]], 2, "vectors of one length"),
+        ([0.0], [0], 2, "label_n must hold integers"),
+        ([0, 2], [0, 0], 2, r"label_n\[1\] is 2, outside the 2 classes"),
+        ([0, 1], [0, -1], 2, r"prediction_n\[1\] is -1, outside the 2 classes"),
+        ([0], [0], 0, "num_classes must be at least 1"),
+    ],
+)
+def test_confusion_matrix_refuses(label, prediction, k, text):
+    with pytest.raises(ValueError, match=text):
+        metrics.confusion_matrix(np.array(label), np.array(prediction), k)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_scene_metrics_agree_with_scikit_learn(seed):
+    label, prediction = _labels(400, 6, seed)
+    label, prediction = np.where(label == 5, 0, label), np.where(prediction == 3, 2, prediction)  # 5 is never true
+    figures = metrics.scene_metrics(metrics.confusion_matrix(label, prediction, 8))
+    expected = sk.precision_recall_fscore_support(label, prediction, average="macro", zero_division=0)
+    assert figures["precision"] == pytest.approx(expected[0], abs=1e-12)
+    assert figures["recall"] == pytest.approx(expected[1], abs=1e-12)
+    assert figures["f1"] == pytest.approx(expected[2], abs=1e-12)
+    assert figures["oa"] == pytest.approx(sk.accuracy_score(label, prediction), abs=1e-12)
+    assert figures["kappa"] == pytest.approx(sk.cohen_kappa_score(label, prediction), abs=1e-12)
+    present = np.isin(prediction, label)  # scikit-learn warns about predictions of classes that never occur
+    kept = metrics.scene_metrics(metrics.confusion_matrix(label[present], prediction[present], 8))
+    expected_balanced = sk.balanced_accuracy_score(label[present], prediction[present])
+    assert kept["balanced"] == pytest.approx(expected_balanced, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_binary_metrics_agree_with_scikit_learn(seed):
+    random = np.random.default_rng(seed)
+    truth = random.random(200) < 0.2
+    called = random.random(200) < np.where(truth, 0.7, 0.2)
+    figures = metrics.binary_metrics(sk.confusion_matrix(truth, called).ravel())
+    assert list(figures) == list(metrics.BINARY_METRICS)
+    expected = {
+        "oa": sk.accuracy_score(truth, called),
+        "kappa": sk.cohen_kappa_score(truth, called),
+        "precision": sk.precision_score(truth, called),
+        "recall": sk.recall_score(truth, called),
+        "f1": sk.f1_score(truth, called),
+        "balanced": sk.balanced_accuracy_score(truth, called),
+    }
+    assert figures == pytest.approx(expected, abs=1e-12)
+
+
+def test_per_class_figures_are_zero_where_undefined():
+    precision, recall, f1 = metrics.precision_recall_f1(np.array([[3, 0, 1], [0, 0, 0], [2, 0, 0]]))
+    np.testing.assert_allclose(precision, [0.6, 0, 0])
+    np.testing.assert_allclose(recall, [0.75, 0, 0])
+    np.testing.assert_allclose(f1, [6 / 9, 0, 0])
+
+
+@pytest.mark.parametrize("confusion", [(7, 0, 0, 0), (0, 0, 0, 7), (0, 0, 0, 0)])
+def test_kappa_of_agreement_that_chance_alone_explains_is_zero(confusion):
+    assert metrics.binary_metrics(confusion)["kappa"] == 0.0
+
+
+def test_kappa_does_not_overflow():
+    n = 10**12  # n^2 is far beyond int64
+    assert metrics.cohen_kappa(np.array([[n, 0], [0, n]])) == 1.0
+    assert metrics.cohen_kappa(np.array([[n, n], [n, n]])) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("confusion", "text"),
+    [([[1, 2]], "square"), (3, "square"), ([[1.0]], "non-negative integer"), ([[-1]], "non-negative integer")],
+)
+def test_a_confusion_that_is_none_is_refused(confusion, text):
+    with pytest.raises(ValueError, match=text):
+        metrics.overall_accuracy(np.array(confusion))

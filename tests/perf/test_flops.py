@@ -1,0 +1,51 @@
+"""Multiply-accumulates against arithmetic done by hand."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import lax
+
+from mtsccd_jax.perf.flops import count_macs
+
+
+def shape(*sizes: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(sizes, jnp.float32)
+
+
+def test_a_batched_product() -> None:
+    assert count_macs(lambda a, b: jnp.einsum("bij,bjk->bik", a, b), shape(3, 4, 5), shape(3, 5, 6)) == 3 * 4 * 5 * 6
+
+
+@pytest.mark.parametrize(("groups", "stride"), [(1, 1), (1, 2), (4, 1)])
+def test_a_convolution_counts_its_padding(groups: int, stride: int) -> None:
+    def convolve(image: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(
+            image,
+            kernel,
+            (stride, stride),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=groups,
+        )
+
+    expected = 2 * (10 // stride) * (12 // stride) * 16 * (3 * 5 * 8 // groups)
+    assert count_macs(convolve, shape(2, 10, 12, 8), shape(3, 5, 8 // groups, 16)) == expected
+
+
+def test_calls_scans_and_branches_are_entered() -> None:
+    def square(a: jax.Array) -> jax.Array:
+        return a @ a
+
+    a = shape(4, 4)
+    assert count_macs(jax.jit(jax.checkpoint(square)), a) == 64
+    assert count_macs(lambda a: lax.scan(lambda x, _: (square(x), None), a, length=7)[0], a) == 7 * 64
+    assert count_macs(lambda a: lax.cond(a[0, 0] > 0, square, lambda x: x, a), a) == 64
+    # The gradient of a product is two more.
+    assert count_macs(jax.grad(lambda a, b: jnp.sum(jnp.sin(a @ b)), (0, 1)), a, a) == 3 * 64
+
+
+def test_a_loop_of_unknown_length_is_an_error_only_if_it_holds_products() -> None:
+    a = shape(4, 4)
+    assert count_macs(lambda a: lax.while_loop(lambda x: x[0, 0] < 1, lambda x: x + 1, a), a) == 0
+    with pytest.raises(ValueError, match="number of turns is not known"):
+        count_macs(lambda a: lax.while_loop(lambda x: x[0, 0] < 1, lambda x: x @ x, a), a)

@@ -1,0 +1,156 @@
+"""Charts are valid SVG, the same every time, show what they were given, and take the page's colours."""
+
+import re
+import warnings
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from mtsccd_jax.report import figures
+from mtsccd_jax.report.figures import Curve, Estimate, Point
+
+NAMESPACE = "{http://www.w3.org/2000/svg}"
+
+
+def texts(svg):
+    """Everything written in a chart."""
+    return [" ".join("".join(e.itertext()).split()) for e in ElementTree.fromstring(svg).iter(f"{NAMESPACE}text")]
+
+
+def random_pairs(n=300, seed=0):
+    random = np.random.default_rng(seed)
+    changed = random.random(n) < 0.2
+    return random.gamma(np.where(changed, 9.0, 4.0), 0.1), changed
+
+
+def random_curve(n=1000):
+    x = np.linspace(2, 0, n)
+    return Curve(x, oa=0.5 + 0.1 * x, kappa=x / 4, f1=x / 3)
+
+
+def charts():
+    """One chart of every kind, by name."""
+    distance, changed = random_pairs()
+    estimates = [
+        Estimate("Hefei", 0.5, 0.4, 0.6, trivial=0.0, published=0.55),
+        Estimate("Nanjing", 0.4, None, None, published=0.82, possible=False),
+    ]
+    step = np.arange(1, 901)
+    counts = np.random.default_rng(0).integers(0, 50, (10, 10))
+    return {
+        "intervals": figures.intervals(estimates, "Cohen's kappa", "alt"),
+        "confusion_10": figures.confusion(counts, list("ABCDEFGHIJ"), "alt"),
+        "confusion_2": figures.confusion(np.array([[90, 10], [3, 7]]), ["unchanged", "changed"], "alt"),
+        "histogram": figures.distance_histogram(distance, changed, 0.6, "distance (no unit)", "alt"),
+        "curves": figures.threshold_curves(random_curve(), random_curve(90), 0.5, 0.8, "distance", "alt"),
+        "loss": figures.loss_curve(step, np.exp(-step / 300), np.full(900, 0.1), "alt"),
+        "throughput": figures.throughput(step, np.full(900, 812.0), "alt"),
+        "plane": figures.kappa_plane([Point(0.7, 0.3)], [Point(0.8, 0.8)], [Point(0.3, -0.2, "mine")], "alt"),
+    }
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return charts()
+
+
+def test_charts_are_svg_with_a_name_and_labelled_axes(drawn):
+    for name, svg in drawn.items():
+        root = ElementTree.fromstring(svg)
+        assert root.tag == f"{NAMESPACE}svg", name
+        assert root.get("role") == "img", name
+        assert root.get("aria-label") == "alt", name
+    assert "distance (no unit)" in texts(drawn["histogram"])
+    assert "share of pairs in each bin, %" in texts(drawn["histogram"])
+    assert "threshold on the distance" in texts(drawn["curves"])
+    assert "training loss (nats)" in texts(drawn["loss"])
+    assert "training throughput, images/s" in texts(drawn["throughput"])
+    assert {"overall accuracy (0 to 1)", "Cohen's kappa (-1 to 1)"} <= set(texts(drawn["plane"]))
+
+
+def test_the_same_chart_is_the_same_text(drawn):
+    assert charts() == drawn
+
+
+def test_charts_load_nothing(drawn):
+    for svg in drawn.values():
+        links = re.findall(r'(?:href|src)="([^"]*)"', svg) + re.findall(r"url\(([^)]*)\)", svg)
+        assert all(link.startswith("#") for link in links)
+
+
+def test_the_legend_names_only_what_is_there(drawn):
+    assert {"this run, 95 % interval", "trivial predictor", "paper", "paper, impossible value"} <= set(
+        texts(drawn["intervals"])
+    )
+    alone = texts(figures.intervals([Estimate("a", 0.1)], "x", "alt"))
+    assert not {"trivial predictor", "paper", "paper, impossible value"} & set(alone)
+
+
+def test_a_confusion_matrix_shows_shares_of_rows_and_counts(drawn):
+    shown = texts(drawn["confusion_2"])
+    assert "90.0 %" in shown
+    assert "70.0 %" in shown
+    assert any(text.startswith("changed") for text in shown)
+    shares = texts(figures.confusion(np.array([[999, 1, 0, 0, 0]] + [[0] * 5] * 4), list("ABCDE"), "alt"))
+    assert "100" in shares
+    assert "<1" in shares
+    assert "B 0" in shares  # a class without examples has an empty row
+
+
+def test_histograms_and_curves_take_edge_cases():
+    distance, changed = random_pairs(40)
+    cases = [(distance, changed, None), (distance, np.ones(40, bool), 0.5), (np.full(40, 0.3), changed, 0.3)]
+    cases += [(np.zeros(0), np.zeros(0, bool), None)]
+    for d, c, threshold in cases:
+        ElementTree.fromstring(figures.distance_histogram(d, c, threshold, "distance", "alt"))
+    ElementTree.fromstring(figures.threshold_curves(random_curve(1), None, None, None, "distance", "alt"))
+    ElementTree.fromstring(figures.loss_curve(np.array([1]), np.array([np.nan]), None, "alt"))
+    ElementTree.fromstring(figures.kappa_plane([], [], [], "alt"))
+
+
+def test_text_is_escaped():
+    svg = figures.intervals([Estimate("a < b & c", 0.1)], "x", 'say "<no>" & go')
+    assert ElementTree.fromstring(svg).get("aria-label") == 'say "<no>" & go'
+    assert "a < b & c" in texts(svg)
+
+
+def test_inline_charts_take_the_pages_colours_and_have_ids_of_their_own(drawn):
+    for name, svg in drawn.items():
+        inline = figures.inline(svg, "f7")
+        root = ElementTree.fromstring(inline)
+        assert root.tag == "svg", name
+        assert root.get("viewBox"), name
+        assert root.get("width") is None, name
+        assert "http" not in inline, name
+        for color, variable in figures.CSS_VARIABLES.items():
+            assert color not in inline, name
+            assert (f"var({variable})" in inline) == (color in svg), name
+        ids = [e.get("id") for e in root.iter() if e.get("id")]
+        assert len(ids) == len(set(ids)), name
+        assert all(i.startswith("f7-") for i in ids), name
+        used = re.findall(r'href="#([^"]*)"', inline) + re.findall(r"url\(#([^)]*)\)", inline)
+        assert set(used) <= set(ids), name
+
+
+def test_long_series_are_thinned_with_their_ends():
+    x = np.arange(100_000)
+    thin_x, thin_y = figures._thinned(x, np.where(x == 5, np.nan, x * 2.0))
+    assert len(thin_x) == figures.MAX_POINTS
+    assert (thin_x[0], thin_x[-1]) == (0, 99_999)
+    np.testing.assert_array_equal(thin_y, 2 * thin_x)
+
+
+def test_running_mean_is_the_mean_of_the_last_values():
+    y = np.random.default_rng(0).normal(size=50)
+    expected = [y[max(0, i - 6) : i + 1].mean() for i in range(50)]
+    np.testing.assert_allclose(figures._running_mean(y, 7), expected, atol=1e-12)
+
+
+def test_the_readers_matplotlib_settings_do_not_matter(drawn):
+    import matplotlib
+
+    with matplotlib.rc_context({"axes.grid": False, "font.size": 30, "svg.fonttype": "path"}), warnings.catch_warnings():
+        distance, changed = random_pairs()
+        assert figures.distance_histogram(distance, changed, 0.6, "distance (no unit)", "alt") == drawn["histogram"]
+        assert matplotlib.rcParams["font.size"] == 30

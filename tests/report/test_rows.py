@@ -1,0 +1,244 @@
+"""Rows and artefacts: what is written is read back, and what cannot be read is named."""
+
+import dataclasses
+import hashlib
+import json
+import os
+
+import numpy as np
+import pytest
+
+from mtsccd_jax.config import Data, Recipe, to_dict
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.report import rows
+
+
+def make_row(**changes):
+    """A small valid row."""
+    recipe = changes.pop("recipe", to_dict(Recipe("demo", "made up")))
+    fields = {
+        "id": rows.row_id(recipe, "test_a", "cfsm", 0),
+        "dataset": "mtsccd_lucd/official",
+        "split": "test_a",
+        "protocol": "cfsm",
+        "model": "resnet18",
+        "seed": 0,
+        "n": 10,
+        "metrics": {"oa": {"value": 0.8, "low": 0.7, "high": 0.9}},
+        "confusion": [[6, 1], [1, 2]],
+        "class_names": ["unchanged", "changed"],
+        "recipe": recipe,
+        "threshold": 0.5,
+        "objective": "kappa",
+        "threshold_from": "validation",
+        "checksums": {"data": "00", "artefacts": {}},
+        "times": {"seconds": 1.5},
+        "versions": {"jax": "0.10.2"},
+    }
+    return rows.Row(**(fields | changes))
+
+
+def write_lines(workdir, *lines):
+    (workdir / rows.ROWS_FILE).write_text("".join(lines))
+
+
+def as_line(row):
+    return json.dumps(dataclasses.asdict(row)) + "\n"
+
+
+def test_rows_come_back_as_they_were_written(tmp_path):
+    first, second = make_row(), make_row(id="other", threshold=None)
+    rows.append(tmp_path / "new", first)
+    rows.append(tmp_path / "new", second)
+    assert rows.load(tmp_path / "new") == [first, second]
+    assert len((tmp_path / "new" / "rows.jsonl").read_text().splitlines()) == 2
+
+
+def test_numpy_values_become_plain_and_what_is_not_finite_becomes_null(tmp_path):
+    row = make_row(
+        threshold=float("inf"),
+        images_per_s=np.float32(2.5),
+        n=int(np.int64(10)),
+        metrics={"oa": {"value": np.float64(0.8), "low": float("nan"), "high": None}},
+        recipe={"data": {"mean": (0.1, 0.2)}, "flags": np.array([1, 2])},
+    )
+    rows.append(tmp_path, row)
+    text = (tmp_path / "rows.jsonl").read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    (back,) = rows.load(tmp_path)
+    assert back.threshold is None
+    assert back.images_per_s == 2.5
+    assert back.metrics["oa"] == {"value": 0.8, "low": None, "high": None}
+    assert back.recipe == {"data": {"mean": [0.1, 0.2]}, "flags": [1, 2]}
+
+
+def test_no_file_is_no_rows(tmp_path):
+    assert rows.load(tmp_path) == []
+
+
+def test_a_later_line_of_one_id_replaces_the_earlier_in_its_place(tmp_path):
+    rows.append(tmp_path, make_row())
+    rows.append(tmp_path, make_row(id="other"))
+    rows.append(tmp_path, make_row(threshold=0.6))
+    assert [(row.id, row.threshold) for row in rows.load(tmp_path)] == [(make_row().id, 0.6), ("other", 0.5)]
+
+
+def test_identity_is_the_recipe_split_protocol_and_seed_and_not_where_the_data_lies():
+    here = to_dict(Recipe("demo", "one text", data=Data(data_dir="/here")))
+    there = to_dict(Recipe("demo", "another text", data=Data(data_dir="/there", input="stream")))
+    identity = rows.row_id(here, "test_a", "cfsm", 0)
+    assert identity == rows.row_id(there, "test_a", "cfsm", 0)
+    assert identity == rows.row_id(dict(reversed(here.items())), "test_a", "cfsm", 0)
+    assert identity == rows.row_id(json.loads(json.dumps(here)), "test_a", "cfsm", 0)
+    assert len(identity) == 16
+    others = {
+        rows.row_id(here, "test_b", "cfsm", 0),
+        rows.row_id(here, "test_a", "cdc_1", 0),
+        rows.row_id(here, "test_a", "cfsm", 1),
+        rows.row_id(here, "test_a", "cfsm", 0, objective="oa"),
+        rows.row_id(here, "test_a", "cfsm", 0, dataset="folder:mine"),
+        rows.row_id(to_dict(Recipe("demo", "one text", data=Data(image_size=96))), "test_a", "cfsm", 0),
+    }
+    assert len(others | {identity}) == 7
+
+
+def test_same_means_equal_but_for_times_paths_and_versions():
+    row = make_row(recipe=to_dict(Recipe("demo", "", data=Data(data_dir="/here"))))
+    again = dataclasses.replace(
+        row,
+        times={"seconds": 9.0},
+        images_per_s=3.0,
+        versions={"jax": "0.12"},
+        commit="abc",
+        artefacts={"predictions": "artefacts/p.npz"},
+        checksums={"data": "00", "artefacts": {"training": "11"}},
+        recipe=to_dict(Recipe("demo", "", data=Data(data_dir="/there"))),
+    )
+    assert rows.same(row, again)
+    assert rows.same(again, row)
+    assert not rows.same(row, dataclasses.replace(row, threshold=0.5001))
+    assert not rows.same(row, dataclasses.replace(row, confusion=[[5, 2], [1, 2]]))
+    assert not rows.same(row, dataclasses.replace(row, checksums={"data": "01"}))
+
+
+def test_a_torn_last_line_is_named_with_what_to_do(tmp_path):
+    write_lines(tmp_path, as_line(make_row()), as_line(make_row(id="second"))[:200])
+    with pytest.raises(InputError, match=r"rows\.jsonl, line 2: the line is cut off after 200 bytes; delete it"):
+        rows.load(tmp_path)
+    with pytest.raises(InputError, match="line 2: the line is cut off"):
+        rows.append(tmp_path, make_row())
+
+
+def test_a_whole_last_line_without_its_newline_is_read_and_added_to(tmp_path):
+    write_lines(tmp_path, as_line(make_row()).rstrip())
+    rows.append(tmp_path, make_row(id="second"))
+    assert [row.id for row in rows.load(tmp_path)] == [make_row().id, "second"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{not json}\n", "line 2: not JSON"),
+        ("[1, 2]\n", "line 2: not a row"),
+        ('{"id": "x"}\n', "line 2: not a row"),
+        (as_line(make_row(schema=99)), "line 2: schema 99, but this version reads schema 1"),
+        (as_line(make_row()).replace('"split":', '"splitt":'), "line 2: the row lacks split"),
+        (as_line(make_row()).replace("{", '{"extra": 1, ', 1), "line 2: the row has unknown keys: extra"),
+        (as_line(make_row(n="ten")), "line 2: 'n' is 'ten'"),
+        (as_line(make_row(seed=True)), "line 2: 'seed' is True"),
+        (as_line(make_row(threshold="high")), "line 2: 'threshold' is 'high'"),
+        (as_line(make_row(protocol="guess")), "line 2: protocol 'guess' is none of scene, cdc_1, cfsm"),
+        (as_line(make_row(confusion=[[6, 1]])), "line 2: 'confusion' is not a 2 x 2 table of counts"),
+        (as_line(make_row(confusion=[[6.5, 1], [1, 2]])), "line 2: 'confusion' is not a 2 x 2 table"),
+        (as_line(make_row(confusion=[[7, 1], [1, 2]])), "line 2: 'confusion' sums to 11, but n is 10"),
+        (as_line(make_row(metrics={"oa": {"value": 0.8}})), "line 2: 'metrics.oa' lacks value, low or high"),
+        (as_line(make_row(metrics_rechosen={"f1": 0.8})), "line 2: 'metrics_rechosen.f1' lacks"),
+        (as_line(make_row(checksums={"artefacts": "ab"})), "line 2: 'checksums.artefacts' is not a table"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named(tmp_path, line, message):
+    write_lines(tmp_path, as_line(make_row()), line, as_line(make_row(id="third")))
+    with pytest.raises(InputError, match=message) as raised:
+        rows.load(tmp_path)
+    assert str(tmp_path / "rows.jsonl") in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_row_that_could_not_be_read_back_is_not_written(tmp_path):
+    rows.append(tmp_path, make_row())
+    before = (tmp_path / "rows.jsonl").read_bytes()
+    with pytest.raises(InputError, match="the new row: 'confusion' sums to 12"):
+        rows.append(tmp_path, make_row(confusion=[[8, 1], [1, 2]]))
+    assert (tmp_path / "rows.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_crash_while_writing_leaves_the_previous_file_and_no_other(tmp_path, monkeypatch, failing):
+    rows.append(tmp_path, make_row())
+    rows.save_artefact(tmp_path, "numbers", {"x": np.arange(3)})
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def crash(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, failing, crash)
+    with pytest.raises(OSError, match="No space left"):
+        rows.append(tmp_path, make_row(id="second"))
+    with pytest.raises(OSError, match="No space left"):
+        rows.save_artefact(tmp_path, "numbers", {"x": np.arange(4)})
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert rows.load(tmp_path) == [make_row()]
+
+
+def test_artefacts_come_back_and_the_same_arrays_give_the_same_bytes(tmp_path):
+    arrays = {
+        "file": np.arange(5),  # a name that NumPy's own savez cannot take
+        "text": np.array(["a", "öß"]),
+        "flags": np.array([True, False]),
+        "pixels": np.zeros((2, 4, 4, 3), np.uint8),
+        "empty": np.zeros(0, np.float32),
+    }
+    path, checksum = rows.save_artefact(tmp_path / "a", "test_a-predictions", arrays)
+    assert path == "artefacts/test_a-predictions.npz"
+    assert checksum == hashlib.sha256((tmp_path / "a" / path).read_bytes()).hexdigest()
+    assert rows.save_artefact(tmp_path / "b", "test_a-predictions", arrays) == (path, checksum)
+    row = make_row(artefacts={"predictions": path}, checksums={"artefacts": {"predictions": checksum}})
+    back = rows.load_artefact(tmp_path / "a", row, "predictions")
+    assert back is not None
+    assert back.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert back[name].dtype == array.dtype
+        np.testing.assert_array_equal(back[name], array)
+
+
+def test_artefacts_that_are_not_there_are_none(tmp_path):
+    assert rows.load_artefact(tmp_path, make_row(), "predictions") is None
+    assert rows.load_artefact(tmp_path, make_row(artefacts={"predictions": "artefacts/x.npz"}), "predictions") is None
+
+
+def test_artefacts_of_objects_or_with_bad_names_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="array 'x' holds Python objects"):
+        rows.save_artefact(tmp_path, "a", {"x": np.array([{}, None])})
+    for name in ("", "../a", "a/b", ".hidden", "a b"):
+        with pytest.raises(ValueError, match="cannot name an artefact"):
+            rows.save_artefact(tmp_path, name, {"x": np.arange(2)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_artefact_that_is_not_the_rows_own_is_refused(tmp_path):
+    path, _ = rows.save_artefact(tmp_path, "a", {"x": np.arange(2)})
+    with pytest.raises(InputError, match=r"a\.npz: not the file of row"):
+        rows.load_artefact(tmp_path, make_row(artefacts={"a": path}, checksums={"artefacts": {"a": "0" * 64}}), "a")
+    for elsewhere in ("../secret.npz", "/etc/passwd"):
+        with pytest.raises(InputError, match="is outside that folder"):
+            rows.load_artefact(tmp_path, make_row(artefacts={"a": elsewhere}), "a")
+    for content in (b"", b"not a zip", (tmp_path / path).read_bytes()[:60]):
+        (tmp_path / path).write_bytes(content)
+        with pytest.raises(InputError, match=r"not a readable \.npz"):
+            rows.load_artefact(tmp_path, make_row(artefacts={"a": path}), "a")
+    with (tmp_path / path).open("wb") as stream:
+        np.savez(stream, x=np.array([{"a": 1}]))
+    with pytest.raises(InputError, match=r"not a readable \.npz"):
+        rows.load_artefact(tmp_path, make_row(artefacts={"a": path}), "a")

@@ -1,0 +1,41 @@
+"""Rewrites the dummy archives of the two MtSCCD builders: `python tests/tfds_builders/make_dummy_data.py`.
+
+LUSC's is an unsplit zip file with classes as numbers, LUCD's a tar.gz file with split folders and abbreviations.
+"""
+
+import gzip
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+from archive_files import CLASSES, image_bytes, name, scenes
+
+TILES = 5
+_BUILDERS = Path(__file__).parents[2] / "tfds_builders"
+_SPLITS = {"HF": "testA", "NJ": "testB"}
+
+
+def main() -> None:
+    """Writes both archives."""
+    lusc = _BUILDERS / "mtsccd_lusc" / "dummy_data" / "MtSCCD.zip"
+    lusc.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(lusc, "w") as packed:
+        for seed, (code, phase, date, x, y, number) in enumerate(scenes(TILES)):
+            info = zipfile.ZipInfo(f"MtSCCD/{code}/T{phase}/{number}/{name(code, date, x, y, number)}")
+            packed.writestr(info, image_bytes(seed))
+    lucd = _BUILDERS / "mtsccd_lucd" / "dummy_data" / "MtSCCD_LUCD.tar.gz"
+    lucd.parent.mkdir(exist_ok=True)
+    with gzip.GzipFile(lucd, "wb", mtime=0) as file, tarfile.open(fileobj=file, mode="w") as tarred:
+        for seed, (code, phase, date, x, y, number) in enumerate(scenes(TILES)):
+            split = _SPLITS.get(code, "val" if (x, y) == (1, 0) else "train")
+            abbreviation = CLASSES[number - 1][1]
+            path = f"{split}/T{phase}/{abbreviation}/{name(code, date, x, y, abbreviation, 'png')}"
+            data = image_bytes(seed, kind="PNG")
+            info = tarfile.TarInfo(path)
+            info.size = len(data)
+            tarred.addfile(info, io.BytesIO(data))
+
+
+if __name__ == "__main__":
+    main()

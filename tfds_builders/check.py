@@ -1,0 +1,219 @@
+"""What an archive holds beside what the paper says it holds, from file names alone."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfds_builders.mtsccd import (
+    CHANGED_PAIRS,
+    CITIES,
+    CLASSES,
+    SPLITS,
+    TABLE_2,
+    TABLE_3,
+    TABLE_4,
+    TABLE_4_PAIRS,
+    TABLE_5,
+)
+from tfds_builders.mtsccd_archive import Listing, Scene, list_archive, open_mtsccd, with_archive_cities
+from tfds_builders.mtsccd_splits import split_names, split_pairs, split_scenes
+
+Pair = tuple[Scene, Scene]
+_CLASS_ROWS = tuple(f"{entry.number} {entry.abbreviation}" for entry in CLASSES)
+_PUBLISHED_CITIES = frozenset(city.name for city in CITIES)
+
+
+@dataclass(frozen=True)
+class CountTable:
+    """Counts found beside counts published: `found[row][column]`, `published[row][column]`."""
+
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    found: tuple[tuple[int, ...], ...]
+    published: tuple[tuple[int, ...], ...]
+
+    def differences(self) -> list[str]:
+        """Returns one line for every cell that is not as published."""
+        return [
+            f"{self.title}: {row}, {column}: {found} instead of {published}"
+            for row, found_row, published_row in zip(self.rows, self.found, self.published, strict=True)
+            for column, found, published in zip(self.columns, found_row, published_row, strict=True)
+            if found != published
+        ]
+
+    def text(self) -> str:
+        """Returns the table for people: the count found, and after a slash the published one where they differ."""
+        cells = [
+            [str(f) if f == p else f"{f}/{p}" for f, p in zip(found_row, published_row, strict=True)]
+            for found_row, published_row in zip(self.found, self.published, strict=True)
+        ]
+        label = max(map(len, self.rows))
+        width = [max(map(len, column)) for column in zip(self.columns, *cells, strict=True)]
+        lines = [self.title, " ".join([" " * label, *(c.rjust(w) for c, w in zip(self.columns, width, strict=True))])]
+        for row, values in zip(self.rows, cells, strict=True):
+            lines.append(" ".join([row.ljust(label), *(v.rjust(w) for v, w in zip(values, width, strict=True))]))
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class ArchiveReport:
+    """What `check_archive` found.
+
+    `images` are those with a readable name (of LUSC where the sub-sets have folders), `pairs` the tiles with both
+    dates. `problems` are single files and tiles that a build stumbles over or doubts, `differences` everything in
+    which the counts are not the published ones.
+    """
+
+    path: Path
+    images: int
+    pairs: int
+    problems: list[str]
+    differences: list[str]
+    tables: tuple[CountTable, ...]
+
+    @property
+    def strict_ok(self) -> bool:
+        """Whether this is the published archive: no problem and no difference."""
+        return not self.problems and not self.differences
+
+    def text(self) -> str:
+        """Returns the whole report for people."""
+        parts = [f"{self.path}: {self.images} images, {self.pairs} pairs"]
+        parts += [table.text() for table in self.tables]
+        parts += ["\n".join([f"{len(self.problems)} problems", *self.problems])]
+        parts += ["\n".join([f"{len(self.differences)} differences from the published counts", *self.differences])]
+        return "\n\n".join(parts)
+
+
+def check_archive(path: str | os.PathLike) -> ArchiveReport:
+    """Returns the archive's counts beside Tables 2, 3, 4 and 5 with every difference and every doubtful file.
+
+    Only names are read, no image. Of Table 4 the totals and the test columns are compared: the others depend on which
+    pairs the authors drew.
+
+    Raises:
+        ArchiveError: there is no archive at `path`, no image in it, or none with a readable name.
+    """
+    archive = open_mtsccd(Path(path))
+    cities = with_archive_cities(CITIES, archive)
+    lusc, lucd = (list_archive(archive, subset, cities) for subset in ("lusc", "lucd"))
+    scenes_of_split = split_scenes(lusc, paired=False, seed=0)
+    pairs_of_split = split_pairs(lucd, paired=False, seed=0)
+    pairs = [pair for split in pairs_of_split.values() for pair in split]
+    tables = (
+        _table_2(lusc),
+        _table_3(scenes_of_split),
+        *_table_4(pairs_of_split),
+        _table_5(pairs),
+        _changed(pairs),
+    )
+    problems = [f"split '{split}' would be empty" for split in split_names(cities) if not scenes_of_split[split]]
+    for listing in (lusc, lucd):
+        problems += [*listing.errors, *listing.bad, *listing.warnings]
+    problems += lucd.unpaired
+    differences = [line for listing in (lusc, lucd) for line in [*listing.absent, *_other_cities(listing)]]
+    differences += [line for table in tables for line in table.differences()]
+    return ArchiveReport(
+        archive.path,
+        len(lusc.scenes),
+        len(pairs),
+        list(dict.fromkeys(problems)),
+        list(dict.fromkeys(differences)),
+        tables,
+    )
+
+
+def _other_cities(listing: Listing) -> list[str]:
+    """Returns a line for every city and every date that Table 2 does not have."""
+    count = Counter((scene.name.city, scene.name.date) for scene in listing.scenes)
+    known = {(city.name, date) for city in CITIES for date in city.dates}
+    return [
+        f"{city}, {date}: {images} images that Table 2 does not have"
+        for (city, date), images in sorted(count.items())
+        if (city, date) not in known
+    ]
+
+
+def _columns_by_class(columns: Iterable[Iterable[Scene]]) -> tuple[tuple[int, ...], ...]:
+    """Returns counts[class][column]."""
+    counts = [Counter(scene.name.label for scene in column) for column in columns]
+    return tuple(tuple(count[entry.label] for count in counts) for entry in CLASSES)
+
+
+def _transposed(columns: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(zip(*columns, strict=True))
+
+
+def _published(scenes: Iterable[Scene]) -> list[Scene]:
+    return [scene for scene in scenes if scene.name.city in _PUBLISHED_CITIES]
+
+
+def _table_2(lusc: Listing) -> CountTable:
+    columns: dict[tuple[str, int], list[Scene]] = {column: [] for column in TABLE_2}
+    for scene in _published(lusc.scenes):
+        columns[scene.name.city, scene.phase].append(scene)
+    return CountTable(
+        "Table 2 (images per city and date)",
+        _CLASS_ROWS,
+        tuple(f"{city} T{phase}" for city, phase in TABLE_2),
+        _columns_by_class(columns.values()),
+        _transposed(list(TABLE_2.values())),
+    )
+
+
+def _table_3(splits: dict[str, list[Scene]]) -> CountTable:
+    return CountTable(
+        "Table 3 (LUSC images per split)",
+        _CLASS_ROWS,
+        SPLITS,
+        _columns_by_class(_published(splits[split]) for split in SPLITS),
+        _transposed([TABLE_3[split] for split in SPLITS]),
+    )
+
+
+def _table_4(splits: dict[str, list[Pair]]) -> tuple[CountTable, CountTable]:
+    published = {split: [pair for pair in splits[split] if pair[0].name.city in _PUBLISHED_CITIES] for split in SPLITS}
+    tests = [(split, phase) for split in ("test_a", "test_b") for phase in (1, 2)]
+    return (
+        CountTable(
+            "Table 4 (LUCD pairs per split)",
+            ("pairs",),
+            SPLITS,
+            (tuple(len(published[split]) for split in SPLITS),),
+            (tuple(TABLE_4_PAIRS[split] for split in SPLITS),),
+        ),
+        CountTable(
+            "Table 4 (LUCD images of the test cities)",
+            _CLASS_ROWS,
+            tuple(f"{split} T{phase}" for split, phase in tests),
+            _columns_by_class([pair[phase - 1] for pair in published[split]] for split, phase in tests),
+            _transposed([TABLE_4[column] for column in tests]),
+        ),
+    )
+
+
+def _table_5(pairs: Sequence[Pair]) -> CountTable:
+    count = Counter((t1.name.label, t2.name.label) for t1, t2 in pairs if t1.name.city in _PUBLISHED_CITIES)
+    return CountTable(
+        "Table 5 (pairs, first date by second)",
+        _CLASS_ROWS,
+        tuple(entry.abbreviation for entry in CLASSES),
+        tuple(tuple(count[first.label, second.label] for second in CLASSES) for first in CLASSES),
+        TABLE_5,
+    )
+
+
+def _changed(pairs: Sequence[Pair]) -> CountTable:
+    count: Callable[[str], int] = Counter(
+        t1.name.city for t1, t2 in pairs if t1.name.label != t2.name.label
+    ).__getitem__
+    return CountTable(
+        "Changed pairs (from Table 7)",
+        ("pairs",),
+        tuple(CHANGED_PAIRS),
+        (tuple(count(city) for city in CHANGED_PAIRS),),
+        (tuple(CHANGED_PAIRS.values()),),
+    )

@@ -1,0 +1,198 @@
+"""One build, two file formats: TFRecord for `tfds.load`, ArrayRecord for `tfds.data_source`.
+
+TFDS reads either, but writes only one at a time; tf.data cannot read ArrayRecord, and random access needs it. The
+primary format is TFRecord and the alternative is ArrayRecord, with the same shards in the same order; any other
+arrangement breaks one of the two calls. TFDS alone also needs TensorFlow to write TFRecord; here nothing does.
+"""
+
+import abc
+import contextlib
+import io
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from tfds_builders.archives import ArchiveError
+from tfds_builders.records import ShardResult
+from tfds_builders.shard_pool import ExamplesFn, Shard, default_workers, write_shards
+
+# Small enough that every core gets a shard of a split of MtSCCD, large enough that files stay few.
+SHARD_BYTES = 32 << 20
+_INFO_FILE = "dataset_info.json"  # TFDS writes it last
+
+Progress = Callable[[int, int], None]
+
+
+class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """A TFDS builder whose data set is written in both formats, by several processes.
+
+    A subclass returns, from `_shard_iterators_per_split`, one picklable function per shard. Its iterator yields
+    `(key, example)`: every feature by name, as TFDS stores it (encoded image bytes, labels as integers), or
+    `records.Skipped`. Beside TFDS's own arguments a builder takes:
+
+    Args:
+        archive: the folder, zip or tar file to build from, instead of TFDS's manual download folder.
+        skip_bad: leave out what cannot be read and name it in `skipped`, instead of raising ArchiveError.
+        workers: number of processes that write; the default is one per processor.
+        progress: called with (examples done, examples in all) while they write.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_dir: str | os.PathLike | None = None,
+        config: str | tfds.core.BuilderConfig | None = None,
+        version: str | None = None,
+        file_format: str | None = None,
+        archive: str | os.PathLike | None = None,
+        skip_bad: bool = False,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ):
+        # tfds.data_source asks for array_record by this argument. Both formats are always there, so it decides
+        # nothing.
+        if file_format is not None:
+            asked = tfds.core.FileFormat.from_value(file_format)
+            if asked not in (tfds.core.FileFormat.TFRECORD, tfds.core.FileFormat.ARRAY_RECORD):
+                raise ValueError(f"file_format {asked.value}: this data set has tfrecord and array_record")
+        self._archive = None if archive is None else Path(archive)
+        self._skip_bad = skip_bad
+        self._workers = default_workers() if workers is None else workers
+        self._progress = progress
+        self._examples_per_split: dict[str, int] = {}
+        self.skipped: list[str] = []
+        super().__init__(data_dir=data_dir, config=config, version=version)
+
+    def dataset_info_from_configs(self, **kwargs: Any) -> tfds.core.DatasetInfo:
+        """Returns the info with ArrayRecord declared beside TFRecord (TFDS's own method, its own arguments)."""
+        return super().dataset_info_from_configs(
+            alternative_file_formats=[tfds.core.FileFormat.ARRAY_RECORD], metadata=tfds.core.MetadataDict(), **kwargs
+        )
+
+    def as_data_source(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns a random-access source; see TFDS. Afterwards the builder still serves `as_dataset`."""
+        try:
+            return super().as_data_source(*args, **kwargs)
+        finally:
+            self.info.set_file_format(tfds.core.FileFormat.TFRECORD, override=True, override_if_initialized=True)
+
+    @abc.abstractmethod
+    def source(self) -> str:
+        """Returns a text that tells this builder's archive from another one.
+
+        `_shard_iterators_per_split` writes it to `info.metadata["source"]`.
+        """
+
+    def _download_and_prepare(
+        self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig | None = None
+    ) -> None:
+        del download_config  # nothing in it applies to shards that are given
+        self.info.set_file_format(tfds.core.FileFormat.TFRECORD, override=True)
+        # Below the folder that TFDS renames once all is done, and removes after an error.
+        scratch = Path(self.data_dir) / "scratch"
+        scratch.mkdir()
+        self._scratch = scratch
+        splits = self._shard_iterators_per_split(dl_manager)
+        results = self._write(splits)
+        shutil.rmtree(scratch)
+        self.info.metadata["skipped"] = self.skipped
+        self.info.set_splits(tfds.core.splits.SplitDict(self._split_infos(results)))
+
+    def _write(self, splits: Mapping[str, Sequence[ExamplesFn]]) -> dict[str, list[ShardResult]]:
+        shards, owner = [], []
+        for split, examples_of_shards in splits.items():
+            template = self._get_filename_template(split_name=split)
+            other = template.replace(filetype_suffix=tfds.core.FileFormat.ARRAY_RECORD.file_suffix)
+            for index, examples in enumerate(examples_of_shards):
+                place = {"shard_index": index, "num_shards": len(examples_of_shards)}
+                tfrecord, array_record = template.sharded_filepath(**place), other.sharded_filepath(**place)
+                shards.append(Shard(examples, os.fspath(tfrecord), os.fspath(array_record)))
+                owner.append(split)
+        done, total = 0, sum(self._examples_per_split.values())
+
+        def report(more: int) -> None:
+            nonlocal done
+            done += more
+            if self._progress is not None:
+                self._progress(done, total)
+
+        results: dict[str, list[ShardResult]] = {split: [] for split in splits}
+        for split, result in zip(owner, write_shards(shards, self._workers, report), strict=True):
+            results[split].append(result)
+            self.skipped += result.skipped
+        return results
+
+    def _split_infos(self, results: Mapping[str, Sequence[ShardResult]]) -> list[tfds.core.SplitInfo]:
+        infos = []
+        for split, shards in results.items():
+            lengths = [shard.examples for shard in shards]
+            if not all(lengths):
+                raise ArchiveError(f"split '{split}': hardly a readable image is left; {self.skipped[-1]}")
+            num_bytes = sum(shard.num_bytes for shard in shards)
+            template = self._get_filename_template(split_name=split)
+            infos.append(tfds.core.SplitInfo(split, lengths, num_bytes, template))
+        return infos
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build came to: examples per split, one line per thing left out, and where TFDS finds the data."""
+
+    splits: dict[str, int]
+    skipped: list[str]
+    data_dir: Path
+
+
+def build(
+    name: str,
+    *,
+    archive: str | os.PathLike,
+    data_dir: str | os.PathLike | None = None,
+    skip_bad: bool = False,
+    workers: int | None = None,
+    config: str | tfds.core.BuilderConfig = "official",
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Returns what was built: the data set `name` from `archive`, in both formats.
+
+    Data that are already there are kept, if they came from the same archive.
+
+    Args:
+        name: `mtsccd_lusc` or `mtsccd_lucd`.
+        archive: a folder, a zip or a tar file.
+        data_dir: TFDS's data folder; its default is TFDS's own.
+        skip_bad: leave out what cannot be read, and name it in the result, instead of stopping.
+        workers: number of processes; the default is one per processor.
+        config: `official`, `paired`, or a configuration of your own.
+        progress: called with (examples done, examples in all).
+
+    Raises:
+        ArchiveError: the archive is missing, empty or wrong, or the data set or configuration is unknown.
+        OSError: the disk is full.
+    """
+    builder_cls = _builder_class(name)
+    if isinstance(config, str) and config not in builder_cls.builder_configs:
+        known = ", ".join(builder_cls.builder_configs)
+        raise ArchiveError(f"{name}: unknown configuration '{config}'; it has {known}")
+    builder = builder_cls(
+        data_dir=data_dir, config=config, archive=archive, skip_bad=skip_bad, workers=workers, progress=progress
+    )
+    if (Path(builder.data_dir) / _INFO_FILE).is_file() and builder.info.metadata.get("source") != builder.source():
+        raise ArchiveError(f"{builder.data_dir}: built from another archive; remove it or give another data folder")
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download of unknown size
+        builder.download_and_prepare()
+    splits = {split: int(info.num_examples) for split, info in builder.info.splits.items()}
+    return BuildResult(splits, list(builder.info.metadata["skipped"]), Path(builder.data_dir_root))
+
+
+def _builder_class(name: str) -> type[DualFormatBuilder]:
+    from tfds_builders import BUILDERS
+
+    if name not in BUILDERS:
+        raise ArchiveError(f"unknown data set '{name}'; known are {', '.join(sorted(BUILDERS))}")
+    return BUILDERS[name]

@@ -1,0 +1,388 @@
+"""What the file names of a MtSCCD archive say, in any of the layouts that archives come in.
+
+Names decide: city, date, tile and class come from `xx_yyyymm_nx_ny_c`. Folders are looked at for two things: which
+sub-set and which of the splits `train` and `validation` an image belongs to (nothing else tells), and whether they
+contradict the
+name. So all of these read the same:
+
+1. `MtSCCD_LUSC/{train,val,testA,testB}/<class>/<name>`, the class in any of its spellings
+2. the same with `training`, `validation`, `test_A`, `test/A`, `test`, or the test sets by city
+3. `MtSCCD_LUSC/<split>/<name>`
+4. `MtSCCD_LUCD/<split>/{T1,T2|time1,time2|A,B|before,after|1,2}/[<class>/]<name>`
+5. `MtSCCD_LUCD/<split>/<name>`, both dates together
+6. `MtSCCD/<city>/{T1,T2}/<class>/<name>`, unsplit
+7. any of them, or a flat folder, with list files (`train.txt`, `val.csv`, `path1 path2 label` a line)
+"""
+
+import functools
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tfds_builders.archives import Archive, ArchiveError, open_archive, packed_stem
+from tfds_builders.mtsccd import (
+    CITIES,
+    IMAGE_EXTENSIONS,
+    City,
+    SceneName,
+    class_label,
+    find_city,
+    parse_cities_toml,
+    parse_name,
+    with_cities,
+)
+
+HOMEPAGE = "https://sites.google.com/view/zhouwx/dataset"
+DOWNLOAD_HINT = f"download MtSCCD by hand from {HOMEPAGE} (the paper prints .../view/zhouxw/dataset)"
+SUBSETS = ("lusc", "lucd")
+
+_CITIES_TOML = "cities.toml"
+_LIST_EXTENSIONS = (".txt", ".csv", ".lst")
+_SPLIT_FOLDERS = {
+    "train": ("train", "training", "trainset", "train_set"),
+    "validation": ("val", "valid", "validation", "valset", "val_set"),
+    "test": ("test", "testing", "testset", "test_set"),
+    "test_a": ("testa", "test_a", "testset_a", "test_set_a"),
+    "test_b": ("testb", "test_b", "testset_b", "test_set_b"),
+}
+_SPLIT_OF_FOLDER = {folder: split for split, folders in _SPLIT_FOLDERS.items() for folder in folders}
+_PHASE_FOLDERS = {
+    1: ("1", "t1", "time1", "time_1", "phase1", "phase_1", "a", "before", "pre", "first", "im1"),
+    2: ("2", "t2", "time2", "time_2", "phase2", "phase_2", "b", "after", "post", "second", "im2"),
+}
+_PHASE_OF_FOLDER = {folder: phase for phase, folders in _PHASE_FOLDERS.items() for folder in folders}
+_TEST_LETTERS = {"a": "test_a", "b": "test_b"}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image of the archive; `split` is `train` or `validation` where folders or lists say so, else None."""
+
+    path: str
+    name: SceneName
+    phase: int
+    split: str | None
+
+    @property
+    def filename(self) -> str:
+        """The file's name without folders."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def tile(self) -> tuple[str, int, int]:
+        """(city, x, y): what both dates of a place have in common."""
+        return self.name.city, self.name.tile_x, self.name.tile_y
+
+
+@dataclass
+class Listing:
+    """The scenes of one sub-set and everything that is wrong with them.
+
+    `errors` stop any build; `bad` files can be skipped, and so can `unpaired` tiles (which LUSC does not mind);
+    `warnings` and `absent` (cities and classes without an image) stop nothing.
+    """
+
+    cities: tuple[City, ...]
+    scenes: list[Scene] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+    unpaired: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+
+
+@functools.lru_cache(maxsize=4096)
+def subset_of(folders: str, root_name: str = "") -> str | None:
+    """Returns "lusc" or "lucd" if one of the `folders`, or the archive's own name, says so; the innermost one counts."""
+    for part in reversed([root_name, *folders.split("/")]):
+        for subset in SUBSETS:
+            if subset in part.lower():
+                return subset
+    return None
+
+
+def is_image(path: str) -> bool:
+    """Whether the file's extension is that of an image."""
+    return path.lower().endswith(IMAGE_EXTENSIONS)
+
+
+def open_mtsccd(path: Path | str, *, shared_folder: bool = False) -> Archive:
+    """Returns the archive at `path`; in a `shared_folder` only what is called MtSCCD... belongs to it, if anything is.
+
+    Raises:
+        ArchiveError: there is nothing, or no image in it, or see `open_archive`.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise ArchiveError(f"{path}: no such archive; {DOWNLOAD_HINT} and give the folder, zip or tar file")
+    named = shared_folder and any(_is_mtsccd(entry.name) for entry in path.iterdir())
+    archive = open_archive(path, top_level=_belongs) if named else open_archive(path)
+    if not any(is_image(name) for name in archive.names):
+        raise ArchiveError(f"{path}: holds no image; {DOWNLOAD_HINT} and give the folder, zip or tar file")
+    return archive
+
+
+def _is_mtsccd(entry: str) -> bool:
+    return entry.lower().startswith("mtsccd")
+
+
+def _belongs(entry: str) -> bool:
+    return _is_mtsccd(entry) or entry == _CITIES_TOML
+
+
+def with_archive_cities(cities: tuple[City, ...], archive: Archive) -> tuple[City, ...]:
+    """Returns `cities` and those of the `cities.toml` beside the archive or at its top, if there is one.
+
+    Raises:
+        ArchiveError: there are several, or one is wrong.
+    """
+    texts = {}
+    beside = archive.path.parent / _CITIES_TOML
+    if beside.is_file():
+        texts[str(beside)] = beside.read_text(encoding="utf-8")
+    for name in archive.names:
+        if name.rpartition("/")[2] == _CITIES_TOML and name.count("/") <= 1:
+            texts[str(archive.path / name)] = archive.read(name).decode("utf-8", errors="replace")
+    if len(texts) > 1:
+        raise ArchiveError(f"{' and '.join(texts)}: more than one cities.toml; keep one")
+    for where, text in texts.items():
+        try:
+            return with_cities(cities, parse_cities_toml(text, where))
+        except ArchiveError:
+            raise
+        except ValueError as error:
+            raise ArchiveError(f"{where}: {error}") from error
+    return cities
+
+
+def list_archive(archive: Archive, subset: str, cities: tuple[City, ...] = CITIES) -> Listing:
+    """Returns the scenes of `subset` in `archive`; see `list_scenes`."""
+    root_name = archive.path.name if archive.path.is_dir() else packed_stem(archive.path)
+    try:
+        return list_scenes(archive.names, archive.read, subset=subset, cities=cities, root_name=root_name)
+    except ArchiveError as error:
+        raise ArchiveError(f"{archive.path}: {error}") from error
+
+
+def list_scenes(
+    names: Sequence[str],
+    read: Callable[[str], bytes],
+    *,
+    subset: str,
+    cities: tuple[City, ...] = CITIES,
+    root_name: str = "",
+) -> Listing:
+    """Returns the scenes of `subset` ("lusc" or "lucd") among the files `names`, whatever order these come in.
+
+    `read` is called for list files. An archive with a folder for the sub-set is read from there; any other archive
+    holds both sub-sets in the same files, and then only splits that are not the other sub-set's own are taken.
+
+    Raises:
+        ArchiveError: not one image has a readable name.
+    """
+    listing = Listing(cities)
+    images = sorted(name for name in names if is_image(name))
+    own = [name for name in images if subset_of(_folders(name), root_name) == subset]
+    chosen = own or images
+    lists = _list_files(names, read, subset, bool(own), root_name)
+    parsed: list[tuple[str, SceneName, str | None]] = []
+    for path in chosen:
+        folders, _, filename = path.rpartition("/")
+        try:
+            name = parse_name(filename, cities)
+        except ArchiveError as error:
+            listing.bad.append(f"{folders}/{error}" if folders else str(error))
+            continue
+        foreign = subset_of(folders, root_name) not in (None, subset)
+        split = None if foreign else _folder_split(folders)
+        parsed.append((path, name, None if foreign else lists.get(filename, split)))
+    if not parsed:
+        raise ArchiveError(f"no image with a readable name; the first: {listing.bad[0] if listing.bad else 'none'}")
+    phases = _phases(parsed, listing)
+    for path, name, split in parsed:
+        phase = phases.get((name.city, name.date))
+        if phase is None:
+            dates = " and ".join(date for city, date in phases if city == name.city)
+            listing.bad.append(f"{path}: date {name.date}, but the dates of {name.city} are {dates}")
+        else:
+            listing.scenes.append(Scene(path, name, phase, split))
+    _cross_check(listing)
+    _drop_duplicates(listing)
+    _find_unpaired(listing)
+    _find_absent(listing)
+    return listing
+
+
+def pairs_of(scenes: Iterable[Scene]) -> list[tuple[Scene, Scene]]:
+    """Returns the (first date, second date) scenes of every tile that has both."""
+    tiles: dict[tuple[str, int, int], dict[int, Scene]] = defaultdict(dict)
+    for scene in scenes:
+        tiles[scene.tile][scene.phase] = scene
+    return [(tiles[tile][1], tiles[tile][2]) for tile in sorted(tiles) if len(tiles[tile]) == 2]
+
+
+def _folders(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _folded(folder: str) -> str:
+    return re.sub(r"[\s_-]+", "_", folder.strip().lower())
+
+
+@functools.lru_cache(maxsize=4096)
+def _folder_split(folders: str) -> str | None:
+    """Returns "train" or "validation" if a folder says so; the test splits follow from the city."""
+    for folder in reversed(folders.split("/")):
+        split = _SPLIT_OF_FOLDER.get(_folded(folder))
+        if split is not None:
+            return split if split in ("train", "validation") else None
+    return None
+
+
+def _list_files(
+    names: Sequence[str], read: Callable[[str], bytes], subset: str, has_own_folder: bool, root_name: str
+) -> dict[str, str]:
+    """Returns the split ("train" or "validation") of every file name that a list file of this sub-set names.
+
+    The list's own name or a folder above it says the split, or a word on the line does.
+    """
+    splits: dict[str, str] = {}
+    for path in sorted(names):
+        of_list = subset_of(path.rpartition(".")[0], root_name)
+        if not path.lower().endswith(_LIST_EXTENSIONS) or of_list not in (
+            (subset,) if has_own_folder else (None, subset)
+        ):
+            continue
+        split_of_file = _word_split(path.rpartition(".")[0])
+        for line in read(path).decode("utf-8", errors="replace").splitlines():
+            words = [word for cell in re.split(r"[,;\t]", line) for word in _words(cell)]
+            images = [word.replace("\\", "/").rpartition("/")[2] for word in words if is_image(word)]
+            split = next((s for word in words if (s := _SPLIT_OF_FOLDER.get(_folded(word)))), split_of_file)
+            if split in ("train", "validation"):
+                splits.update(dict.fromkeys(images, split))
+    return splits
+
+
+def _words(cell: str) -> list[str]:
+    """Returns the words of a cell; a path with one image extension may hold spaces."""
+    cell = cell.strip().strip("\"'")
+    extensions = len(re.findall(r"\.(?:jpe?g|png|tiff?|bmp)\b", cell, re.IGNORECASE))
+    return [cell] if extensions == 1 and is_image(cell) else cell.split()
+
+
+def _word_split(path: str) -> str | None:
+    """Returns the split that the innermost speaking part of a list file's path names, as in `lists/train_pairs`."""
+    for part in reversed(path.split("/")):
+        for split in (_SPLIT_OF_FOLDER.get(word) for word in [_folded(part), *_folded(part).split("_")]):
+            if split is not None:
+                return split
+    return None
+
+
+def _phases(parsed: Sequence[tuple[str, SceneName, str | None]], listing: Listing) -> dict[tuple[str, str], int]:
+    """Returns the phase (1 or 2) of every (city, date): the earlier and the later date of the city.
+
+    Files of a third date are bad; which two dates are right must be known then.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    for _, name, _ in parsed:
+        found[name.city].add(name.date)
+    phases = {}
+    for city in listing.cities:
+        dates = sorted(found.get(city.name, ()))
+        if not dates:
+            continue
+        if len(dates) == 1:
+            listing.errors.append(f"{city.name}: only date {dates[0]} is there; add the images of the other date")
+            dates = list(city.dates) if dates[0] in city.dates else dates
+        if len(dates) > 2:
+            if not city.dates or not set(city.dates) <= set(dates):
+                listing.errors.append(
+                    f"{city.name}: {len(dates)} dates ({', '.join(dates)}) instead of two; remove the others"
+                )
+            dates = list(city.dates or dates[:2])
+        phases.update({(city.name, date): phase for phase, date in enumerate(dates, start=1)})
+    return phases
+
+
+def _cross_check(listing: Listing) -> None:
+    """Adds a warning for every scene with a folder that means something, but not what the name says."""
+    roles = {city.name: city.role for city in listing.cities}
+    contradiction: dict[tuple, str | None] = {}
+    for scene in listing.scenes:
+        facts = (_folders(scene.path), scene.name.city, scene.name.date, scene.name.label)
+        if facts not in contradiction:
+            contradiction[facts] = _contradicting_folder(scene, roles[scene.name.city], listing.cities)
+        folder = contradiction[facts]
+        if folder is not None:
+            listing.warnings.append(f"{scene.path}: folder '{folder}' contradicts the name; the name is taken")
+
+
+def _contradicting_folder(scene: Scene, role: str, cities: tuple[City, ...]) -> str | None:
+    """Returns the first folder none of whose possible meanings ("1" is a date or a class) agrees with the name."""
+    above = ""
+    for folder in scene.path.split("/")[:-1]:
+        word = _folded(folder)
+        meanings: list[bool] = []
+        city = find_city(folder, cities)
+        label = class_label(folder)
+        if city is not None:
+            meanings.append(city.name == scene.name.city)
+        if label is not None:
+            meanings.append(label == scene.name.label)
+        if word in _PHASE_OF_FOLDER:
+            meanings.append(_PHASE_OF_FOLDER[word] == scene.phase)
+        if word in _TEST_LETTERS and above in _SPLIT_FOLDERS["test"]:
+            meanings.append(_TEST_LETTERS[word] == role)
+        if word in _SPLIT_OF_FOLDER:
+            meanings.append(_folder_agrees(_SPLIT_OF_FOLDER[word], role))
+        if re.fullmatch(r"(19|20)\d{4}", word):
+            meanings.append(word == scene.name.date)
+        if meanings and not any(meanings):
+            return folder
+        above = word
+    return None
+
+
+def _folder_agrees(split: str, role: str) -> bool:
+    if split in ("train", "validation"):
+        return role == "train" or role not in ("test_a", "test_b")  # a configuration may make any other city a test
+    return role.startswith("test") if split == "test" else role == split
+
+
+def _drop_duplicates(listing: Listing) -> None:
+    """Moves all but the first of several files for one tile and date to `bad`, and all of them if classes differ."""
+    same: dict[tuple, list[Scene]] = defaultdict(list)
+    for scene in listing.scenes:
+        same[(*scene.tile, scene.phase)].append(scene)
+    dropped: set[str] = set()
+    for scenes in same.values():
+        if len(scenes) == 1:
+            continue
+        paths = " and ".join(scene.path for scene in scenes)
+        listing.bad.append(f"{paths}: {len(scenes)} files for one tile and date; keep one")
+        agree = len({scene.name.label for scene in scenes}) == 1
+        dropped.update(scene.path for scene in (scenes[1:] if agree else scenes))
+    listing.scenes = [scene for scene in listing.scenes if scene.path not in dropped]
+
+
+def _find_unpaired(listing: Listing) -> None:
+    dates: dict[tuple, list[Scene]] = defaultdict(list)
+    for scene in listing.scenes:
+        dates[scene.tile].append(scene)
+    listing.unpaired = [
+        f"{scenes[0].path}: the tile's other date is missing" for scenes in dates.values() if len(scenes) == 1
+    ]
+
+
+def _find_absent(listing: Listing) -> None:
+    found = {(scene.name.city, scene.name.label) for scene in listing.scenes}
+    for city in listing.cities:
+        labels = {label for name, label in found if name == city.name}
+        if not labels:
+            listing.absent.append(f"{city.name}: no image of this city")
+        elif len(labels) < 10:
+            absent = ", ".join(str(label + 1) for label in range(10) if label not in labels)
+            listing.absent.append(f"{city.name}: no image of class {absent}")

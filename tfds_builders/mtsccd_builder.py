@@ -1,0 +1,159 @@
+"""What `mtsccd_lusc` and `mtsccd_lucd` have in common as TFDS builders."""
+
+import abc
+import hashlib
+import itertools
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+
+from tfds_builders.archives import Archive, ArchiveError
+from tfds_builders.formats import SHARD_BYTES, DualFormatBuilder
+from tfds_builders.images import load_image_size
+from tfds_builders.mtsccd import City, MtsccdConfig
+from tfds_builders.mtsccd_archive import (
+    DOWNLOAD_HINT,
+    Listing,
+    Scene,
+    list_archive,
+    open_mtsccd,
+    with_archive_cities,
+)
+from tfds_builders.mtsccd_examples import ExampleFiles, ShardExamples
+from tfds_builders.records import Value
+
+# Enough files to tell the common size of an archive's images and their mean number of bytes.
+_SAMPLE = 64
+_LOG = logging.getLogger(__name__)
+
+
+class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Reads a MtSCCD archive and hands out its shards; a subclass says which sub-set and what an example is."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Initial release."}
+    BUILDER_CONFIGS: ClassVar[list[MtsccdConfig]] = [
+        MtsccdConfig("official", description="The archive's own split, or else the paper's rule (section 2.2)."),
+        MtsccdConfig("paired", description="Both dates of a tile lie in the same split.", paired=True),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
+    Please {DOWNLOAD_HINT}.
+    Place the folder, or the zip or tar files as they are, in `manual_dir`. A `cities.toml` beside them adds cities.
+    """
+    SUBSET: ClassVar[str]
+    IMAGE_FEATURES: ClassVar[tuple[str, ...]]
+
+    @abc.abstractmethod
+    def _split(self, listing: Listing) -> Mapping[str, Sequence[tuple[Scene, ...]]]:
+        """Returns the scenes of every example of every split, in the order they are stored.
+
+        What the sub-set cannot use is added to `listing.bad`.
+        """
+
+    @abc.abstractmethod
+    def _values(self, scenes: tuple[Scene, ...], city: int) -> dict[str, Value]:
+        """Returns every feature of an example but its images; `city` is the label of its city."""
+
+    def _city_names(self) -> list[str]:
+        """Returns the values of the feature `city`: those of the built data, or else the configuration's."""
+        stored = Path(self.data_dir) / "city.labels.txt"
+        if stored.is_file():
+            return stored.read_text(encoding="utf-8").split()
+        return [city.name for city in self.builder_config.cities()]
+
+    def source(self) -> str:
+        """Returns the sha256 of the archive's file names (not their content) and of what decides the splits."""
+        assert self._archive is not None
+        archive = open_mtsccd(self._archive)
+        return self._source(archive, with_archive_cities(self.builder_config.cities(), archive))
+
+    def _source(self, archive: Archive, cities: tuple[City, ...]) -> str:
+        decisions = repr((cities, self.builder_config.paired, self.builder_config.seed))
+        return hashlib.sha256("\n".join([decisions, *archive.names]).encode()).hexdigest()
+
+    def _open(self, dl_manager: tfds.download.DownloadManager) -> Archive:
+        """Returns the archive that was given, or else what TFDS's manual download folder holds."""
+        if self._archive is not None:
+            return open_mtsccd(self._archive)
+        try:
+            manual_dir = Path(dl_manager.manual_dir)
+        except AssertionError as error:  # TFDS's way to say that the folder is missing or empty
+            where = str(error).partition(" Create ")[0]
+            raise ArchiveError(f"no archive given. {where} To fill it, {DOWNLOAD_HINT}") from error
+        return open_mtsccd(manual_dir, shared_folder=True)
+
+    def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[ShardExamples]]:
+        archive = self._open(dl_manager)
+        cities = with_archive_cities(self.builder_config.cities(), archive)
+        city_names = [city.name for city in cities]
+        # Called once more on the feature, this is the only public way to change its names: cities.toml comes this late.
+        tfds.features.ClassLabel.__init__(self.info.features["city"], names=city_names)
+        self.info.metadata["source"] = self._source(archive, cities)
+        listing = list_archive(archive, self.SUBSET, cities)
+        splits = self._split(listing)
+        self._report(archive, listing, splits)
+        examples = [scenes for split in splits.values() for scenes in split]
+        paths = archive.files((scene.path for scenes in examples for scene in scenes), Path(self.data_dir) / "scratch")
+        size, image_bytes = _common_size(sorted(paths.values()))
+        example_bytes = image_bytes * len(self.IMAGE_FEATURES)
+        self._examples_per_split = {split: len(scenes) for split, scenes in splits.items()}
+        shards: dict[str, list[ShardExamples]] = {}
+        for split, scenes_of_examples in splits.items():
+            files = tuple(
+                ExampleFiles(
+                    {name: paths[scene.path] for name, scene in zip(self.IMAGE_FEATURES, scenes, strict=True)},
+                    self._values(scenes, city_names.index(scenes[0].name.city)),
+                )
+                for scenes in scenes_of_examples
+            )
+            count = min(len(files), math.ceil(len(files) * example_bytes / SHARD_BYTES))
+            bounds = [len(files) * i // count for i in range(count + 1)]
+            shards[split] = [
+                ShardExamples(files[start:stop], size, self._skip_bad) for start, stop in itertools.pairwise(bounds)
+            ]
+        return shards
+
+    def _report(self, archive: Archive, listing: Listing, splits: Mapping[str, Sequence[tuple[Scene, ...]]]) -> None:
+        """Logs the warnings; raises what no build can pass over, and the rest unless it is to be skipped."""
+        for warning in listing.warnings + listing.absent:
+            _LOG.warning("%s", warning)
+        if listing.errors:
+            raise ArchiveError(f"{archive.path}: {listing.errors[0]}{_and_more(listing.errors)}")
+        if listing.bad and not self._skip_bad:
+            raise ArchiveError(f"{listing.bad[0]}{_and_more(listing.bad)}; or build with skip-bad")
+        self.skipped += listing.bad
+        empty = [split for split, scenes in splits.items() if not scenes]
+        if empty:
+            raise ArchiveError(f"{archive.path}: split '{empty[0]}' would be empty; is a part of the archive missing?")
+
+
+def _and_more(messages: Sequence[str]) -> str:
+    return f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
+
+
+def _common_size(paths: Sequence[str]) -> tuple[tuple[int, int], int]:
+    """Returns the most common (width, height) of a sample of the images, and their mean number of bytes.
+
+    Raises:
+        ArchiveError: none of them can be read.
+    """
+    step = max(1, len(paths) // _SAMPLE)
+    sizes: Counter[tuple[int, int]] = Counter()
+    num_bytes = []
+    failure: ArchiveError | None = None
+    for path in paths[::step]:
+        try:
+            size = load_image_size(path)
+        except ArchiveError as error:
+            failure = failure or error
+        else:
+            sizes[size] += 1
+            num_bytes.append(Path(path).stat().st_size)
+    if failure is not None and not sizes:
+        raise failure
+    return sizes.most_common(1)[0][0], sum(num_bytes) // len(num_bytes)

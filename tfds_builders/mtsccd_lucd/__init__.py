@@ -1,0 +1,1 @@
+"""MtSCCD_LUCD: land-use change detection between two dates in five cities."""

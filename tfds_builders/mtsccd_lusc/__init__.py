@@ -1,0 +1,1 @@
+"""MtSCCD_LUSC: land-use scene classification in five cities."""

@@ -1,0 +1,112 @@
+"""Generated archives of the supported data sets, for tests, demonstrations and benchmarks.
+
+    write_archive("archive", scale=0.05, image_size=96)
+
+writes a MtSCCD archive in the paper's naming: at scale 1 with exactly the published class counts (Tables 2 to 5), at any
+other scale in proportion. What it shows is drawn (see `scenes`), and is no data about the cities it names.
+"""
+
+import concurrent.futures
+import contextlib
+import functools
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tfds_builders.archives import ArchiveError
+from tfds_builders.synthetic import mtsccd
+from tfds_builders.synthetic.scenes import SMALLEST_IMAGE
+from tfds_builders.synthetic.writing import write_tiles
+
+__all__ = ["write_archive"]
+
+_TASK = 48  # tiles a task: some tenths of a second, so that progress is smooth and the end is even
+_FEWEST_FOR_PROCESSES = 4 * _TASK  # tiles; below, starting processes costs more than it gains
+
+
+def write_archive(
+    out_dir: str | os.PathLike[str],
+    *,
+    scale: float = 0.02,
+    image_size: int = 300,
+    layout: int = 6,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Returns the number of images of the MtSCCD archive written below `out_dir` (`out_dir/MtSCCD/...` for layout 6).
+
+    The same arguments give the same bytes, whatever the number of workers. More than a few hundred images are drawn in
+    spawned processes, so a script that calls this needs the usual `if __name__ == "__main__":`.
+
+    Args:
+        out_dir: folder of the archive; made if need be. The archive appears in it when it is complete.
+        scale: share of the 65,548 images, above 0 to 1; small strata round by largest remainder.
+        image_size: side of the square images in pixels, from 8; 300 in the real archive.
+        layout: how files lie in folders, 1 to 7 as in `tfds_builders.mtsccd_archive`.
+        seed: draws the scenes and where they lie, not how many there are of a kind.
+        workers: processes; by default one for each processor that this process may use.
+        progress: called with (images written, images in all).
+
+    Raises:
+        ArchiveError: an argument is out of range, or `out_dir` already holds such an archive.
+        OSError: the archive cannot be written (a full disk, say); nothing is left of it then.
+    """
+    if image_size < SMALLEST_IMAGE:
+        raise ArchiveError(f"image size {image_size}: give {SMALLEST_IMAGE} pixels or more")
+    if seed < 0:
+        raise ArchiveError(f"seed {seed}: give 0 or more")
+    if workers is not None and workers < 1:
+        raise ArchiveError(f"{workers} workers: give 1 or more")
+    form = mtsccd.find_layout(layout)
+    final = Path(out_dir) / form.root
+    if final.exists():
+        raise ArchiveError(f"{final}: exists already; remove it or give another folder")
+    tiles = mtsccd.tiles(scale, seed)
+    paths = mtsccd.scene_paths(tiles, form)
+    with _folder_made_at_once(final) as root:
+        for folder in sorted({path.rpartition("/")[0] for pair in paths for path in pair}):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in mtsccd.split_lists(tiles, form).items():
+            (root / name).write_text(text, encoding="utf-8")
+        write = functools.partial(write_tiles, str(root), image_size, seed)
+        tasks = [(tiles[at : at + _TASK], paths[at : at + _TASK]) for at in range(0, len(tiles), _TASK)]
+        done = 0
+        for count in _run(write, tasks, workers or _processors(), len(tiles)):
+            done += count
+            if progress is not None:
+                progress(done, 2 * len(tiles))
+    return done
+
+
+def _run(write: Callable[[tuple], int], tasks: list[tuple], workers: int, tiles: int) -> Iterator[int]:
+    """Yields the number of images of every task, as they are done, in order."""
+    if workers == 1 or tiles < _FEWEST_FOR_PROCESSES:
+        yield from map(write, tasks)
+        return
+    context = multiprocessing.get_context("spawn")  # the caller may hold a JAX client and threads: never fork
+    pool = concurrent.futures.ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context)
+    try:
+        yield from pool.map(write, tasks)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _folder_made_at_once(final: Path) -> Iterator[Path]:
+    """Gives a new folder beside `final` that becomes `final` at the end, or goes away with an error."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        partial.rename(final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
