@@ -122,8 +122,6 @@ def run_check(options: argparse.Namespace) -> Json:
     """Compares an archive's names with the published counts."""
     from tfds_builders.check import check_archive
 
-    from mtsccd_jax.report.archive_check import show
-
     report = check_archive(options.archive)
     if not options.quiet:
         print(report.text(), file=sys.stderr)

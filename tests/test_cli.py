@@ -27,8 +27,6 @@ COMMANDS = {
     "embed",
     "report",
 }
-TINY = ["--set", "model.width=0.0625", "--set", "data.image_size=32", "--set", "data.crop_padding=2"]
-TINY += ["--set", "engine.epochs=1", "--set", "engine.batch_size=32", "--set", "change.resamples=50"]
 
 
 def run(capsys, *arguments):
@@ -50,19 +48,6 @@ def refused(capsys, *arguments):
     lines = err.strip().splitlines()
     assert len(lines) == 1, err
     return lines[0]
-
-
-@pytest.fixture(scope="session")
-def demo_run(tmp_path_factory):
-    """A tiny demonstration, run once as a user runs it: (work directory, its JSON)."""
-    workdir = tmp_path_factory.mktemp("demo") / "run"
-    command = [sys.executable, "-m", "mtsccd_jax.cli", "demo", "--workdir", str(workdir), "--scale", "0.01", *TINY]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert len(lines) == 1, "standard output holds only the JSON line"
-    assert "Traceback" not in done.stderr
-    return workdir, json.loads(lines[0])
 
 
 def parsers(parser, name=()):
@@ -101,11 +86,11 @@ def test_the_demo_reports_what_the_interface_names(demo_run):
     assert result["rows"] == len((workdir / "rows.jsonl").read_text().splitlines())
 
 
-def test_the_demo_again_makes_nothing_anew(demo_run, capsys):
+def test_the_demo_again_makes_nothing_anew(demo_run, tiny, capsys):
     workdir, first = demo_run
     archive = sorted((workdir / "archive").rglob("*.jpg"))[0]
     before = archive.stat().st_mtime_ns
-    status, second, _ = run(capsys, "demo", "--workdir", workdir, "--scale", "0.01", "--json", *TINY)
+    status, second, _ = run(capsys, "demo", "--workdir", workdir, "--scale", "0.01", "--json", *tiny)
     assert status == 0
     assert archive.stat().st_mtime_ns == before
     for method in ("cfsm", "cdc_1"):
@@ -161,7 +146,10 @@ def test_embed_writes_features_and_distances(demo_run, capsys, tmp_path):
     assert status == 0
     with np.load(out) as arrays:
         assert list(arrays["features_t1"].shape) == result["shape"]
-        unit = [arrays[name] / np.linalg.norm(arrays[name], axis=1, keepdims=True) for name in ("features_t1", "features_t2")]
+        unit = [
+            arrays[name] / np.linalg.norm(arrays[name], axis=1, keepdims=True)
+            for name in ("features_t1", "features_t2")
+        ]
         np.testing.assert_allclose(arrays["distance"], np.linalg.norm(unit[0] - unit[1], axis=1), rtol=1e-4, atol=1e-5)
 
 
@@ -173,7 +161,9 @@ def test_report_names_its_page(demo_run, capsys, tmp_path):
 
 
 def test_data_commands(capsys, tmp_path):
-    status, result, _ = run(capsys, "data", "synth", "--out", tmp_path / "a", "--scale", "0.002", "--image-size", "8", "-q")
+    status, result, _ = run(
+        capsys, "data", "synth", "--out", tmp_path / "a", "--scale", "0.002", "--image-size", "8", "-q"
+    )
     assert status == 0
     assert result["out"] == str((tmp_path / "a").resolve())
     images = len(list((tmp_path / "a").rglob("*.jpg")))
@@ -266,10 +256,10 @@ def test_a_bug_is_not_dressed_up_as_wrong_input(monkeypatch):
         main(["report", "anything"])
 
 
-def test_a_signal_saves_and_ends_with_its_status(demo_run, tmp_path):
+def test_a_signal_saves_and_ends_with_its_status(demo_run, tiny, tmp_path):
     workdir, _ = demo_run
     command = [sys.executable, "-m", "mtsccd_jax.cli", "train", "demo", "--data-dir", str(workdir / "tfds")]
-    command += ["--workdir", str(tmp_path / "run"), *TINY, "--set", "engine.epochs=200", "-q"]
+    command += ["--workdir", str(tmp_path / "run"), *tiny, "--set", "engine.epochs=200", "-q"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
     history = tmp_path / "run" / "training.jsonl"
     deadline = time.monotonic() + 120

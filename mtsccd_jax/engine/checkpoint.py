@@ -1,9 +1,13 @@
 """Checkpoints of a run: thin over orbax, which writes them whole or not at all."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import jax
 import orbax.checkpoint as ocp
 
 from mtsccd_jax.engine.state import State
@@ -35,12 +39,28 @@ class Checkpoints:
         return self.directory / str(step)
 
     def save(self, state: State, *, wait: bool = False) -> None:
-        """Writes the state under its step, in the background unless `wait`."""
+        """Writes the state under its step, in the background unless `wait`.
+
+        Raises:
+            OSError: the disk is full.
+        """
         step = int(state.step)
-        if step != self.latest:
-            self._manager.save(step, args=ocp.args.StandardSave(state))
-        if wait:
-            self._manager.wait_until_finished()
+        try:
+            if step != self.latest:
+                self._check_space(state)
+                self._manager.save(step, args=ocp.args.StandardSave(state))
+            if wait:
+                self._manager.wait_until_finished()
+        except ValueError as error:
+            if "No space left on device" not in str(error):
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.directory)) from None
+
+    def _check_space(self, state: State) -> None:
+        """Raises OSError before anything is written where the state cannot fit: orbax's writers fail less quietly."""
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        if shutil.disk_usage(self.directory).free < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.directory))
 
     def restore(self, abstract: State) -> State:
         """The newest state, of the shapes, types and placement of `abstract`.

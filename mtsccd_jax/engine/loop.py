@@ -79,7 +79,7 @@ def fit(recipe: Recipe, workdir: Path, *, quiet: bool = False) -> Fit:
             console.print(f"continuing at step {checkpoints.latest}", style="dim")
         history = History(workdir, int(state.step))
         try:
-            trainer = _Trainer(recipe, network, parallel, train, validation, steps_per_epoch, history, quiet)
+            trainer = Trainer(recipe, network, parallel, train, validation, steps_per_epoch, history, quiet)
             state = trainer.run(state, checkpoints, stop_signal)
         finally:
             history.close()
@@ -95,7 +95,7 @@ def fit(recipe: Recipe, workdir: Path, *, quiet: bool = False) -> Fit:
         )
 
 
-class _Trainer:
+class Trainer:
     """The parts of a running training, so that an epoch and a step can be told apart."""
 
     def __init__(
@@ -123,41 +123,49 @@ class _Trainer:
         self.steps_seen = 0
 
     def run(self, state: State, checkpoints: Checkpoints, stop_signal: Callable[[], int | None]) -> State:
-        """All epochs from where the state stands.
+        """All epochs from where the state stands, with a checkpoint now and then.
 
         Raises:
             RunError: a loss or gradient is not finite.
             Stopped: a signal arrived; the state is saved.
         """
-        engine, saved_at = self.recipe.engine, time.monotonic()
-        first_step = int(state.step)
+        engine, saved_at, first_step = self.recipe.engine, time.monotonic(), int(state.step)
+
+        def after_step(step: int, state: State) -> None:
+            nonlocal saved_at
+            advance(step, engine.epochs * self.steps_per_epoch, self._text())
+            signum = stop_signal()
+            if signum is not None or time.monotonic() - saved_at > engine.checkpoint_every_s:
+                self.read_metrics(late=0)
+                checkpoints.save(state, wait=signum is not None)
+                saved_at = time.monotonic()
+            if signum is not None:
+                raise Stopped(signum)
+
         with bar("train", self.quiet) as advance:
             for epoch in range(first_step // self.steps_per_epoch, engine.epochs):
-                order = batch_indices(
-                    self.recipe.seed,
-                    epoch,
-                    len(self.feed.source),
-                    engine.batch_size,
-                    jax.process_index(),
-                    jax.process_count(),
-                )
                 done = max(first_step - epoch * self.steps_per_epoch, 0)
-                with self.feed.batches(order[done:]) as batches:
-                    self.clock = time.perf_counter()
-                    for step, batch in enumerate(batches, start=epoch * self.steps_per_epoch + done + 1):
-                        state, metrics = self.update(state, batch)
-                        self.note(step, epoch, metrics)
-                        advance(step, engine.epochs * self.steps_per_epoch, self._text(epoch))
-                        if (signum := stop_signal()) is not None:
-                            self.read_metrics(late=0)
-                            checkpoints.save(state, wait=True)
-                            raise Stopped(signum)
-                        if time.monotonic() - saved_at > engine.checkpoint_every_s:
-                            self.read_metrics(late=0)
-                            checkpoints.save(state)
-                            saved_at = time.monotonic()
-                self.read_metrics(late=0)
+                state = self.epoch(state, epoch, done, after_step)
                 self.validate(state, epoch)
+        return state
+
+    def epoch(self, state: State, epoch: int, done: int, after_step: Callable[[int, State], None]) -> State:
+        """The state after the steps of one epoch that follow its first `done`; `after_step(step, state)` sees each."""
+        order = batch_indices(
+            self.recipe.seed,
+            epoch,
+            len(self.feed.source),
+            self.recipe.engine.batch_size,
+            jax.process_index(),
+            jax.process_count(),
+        )
+        with self.feed.batches(order[done:]) as batches:
+            self.clock = time.perf_counter()
+            for step, batch in enumerate(batches, start=epoch * self.steps_per_epoch + done + 1):
+                state, metrics = self.update(state, batch)
+                self.note(step, epoch, metrics)
+                after_step(step, state)
+        self.read_metrics(late=0)
         return state
 
     def note(self, step: int, epoch: int, metrics: dict[str, jax.Array]) -> None:
@@ -188,10 +196,7 @@ class _Trainer:
             self.steps_seen += 1
             # The first steps of a process waited for the compiler.
             rate = self.recipe.engine.batch_size / (now - before) if self.steps_seen > LATE + 1 else None
-            learning_rate = float(self.network.schedule(step - 1))
-            self.history.extend(
-                [StepRecord(step=step, epoch=epoch, learning_rate=learning_rate, images_per_s=rate, **values)]
-            )
+            self.history.extend([StepRecord(step=step, epoch=epoch, images_per_s=rate, **values)])
 
     def validate(self, state: State, epoch: int) -> None:
         """Adds the overall accuracy on the validation split to the history."""
@@ -206,13 +211,13 @@ class _Trainer:
                 f"validation overall accuracy {accuracy:.4f}"
             )
 
-    def _text(self, epoch: int) -> str:
+    def _text(self) -> str:
         """What stands behind the bar: epoch, loss, images/s."""
         if not self.history.records:
             return "compiling"
         last = self.history.records[-1]
         rate = f"{last.images_per_s:,.0f} images/s" if last.images_per_s else ""
-        return f"epoch {epoch + 1}/{self.recipe.engine.epochs}  loss {last.loss:.3f}  {rate}"
+        return f"epoch {last.epoch + 1}/{self.recipe.engine.epochs}  loss {last.loss:.3f}  {rate}"
 
 
 def count_confusion(evaluate: Callable, state: State, feed: Feed, batch_size: int) -> np.ndarray:

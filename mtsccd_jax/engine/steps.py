@@ -42,7 +42,7 @@ def images_of(batch: Batch) -> Images:
 def make_train_step(network: Network, objective: Objective, data: Data, axis_name: str | None) -> Step:
     """`train_step(state, batch) -> (state, metrics)`: one optimiser update on the mean loss of the global batch.
 
-    Metrics are scalars: `loss`, `accuracy` in [0, 1] and `gradient_norm`. With `axis_name` the batch is one device's
+    Metrics are scalars: `loss`, `accuracy` in [0, 1], `gradient_norm` and `learning_rate`. With `axis_name` the batch is one device's
     part, and gradients and metrics are averaged over that axis.
     """
 
@@ -64,7 +64,12 @@ def make_train_step(network: Network, objective: Objective, data: Data, axis_nam
             gradient, loss, accuracy = jax.lax.pmean((gradient, loss, accuracy), axis_name)
         update, optimizer = network.optimizer.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, update)
-        metrics = {"loss": loss, "accuracy": accuracy, "gradient_norm": optax.tree.norm(gradient)}
+        metrics = {
+            "loss": loss,
+            "accuracy": accuracy,
+            "gradient_norm": optax.tree.norm(gradient),
+            "learning_rate": jnp.asarray(network.schedule(state.step), jnp.float32),
+        }
         return State(state.step + 1, state.key, params, statistics, optimizer), metrics
 
     return train_step

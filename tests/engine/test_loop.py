@@ -41,19 +41,19 @@ def test_a_run_learns_and_a_stopped_one_ends_with_the_same_bits(tmp_path, recipe
     assert history[-1].loss < history[0].loss
 
     stopped, stop_at = tmp_path / "stopped", 3
-    original = loop._Trainer.note
+    original = loop.Trainer.note
 
     def note(self, step, epoch, metrics):
         original(self, step, epoch, metrics)
         if step == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(loop._Trainer, "note", note)
+    monkeypatch.setattr(loop.Trainer, "note", note)
     with pytest.raises(Stopped, match="SIGTERM") as caught:
         fit(recipe, stopped, quiet=True)
     assert caught.value.signum == signal.SIGTERM
     assert [record.step for record in read_history(stopped)] == [1, 2, 3]
-    monkeypatch.setattr(loop._Trainer, "note", original)
+    monkeypatch.setattr(loop.Trainer, "note", original)
     resumed = fit(recipe, stopped, quiet=True)
     assert resumed.step == done.step
     assert_identical(parameters(whole), parameters(stopped))

@@ -1,0 +1,101 @@
+"""What the training loop costs beyond the compiled step: gather, metrics, history, progress, dispatch.
+
+    python benchmarks/step_overhead.py [--steps 10] [--rounds 5] [--image-size 96] [--out FILE]
+
+Trains ResNet-18 on resident scenes made up for it. "step" runs the compiled update alone on one batch that is already
+on the device and waits for every result; "loop" is the trainer's own epoch over the same number of steps, which gathers
+every batch, reads metrics late and writes the history. The overhead is loop / step - 1, round by round.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import jax
+import numpy as np
+
+from mtsccd_jax.data.sources import open_source
+from mtsccd_jax.engine.loop import Trainer
+from mtsccd_jax.engine.parallel import make_parallel
+from mtsccd_jax.engine.state import create
+from mtsccd_jax.engine.workdir import History
+from mtsccd_jax.perf.timing import Timing, environment, ratio
+from mtsccd_jax.recipes import get_recipe
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--image-size", type=int, default=96)
+    parser.add_argument("--out", type=Path, help="write the JSON there as well")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        result = measure(options, Path(place))
+    text = json.dumps(result)
+    if options.out:
+        options.out.write_text(text + "\n")
+    print(f"step {result['step_ms']:.1f} ms, loop {result['loop_ms']:.1f} ms a step", file=sys.stderr)
+    print(f"overhead {100 * result['overhead']['median']:.2f} %", file=sys.stderr)
+    print(text)
+
+
+def measure(options: argparse.Namespace, place: Path) -> dict:
+    recipe = get_recipe("demo")
+    batch = recipe.engine.batch_size
+    write_scenes(place / "scenes", batch * options.steps, options.image_size)
+    data = replace(recipe.data, folder=str(place / "scenes"), image_size=options.image_size, input="resident")
+    recipe = replace(recipe, data=data, model=replace(recipe.model, width=1.0))
+    parallel, source = make_parallel("jit"), open_source(recipe.data, "train")
+    network = create(recipe, source.class_names, options.steps, parallel)
+    history = History(place, 0)
+    trainer = Trainer(recipe, network, parallel, source, None, options.steps, history, quiet=True)
+    state = network.initial(0)
+    indices = np.arange(batch)[None]
+    with trainer.feed.batches(indices) as batches:
+        fixed = next(batches)
+    state, _ = trainer.update(state, fixed)
+    steps, loops = [], []
+    for turn in range(1 + options.rounds):
+        started = time.perf_counter()
+        for _ in range(options.steps):
+            state, metrics = trainer.update(state, fixed)
+        jax.block_until_ready((state, metrics))
+        between = time.perf_counter()
+        state = trainer.epoch(state, turn, 0, lambda step, state: None)
+        jax.block_until_ready(state)
+        if turn:
+            steps.append(between - started)
+            loops.append(time.perf_counter() - between)
+    history.close()
+    step, loop = Timing(tuple(steps)), Timing(tuple(loops))
+    return {
+        "benchmark": "step overhead",
+        "model": "resnet18",
+        "image_size": options.image_size,
+        "batch": batch,
+        "step_ms": 1e3 * step.median_s / options.steps,
+        "loop_ms": 1e3 * loop.median_s / options.steps,
+        "overhead": {name: value - 1 for name, value in zip(("median", "p10", "p90"), ratio(loop, step), strict=True)},
+        "command": " ".join(sys.argv),
+        "environment": environment(),
+    }
+
+
+def write_scenes(root: Path, count: int, size: int) -> None:
+    """Noise in two class folders below train/ and validation/."""
+    generator = np.random.default_rng(0)
+    for split, images in (("train", count), ("validation", 2)):
+        for index in range(images):
+            folder = root / split / ("a", "b")[index % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / f"{index}.png"), generator.integers(0, 255, (size, size, 3), dtype=np.uint8))
+
+
+if __name__ == "__main__":
+    main()

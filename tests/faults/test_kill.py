@@ -1,0 +1,89 @@
+"""A run killed without warning continues from its last checkpoint and ends with the same bits."""
+
+import os
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from mtsccd_jax.engine.evaluate import load_trained
+from mtsccd_jax.engine.workdir import read_history
+
+SETTINGS = ["data.image_size=32", "data.crop_padding=2", "model.width=0.0625", "optim.warmup_epochs=0"]
+SETTINGS += ["engine.batch_size=16", "engine.eval_batch_size=16", "engine.epochs=6", "engine.checkpoint_every_s=0"]
+
+
+def command(scenes, workdir):
+    arguments = ["train", "demo", "--folder", str(scenes), "--workdir", str(workdir), "-q"]
+    return [sys.executable, "-m", "mtsccd_jax.cli", *arguments, *(f"--set={setting}" for setting in SETTINGS)]
+
+
+# Two devices: sharded, and quick to compile in each new process.
+ENVIRONMENT = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
+
+
+def train(scenes, workdir):
+    done = subprocess.run(command(scenes, workdir), capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+
+
+def everything(workdir):
+    state = load_trained(workdir).state
+    return jax.device_get((state.step, state.params, state.statistics, state.optimizer))
+
+
+@pytest.mark.fault
+def test_killed_again_and_again_the_run_ends_with_the_same_bits(scenes, tmp_path):
+    train(scenes, tmp_path / "whole")
+    killed = tmp_path / "killed"
+    for kill_at in (3, 13):
+        process = subprocess.Popen(command(scenes, killed), stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if (history := read_history(killed)) and history[-1].step >= kill_at:
+                break
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+    assert process.returncode == -9, "the run ended before it could be killed"
+    before = len(read_history(killed))
+    train(scenes, killed)
+    assert len(read_history(killed)) > before
+    for a, b in zip(jax.tree.leaves(everything(tmp_path / "whole")), jax.tree.leaves(everything(killed)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    losses = [[record.loss for record in read_history(tmp_path / name)] for name in ("whole", "killed")]
+    assert losses[0] == losses[1]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MB, or a skip where none may be mounted."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("mounting a small file system is not allowed here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.fault
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(scenes, small_disk):
+    done = subprocess.run(
+        [*command(scenes, small_disk / "run"), "--set=model.width=0.25"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == ""
+    assert "no space left" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
