@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from mtsccd_jax import ops
+    import mtsccd_jax.ops as ops
     from mtsccd_jax.models import create_model, list_models
 
 __all__ = ["__version__", "create_model", "list_models", "ops"]

@@ -69,6 +69,10 @@ def fail(prog: str, error: Exception) -> int:
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         status = 3
         error = RunError(f"{error.filename or 'the disk'}: no space left; free some and run the same command again")
+    elif isinstance(error, ChildProcessError) or (
+        isinstance(error, OSError) and error.errno in (errno.EIO, errno.EFBIG)
+    ):
+        status = 3  # a worker was killed or the disk gave up; what is left is whole, and the same command continues
     elif isinstance(error, PermissionError):
         status = 2
         error = InputError(f"{error.filename}: permission denied; choose another path")

@@ -172,8 +172,9 @@ def replace_key(recipe: Recipe, key: str, value: Any) -> Recipe:
     owner = getattr(recipe, part) if part else recipe
     expected = typing.get_type_hints(type(owner))[name]
     parsed = _parse(value, expected, key)
-    changed = dataclasses.replace(owner, **{name: parsed})
-    return dataclasses.replace(recipe, **{part: changed}) if part else changed
+    changed: Any = dataclasses.replace(owner, **{name: parsed})
+    whole: dict[str, Any] = {part: changed}
+    return dataclasses.replace(recipe, **whole) if part else changed
 
 
 def _parse(value: Any, expected: Any, key: str) -> Any:

@@ -41,7 +41,7 @@ def demo(
             synthetic.write_archive(
                 archive, scale=scale, image_size=recipe.data.image_size, seed=recipe.seed, progress=advance
             )
-    for name in (recipe.data.dataset, recipe.data.pair_dataset):
+    for name in ("mtsccd_lusc", "mtsccd_lucd"):
         with bar(f"build {name}", quiet) as advance:
             tfds_builders.build(name, archive=archive, data_dir=data_dir, config=recipe.data.config, progress=advance)
     done = fit(recipe, workdir, quiet=quiet)

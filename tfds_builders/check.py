@@ -17,7 +17,7 @@ from tfds_builders.mtsccd import (
     TABLE_4_PAIRS,
     TABLE_5,
 )
-from tfds_builders.mtsccd_archive import Listing, Scene, list_archive, open_mtsccd, with_archive_cities
+from tfds_builders.mtsccd_archive import Listing, Scene, is_image, list_archive, open_mtsccd, with_archive_cities
 from tfds_builders.mtsccd_splits import split_names, split_pairs, split_scenes
 
 Pair = tuple[Scene, Scene]
@@ -113,7 +113,7 @@ def check_archive(path: str | os.PathLike) -> ArchiveReport:
     problems = [f"split '{split}' would be empty" for split in split_names(cities) if not scenes_of_split[split]]
     for listing in (lusc, lucd):
         problems += [*listing.errors, *listing.bad, *listing.warnings]
-    problems += lucd.unpaired
+    problems += [*lucd.unpaired, *_outside(archive.names, lusc, lucd)]
     differences = [line for listing in (lusc, lucd) for line in [*listing.absent, *_other_cities(listing)]]
     differences += [line for table in tables for line in table.differences()]
     return ArchiveReport(
@@ -124,6 +124,12 @@ def check_archive(path: str | os.PathLike) -> ArchiveReport:
         list(dict.fromkeys(differences)),
         tables,
     )
+
+
+def _outside(names: Iterable[str], lusc: Listing, lucd: Listing) -> list[str]:
+    """Returns a line for every image that lies in neither of two sub-set folders, and so belongs to none."""
+    read = {image for listing in (lusc, lucd) for image in listing.images}
+    return [f"{name}: outside the folders of both sub-sets" for name in names if is_image(name) and name not in read]
 
 
 def _other_cities(listing: Listing) -> list[str]:

@@ -6,8 +6,6 @@ arrangement breaks one of the two calls. TFDS alone also needs TensorFlow to wri
 """
 
 import abc
-import contextlib
-import io
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -79,7 +77,15 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         try:
             return super().as_data_source(*args, **kwargs)
         finally:
-            self.info.set_file_format(tfds.core.FileFormat.TFRECORD, override=True, override_if_initialized=True)
+            self._read_tfrecord()
+
+    def _read_tfrecord(self) -> None:
+        """Makes TFRecord the primary format again, whatever TFDS or its caller made of it."""
+        self.info.set_file_format(tfds.core.FileFormat.TFRECORD, override=True, override_if_initialized=True)
+
+    def _scratch_dir(self) -> Path:
+        """Returns the place for what the build unpacks, below the folder that TFDS renames in the end or removes."""
+        return Path(self.data_dir) / "scratch"
 
     @abc.abstractmethod
     def source(self) -> str:
@@ -92,16 +98,19 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig | None = None
     ) -> None:
         del download_config  # nothing in it applies to shards that are given
-        self.info.set_file_format(tfds.core.FileFormat.TFRECORD, override=True)
-        # Below the folder that TFDS renames once all is done, and removes after an error.
-        scratch = Path(self.data_dir) / "scratch"
-        scratch.mkdir()
-        self._scratch = scratch
+        self._read_tfrecord()
         splits = self._shard_iterators_per_split(dl_manager)
         results = self._write(splits)
-        shutil.rmtree(scratch)
+        shutil.rmtree(self._scratch_dir(), ignore_errors=True)
         self.info.metadata["skipped"] = self.skipped
         self.info.set_splits(tfds.core.splits.SplitDict(self._split_infos(results)))
+
+    # TFDS prints to standard output, which belongs to the caller, that it downloads something of unknown size.
+    def _log_download_bytes(self) -> None:
+        pass
+
+    def _log_download_done(self) -> None:
+        pass
 
     def _write(self, splits: Mapping[str, Sequence[ExamplesFn]]) -> dict[str, list[ShardResult]]:
         shards, owner = [], []
@@ -184,8 +193,7 @@ def build(
     )
     if (Path(builder.data_dir) / _INFO_FILE).is_file() and builder.info.metadata.get("source") != builder.source():
         raise ArchiveError(f"{builder.data_dir}: built from another archive; remove it or give another data folder")
-    with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download of unknown size
-        builder.download_and_prepare()
+    builder.download_and_prepare()
     splits = {split: int(info.num_examples) for split, info in builder.info.splits.items()}
     return BuildResult(splits, list(builder.info.metadata["skipped"]), Path(builder.data_dir_root))
 

@@ -18,39 +18,35 @@ _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 _PNG_MODES = {"RGB": "RGB", "L": "L", "RGBA": "RGB", "RGBX": "RGB", "LA": "L", "P": "RGB", "1": "L"}
 
 
-def load_image(path: str, expected_size: tuple[int, int] | None = None) -> bytes:
+def load_image(path: str, shown_path: str, expected_size: tuple[int, int]) -> bytes:
     """Returns the image at `path` as JPEG or PNG bytes; TIFF and BMP become PNG with the same pixels.
 
-    JPEG and PNG are not decoded: the header must be sound, the size (width, height) must be `expected_size` where it is
-    given, and the end marker must be there.
+    JPEG and PNG are not decoded: the header must be sound, the size (width, height) must be `expected_size`, and the
+    end marker must be there. `shown_path` is what errors call the file; `path` may be a copy out of a packed archive.
 
     Raises:
         ArchiveError: the file is unreadable, empty, truncated, no 8-bit image of 1 or 3 channels, or of another size.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise ArchiveError(f"{path}: cannot be read ({error.strerror})") from error
-    try:
-        size, data = _checked(data)
-    except ValueError as error:
-        raise ArchiveError(f"{path}: {error}") from error
-    if expected_size is not None and size != expected_size:
+    size, data = _load(path, shown_path)
+    if size != expected_size:
         wide, high = expected_size
-        raise ArchiveError(f"{path}: size {size[0]}x{size[1]}, unlike the other images ({wide}x{high})")
+        raise ArchiveError(f"{shown_path}: size {size[0]}x{size[1]}, unlike the other images ({wide}x{high})")
     return data
 
 
-def load_image_size(path: str) -> tuple[int, int]:
+def load_image_size(path: str, shown_path: str) -> tuple[int, int]:
     """Returns (width, height) of the image at `path`, or raises ArchiveError as `load_image` does."""
+    return _load(path, shown_path)[0]
+
+
+def _load(path: str, shown_path: str) -> tuple[tuple[int, int], bytes]:
     try:
         with open(path, "rb") as file:
-            return _checked(file.read())[0]
+            return _checked(file.read())
     except OSError as error:
-        raise ArchiveError(f"{path}: cannot be read ({error.strerror})") from error
+        raise ArchiveError(f"{shown_path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise ArchiveError(f"{path}: {error}") from error
+        raise ArchiveError(f"{shown_path}: {error}") from error
 
 
 def _checked(data: bytes) -> tuple[tuple[int, int], bytes]:

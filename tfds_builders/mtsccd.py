@@ -108,7 +108,7 @@ SPLITS: tuple[str, ...] = ("train", "validation", "test_a", "test_b")
 IMAGE_EXTENSIONS: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class SceneName:
     """What one file name says: `city` is the city's full name, `label` runs from 0 to 9."""
 

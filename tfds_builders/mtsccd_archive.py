@@ -56,7 +56,7 @@ _PHASE_OF_FOLDER = {folder: phase for phase, folders in _PHASE_FOLDERS.items() f
 _TEST_LETTERS = {"a": "test_a", "b": "test_b"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scene:
     """One image of the archive; `split` is `train` or `validation` where folders or lists say so, else None."""
 
@@ -78,7 +78,7 @@ class Scene:
 
 @dataclass
 class Listing:
-    """The scenes of one sub-set and everything that is wrong with them.
+    """The scenes of one sub-set, everything that is wrong with them, and the names of all its image files.
 
     `errors` stop any build; `bad` files can be skipped, and so can `unpaired` tiles (which LUSC does not mind);
     `warnings` and `absent` (cities and classes without an image) stop nothing.
@@ -91,11 +91,12 @@ class Listing:
     unpaired: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
 
 
 @functools.lru_cache(maxsize=4096)
 def subset_of(folders: str, root_name: str = "") -> str | None:
-    """Returns "lusc" or "lucd" if one of the `folders`, or the archive's own name, says so; the innermost one counts."""
+    """Returns "lusc" or "lucd" if one of the `folders`, or the archive's own name, says so; the innermost counts."""
     for part in reversed([root_name, *folders.split("/")]):
         for subset in SUBSETS:
             if subset in part.lower():
@@ -182,13 +183,12 @@ def list_scenes(
     Raises:
         ArchiveError: not one image has a readable name.
     """
-    listing = Listing(cities)
     images = sorted(name for name in names if is_image(name))
     own = [name for name in images if subset_of(_folders(name), root_name) == subset]
-    chosen = own or images
+    listing = Listing(cities, images=own or images)
     lists = _list_files(names, read, subset, bool(own), root_name)
     parsed: list[tuple[str, SceneName, str | None]] = []
-    for path in chosen:
+    for path in listing.images:
         folders, _, filename = path.rpartition("/")
         try:
             name = parse_name(filename, cities)

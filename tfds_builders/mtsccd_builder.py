@@ -6,7 +6,7 @@ import itertools
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,11 +24,12 @@ from tfds_builders.mtsccd_archive import (
     open_mtsccd,
     with_archive_cities,
 )
-from tfds_builders.mtsccd_examples import ExampleFiles, ShardExamples
+from tfds_builders.mtsccd_examples import ExampleFiles, ImageFile, ShardExamples
 from tfds_builders.records import Value
 
 # Enough files to tell the common size of an archive's images and their mean number of bytes.
 _SAMPLE = 64
+_LOGGED_WARNINGS = 20
 _LOG = logging.getLogger(__name__)
 
 
@@ -46,7 +47,8 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
     Place the folder, or the zip or tar files as they are, in `manual_dir`. A `cities.toml` beside them adds cities.
     """
     SUBSET: ClassVar[str]
-    IMAGE_FEATURES: ClassVar[tuple[str, ...]]
+    IMAGE_FEATURES: ClassVar[tuple[str, ...]]  # one for each scene of an example
+    VALUE_FEATURES: ClassVar[tuple[str, ...]]
 
     @abc.abstractmethod
     def _split(self, listing: Listing) -> Mapping[str, Sequence[tuple[Scene, ...]]]:
@@ -56,8 +58,8 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         """
 
     @abc.abstractmethod
-    def _values(self, scenes: tuple[Scene, ...], city: int) -> dict[str, Value]:
-        """Returns every feature of an example but its images; `city` is the label of its city."""
+    def _values(self, scenes: tuple[Scene, ...], city: int) -> tuple[Value, ...]:
+        """Returns the `VALUE_FEATURES` of an example; `city` is the label of its city."""
 
     def _city_names(self) -> list[str]:
         """Returns the values of the feature `city`: those of the built data, or else the configuration's."""
@@ -95,38 +97,51 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         tfds.features.ClassLabel.__init__(self.info.features["city"], names=city_names)
         self.info.metadata["source"] = self._source(archive, cities)
         listing = list_archive(archive, self.SUBSET, cities)
+        self.info.metadata["splits_from"] = self._splits_from(listing)
         splits = self._split(listing)
         self._report(archive, listing, splits)
         examples = [scenes for split in splits.values() for scenes in split]
-        paths = archive.files((scene.path for scenes in examples for scene in scenes), Path(self.data_dir) / "scratch")
-        size, image_bytes = _common_size(sorted(paths.values()))
-        example_bytes = image_bytes * len(self.IMAGE_FEATURES)
+        paths = archive.files((scene.path for scenes in examples for scene in scenes), self._scratch_dir())
+        size, image_bytes = _common_size([_image_file(archive, name, paths[name]) for name in _sample(paths)])
         self._examples_per_split = {split: len(scenes) for split, scenes in splits.items()}
         shards: dict[str, list[ShardExamples]] = {}
         for split, scenes_of_examples in splits.items():
-            files = tuple(
+            ready = tuple(
                 ExampleFiles(
-                    {name: paths[scene.path] for name, scene in zip(self.IMAGE_FEATURES, scenes, strict=True)},
+                    tuple(_image_file(archive, scene.path, paths[scene.path]) for scene in scenes),
                     self._values(scenes, city_names.index(scenes[0].name.city)),
                 )
                 for scenes in scenes_of_examples
             )
-            count = min(len(files), math.ceil(len(files) * example_bytes / SHARD_BYTES))
-            bounds = [len(files) * i // count for i in range(count + 1)]
+            split_bytes = len(ready) * len(self.IMAGE_FEATURES) * image_bytes
+            count = min(len(ready), math.ceil(split_bytes / SHARD_BYTES))
+            bounds = [len(ready) * i // count for i in range(count + 1)]
             shards[split] = [
-                ShardExamples(files[start:stop], size, self._skip_bad) for start, stop in itertools.pairwise(bounds)
+                ShardExamples(self.IMAGE_FEATURES, self.VALUE_FEATURES, ready[start:stop], size, self._skip_bad)
+                for start, stop in itertools.pairwise(bounds)
             ]
         return shards
 
+    def _splits_from(self, listing: Listing) -> str:
+        """Returns what decided about train and validation, for the metadata."""
+        if self.builder_config.paired:
+            return f"80 % of the pairs of each city, seed {self.builder_config.seed}"
+        if any(scene.split for scene in listing.scenes):
+            return "the archive"
+        return f"the rule of section 2.2, seed {self.builder_config.seed}"
+
     def _report(self, archive: Archive, listing: Listing, splits: Mapping[str, Sequence[tuple[Scene, ...]]]) -> None:
         """Logs the warnings; raises what no build can pass over, and the rest unless it is to be skipped."""
-        for warning in listing.warnings + listing.absent:
+        warnings = listing.absent + listing.warnings
+        for warning in warnings[:_LOGGED_WARNINGS]:
             _LOG.warning("%s", warning)
+        if len(warnings) > _LOGGED_WARNINGS:
+            _LOG.warning("%d more warnings; `check_archive` lists them all", len(warnings) - _LOGGED_WARNINGS)
         if listing.errors:
             raise ArchiveError(f"{archive.path}: {listing.errors[0]}{_and_more(listing.errors)}")
         if listing.bad and not self._skip_bad:
-            raise ArchiveError(f"{listing.bad[0]}{_and_more(listing.bad)}; or build with skip-bad")
-        self.skipped += listing.bad
+            raise ArchiveError(f"{archive.path}/{listing.bad[0]}{_and_more(listing.bad)}; or build with skip-bad")
+        self.skipped += [f"{archive.path}/{line}" for line in listing.bad]
         empty = [split for split, scenes in splits.items() if not scenes]
         if empty:
             raise ArchiveError(f"{archive.path}: split '{empty[0]}' would be empty; is a part of the archive missing?")
@@ -136,24 +151,34 @@ def _and_more(messages: Sequence[str]) -> str:
     return f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
 
 
-def _common_size(paths: Sequence[str]) -> tuple[tuple[int, int], int]:
-    """Returns the most common (width, height) of a sample of the images, and their mean number of bytes.
+def _image_file(archive: Archive, name: str, path: str) -> ImageFile:
+    shown = str(archive.path / name)
+    return ImageFile(path, path if path == shown else shown)
+
+
+def _sample(names: Iterable[str]) -> list[str]:
+    """Returns names from all parts of the archive, the same ones in every build."""
+    ordered = sorted(names)
+    return ordered[:: max(1, len(ordered) // _SAMPLE)]
+
+
+def _common_size(files: Sequence[ImageFile]) -> tuple[tuple[int, int], int]:
+    """Returns the most common (width, height) of `files`, and their mean number of bytes.
 
     Raises:
         ArchiveError: none of them can be read.
     """
-    step = max(1, len(paths) // _SAMPLE)
     sizes: Counter[tuple[int, int]] = Counter()
     num_bytes = []
     failure: ArchiveError | None = None
-    for path in paths[::step]:
+    for file in files:
         try:
-            size = load_image_size(path)
+            size = load_image_size(file.path, file.shown_path)
         except ArchiveError as error:
             failure = failure or error
         else:
             sizes[size] += 1
-            num_bytes.append(Path(path).stat().st_size)
+            num_bytes.append(Path(file.path).stat().st_size)
     if failure is not None and not sizes:
         raise failure
     return sizes.most_common(1)[0][0], sum(num_bytes) // len(num_bytes)

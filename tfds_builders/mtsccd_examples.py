@@ -8,18 +8,28 @@ from tfds_builders.images import load_image
 from tfds_builders.records import Example, Skipped, Value
 
 
-@dataclass(frozen=True)
-class ExampleFiles:
-    """One example before its images are read: `images` maps features to paths, `values` holds all other features."""
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """Where an image lies, and what errors call it (a file inside a packed archive lies in a temporary place)."""
 
-    images: dict[str, str]
-    values: dict[str, Value]
+    path: str
+    shown_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleFiles:
+    """One example before its images are read; both tuples are in the order of the shard's feature names."""
+
+    images: tuple[ImageFile, ...]
+    values: tuple[Value, ...]
 
 
 @dataclass(frozen=True)
 class ShardExamples:
     """The examples of one shard. A call yields (key, example), and with `skip_bad` Skipped where an image is bad."""
 
+    image_features: tuple[str, ...]
+    value_features: tuple[str, ...]
     examples: tuple[ExampleFiles, ...]
     image_size: tuple[int, int]
     skip_bad: bool
@@ -28,10 +38,11 @@ class ShardExamples:
         """Yields the examples; raises ArchiveError at the first bad image unless `skip_bad`."""
         for key, example in enumerate(self.examples):
             try:
-                images = {name: load_image(path, self.image_size) for name, path in example.images.items()}
+                images = [load_image(file.path, file.shown_path, self.image_size) for file in example.images]
             except ArchiveError as error:
                 if not self.skip_bad:
                     raise ArchiveError(f"{error}; replace or remove the file, or build with skip-bad") from error
                 yield key, Skipped(str(error))
             else:
-                yield key, {**images, **example.values}
+                features = self.image_features + self.value_features
+                yield key, dict(zip(features, (*images, *example.values), strict=True))

@@ -4,10 +4,12 @@ This is the build's hot path: it imports neither TensorFlow nor TensorFlow Datas
 in a fraction of a second and stays small.
 """
 
+import contextlib
+import errno
+import os
 import struct
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import google_crc32c
 import numpy as np
@@ -45,40 +47,61 @@ def write_shard(
 
     The generator's return value is the ShardResult. Memory is one example, whatever the size of the shard.
     """
-    from array_record.python.array_record_module import ArrayRecordWriter
-
     result = ShardResult()
     unreported = 0
-    array_records = ArrayRecordWriter(array_record_path, _ARRAY_RECORD_OPTIONS)
-    try:
-        with open(tfrecord_path, "wb", buffering=1 << 20) as tfrecords:
-            for _, example in examples:
-                if isinstance(example, Skipped):
-                    result.skipped.append(example.reason)
-                else:
-                    record = encode_example(example)
-                    header, footer = tfrecord_frame(record)
-                    tfrecords.write(header)
-                    tfrecords.write(record)
-                    tfrecords.write(footer)
-                    array_records.write(record)
-                    result.examples += 1
-                    result.num_bytes += len(record)
-                unreported += 1
-                if unreported == _PROGRESS_EVERY:
-                    yield unreported
-                    unreported = 0
-    finally:
-        array_records.close()
-    _check_array_record(array_record_path, result.num_bytes)
+    with open(tfrecord_path, "wb", buffering=1 << 20) as tfrecords, _array_records(array_record_path) as write:
+        for _, example in examples:
+            if isinstance(example, Skipped):
+                result.skipped.append(example.reason)
+            else:
+                record = encode_example(example)
+                header, footer = tfrecord_frame(record)
+                tfrecords.write(header)
+                tfrecords.write(record)
+                tfrecords.write(footer)
+                write(record)
+                result.examples += 1
+                result.num_bytes += len(record)
+            unreported += 1
+            if unreported == _PROGRESS_EVERY:
+                yield unreported
+                unreported = 0
     yield unreported
     return result
 
 
-def _check_array_record(path: str, num_bytes: int) -> None:
-    # A file cut short by a full disk has no footer and is smaller than its records.
-    if Path(path).stat().st_size < num_bytes:
-        raise OSError(f"{path}: incomplete; is the disk full?")
+@contextlib.contextmanager
+def _array_records(path: str) -> Iterator[Callable[[bytes], object]]:
+    """Yields a function that appends a record to the ArrayRecord file at `path`.
+
+    Raises:
+        OSError: the disk is full (the writer itself raises RuntimeError).
+    """
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    writer = ArrayRecordWriter(path, _ARRAY_RECORD_OPTIONS)
+
+    def write(record: bytes) -> None:
+        try:
+            writer.write(record)
+        except RuntimeError as error:
+            raise _write_error(error, path) from error
+
+    try:
+        yield write
+    except BaseException:
+        with contextlib.suppress(RuntimeError):  # what went wrong first is what the caller must see
+            writer.close()
+        raise
+    try:
+        writer.close()
+    except RuntimeError as error:
+        raise _write_error(error, path) from error
+
+
+def _write_error(error: RuntimeError, path: str) -> OSError:
+    code = next((c for c in (errno.ENOSPC, errno.EDQUOT) if os.strerror(c) in str(error)), errno.EIO)
+    return OSError(code, str(error).partition(";")[0], path)
 
 
 def tfrecord_frame(record: bytes) -> tuple[bytes, bytes]:

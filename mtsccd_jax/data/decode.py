@@ -9,7 +9,7 @@ from mtsccd_jax.errors import InputError
 
 try:
     import simplejpeg
-except ImportError:  # an accelerator without wheels for every platform: OpenCV gives the same pixels
+except ImportError:  # it is only faster: OpenCV gives the same pixels
     simplejpeg = None
 
 # Area averaging: antialiased when shrinking, and the only filter between a file and the network's input size.
@@ -19,6 +19,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 
 _JPEG_START = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
+_MAX_PIXELS = 1 << 30  # OpenCV's own limit: a header that promises more is not believed
 
 # Orientation tags are ignored, as PIL and TensorFlow do: the pixels are those of the file.
 _RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
@@ -30,7 +31,9 @@ _TO_RGB = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
 def _quiet_single_threaded() -> None:
     """Nothing; OpenCV stays in the calling thread (a batch has one of its own) and leaves reporting errors to us."""
     cv2.setNumThreads(0)
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # OpenCV 5 moved the function; 0 is silent in both.
+    silence = cv2.utils.logging.setLogLevel if hasattr(cv2.utils, "logging") else cv2.setLogLevel  # type: ignore
+    silence(0)
 
 
 def decode_rgb(encoded: bytes, where: str) -> np.ndarray:
@@ -49,14 +52,13 @@ def decode_rgb(encoded: bytes, where: str) -> np.ndarray:
     _quiet_single_threaded()
     if not encoded:
         raise InputError(f"{where} is empty; replace or remove it")
-    buffer = np.frombuffer(encoded, np.uint8)
     if encoded.startswith(_JPEG_START):
         # Decoders may fill what is missing with grey instead of failing, so the end marker is looked for first.
-        image = cv2.imdecode(buffer, _RGB) if encoded.rfind(_JPEG_END) >= 0 else None
+        image = _opencv(encoded, _RGB) if encoded.rfind(_JPEG_END) >= 0 else None
         if image is None:
             raise InputError(f"{where} is a damaged or truncated JPEG; replace or remove it")
         return image
-    image = cv2.imdecode(buffer, _AS_STORED)
+    image = _opencv(encoded, _AS_STORED)
     if image is None:
         raise InputError(f"{where} is damaged or not an image; replace or remove it")
     if image.dtype != np.uint8:
@@ -65,6 +67,14 @@ def decode_rgb(encoded: bytes, where: str) -> np.ndarray:
     if channels not in _TO_RGB:
         raise InputError(f"{where} has {channels} channels; an image has 1 (grey), 3 (RGB) or 4 (RGB and alpha)")
     return cv2.cvtColor(image, _TO_RGB[channels])
+
+
+def _opencv(encoded: bytes, flags: int) -> np.ndarray | None:
+    """What OpenCV makes of the bytes, or None."""
+    try:
+        return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    except cv2.error:  # a header that promises more pixels than OpenCV is willing to hold
+        return None
 
 
 class ImageBatch:
@@ -77,6 +87,7 @@ class ImageBatch:
     """
 
     def __init__(self, batch: int, image_size: int | None):
+        _quiet_single_threaded()
         self._image_size = image_size
         self._first = ""
         self._scratch_hwc: np.ndarray | None = None
@@ -144,7 +155,7 @@ def _jpeg_shape(encoded: bytes) -> tuple[int, int, int] | None:
         height, width, _, _ = simplejpeg.decode_jpeg_header(encoded)
     except ValueError:
         return None
-    return height, width, 3
+    return None if height * width > _MAX_PIXELS else (height, width, 3)
 
 
 def _decode_jpeg_into(encoded: bytes, image_hwc: np.ndarray) -> bool:

@@ -10,7 +10,7 @@ from mtsccd_jax.data.sources import Source
 from mtsccd_jax.data.stream import stream
 
 # Rows decoded and transferred at a time: the host never holds more than a few chunks.
-CHUNK_ROWS = 256
+CHUNK_ROWS = 128
 
 
 def load_resident(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import jax
 import numpy as np
@@ -245,7 +246,7 @@ def stop_requested() -> Iterator[Callable[[], int | None]]:
         arrived.append(signum)
         signal.signal(signum, previous[signum])
 
-    previous = {}
+    previous: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():  # Python lets no other thread install handlers
         previous = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:

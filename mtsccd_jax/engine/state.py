@@ -82,7 +82,7 @@ def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, p
 
     def initial(key: jax.Array) -> State:
         params_key, state_key = jax.random.split(key)
-        _, params, statistics = nnx.split(build(params_key), nnx.Param, nnx.BatchStat)
+        params, statistics = nnx.state(build(params_key), nnx.Param, nnx.BatchStat)
         return State(jnp.int32(0), state_key, params, statistics, optimizer.init(params))
 
     # It runs once: compiling it carefully would take longer than it saves.

@@ -1,6 +1,5 @@
 """What the families of networks share: their output, and layers with torch's conventions."""
 
-import math
 from typing import NamedTuple
 
 import jax
@@ -9,6 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.models.initializers import uniform
 
 
 class Output(NamedTuple):
@@ -121,22 +121,3 @@ def torch_linear(in_features: int, out_features: int, *, dtype: DTypeLike = jnp.
     return nnx.Linear(
         in_features, out_features, dtype=dtype, kernel_init=uniform(limit), bias_init=uniform(limit), rngs=rngs
     )
-
-
-def normal(deviation: float) -> nnx.initializers.Initializer:
-    """An initialiser that draws from a normal distribution around zero."""
-
-    def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
-        # Drawn flat, the numbers are the same and the generator compiles in a third of the time.
-        return deviation * jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
-
-    return init
-
-
-def uniform(limit: float) -> nnx.initializers.Initializer:
-    """An initialiser that draws from [-limit, limit)."""
-
-    def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
-        return jax.random.uniform(key, (math.prod(shape),), dtype, -limit, limit).reshape(shape)
-
-    return init

@@ -8,25 +8,11 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models.layers import BatchNorm, Output, global_average_pool, max_pool, normal, torch_linear
+from mtsccd_jax.models.convolution import Conv
+from mtsccd_jax.models.layers import BatchNorm, Output, global_average_pool, max_pool, torch_linear
 
 # Five halvings: a smaller image has no map left at the last stage.
 SMALLEST_IMAGE = 32
-
-
-def conv(in_channels: int, channels: int, size: int, stride: int, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.Conv:
-    """A convolution without bias, padded by size // 2 as in torch, begun by kaiming normal over its outputs."""
-    return nnx.Conv(
-        in_channels,
-        channels,
-        kernel_size=(size, size),
-        strides=(stride, stride),
-        padding=((size // 2, size // 2), (size // 2, size // 2)),
-        use_bias=False,
-        dtype=dtype,
-        kernel_init=normal((2 / (size * size * channels)) ** 0.5),
-        rngs=rngs,
-    )
 
 
 class ConvNorm(nnx.Module):
@@ -35,7 +21,7 @@ class ConvNorm(nnx.Module):
     def __init__(
         self, in_channels: int, channels: int, size: int, stride: int, *, dtype: DTypeLike, rngs: nnx.Rngs
     ) -> None:
-        self.conv = conv(in_channels, channels, size, stride, dtype, rngs)
+        self.conv = Conv(in_channels, channels, size, stride, dtype=dtype, rngs=rngs)
         self.norm = BatchNorm(channels, dtype=dtype)
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -8,7 +8,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models.layers import Output, normal, uniform
+from mtsccd_jax.models.initializers import normal, uniform
+from mtsccd_jax.models.layers import Output
 
 LAYER_NORM_EPSILON = 1e-6
 # timm truncates its normal at +-2, which is 100 standard deviations: a plain normal.

@@ -1,9 +1,9 @@
 """Bootstrap uncertainty of metrics and of chosen thresholds; seeded, and the same on every machine.
 
-At a fixed threshold (or for a fixed classifier) a bootstrap need not touch the examples. Every metric here is a function
-of the confusion counts alone, and drawing n examples with replacement makes those counts multinomial with n trials and
-the observed shares as probabilities: the distribution of the counts is the same, not an approximation of it. A
-resample costs one draw over the cells, whatever n is.
+At a fixed threshold (or for a fixed classifier) a bootstrap need not touch the examples. Every metric here is a
+function of the confusion counts alone, and drawing n examples with replacement makes those counts multinomial, with n
+trials and the observed shares as probabilities: the same distribution, not an approximation of it. A resample costs one
+draw over the cells, whatever n is.
 
 A threshold that is chosen anew in every resample does depend on the examples. They are sorted once; a resample is a
 vector of integer weights over that one order.
@@ -20,6 +20,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from mtsccd_jax.ops.difference import tiling
 from mtsccd_jax.ops.metrics import BINARY_METRICS, binary_metrics, scene_metrics
 from mtsccd_jax.ops.threshold import Cut, best_cut, check_objective, check_pairs, ends_of_ties, sort_descending
 
@@ -51,9 +52,7 @@ def bootstrap_confusions(confusion: ArrayLike, resamples: int, seed: int) -> np.
     return draws.reshape(resamples, *counts.shape)
 
 
-def bootstrap_interval(
-    confusion: ArrayLike, *, resamples: int = 1000, seed: int = 0, level: float = 0.95
-) -> Intervals:
+def bootstrap_interval(confusion: ArrayLike, *, resamples: int = 1000, seed: int = 0, level: float = 0.95) -> Intervals:
     """`{metric: (low, high)}`: percentile intervals over resampled examples, 95 % unless told.
 
     Args:
@@ -84,13 +83,11 @@ def bootstrap_thresholds(
     distance, changed = check_pairs(distance_n, changed_n)
     _check_resamples(resamples)
     value, kind = sort_descending(distance, changed)
-    chunk = max(1, min(resamples, _CHUNK_ELEMENTS // len(value)))
+    chunks, chunk = tiling(resamples, max(1, _CHUNK_ELEMENTS // len(value)))
     with jax.enable_x64(True):
-        cuts = _resampled_cuts(
-            jax.random.key(seed), kind.astype(bool), ends_of_ties(value), resamples, chunk, objective
-        )
-        index, tp, fp, positives = (np.asarray(part) for part in cuts)
-    threshold = np.where(index >= 0, value[np.maximum(index, 0)].astype(np.float64), np.inf)
+        cuts = _resampled_cuts(jax.random.key(seed), kind.astype(bool), ends_of_ties(value), chunks, chunk, objective)
+        position, tp, fp, positives = (np.asarray(part)[:resamples] for part in cuts)
+    threshold = np.where(position >= 0, value[np.maximum(position, 0)].astype(np.float64), np.inf)
     negatives = len(value) - positives
     return BootstrapThresholds(threshold, np.stack([negatives - fp, fp, positives - tp, tp], 1).astype(np.int64))
 
@@ -113,9 +110,7 @@ def rechosen_threshold_interval(
     Raises:
         ValueError: as `best_threshold` on either set, no resample, a level outside (0, 1).
     """
-    threshold_r = bootstrap_thresholds(
-        validation_distance, validation_changed, resamples, seed, objective
-    ).threshold_r
+    threshold_r = bootstrap_thresholds(validation_distance, validation_changed, resamples, seed, objective).threshold_r
     distance, changed = check_pairs(test_distance, test_changed)
     positive, negative = np.sort(distance[changed]), np.sort(distance[~changed])
     fn, tn = (np.searchsorted(part, threshold_r, side="left") for part in (positive, negative))  # distance < threshold
@@ -126,11 +121,11 @@ def rechosen_threshold_interval(
     return _percentiles([binary_metrics(draw) for draw in draws], level)
 
 
-@partial(jax.jit, static_argnames=("resamples", "chunk", "objective"))
+@partial(jax.jit, static_argnames=("chunks", "chunk", "objective"))
 def _resampled_cuts(
-    key: jax.Array, changed_n: jax.Array, allowed_n: jax.Array, resamples: int, chunk: int, objective: str
+    key: jax.Array, changed_n: jax.Array, allowed_n: jax.Array, chunks: int, chunk: int, objective: str
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """`(index, tp, fp, positives)`, each (resamples,): the best cut of every re-drawn weighting of one order."""
+    """`(position, tp, fp, positives)`, each (chunks x chunk,): the best cut of each re-drawn weighting of one order."""
     n = changed_n.shape[0]
 
     def one(resample: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -139,13 +134,15 @@ def _resampled_cuts(
         tp_n = jnp.cumsum(jnp.where(changed_n, weight_n, 0), dtype=jnp.int32)
         fp_n = jnp.cumsum(weight_n, dtype=jnp.int32) - tp_n
         cut: Cut = best_cut(tp_n, fp_n, allowed_n, objective)
-        return cut.index, cut.tp, cut.fp, tp_n[-1]
+        return cut.position, cut.tp, cut.fp, tp_n[-1]
 
-    return lax.map(one, jnp.arange(resamples, dtype=jnp.uint32), batch_size=chunk)
+    resamples = jnp.arange(chunks * chunk, dtype=jnp.uint32).reshape(chunks, chunk)
+    cuts = lax.map(jax.vmap(one), resamples)
+    return jax.tree.map(jnp.ravel, cuts)
 
 
 def _draw(key: jax.Array, resample: jax.Array, n: int) -> jax.Array:
-    """n places in [0, n), int32. A key per resample: neither the chunk size nor the number of resamples matters."""
+    """Places drawn from [0, n), (n,) int32; by a key per resample, so that neither their number nor a chunk matters."""
     return jax.random.randint(jax.random.fold_in(key, resample), (n,), 0, n, dtype=jnp.int32)
 
 

@@ -1,9 +1,9 @@
 """Exact threshold search: the cut on a distance that best tells changed pairs from unchanged ones.
 
 **A pair is called changed iff its distance >= threshold.** Every distinct distance is a candidate, and so is "none"
-(threshold infinity: nothing is called changed). Pairs of equal distance are always called alike; 0.0 and -0.0 are equal.
+(threshold infinity: nothing is called changed). Pairs of equal distance are always called alike, and 0.0 equals -0.0.
 Counts are exact integers. Values that differ by less than 1e-12 count as equal, and among equals the largest threshold
-wins, so the answer does not depend on the order in which a machine rounds.
+wins, so that the answer does not depend on how a machine rounds.
 
 An objective that is undefined (kappa where chance agreement is 1, F1 without a changed pair) is 0.0; balanced accuracy
 is the mean over the classes that occur.
@@ -49,9 +49,9 @@ class ThresholdResult:
 
 
 class Cut(NamedTuple):
-    """The best cut of an order: everything up to and including `index` is called changed (-1: nothing is)."""
+    """The best cut of an order: everything up to and including `position` is called changed (-1: nothing is)."""
 
-    index: jax.Array
+    position: jax.Array
     tp: jax.Array
     fp: jax.Array
     value: jax.Array
@@ -91,7 +91,7 @@ def best_threshold(distance_n: ArrayLike, changed_n: ArrayLike, objective: str =
     allowed = np.arange(len(tp) + padding) < len(tp)
     with jax.enable_x64(True):
         cut = best_cut(np.pad(tp, (0, padding), "edge"), np.pad(fp, (0, padding), "edge"), allowed, objective)
-    index = int(cut.index)
+    index = int(cut.position)
     chosen = float(threshold[index]) if index >= 0 else float("inf")
     return _result(chosen, int(cut.tp), int(cut.fp), positives, negatives, objective)
 
@@ -116,7 +116,7 @@ def best_cut(tp_n: jax.Array, fp_n: jax.Array, allowed_n: jax.Array, objective: 
     take_none = none >= best - _EQUAL_VALUES
     first = jnp.argmax(value_n >= best - _EQUAL_VALUES)
     return Cut(
-        index=jnp.where(take_none, -1, first).astype(jnp.int32),
+        position=jnp.where(take_none, -1, first).astype(jnp.int32),
         tp=jnp.where(take_none, 0, tp_n[first]),
         fp=jnp.where(take_none, 0, fp_n[first]),
         value=jnp.where(take_none, none, value_n[first]),
@@ -146,8 +146,8 @@ def _cumulative_counts(distance_n: np.ndarray, changed_n: np.ndarray) -> tuple[n
     """`(threshold, tp, fp)` at every distinct distance, descending."""
     value_n, changed_n = sort_descending(distance_n, changed_n)
     end = np.flatnonzero(ends_of_ties(value_n))
-    count = np.int32 if len(value_n) < 2**31 else np.int64
-    tp = np.cumsum(changed_n, dtype=count)[end]
+    count: type[np.integer] = np.int32 if len(value_n) < 2**31 else np.int64
+    tp: np.ndarray = np.cumsum(changed_n, dtype=count)[end]
     return value_n[end], tp, (end + 1).astype(count) - tp
 
 
@@ -239,7 +239,7 @@ def _best_on_device(distance_n: jax.Array, changed_n: ArrayLike, objective: str)
     if not accepted:
         check_pairs(distance_n[: len(kind_n)], changed_n)  # the host finds the first offender and names it
     positives, negatives = int((kind_n == 2).sum()), int((kind_n == 1).sum())
-    threshold = float(np.uint32(bits).view(np.float32)) if cut.index >= 0 else float("inf")
+    threshold = float(np.uint32(bits).view(np.float32)) if cut.position >= 0 else float("inf")
     return _result(threshold, int(cut.tp), int(cut.fp), positives, negatives, objective)
 
 
@@ -267,5 +267,5 @@ def search_on_device(distance_n: jax.Array, kind_n: jax.Array, objective: str) -
     fp = jnp.cumsum(kind_n == 1, dtype=jnp.int32)
     end = jnp.append(key[1:] != key[:-1], True)
     cut = best_cut(tp, fp, end & (kind_n > 0), objective)
-    chosen = key[jnp.maximum(cut.index, 0)]
+    chosen = key[jnp.maximum(cut.position, 0)]
     return cut, jnp.where(chosen >= sign, chosen, ~chosen & ~sign), accepted

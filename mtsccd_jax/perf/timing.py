@@ -16,7 +16,19 @@ from typing import Any
 import jax
 import numpy as np
 
-_PACKAGES = ("mtsccd-jax", "jax", "jaxlib", "flax", "numpy", "scipy", "scikit-learn", "torch", "faiss-cpu")
+_PACKAGES = (
+    "mtsccd-jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "opencv-python-headless",
+    "simplejpeg",
+    "torch",
+    "faiss-cpu",
+)
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ def _row(
     confusion = np.array([[tn, fp], [fn, tp]])
     values = binary_metrics((tn, fp, fn, tp))
     settings = trained.recipe.change
-    intervals = bootstrap_interval((tn, fp, fn, tp), resamples=settings.resamples, seed=trained.recipe.seed)
+    intervals = bootstrap_interval(confusion.ravel(), resamples=settings.resamples, seed=trained.recipe.seed)
     source = pairs.source
     predictions = {"changed": changed, "predicted": predicted, "distance": distance}
     for name in ("label_t1", "label_t2", "city", "filename_t1", "filename_t2"):

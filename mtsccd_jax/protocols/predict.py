@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,9 @@ def embed_to_file(trained: Trained, source: Source, out: Path, *, quiet: bool = 
     if out.suffix != ".npz":
         raise InputError(f"--out {out}: expected a file name that ends in .npz")
     embeddings, _ = embed(trained, source, quiet=quiet)
-    arrays = {f"features{field.removeprefix('image')}": item.features for field, item in embeddings.items()}
+    arrays: dict[str, Any] = {
+        f"features{field.removeprefix('image')}": item.features for field, item in embeddings.items()
+    }
     if len(embeddings) == 2:
         arrays["distance"] = feature_distance(trained, embeddings["image_t1"], embeddings["image_t2"])
     arrays |= {name: source.column(name) for name in source.fields if name not in source.image_fields}

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import jax
 
-PACKAGES = ("mtsccd-jax", "jax", "jaxlib", "flax", "optax", "numpy", "tensorflow-datasets", "grain", "opencv-python-headless")
+PACKAGES = (
+    "mtsccd-jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "numpy",
+    "tensorflow-datasets",
+    "grain",
+    "opencv-python-headless",
+)
 
 
 def versions() -> dict[str, str]:
@@ -32,7 +42,11 @@ def commit() -> str | None:
     try:
         revision = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, timeout=10, check=True,
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

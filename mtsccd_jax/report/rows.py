@@ -4,17 +4,15 @@ A work directory holds `rows.jsonl`, one row a line, and `artefacts/*.npz` (no p
 checksums. Both are replaced whole: a run that dies while writing leaves the previous file.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import io
 import json
 import math
 import os
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,6 +21,7 @@ import numpy as np
 
 from mtsccd_jax.config import PATH_KEYS, flatten
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import replacing
 
 SCHEMA = 1
 ROWS_FILE = "rows.jsonl"
@@ -346,21 +345,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return value
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[io.BufferedWriter]:
-    """A stream whose content becomes the file at `path` when the block ends well, and is thrown away otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import replacing
 from mtsccd_jax.report import figures, published, rows, sheets, tables, words
 from mtsccd_jax.report.figures import Curve, Estimate, Point
 from mtsccd_jax.report.rows import Row
@@ -300,5 +301,5 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Nothing; writes a file whole or not at all."""
-    with rows.replacing(path) as file:
+    with replacing(path) as file:
         file.write(content)

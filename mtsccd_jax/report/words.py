@@ -148,7 +148,9 @@ def threshold_text(row: Row) -> str:
 def distance_label(row: Row) -> str:
     """What a row's distances are, as an axis label."""
     settings: dict[str, Any] = row.recipe.get("change") or {}
-    metric = {"euclidean": "Euclidean", "cosine": "cosine"}.get(str(settings.get("metric")), "feature")
+    metric = {"euclidean": "Euclidean", "cosine": "Cosine"}.get(str(settings.get("metric")))
+    if metric is None:
+        return "distance of features (no unit)"
     kind = "unit-length features" if settings.get("unit_length") else "features"
     return f"{metric} distance of {kind} (no unit)"
 
@@ -231,11 +233,11 @@ def _change_sentence(rows: Sequence[Row]) -> str:
     row = rows[0]
     where, method = split_name(row.split, row.dataset), method_name(row.protocol)
     (_, fp), (fn, tp) = row.confusion
-    if row.protocol == "cfsm" and row.threshold is None:
-        return (
-            f"{method} on {where}: no threshold did better on validation than calling nothing changed, "
-            f"so all {fn + tp:,} changed pairs of {row.n:,} are missed."
-        )
+    if len(rows) == 1 and not fp + tp:
+        why = "no pair is called changed"
+        if row.protocol == "cfsm" and row.threshold is None:
+            why = "no threshold did better on validation than calling nothing changed"
+        return f"{method} on {where}: {why}, so all {fn + tp:,} changed pairs of {row.n:,} are missed."
     kappa, spread = _estimate(rows, "kappa")
     text = f"{method} on {where}: kappa {number(kappa)} ({spread})"
     if len(rows) == 1:

@@ -1,4 +1,5 @@
 import io
+import zlib
 
 import cv2
 import numpy as np
@@ -44,7 +45,6 @@ def variants(pixels: np.ndarray) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.filterwarnings("ignore:.*mode:DeprecationWarning")
 def test_decoding_equals_pil_bit_for_bit(pixels):
     for name, data in variants(pixels).items():
         expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
@@ -66,6 +66,18 @@ def test_cut_off_images_are_refused_by_name(pixels, form, capfd):
     with pytest.raises(InputError, match=r"^tile 7 is damaged or not an image"):
         decode_rgb(b"this is a text", "tile 7")
     assert "WARN" not in capfd.readouterr().err
+
+
+def test_absurd_sizes_in_a_header_are_refused(pixels):
+    jpeg = bytearray(encode(pixels, "JPEG"))
+    size = jpeg.find(b"\xff\xc0") + 5
+    jpeg[size : size + 4] = (65_000).to_bytes(2, "big") * 2
+    png = bytearray(encode(pixels, "PNG"))
+    png[16:24] = (100_000).to_bytes(4, "big") * 2
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
+    for data in (bytes(jpeg), bytes(png)):
+        with pytest.raises(InputError, match=r"^a is (damaged or|a damaged)"):
+            batch_of([data], None)
 
 
 def test_values_of_16_bits_are_refused_with_what_to_do(pixels):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtsccd_jax.data.folders import folder_source, image_files, pair_files, pairs_source
+from mtsccd_jax.data.folders import folder_source, image_files, pair_files, pair_splits, pairs_source
 from mtsccd_jax.errors import InputError
 
 SPLITS = ("train", "validation", "test")
@@ -156,6 +156,7 @@ def test_pair_list_with_fractions(pair_tree):
     assert source.fields == ("image_t1", "image_t2", "changed", "filename_t1", "filename_t2")
     assert source.names == {"changed": ("unchanged", "changed")}
     assert source.class_names == ()
+    assert pair_splits(pair_tree) == ("all",)
     assert source.column("changed").tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1, 1]  # 0.0100 is not above 0.01
     assert pairs_source(pair_tree, "all", changed_above=0.04).column("changed").sum() == 1
     example = source[0]
@@ -172,6 +173,7 @@ def test_pair_list_with_flags_and_splits_and_a_byte_order_mark(pair_tree):
     assert train.column("filename_t2").tolist() == ["1.png", "2.JPG"]
     assert pairs_source(pair_tree, "test").column("filename_t1").tolist() == ["1.png"]
     assert len(pairs_source(pair_tree, "all")) == 3
+    assert pair_splits(pair_tree) == ("test", "train")
     with pytest.raises(InputError, match="has no split 'validation'; it has all, test, train"):
         pairs_source(pair_tree, "validation")
 

@@ -65,7 +65,9 @@ CASES = {
     "float64 negative": (np.array([-1.0, np.nextafter(-1.0, -2), 0.5]), np.array([True, False, True])),
     "float16": (np.array([0.1, 0.2, 0.3], np.float16), np.array([False, True, True])),
     "integers": (np.array([3, 1, 2, 2]), np.array([1, 0, 0, 1])),
-    **{f"n={n} levels={m} seed={s}": _pairs(n, m, s) for n, m, s in ((2, 2, 0), (30, 5, 1), (30, 200, 2), (200, 40, 3))},
+    **{
+        f"n={n} levels={m} seed={s}": _pairs(n, m, s) for n, m, s in ((2, 2, 0), (30, 5, 1), (30, 200, 2), (200, 40, 3))
+    },
     "float64 ties": _pairs(200, 30, 4, np.float64),
 }
 

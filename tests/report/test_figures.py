@@ -150,7 +150,10 @@ def test_running_mean_is_the_mean_of_the_last_values():
 def test_the_readers_matplotlib_settings_do_not_matter(drawn):
     import matplotlib
 
-    with matplotlib.rc_context({"axes.grid": False, "font.size": 30, "svg.fonttype": "path"}), warnings.catch_warnings():
+    with (
+        matplotlib.rc_context({"axes.grid": False, "font.size": 30, "svg.fonttype": "path"}),
+        warnings.catch_warnings(),
+    ):
         distance, changed = random_pairs()
         assert figures.distance_histogram(distance, changed, 0.6, "distance (no unit)", "alt") == drawn["histogram"]
         assert matplotlib.rcParams["font.size"] == 30

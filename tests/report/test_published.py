@@ -67,7 +67,7 @@ def test_recovered_tables_of_table_7_give_both_printed_numbers_and_are_the_only_
     assert len(recovered) == 22
     for entry in recovered:
         (table,) = entry.tables
-        tn, fp, fn, tp = table
+        _, fp, fn, tp = table
         assert (sum(table), fn + tp) == published.PAIRS_CHANGED[entry.split]
         oa, kappa = exact(*table)
         assert prints_as(oa, entry.oa, "nearest")
@@ -116,7 +116,9 @@ def test_bounds_on_kappa_hold_for_every_table_of_30_and_are_reached():
                     assert kappa <= published.kappa_bound(float(oa)) + 1e-12
                     gap.append(published.kappa_bound(float(oa)) - float(kappa))
                     assert published.is_possible(round(float(oa), 4), round(float(kappa), 4))
-                    assert published.is_possible(round(float(oa), 4), round(float(kappa), 4), 30, fn + 30 - tn - fp - fn)
+                    assert published.is_possible(
+                        round(float(oa), 4), round(float(kappa), 4), 30, fn + 30 - tn - fp - fn
+                    )
     assert min(gap) < 1e-12
 
 

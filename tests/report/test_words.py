@@ -38,7 +38,12 @@ def change_row(*, kappa=(0.3, 0.2, 0.4), oa=(0.85, 0.83, 0.87), threshold=0.5, t
 def scene_row(oa=(0.6, 0.5, 0.7), trivial=0.3):
     metrics = {"oa": dict(zip(("value", "low", "high"), oa, strict=True))}
     return change_row(
-        protocol="scene", split="test_b", dataset="mtsccd_lusc/official", metrics=metrics, trivial=trivial, threshold=None
+        protocol="scene",
+        split="test_b",
+        dataset="mtsccd_lusc/official",
+        metrics=metrics,
+        trivial=trivial,
+        threshold=None,
     )
 
 
@@ -70,7 +75,9 @@ def test_change_sentences_say_when_kappa_may_be_chance():
 
 
 def test_a_search_that_calls_nothing_changed_is_called_that():
-    text = sentence(change_row(threshold=None))
+    nothing = [[80, 0], [20, 0]]
+    assert "no pair is called changed, so all 20" in sentence(change_row(confusion=nothing))
+    text = sentence(change_row(threshold=None, confusion=nothing))
     assert "no threshold did better on validation than calling nothing changed" in text
     assert "all 20 changed pairs of 100 are missed" in text
 
@@ -150,4 +157,4 @@ def test_the_papers_values_are_no_comparison_for_another_number_of_examples():
 
 def test_distances_are_labelled_as_the_recipe_measures_them():
     assert words.distance_label(change_row()) == "Euclidean distance of unit-length features (no unit)"
-    assert words.distance_label(change_row(recipe={})) == "feature distance of features (no unit)"
+    assert words.distance_label(change_row(recipe={})) == "distance of features (no unit)"

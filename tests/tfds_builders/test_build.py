@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,15 @@ from tfds_builders.records import encode_example
 
 TILES = 10
 EVERY_CITY = {"hangzhou", "shanghai", "wuhan", "nanjing", "hefei"}
-BLOCK_TENSORFLOW = "import sys; sys.modules['tensorflow'] = None\n"
+# What an interpreter without TensorFlow sees: it is not found.
+BLOCK_TENSORFLOW = """
+import sys
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+def find_spec(name, path=None, target=None):
+    return None if name.partition(".")[0] == "tensorflow" else find(name, path, target)
+PathFinder.find_spec = staticmethod(find_spec)
+"""
 BLOCK_PACKAGE = "import sys; sys.modules['tfds_builders'] = None\n"
 
 
@@ -57,7 +66,7 @@ def data_dir(tmp_path_factory, archive) -> Path:
             print(json.dumps([result.splits, len(source), len(source[0])]))
     """)
     lines = [json.loads(line) for line in run_python(code, archive, folder).splitlines()]
-    assert lines[0] == [{"train": 48, "validation": 12, "test_a": 20, "test_b": 20}, 20, 8]
+    assert lines[0] == [{"train": 51, "validation": 9, "test_a": 20, "test_b": 20}, 20, 8]
     assert lines[1] == [{"train": 24, "validation": 6, "test_a": 10, "test_b": 10}, 10, 12]
     return folder
 
@@ -153,7 +162,7 @@ import tfds_builders
 import tensorflow_datasets as tfds
 print(len(tfds.data_source("mtsccd_lusc", split="train")), "tensorflow" in sys.modules, "jax" in sys.modules)
 """
-    assert run_python(code, TFDS_DATA_DIR=str(data_dir)).split() == ["48", "False", "False"]
+    assert run_python(code, TFDS_DATA_DIR=str(data_dir)).split() == ["51", "False", "False"]
 
 
 def test_both_files_hold_the_same_records_whatever_the_number_of_shards(tmp_path, archive, data_dir, monkeypatch):
@@ -244,6 +253,40 @@ def test_a_packed_archive_is_built_and_nothing_is_left_behind(tmp_path, archive,
         assert path.read_bytes() == (direct / path.name).read_bytes()
 
 
+def test_a_bad_file_in_a_packed_archive_is_named_by_its_place_there(tmp_path, archive):
+    packed = tmp_path / "MtSCCD.zip"
+    with zipfile.ZipFile(packed, "w") as out:
+        for path in sorted(archive.rglob("*.jpg")):
+            data = b"" if path.name == "HZ_201310_0_1_2.jpg" else path.read_bytes()
+            out.writestr(str(path.relative_to(archive)), data)
+    shown = f"{packed}/MtSCCD/HZ/T1/2/HZ_201310_0_1_2.jpg: empty file"
+    with pytest.raises(ArchiveError, match=f"^{shown}"):
+        build("mtsccd_lusc", archive=packed, data_dir=tmp_path, workers=1)
+    assert build("mtsccd_lusc", archive=packed, data_dir=tmp_path, skip_bad=True).skipped == [shown]
+
+
+def test_the_metadata_say_where_the_splits_come_from(tmp_path, archive, data_dir):
+    root = tmp_path / "archive"
+    for code, _, date, x, y, c in scenes(TILES):
+        path = root / {"HF": "testA", "NJ": "testB"}.get(code, "train" if x else "val") / name(code, date, x, y, c)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image_bytes(0))
+    for config, source in (("official", "the archive"), ("paired", "80 % of the pairs of each city, seed 0")):
+        build("mtsccd_lusc", archive=root, data_dir=tmp_path, config=config, workers=1)
+        builder = tfds.builder(f"mtsccd_lusc/{config}", data_dir=tmp_path)
+        assert builder.info.metadata["splits_from"] == source
+    assert {e["tile_x"] for e in tfds.data_source("mtsccd_lusc", split="validation", data_dir=tmp_path)} == {0}
+    by_rule = tfds.builder("mtsccd_lusc", data_dir=data_dir).info.metadata["splits_from"]
+    assert by_rule == "the rule of section 2.2, seed 0"
+
+
+def test_a_builder_takes_the_archive_as_an_argument(tmp_path, archive):
+    source = tfds.data_source(
+        "mtsccd_lucd", split="test_b", data_dir=tmp_path, builder_kwargs={"archive": archive, "workers": 1}
+    )
+    assert len(source) == 10
+
+
 def test_building_again_keeps_the_data_but_only_of_the_same_archive(tmp_path, archive, capsys):
     first = build("mtsccd_lusc", archive=archive, data_dir=tmp_path, workers=1)
     info = tmp_path / "mtsccd_lusc" / "official" / "1.0.0" / "dataset_info.json"
@@ -254,6 +297,16 @@ def test_building_again_keeps_the_data_but_only_of_the_same_archive(tmp_path, ar
     with pytest.raises(ArchiveError, match=r"built from another archive; remove it"):
         build("mtsccd_lusc", archive=other, data_dir=tmp_path)
     assert capsys.readouterr().out == ""
+
+
+def test_tfds_can_overwrite_the_data(tmp_path, archive):
+    build("mtsccd_lusc", archive=archive, data_dir=tmp_path, workers=1)
+    other = write(tmp_path / "other", TILES + 5)
+    builder = tfds.builder("mtsccd_lusc", data_dir=tmp_path, archive=other, workers=1)
+    again = tfds.download.DownloadConfig(download_mode=tfds.GenerateMode.REUSE_CACHE_IF_EXISTS)
+    builder.download_and_prepare(download_config=again)
+    for prepared in (builder, tfds.builder("mtsccd_lusc", data_dir=tmp_path)):
+        assert len(prepared.as_data_source("test_a")) == prepared.info.splits["test_a"].num_examples == 30
 
 
 def test_a_city_joins_by_configuration(tmp_path, archive):
@@ -383,7 +436,7 @@ def test_a_lost_city_is_a_warning(tmp_path, archive, caplog):
     root = tmp_path / "archive"
     shutil.copytree(archive, root, ignore=shutil.ignore_patterns("WH_*.jpg"))
     result = build("mtsccd_lusc", archive=root, data_dir=tmp_path, workers=1)
-    assert result.splits["train"] == 32
+    assert result.splits["train"] == 34
     assert "wuhan: no image of this city" in caplog.text
 
 
@@ -396,6 +449,20 @@ def test_unknown_names_and_missing_archives(tmp_path, archive):
         build("mtsccd_lusc", archive=tmp_path / "missing", data_dir=tmp_path)
     with pytest.raises(ArchiveError, match=r"no archive given\. Manual directory .* download MtSCCD"):
         tfds.builder("mtsccd_lusc", data_dir=tmp_path).download_and_prepare()
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_leaves_nothing_and_the_next_build_succeeds(tmp_path, archive, workers):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # fails like a full disk
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            build("mtsccd_lusc", archive=archive, data_dir=tmp_path, workers=workers)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.rglob("1.0.0*"))
+    assert sum(build("mtsccd_lusc", archive=archive, data_dir=tmp_path, workers=workers).splits.values()) == 100
 
 
 @pytest.mark.fault

@@ -82,6 +82,16 @@ def test_dates_other_than_the_published_are_differences(tmp_path):
     assert "hangzhou, 201311: 10 images that Table 2 does not have" in check_archive(root).differences
 
 
+def test_an_image_outside_both_subset_folders_is_a_problem(tmp_path):
+    for code, _, date, x, y, c in scenes(10):
+        for folder in ("MtSCCD_LUSC", "MtSCCD_LUCD"):
+            path = tmp_path / "archive" / folder / name(code, date, x, y, c)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    (tmp_path / "archive" / "figure.png").touch()
+    assert check_archive(tmp_path / "archive").problems == ["figure.png: outside the folders of both sub-sets"]
+
+
 def test_an_empty_split_and_a_lost_date_are_problems(tmp_path):
     root = tmp_path / "MtSCCD"
     root.mkdir()

@@ -17,6 +17,18 @@ class Builder(MtsccdBuilder):
 
     SUBSET = "lucd"
     IMAGE_FEATURES = ("image_t1", "image_t2")
+    VALUE_FEATURES = (
+        "label_t1",
+        "label_t2",
+        "changed",
+        "city",
+        "date_t1",
+        "date_t2",
+        "tile_x",
+        "tile_y",
+        "filename_t1",
+        "filename_t2",
+    )
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -45,17 +57,17 @@ class Builder(MtsccdBuilder):
         config = self.builder_config
         return split_pairs(listing, paired=config.paired, seed=config.seed)
 
-    def _values(self, scenes: tuple[Scene, ...], city: int) -> dict[str, Value]:
+    def _values(self, scenes: tuple[Scene, ...], city: int) -> tuple[Value, ...]:
         first, second = scenes
-        return {
-            "label_t1": first.name.label,
-            "label_t2": second.name.label,
-            "changed": int(first.name.label != second.name.label),
-            "city": city,
-            "date_t1": first.name.date,
-            "date_t2": second.name.date,
-            "tile_x": first.name.tile_x,
-            "tile_y": first.name.tile_y,
-            "filename_t1": first.filename,
-            "filename_t2": second.filename,
-        }
+        return (
+            first.name.label,
+            second.name.label,
+            int(first.name.label != second.name.label),
+            city,
+            first.name.date,
+            second.name.date,
+            first.name.tile_x,
+            first.name.tile_y,
+            first.filename,
+            second.filename,
+        )

@@ -13,7 +13,7 @@ class MtsccdLucdTest(tfds.testing.DatasetBuilderTestCase):
         super()._download_and_prepare_as_dataset(builder)
         source = builder.as_data_source("test_a")
         by_tf = tfds.as_numpy(builder.as_dataset(split="test_a"))
-        self.assertEqual([e["filename_t1"] for e in source], [e["filename_t1"] for e in by_tf])
+        assert [e["filename_t1"] for e in source] == [e["filename_t1"] for e in by_tf]
 
 
 if __name__ == "__main__":

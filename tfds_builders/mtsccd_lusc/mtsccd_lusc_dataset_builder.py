@@ -17,6 +17,7 @@ class Builder(MtsccdBuilder):
 
     SUBSET = "lusc"
     IMAGE_FEATURES = ("image",)
+    VALUE_FEATURES = ("label", "city", "phase", "date", "tile_x", "tile_y", "filename")
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -41,14 +42,7 @@ class Builder(MtsccdBuilder):
         splits = split_scenes(listing, paired=config.paired, seed=config.seed)
         return {split: [(scene,) for scene in scenes] for split, scenes in splits.items()}
 
-    def _values(self, scenes: tuple[Scene, ...], city: int) -> dict[str, Value]:
+    def _values(self, scenes: tuple[Scene, ...], city: int) -> tuple[Value, ...]:
         (scene,) = scenes
-        return {
-            "label": scene.name.label,
-            "city": city,
-            "phase": scene.phase,
-            "date": scene.name.date,
-            "tile_x": scene.name.tile_x,
-            "tile_y": scene.name.tile_y,
-            "filename": scene.filename,
-        }
+        name = scene.name
+        return name.label, city, scene.phase, name.date, name.tile_x, name.tile_y, scene.filename

@@ -13,7 +13,7 @@ class MtsccdLuscTest(tfds.testing.DatasetBuilderTestCase):
         super()._download_and_prepare_as_dataset(builder)
         source = builder.as_data_source("test_a")
         by_tf = tfds.as_numpy(builder.as_dataset(split="test_a"))
-        self.assertEqual([e["filename"] for e in source], [e["filename"] for e in by_tf])
+        assert [e["filename"] for e in source] == [e["filename"] for e in by_tf]
 
 
 if __name__ == "__main__":

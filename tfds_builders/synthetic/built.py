@@ -268,7 +268,8 @@ def _teaching_blocks(plot: Plot, field: np.ndarray, taken: np.ndarray) -> None:
 def industrial(plot: Plot) -> None:
     """Draws large parallel halls with ridges and skylights, yards, tanks and stacked goods."""
     rng, style = plot.rng, plot.style
-    _ground(plot, plot.palette.paving * rng.uniform(0.75, 0.95) + 0.1 * (plot.palette.soil - plot.palette.paving), 0.07)
+    yard = rng.uniform(0.4, 1.0)
+    _ground(plot, (plot.palette.paving * yard + plot.palette.asphalt * (1 - yard)) * rng.uniform(0.68, 0.9), 0.07)
     size = np.array((rng.uniform(90, 180), rng.uniform(30, 64))) * style.building
     step = (size[0] + rng.uniform(12, 28), size[1] + rng.uniform(7, 18) * style.spacing)
     point_n2 = plot.lattice(*step, 2.0)
@@ -337,7 +338,7 @@ def transportation(plot: Plot) -> None:
     if kind == 3:
         _railway(plot, middle)
         return
-    width = rng.uniform(34, 54)
+    width = rng.uniform(44, 76)
     if kind == 2:
         radius_n = rng.uniform(45, 85, size=4)
         for quarter, radius in enumerate(radius_n):
@@ -353,7 +354,7 @@ def transportation(plot: Plot) -> None:
             ramp = np.stack((np.cos(arc - math.pi / 4), np.sin(arc - math.pi / 4)), axis=1) * radius * 1.5 + middle
             plot.canvas.strip(rotate(ramp, plot.angle), 9, plot.palette.asphalt * 1.05)
     if kind in (1, 2):
-        across = width * rng.uniform(0.7, 1.0)
+        across = width * rng.uniform(0.6, 1.0)
         _road(plot, ((middle, -span), (middle, span)), across)
     _road(plot, ((-span, middle), (span, middle)), width)
     if kind == 1:
@@ -363,7 +364,7 @@ def transportation(plot: Plot) -> None:
                 (np.full(9, middle + side * (across / 2 + 4)), middle + np.linspace(-0.42, 0.42, 9) * width), axis=1
             )
             plot.canvas.polygons(plot.boxes(stripes, np.array((5.0, 1.6))), plot.palette.asphalt * 1.6)
-    lane_n = rng.choice(np.array((-0.38, -0.27, -0.16, 0.16, 0.27, 0.38)), size=80)
+    lane_n = rng.choice(np.array((-0.42, -0.25, -0.14, 0.14, 0.25, 0.42)), size=80)
     lane_n2 = np.stack((rng.uniform(-span, span, size=80), middle + lane_n * width), axis=1)
     plot.cars(lane_n2, 0.45)
     if kind in (1, 2):
@@ -375,7 +376,7 @@ def _verges(plot: Plot) -> None:
     rng, style = plot.rng, plot.style
     share = rng.dirichlet((1.2, 0.6, 0.8))
     _ground(plot, share[0] * plot.palette.grass + share[1] * plot.palette.soil + share[2] * plot.palette.paving, 0.09)
-    wood_hw = plot.canvas.noise(rng, 60) > rng.uniform(0.6, 2.0)
+    wood_hw = plot.canvas.noise(rng, 60) > rng.uniform(0.8, 2.2)
     crowns_hw = plot.canvas.crowns(rng, style.crown_m)
     plot.canvas.cover(wood_hw, shaded(plot.palette.tree, 1 + 0.22 * crowns_hw))
     count = int(rng.integers(0, 16))
@@ -385,15 +386,17 @@ def _verges(plot: Plot) -> None:
 
 
 def _road(plot: Plot, ends: tuple[tuple[float, float], tuple[float, float]], width: float) -> None:
-    """Draws a wide road: verge, carriageways, planted median and lane marks."""
+    """Draws a main road from its middle outwards: planted median, carriageways, green belts, side lanes."""
     line = plot.line(*ends)
     ahead = (line[1] - line[0]) / np.hypot(*(line[1] - line[0]))
     side = np.array((-ahead[1], ahead[0]))
-    median = plot.rng.uniform(2, 6)
-    plot.canvas.strip(line, width + 5, plot.palette.paving)
-    plot.canvas.strip(line, width, plot.palette.asphalt)
-    plot.canvas.strip(line, median, plot.palette.tree if plot.rng.random() < 0.6 else plot.palette.paving)
-    for at in (-0.28, 0.28):
+    belt = plot.palette.tree if plot.rng.random() < 0.6 else plot.palette.grass * 0.85
+    middle = plot.palette.tree if plot.rng.random() < 0.6 else plot.palette.paving
+    bands = ((1.0, plot.palette.paving), (0.92, plot.palette.asphalt), (0.74, belt), (0.60, plot.palette.asphalt))
+    for share, colour in bands:
+        plot.canvas.strip(line, share * width, colour)
+    plot.canvas.strip(line, plot.rng.uniform(0.06, 0.14) * width, middle)
+    for at in (-0.19, 0.19):
         plot.canvas.strip(line + side * at * width, 0.5, plot.palette.asphalt * 1.35)
 
 

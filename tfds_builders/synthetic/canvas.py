@@ -172,7 +172,9 @@ class Canvas:
         """Returns smooth noise (h, w) of about unit variance with features of `feature_m` metres."""
         cells = int(np.clip(round(self.extent_m / feature_m), 1, self.size))
         side = _NOISE_DENSITY * (cells + 3)
-        coarse = cv2.GaussianBlur(grain(rng, side), (0, 0), _NOISE_BLUR) * np.float32(2 * math.sqrt(math.pi) * _NOISE_BLUR)
+        coarse = cv2.GaussianBlur(grain(rng, side), (0, 0), _NOISE_BLUR) * np.float32(
+            2 * math.sqrt(math.pi) * _NOISE_BLUR
+        )
         reach = math.ceil(self.size * (cells + 3) / cells)
         if reach > 4 * side:  # smooth at a few points a feature first, which is cheaper than cubic all over
             coarse = cv2.resize(coarse, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
@@ -187,7 +189,9 @@ class Canvas:
     def crowns(self, rng: np.random.Generator, crown_m: float) -> np.ndarray:
         """Returns the relief shading (h, w), zero mean and unit variance, of a closed canopy with crowns `crown_m` wide."""
         crown_px = max(crown_m * self.pixels_per_m, 1.2)
-        bump = self.noise(rng, 2 * crown_m) if crown_px > 6 else cv2.GaussianBlur(self.grain(rng), (0, 0), crown_px * 0.42)
+        bump = (
+            self.noise(rng, 2 * crown_m) if crown_px > 6 else cv2.GaussianBlur(self.grain(rng), (0, 0), crown_px * 0.42)
+        )
         step = self.shadow_m / max(float(np.hypot(*self.shadow_m)), 1e-6) * crown_px * 0.5
         move = np.array(((1.0, 0.0, step[0]), (0.0, 1.0, step[1])))
         lit = 1.7 * bump - cv2.warpAffine(bump, move, (self.size, self.size), borderMode=cv2.BORDER_REFLECT)

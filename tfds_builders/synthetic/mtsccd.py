@@ -64,7 +64,9 @@ def pair_counts(scale: float) -> np.ndarray:
     counts_cij = np.zeros_like(full_cij)
     for city, pairs in enumerate(city_c.tolist()):
         kinds = (diagonal, ~diagonal)
-        unchanged, _ = largest_remainder(np.array([full_cij[city][kind].sum() for kind in kinds], dtype=np.float64), pairs).tolist()
+        unchanged, _ = largest_remainder(
+            np.array([full_cij[city][kind].sum() for kind in kinds], dtype=np.float64), pairs
+        ).tolist()
         unchanged = min(unchanged, pairs - 1)
         for kind, total in zip(kinds, (unchanged, pairs - unchanged), strict=True):
             counts_cij[city][kind] = largest_remainder(full_cij[city][kind].astype(np.float64), total)
@@ -186,6 +188,8 @@ def _splits(tile_list: list[Tile], layout: Layout) -> dict[str, str]:
         scenes_of_split = split_scenes(listing, paired=False, seed=0)
     else:
         pairs_of_split = split_pairs(listing, paired=False, seed=0)
-        scenes_of_split = {split: [scene for pair in pairs for scene in pair] for split, pairs in pairs_of_split.items()}
+        scenes_of_split = {
+            split: [scene for pair in pairs for scene in pair] for split, pairs in pairs_of_split.items()
+        }
     folders = dict(zip(SPLITS, layout.split_folders, strict=True))
     return {scene.filename: folders[split] for split, members in scenes_of_split.items() for scene in members}

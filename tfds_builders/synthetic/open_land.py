@@ -45,7 +45,7 @@ def agricultural(plot: Plot) -> None:
     turned = rng.random(count) < 0.25
     turn_n = (plot.angle + math.pi / 2 * turned + rng.normal(0, 0.04, size=count)).astype(np.float32)
     spacing_n = np.maximum(rng.uniform(4.0, 9.0, size=count), 2.6 / canvas.pixels_per_m).astype(np.float32)
-    strength_n = (rng.uniform(0.02, 0.16, size=count) * (rng.random(count) < 0.85)).astype(np.float32)
+    strength_n = (rng.uniform(0.05, 0.20, size=count) * (rng.random(count) < 0.9)).astype(np.float32)
     wave_n = np.float32(2 * math.pi) / spacing_n
     phase_hw = x_hw * (np.cos(turn_n) * wave_n)[number_hw] + y_hw * (np.sin(turn_n) * wave_n)[number_hw]
     crops = len(palette.crop_n3)
@@ -130,7 +130,7 @@ def water(plot: Plot) -> None:
     if kind == 2:
         width = rng.uniform(38, 75)
         ponds = [pond for pond in _parcels(plot, width, width * rng.uniform(1.0, 2.2)) if rng.random() < 0.93]
-        dike = rng.uniform(0.82, 0.92)
+        dike = rng.uniform(0.78, 0.88)
         number_hw = canvas.number_map([(pond - pond.mean(axis=0)) * dike + pond.mean(axis=0) for pond in ponds])
         light_n = rng.normal(1.0, 0.10, size=len(ponds) + 1).astype(np.float32)
         _paint_water(plot, number_hw > 0)
@@ -160,7 +160,7 @@ def green_space(plot: Plot) -> None:
     """Draws a park: lawns, winding paths, clumps of trees, a pond or a round square."""
     rng, palette, canvas = plot.rng, plot.palette, plot.canvas
     canvas.fill(palette.grass)
-    canvas.modulate(1 + 0.07 * canvas.noise(rng, 35) + 0.04 * canvas.grain(rng))
+    canvas.modulate(1 + 0.06 * canvas.noise(rng, 35) + 0.02 * canvas.grain(rng))
     if rng.random() < 0.4:
         pond_hw = canvas.noise(rng, 130) > rng.uniform(0.9, 1.6)
         _paint_water(plot, pond_hw)
@@ -171,13 +171,13 @@ def green_space(plot: Plot) -> None:
     crowns_hw = canvas.crowns(rng, plot.style.crown_m * rng.uniform(0.9, 1.3))
     shadow_px = np.rint(canvas.shadow_m * 7 * canvas.pixels_per_m).astype(int)
     canvas.modulate(np.where(np.roll(clump_hw, shadow_px[::-1], axis=(0, 1)), np.float32(0.72), np.float32(1)))
-    path = palette.paving * rng.uniform(0.95, 1.15)
-    for _ in range(int(rng.integers(3, 6))):
+    path = palette.paving * rng.uniform(1.0, 1.25)
+    for _ in range(int(rng.integers(4, 8))):
         turn = rng.uniform(0, 2 * math.pi)
         t = np.linspace(-1, 1, 25)
         bend = rng.uniform(0.12, 0.35) * np.sin(t * rng.uniform(2, 5) + rng.uniform(0, 6)) + rng.uniform(-0.35, 0.35)
         curve = np.stack((t * 0.75, bend), axis=1) * canvas.extent_m
-        canvas.strip(rotate(curve, turn), rng.uniform(3.0, 6.0), path)
+        canvas.strip(rotate(curve, turn), rng.uniform(3.5, 6.5), path)
     canvas.cover(clump_hw, shaded(palette.tree, 1 + 0.24 * crowns_hw))
     if rng.random() < 0.5:
         centre = rng.uniform(-0.3, 0.3, size=(1, 2)) * canvas.extent_m
@@ -221,18 +221,18 @@ def bare_land(plot: Plot) -> None:
     net = rng.random() < 0.3  # green netting laid over building sites against dust
     cover_hw = canvas.noise(rng, rng.uniform(40, 80)) + 0.35 * fine_hw > rng.uniform(0.4, 1.5)
     canvas.cover(cover_hw, canvas.plain(np.array((84.0, 128.0, 92.0)) if net else palette.grass * 0.95), 0.75)
-    heaps = int(rng.integers(0, 14))
+    heaps = int(rng.integers(3, 20))
     heap_n2 = rng.uniform(-0.5, 0.5, size=(heaps, 2)) * canvas.extent_m
     radius_n = rng.uniform(4, 12, size=heaps)
     canvas.discs(heap_n2 + canvas.shadow_m * 3, radius_n, palette.soil * 0.66)
     canvas.discs(heap_n2, radius_n * 0.9, palette.soil * 1.14)
-    for _ in range(int(rng.integers(2, 7))):
+    for _ in range(int(rng.integers(4, 9))):
         t = np.linspace(-0.8, 0.8, 21)
         bend = rng.uniform(0.05, 0.25) * np.sin(t * rng.uniform(2, 5) + rng.uniform(0, 6)) + rng.uniform(-0.4, 0.4)
         curve = rotate(np.stack((t, bend), axis=1) * canvas.extent_m, rng.uniform(0, math.pi))
-        rut, colour = rng.uniform(2.0, 3.4), palette.soil * rng.choice((0.8, 1.2))
-        canvas.strip(curve - rut, 1.3, colour)
-        canvas.strip(curve + rut, 1.3, colour)
+        rut, colour = rng.uniform(2.0, 3.4), palette.soil * rng.choice((0.76, 1.24))
+        canvas.strip(curve - rut, 1.8, colour)
+        canvas.strip(curve + rut, 1.8, colour)
     if rng.random() < 0.35:
         pit = rng.uniform(-0.25, 0.25, size=2) * canvas.extent_m
         size = rng.uniform(40, 90, size=2)

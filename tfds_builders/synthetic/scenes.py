@@ -9,7 +9,7 @@ import numpy as np
 from tfds_builders.mtsccd import CLASS_NAMES
 from tfds_builders.synthetic import built, open_land
 from tfds_builders.synthetic.built import Plot
-from tfds_builders.synthetic.camera import photograph
+from tfds_builders.synthetic.camera import draw_tone, photograph
 from tfds_builders.synthetic.canvas import Canvas
 from tfds_builders.synthetic.styles import STYLES, Sky, Style, tile_palette
 
@@ -95,9 +95,10 @@ def render_pair(
     if place.kept_cover > 0:
         old_t2 = _ground(place, label_t1, style, style.skies[1], size, rng)
         ground_t2 = _join(ground_t2, old_t2, place.kept_cover, place, style.extent_m)
+    shared = draw_tone(rng)
     return (
-        photograph(ground_t1, style.skies[0], style.extent_m, image_size, rng),
-        photograph(ground_t2, style.skies[1], style.extent_m, image_size, rng),
+        photograph(ground_t1, style.skies[0], draw_tone(rng, shared), style.extent_m, image_size, rng),
+        photograph(ground_t2, style.skies[1], draw_tone(rng, shared), style.extent_m, image_size, rng),
     )
 
 
@@ -117,7 +118,7 @@ def _draw(place: Place, label: int, style: Style, sky: Sky, size: int, moment: n
         size,
         style.extent_m,
         (sky.shadow * math.cos(shadow), -sky.shadow * math.sin(shadow)),
-        shade=0.45 + 0.25 * sky.haze,
+        shade=0.40 + 0.25 * sky.haze,
     )
     plot = Plot(canvas, np.random.default_rng((place.seed, label)), moment, style, palette, place.angle)
     DRAW[CLASS_NAMES[label]](plot)

@@ -1,0 +1,140 @@
+"""Streamed input (read, decode, batch) from a TFDS build of 300 x 300 JPEGs, against bare `cv2.imdecode`.
+
+    python benchmarks/compare_input.py [--images 4000] [--batch 64] [--image-size 300] [--threads N] [--rounds 7]
+        [--out FILE]
+
+Makes noise-textured JPEGs of about 37 KB, builds `mtsccd_lusc` from them in a temporary folder and reads all of it in
+random order. "bare" decodes the same bytes, already in memory, on the same number of threads and throws the pixels
+away: nothing that uses OpenCV can be faster. "data_source" is what TFDS offers by itself: decoded examples, a batch a
+thread, stacked. `processor_s` is the processor time of one more pass, which a busy machine disturbs less.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import tfds_builders
+from mtsccd_jax.data import decode
+from mtsccd_jax.data.order import batch_indices
+from mtsccd_jax.data.sources import tfds_source
+from mtsccd_jax.data.stream import stream, usable_cores
+from mtsccd_jax.perf import timing
+from tfds_builders.mtsccd import CITIES, CLASSES, format_name
+
+EVERYTHING = "train+validation+test_a+test_b"
+SIDE = 300
+
+
+def write_jpeg(folder: Path, index: int) -> int:
+    """The bytes of one noise-textured JPEG, written under a name of the data set."""
+    random = np.random.default_rng(index)
+    coarse = random.integers(0, 256, (38, 38, 3), np.uint8)
+    smooth = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    image = np.clip(smooth + random.normal(0, 8.5, (SIDE, SIDE, 1)), 0, 255).astype(np.uint8)
+    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+    city = CITIES[index % len(CITIES)]
+    label = index // len(CITIES) % len(CLASSES)
+    return (folder / format_name(city, 1 + index % 2, index, 0, label)).write_bytes(encoded)
+
+
+def build(images: int, place: Path) -> float:
+    """The mean size in KB of the images of a TFDS build of that many in `place`."""
+    archive = place / "archive"
+    archive.mkdir()
+    with ProcessPoolExecutor() as processes:
+        sizes = list(processes.map(write_jpeg, [archive] * images, range(images), chunksize=100))
+    tfds_builders.build("mtsccd_lusc", archive=archive, data_dir=place / "tfds")
+    return float(np.mean(sizes)) / 1000
+
+
+def processor_s(call: Callable[[], None]) -> float:
+    """Processor seconds, over all threads, of one call."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def contenders(place: Path, batch: int, image_size: int, threads: int) -> tuple[int, dict[str, Callable[[], None]]]:
+    """The number of images in a pass, and one pass of each way to read them."""
+    import tensorflow_datasets as tfds
+
+    source = tfds_source("mtsccd_lusc/official", EVERYTHING, data_dir=place / "tfds", image_size=image_size)
+    order = batch_indices(0, 0, len(source), batch)
+    peer = tfds.data_source("mtsccd_lusc/official", split=EVERYTHING, data_dir=place / "tfds")
+    encoded = {path.name: np.fromfile(path, np.uint8) for path in (place / "archive").iterdir()}
+    in_row_order = [encoded[name] for name in source.column("filename")]
+    cv2.setNumThreads(0)
+
+    def streamed() -> None:
+        with stream(source, order, threads=threads) as batches:
+            for host_batch in batches:
+                assert host_batch["image"].shape == (batch, image_size, image_size, 3)
+
+    def on_threads(work: Callable[[np.ndarray], None]) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(work, order):
+                pass
+
+    def bare(rows: np.ndarray) -> None:
+        for row in rows:
+            cv2.imdecode(in_row_order[row], cv2.IMREAD_COLOR)
+
+    def data_source(rows: np.ndarray) -> None:
+        np.stack([example["image"] for example in peer.__getitems__(rows.tolist())])
+
+    return order.size, {
+        "stream": streamed,
+        "bare": lambda: on_threads(bare),
+        "data_source": lambda: on_threads(data_source),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--image-size", type=int, default=SIDE, help="side to resize to, in pixels")
+    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path, help="write the JSON there as well")
+    arguments = parser.parse_args()
+
+    with tempfile.TemporaryDirectory(prefix="compare-input-") as folder:
+        image_kb = build(arguments.images, Path(folder))
+        images, calls = contenders(Path(folder), arguments.batch, arguments.image_size, arguments.threads)
+        times = timing.measure(calls, warmup=1, rounds=arguments.rounds)
+        busy = {name: processor_s(call) for name, call in calls.items()}
+    result = {
+        "benchmark": "input",
+        "images": images,
+        "image_kb": round(image_kb, 1),
+        "batch": arguments.batch,
+        "image_size": arguments.image_size,
+        "threads": arguments.threads,
+        "jpeg_decoder": "opencv" if decode.simplejpeg is None else "simplejpeg",
+        "images_per_s": {name: round(images / value.median_s) for name, value in times.items()},
+        "share_of_bare": dict(zip(("median", "p10", "p90"), timing.ratio(times["bare"], times["stream"]), strict=True)),
+        "images_per_processor_s": {name: round(images / seconds) for name, seconds in busy.items()},
+        "command": " ".join(sys.argv),
+        "environment": timing.environment(),
+    }
+    for name, value in times.items():
+        rates = [images / seconds for seconds in (value.median_s, value.p90_s, value.p10_s)]
+        print(f"{name:12} {rates[0]:7.0f} images/s (p10 {rates[1]:.0f}, p90 {rates[2]:.0f})", file=sys.stderr)
+    print(f"stream / bare: {result['share_of_bare']['median']:.2f}", file=sys.stderr)
+    text = json.dumps(result)
+    if arguments.out:
+        arguments.out.write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Exact threshold search on 1e6 distances, against scikit-learn's ROC curve.
+
+    python benchmarks/compare_threshold.py [--pairs 1000000] [--rounds 9] [--out FILE]
+
+Both get the same float32 distances (13 % changed, two overlapping normals) and the same labels from host memory.
+`best_threshold` returns the threshold of the highest kappa with its confusion counts; `roc_curve` returns the points of
+the curve, from which the best threshold would still have to be picked. Times are medians over interleaved rounds.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mtsccd_jax.ops.threshold import best_threshold, threshold_curve
+from mtsccd_jax.perf import timing
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--out", type=Path, help="write the JSON there as well")
+    arguments = parser.parse_args()
+    try:
+        from sklearn.metrics import roc_curve
+    except ImportError:
+        sys.exit("the peer is missing: pip install scikit-learn")
+
+    random = np.random.default_rng(0)
+    changed = random.random(arguments.pairs) < 0.13
+    distance = np.abs(random.normal(size=arguments.pairs) + 1.5 * changed).astype(np.float32)
+    times = timing.measure(
+        {
+            "mtsccd_jax best_threshold": lambda: best_threshold(distance, changed),
+            "mtsccd_jax threshold_curve": lambda: threshold_curve(distance, changed),
+            "scikit-learn roc_curve": lambda: roc_curve(changed, distance),
+        },
+        warmup=2,
+        rounds=arguments.rounds,
+    )
+    ours, _, peer = times.values()
+    result = {
+        "benchmark": "threshold",
+        "pairs": arguments.pairs,
+        "kappa": best_threshold(distance, changed).value,
+        **{f"{name.split()[-1]}_ms": round(1e3 * value.median_s, 2) for name, value in times.items()},
+        "speedup": dict(zip(("median", "p10", "p90"), timing.ratio(peer, ours), strict=True)),
+        "command": " ".join(sys.argv),
+        "environment": timing.environment(),
+    }
+    print(f"{'':28} {'median ms':>10} {'p10':>8} {'p90':>8}", file=sys.stderr)
+    for name, value in times.items():
+        spread = " ".join(f"{1e3 * seconds:8.1f}" for seconds in (value.p10_s, value.p90_s))
+        print(f"{name:28} {1e3 * value.median_s:10.1f} {spread}", file=sys.stderr)
+    print(f"speed-up over roc_curve: {result['speedup']['median']:.2f}x", file=sys.stderr)
+    text = json.dumps(result)
+    if arguments.out:
+        arguments.out.write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The page stands alone, is well formed, holds what it must, and says what is missing in its place."""
+
+import csv
+import dataclasses
+import re
+import shutil
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.report import page, rows
+
+# Elements that HTML never closes, and those of the charts that close themselves.
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class Reader(HTMLParser):
+    """Checks that tags are balanced; collects tags, ids and visible text."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.ids, self.words, self.errors = [], [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag):
+        if tag in VOID or not self.open or self.open.pop() != tag:
+            self.errors.append(f"</{tag}> at {self.getpos()}")
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def read(index):
+    reader = Reader()
+    reader.feed(index.read_text(encoding="utf-8"))
+    reader.close()
+    assert not reader.errors
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture(scope="module")
+def parsed(index):
+    return read(index)
+
+
+def test_tags_are_balanced_and_ids_unique(parsed):
+    assert len(parsed.ids) == len(set(parsed.ids))
+    targets = [attrs["href"][1:] for tag, attrs in parsed.tags if tag == "a"]
+    assert set(targets) <= set(parsed.ids)
+    assert {"summary", "scenes", "change", "images", "training", "audit", "provenance"} <= set(parsed.ids)
+
+
+def test_the_page_asks_for_nothing_beyond_itself(index, parsed):
+    text = index.read_text(encoding="utf-8")
+    assert not re.search(r"https?:", text)
+    assert not re.search(r"@import|<script|<iframe|<object|<embed", text)
+    for _, attrs in parsed.tags:
+        for name in ("src", "href", "xlink:href"):
+            assert attrs.get(name, "#").startswith(("#", "data:")), attrs
+    assert all(link.startswith("#") for link in re.findall(r"url\(([^)]*)\)", text))
+
+
+def test_every_picture_is_described(parsed):
+    images = [attrs for tag, attrs in parsed.tags if tag == "img"]
+    charts = [attrs for tag, attrs in parsed.tags if tag == "svg"]
+    assert len(images) == 40 + 4 * 16 * 2
+    assert len(charts) >= 15
+    assert all(attrs.get("alt") for attrs in images)
+    assert all(attrs.get("role") == "img" and attrs.get("aria-label") for attrs in charts)
+
+
+def test_the_page_holds_what_it_must(workdir, parsed):
+    text = parsed.text
+    for row in rows.load(workdir):
+        assert f"{row.metrics['kappa']['value']:.3f}" in text
+        assert row.id in text
+        assert row.checksums["artefacts"]["predictions"] in text
+    for words in (
+        "On Hefei (test A) the land use of",
+        "CFSM on Nanjing (test B): kappa",
+        "never saying “changed”",
+        "16 of the 46 kappas",
+        "5 entries have exactly the overall accuracy",
+        "Change missed",
+        "False alarm",
+        "Residential land",
+        "PSCL",
+        "Hefei T2",
+        "Loss, resnet101",
+        "Throughput, resnet101",
+        "best kappa",
+        "1 x NVIDIA H200",
+        "optim.learning_rate",
+        "1f0c9a7be214",
+    ):
+        assert words in text, words
+    assert "Not shown" not in text
+
+
+def test_figures_and_tables_stand_beside_the_page(index, workdir):
+    charts = list((index.parent / "figures").glob("*.svg"))
+    assert len(charts) >= 15
+    for path in charts:
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")
+    names = {path.name for path in (index.parent / "figures").glob("*.png")}
+    assert "scenes.png" in names
+    assert len(names) == 5
+    tables = {path.name for path in (index.parent / "tables").iterdir()}
+    assert {"scene.csv", "scene.md", "change.csv", "change.md", "throughput.csv", "published_table7.csv"} <= tables
+    with (index.parent / "tables" / "scene.csv").open() as stream:
+        assert {record["id"] for record in csv.DictReader(stream)} == {
+            row.id for row in rows.load(workdir) if row.protocol == "scene"
+        }
+    assert not [path for path in index.parent.rglob("*") if path.name.startswith(".")]
+
+
+def test_missing_and_foreign_artefacts_are_said_so_in_their_place(workdir, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(workdir, copy)
+    for path in (copy / "artefacts").iterdir():
+        if "examples" in path.name or "scenes" in path.name or "validation" in path.name:
+            path.unlink()
+        elif "training" in path.name:
+            path.write_bytes(b"another file")
+    cfsm = next(row for row in rows.load(copy) if (row.protocol, row.split) == ("cfsm", "test_a"))
+    rows.save_artefact(copy, cfsm.artefacts["predictions"].removeprefix("artefacts/").removesuffix(".npz"), {"x": [1]})
+    text = read(page.write([copy], tmp_path / "out")).text
+    assert f"{cfsm.artefacts['examples']} is missing from the work directory." in text
+    assert "No validation curves:" in text
+    assert "training.npz: not the file of row" in text
+    assert f"{cfsm.artefacts['predictions'].rpartition('/')[2]}: not the file of row {cfsm.id}" in text
+    assert "No sheet of scenes. Hefei (test A):" in text
+
+
+def test_a_row_without_artefacts_or_published_value_makes_a_page(workdir, tmp_path):
+    row = next(row for row in rows.load(workdir) if row.protocol == "scene")
+    bare = dataclasses.replace(
+        row,
+        dataset="folder:<mine>",
+        class_names=[f"class & {i}" for i in range(10)],
+        published=None,
+        baseline=None,
+        artefacts={},
+        images_per_s=None,
+        metrics={"oa": row.metrics["oa"]},
+    )
+    rows.append(tmp_path / "bare", bare)
+    index = page.write([tmp_path / "bare"], tmp_path / "out")
+    reader = read(index)
+    assert "The row names no “training” artefact." in reader.text
+    assert "class & 3" in reader.text
+    assert "folder:<mine>" in reader.text
+    assert "folder:<mine>" not in index.read_text()
+    assert "change" not in reader.ids
+
+
+def test_the_same_recipe_in_two_directories_is_shown_as_repetitions(workdir, tmp_path):
+    scene = next(row for row in rows.load(workdir) if row.protocol == "scene")
+    for name, oa in (("one", 0.6), ("two", 0.7)):
+        metrics = {"oa": {"value": oa, "low": None, "high": None}}
+        rows.append(tmp_path / name, dataclasses.replace(scene, metrics=metrics, artefacts={}))
+    text = read(page.write([tmp_path / "one", tmp_path / "two"], tmp_path / "out")).text
+    assert "mean of 2 runs, standard deviation 7.1 %" in text
+    assert f"{scene.id}-2" in text
+
+
+def test_the_same_rows_give_the_same_page(workdir, tmp_path):
+    row = dataclasses.replace(next(row for row in rows.load(workdir) if row.protocol == "scene"), artefacts={})
+    rows.append(tmp_path / "run", row)
+    pages = [page.write([tmp_path / "run"], tmp_path / name).read_bytes() for name in ("a", "b")]
+    assert pages[0] == pages[1]
+
+
+def test_what_cannot_be_reported_is_said_with_what_to_do(tmp_path):
+    with pytest.raises(InputError, match=r"rows\.jsonl: no rows; run `mtsccd-jax evaluate"):
+        page.write([tmp_path / "nothing"], tmp_path / "out")
+    with pytest.raises(InputError, match="name at least one"):
+        page.write([], tmp_path / "out")
+    (tmp_path / "rows.jsonl").write_text('{"schema": 7}\n')
+    with pytest.raises(InputError, match=r"rows\.jsonl, line 1: schema 7"):
+        page.write([tmp_path], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
