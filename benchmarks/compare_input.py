@@ -9,17 +9,17 @@ away: nothing that uses OpenCV can be faster. "data_source" is what TFDS offers 
 thread, stacked. `processor_s` is the processor time of one more pass, which a busy machine disturbs less.
 """
 
-import argparse
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
+from jpegs import SIDE, write_jpegs
+from record import make_parser, publish, spread
 
 import tfds_builders
 from mtsccd_jax.data import decode
@@ -27,32 +27,15 @@ from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.data.sources import tfds_source
 from mtsccd_jax.data.stream import stream, usable_cores
 from mtsccd_jax.perf import timing
-from tfds_builders.mtsccd import CITIES, CLASSES, format_name
 
 EVERYTHING = "train+validation+test_a+test_b"
-SIDE = 300
-
-
-def write_jpeg(folder: Path, index: int) -> int:
-    """The bytes of one noise-textured JPEG, written under a name of the data set."""
-    random = np.random.default_rng(index)
-    coarse = random.integers(0, 256, (38, 38, 3), np.uint8)
-    smooth = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-    image = np.clip(smooth + random.normal(0, 8.5, (SIDE, SIDE, 1)), 0, 255).astype(np.uint8)
-    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-    city = CITIES[index % len(CITIES)]
-    label = index // len(CITIES) % len(CLASSES)
-    return (folder / format_name(city, 1 + index % 2, index, 0, label)).write_bytes(encoded)
 
 
 def build(images: int, place: Path) -> float:
     """The mean size in KB of the images of a TFDS build of that many in `place`."""
-    archive = place / "archive"
-    archive.mkdir()
-    with ProcessPoolExecutor() as processes:
-        sizes = list(processes.map(write_jpeg, [archive] * images, range(images), chunksize=100))
-    tfds_builders.build("mtsccd_lusc", archive=archive, data_dir=place / "tfds")
-    return float(np.mean(sizes)) / 1000
+    image_kb = write_jpegs(place / "archive", images)
+    tfds_builders.build("mtsccd_lusc", archive=place / "archive", data_dir=place / "tfds")
+    return image_kb
 
 
 def processor_s(call: Callable[[], None]) -> float:
@@ -98,13 +81,11 @@ def contenders(place: Path, batch: int, image_size: int, threads: int) -> tuple[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--image-size", type=int, default=SIDE, help="side to resize to, in pixels")
     parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--out", type=Path, help="write the JSON there as well")
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory(prefix="compare-input-") as folder:
@@ -121,19 +102,14 @@ def main() -> None:
         "threads": arguments.threads,
         "jpeg_decoder": "opencv" if decode.simplejpeg is None else "simplejpeg",
         "images_per_s": {name: round(images / value.median_s) for name, value in times.items()},
-        "share_of_bare": dict(zip(("median", "p10", "p90"), timing.ratio(times["bare"], times["stream"]), strict=True)),
+        "share_of_bare": spread(times["bare"], times["stream"]),
         "images_per_processor_s": {name: round(images / seconds) for name, seconds in busy.items()},
-        "command": " ".join(sys.argv),
-        "environment": timing.environment(),
     }
     for name, value in times.items():
         rates = [images / seconds for seconds in (value.median_s, value.p90_s, value.p10_s)]
         print(f"{name:12} {rates[0]:7.0f} images/s (p10 {rates[1]:.0f}, p90 {rates[2]:.0f})", file=sys.stderr)
     print(f"stream / bare: {result['share_of_bare']['median']:.2f}", file=sys.stderr)
-    text = json.dumps(result)
-    if arguments.out:
-        arguments.out.write_text(text + "\n")
-    print(text)
+    publish(result, arguments.out)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,15 @@ medians over interleaved rounds; `processor_s` is the processor time of one more
 less.
 """
 
-import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from record import make_parser, publish, spread
 
 from mtsccd_jax.ops.distance import nearest_neighbors
 from mtsccd_jax.perf import timing
@@ -32,13 +30,11 @@ def processor_s(call: Callable[[], Any]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--queries", type=int, default=4096)
     parser.add_argument("--gallery", type=int, default=20_000)
     parser.add_argument("--width", type=int, default=2048)
     parser.add_argument("-k", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="write the JSON there as well")
     arguments = parser.parse_args()
     try:
         import faiss
@@ -69,11 +65,9 @@ def main() -> None:
         "k": arguments.k,
         "nearest_neighbors_s": round(ours.median_s, 3),
         "faiss_s": round(peer.median_s, 3),
-        "speedup": dict(zip(("median", "p10", "p90"), timing.ratio(peer, ours), strict=True)),
+        "speedup": spread(peer, ours),
         "processor_s": {name.split()[0]: round(seconds, 3) for name, seconds in busy.items()},
         "same_index": float((found == index.search(query, arguments.k)[1]).mean()),
-        "command": " ".join(sys.argv),
-        "environment": timing.environment(),
     }
     print(f"{'':30} {'median s':>9} {'p10':>7} {'p90':>7} {'cpu s':>7}", file=sys.stderr)
     for name, value in times.items():
@@ -81,10 +75,7 @@ def main() -> None:
             f"{name:30} {value.median_s:9.3f} {value.p10_s:7.3f} {value.p90_s:7.3f} {busy[name]:7.3f}", file=sys.stderr
         )
     print(f"speed over faiss: {result['speedup']['median']:.2f}x", file=sys.stderr)
-    text = json.dumps(result)
-    if arguments.out:
-        arguments.out.write_text(text + "\n")
-    print(text)
+    publish(result, arguments.out)
 
 
 if __name__ == "__main__":

@@ -7,22 +7,18 @@ Both get the same float32 distances (13 % changed, two overlapping normals) and 
 the curve, from which the best threshold would still have to be picked. Times are medians over interleaved rounds.
 """
 
-import argparse
-import json
 import sys
-from pathlib import Path
 
 import numpy as np
+from record import make_parser, publish, spread
 
 from mtsccd_jax.ops.threshold import best_threshold, threshold_curve
 from mtsccd_jax.perf import timing
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--pairs", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--out", type=Path, help="write the JSON there as well")
     arguments = parser.parse_args()
     try:
         from sklearn.metrics import roc_curve
@@ -47,19 +43,14 @@ def main() -> None:
         "pairs": arguments.pairs,
         "kappa": best_threshold(distance, changed).value,
         **{f"{name.split()[-1]}_ms": round(1e3 * value.median_s, 2) for name, value in times.items()},
-        "speedup": dict(zip(("median", "p10", "p90"), timing.ratio(peer, ours), strict=True)),
-        "command": " ".join(sys.argv),
-        "environment": timing.environment(),
+        "speedup": spread(peer, ours),
     }
     print(f"{'':28} {'median ms':>10} {'p10':>8} {'p90':>8}", file=sys.stderr)
     for name, value in times.items():
-        spread = " ".join(f"{1e3 * seconds:8.1f}" for seconds in (value.p10_s, value.p90_s))
-        print(f"{name:28} {1e3 * value.median_s:10.1f} {spread}", file=sys.stderr)
+        ends = " ".join(f"{1e3 * seconds:8.1f}" for seconds in (value.p10_s, value.p90_s))
+        print(f"{name:28} {1e3 * value.median_s:10.1f} {ends}", file=sys.stderr)
     print(f"speed-up over roc_curve: {result['speedup']['median']:.2f}x", file=sys.stderr)
-    text = json.dumps(result)
-    if arguments.out:
-        arguments.out.write_text(text + "\n")
-    print(text)
+    publish(result, arguments.out)
 
 
 if __name__ == "__main__":

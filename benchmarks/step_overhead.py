@@ -8,7 +8,6 @@ every batch, reads metrics late and writes the history. The overhead is loop / s
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -18,31 +17,27 @@ from pathlib import Path
 import cv2
 import jax
 import numpy as np
+from record import make_parser, publish, spread
 
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine.loop import Trainer
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create
 from mtsccd_jax.engine.workdir import History
-from mtsccd_jax.perf.timing import Timing, environment, ratio
+from mtsccd_jax.perf.timing import Timing
 from mtsccd_jax.recipes import get_recipe
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--image-size", type=int, default=96)
-    parser.add_argument("--out", type=Path, help="write the JSON there as well")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         result = measure(options, Path(place))
-    text = json.dumps(result)
-    if options.out:
-        options.out.write_text(text + "\n")
     print(f"step {result['step_ms']:.1f} ms, loop {result['loop_ms']:.1f} ms a step", file=sys.stderr)
     print(f"overhead {100 * result['overhead']['median']:.2f} %", file=sys.stderr)
-    print(text)
+    publish(result, options.out)
 
 
 def measure(options: argparse.Namespace, place: Path) -> dict:
@@ -81,9 +76,7 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
         "batch": batch,
         "step_ms": 1e3 * step.median_s / options.steps,
         "loop_ms": 1e3 * loop.median_s / options.steps,
-        "overhead": {name: value - 1 for name, value in zip(("median", "p10", "p90"), ratio(loop, step), strict=True)},
-        "command": " ".join(sys.argv),
-        "environment": environment(),
+        "overhead": {name: round(value - 1, 4) for name, value in spread(loop, step).items()},
     }
 
 

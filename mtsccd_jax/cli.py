@@ -7,6 +7,7 @@ Exit status: 0 done, 2 the input is wrong, 3 the run failed and can be resumed, 
 import argparse
 import errno
 import json
+import logging
 import math
 import os
 import sys
@@ -40,9 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "run" not in options:
         parser.print_help(sys.stderr)
         return 2
-    # Warnings of the libraries below are not addressed to the user of this command.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     options.quiet = options.quiet or options.json
+    show_warnings(options.quiet)
     try:
         result = options.run(options)
     except Exception as error:
@@ -53,6 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if result is not None:
         print(json.dumps(finite(result), ensure_ascii=False))
     return 0
+
+
+def show_warnings(quiet: bool) -> None:
+    """What the builders warn of, a line each on standard error; what the libraries below log is not for this user."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    logger = logging.getLogger("tfds_builders")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.ERROR if quiet else logging.WARNING)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def fail(prog: str, error: Exception) -> int:

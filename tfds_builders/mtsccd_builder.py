@@ -140,7 +140,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         if listing.errors:
             raise ArchiveError(f"{archive.path}: {listing.errors[0]}{_and_more(listing.errors)}")
         if listing.bad and not self._skip_bad:
-            raise ArchiveError(f"{archive.path}/{listing.bad[0]}{_and_more(listing.bad)}; or build with skip-bad")
+            raise ArchiveError(f"{archive.path}/{listing.bad[0]}{_and_more(listing.bad)}; or build with --skip-bad")
         self.skipped += [f"{archive.path}/{line}" for line in listing.bad]
         empty = [split for split, scenes in splits.items() if not scenes]
         if empty:

@@ -41,7 +41,7 @@ class ShardExamples:
                 images = [load_image(file.path, file.shown_path, self.image_size) for file in example.images]
             except ArchiveError as error:
                 if not self.skip_bad:
-                    raise ArchiveError(f"{error}; replace or remove the file, or build with skip-bad") from error
+                    raise ArchiveError(f"{error}; replace or remove the file, or build with --skip-bad") from error
                 yield key, Skipped(str(error))
             else:
                 features = self.image_features + self.value_features

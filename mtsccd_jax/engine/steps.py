@@ -42,8 +42,8 @@ def images_of(batch: Batch) -> Images:
 def make_train_step(network: Network, objective: Objective, data: Data, axis_name: str | None) -> Step:
     """`train_step(state, batch) -> (state, metrics)`: one optimiser update on the mean loss of the global batch.
 
-    Metrics are scalars: `loss`, `accuracy` in [0, 1], `gradient_norm` and `learning_rate`. With `axis_name` the batch is one device's
-    part, and gradients and metrics are averaged over that axis.
+    Metrics are scalars: `loss`, `accuracy` in [0, 1], `gradient_norm` and `learning_rate`. With `axis_name` the batch
+    is one device's part, and gradients and metrics are averaged over that axis.
     """
 
     def train_step(state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:

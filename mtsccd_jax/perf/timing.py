@@ -4,31 +4,13 @@ Machines drift (clocks, neighbours, page cache), so rivals take turns within a r
 the order turns round every time, so that none always follows the same one.
 """
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-
-_PACKAGES = (
-    "mtsccd-jax",
-    "jax",
-    "jaxlib",
-    "flax",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "opencv-python-headless",
-    "simplejpeg",
-    "torch",
-    "faiss-cpu",
-)
 
 
 @dataclass(frozen=True)
@@ -88,50 +70,3 @@ def ratio(a: Timing, b: Timing) -> tuple[float, float, float]:
         raise ValueError(f"the timings have {len(a.samples_s)} and {len(b.samples_s)} rounds: measure them together")
     median, low, high = np.quantile(np.divide(a.samples_s, b.samples_s), [0.5, 0.1, 0.9])
     return float(median), float(low), float(high)
-
-
-def environment() -> dict[str, Any]:
-    """The hardware and the versions a figure belongs to; JSON types only. Starts JAX's devices."""
-    device = jax.devices()[0]
-    return {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": _memory_gib(),
-        "platform": device.platform,
-        "device": device.device_kind,
-        "devices": jax.device_count(),
-        "processes": jax.process_count(),
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "versions": _versions(),
-    }
-
-
-def _cpu_name() -> str:
-    """The processor as the system names it."""
-    table = Path("/proc/cpuinfo")
-    if table.is_file():
-        for line in table.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _memory_gib() -> float | None:
-    """Main memory in GiB, or None where the system does not say."""
-    names = getattr(os, "sysconf_names", {})
-    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
-        return None
-    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
-
-
-def _versions() -> dict[str, str | None]:
-    """Installed versions of what figures depend on; None for what is not installed."""
-    versions: dict[str, str | None] = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions

@@ -9,11 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mtsccd_jax import provenance
 from mtsccd_jax.config import to_dict
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.engine import workdir as work
 from mtsccd_jax.engine.evaluate import Trained
-from mtsccd_jax.report import provenance, rows
+from mtsccd_jax.report import rows
 from mtsccd_jax.report.published import Published
 
 # Thumbnails in the report, pixels a side.

@@ -84,7 +84,7 @@ class Row:
     threshold_from: str | None = None
     baseline: dict[str, Any] | None = None
     published: dict[str, Any] | None = None
-    versions: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str | None] = field(default_factory=dict)
     device: str = ""
     commit: str | None = None
     times: dict[str, Any] = field(default_factory=dict)

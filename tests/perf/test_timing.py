@@ -1,7 +1,5 @@
 """The timing protocol, with a clock of its own: nothing here depends on how fast the machine is."""
 
-import json
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -61,12 +59,3 @@ def test_bad_requests_are_refused():
         timing.measure({"a": int}, rounds=0)
     with pytest.raises(ValueError, match="3 and 1 rounds: measure them together"):
         timing.ratio(timing.Timing((1.0, 1.0, 1.0)), timing.Timing((1.0,)))
-
-
-def test_environment_names_hardware_and_versions_in_json():
-    facts = json.loads(json.dumps(timing.environment()))
-    assert facts["platform"] == "cpu"
-    assert facts["devices"] == 8
-    assert facts["cores"] >= 1
-    assert facts["cpu"]
-    assert facts["versions"]["jax"].startswith("0.")

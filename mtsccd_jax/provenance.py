@@ -1,0 +1,87 @@
+"""Where a number comes from: hardware, versions, devices and revision, for every row and every benchmark."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+# What results and speeds depend on.
+PACKAGES = ("mtsccd-jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "tensorflow-datasets", "grain")
+PACKAGES += ("opencv-python-headless", "simplejpeg")
+# What benchmarks compare with.
+PEERS = ("scikit-learn", "torch", "faiss-cpu")
+
+
+def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
+    """The installed version of each package; None for what is not installed."""
+    installed: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            installed[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            installed[package] = None
+    return installed
+
+
+def device() -> str:
+    """The devices in words, as in "8 x cpu". Starts JAX's devices."""
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def commit() -> str | None:
+    """The revision of the checkout this package runs from, with "+" where files differ; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        revision = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return revision.stdout.strip() or None
+
+
+def environment() -> dict[str, Any]:
+    """The hardware, versions and revision a speed belongs to; JSON types only. Starts JAX's devices."""
+    first = jax.devices()[0]
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "platform": first.platform,
+        "device": first.device_kind,
+        "devices": jax.device_count(),
+        "processes": jax.process_count(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "versions": versions(PACKAGES + PEERS),
+        "commit": commit(),
+    }
+
+
+def _cpu_name() -> str:
+    """The processor as the system names it."""
+    table = Path("/proc/cpuinfo")
+    if table.is_file():
+        for line in table.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    """Main memory in GiB, or None where the system does not say."""
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
+        return None
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
