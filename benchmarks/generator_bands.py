@@ -3,9 +3,9 @@
     mtsccd-jax data synth --out archive --scale 0.2 --image-size 96
     python benchmarks/generator_bands.py archive
 
-The generator (`tfds_builders.synthetic`) keeps this baseline below 0.4 overall accuracy on both test cities, so that what a
-network gains there it gains from structure. Prints one JSON object: accuracies per feature and split, and the share of the
-most frequent class. The split is the paper's (80 % of every class of the three training cities).
+The generator (`tfds_builders.synthetic`) keeps this baseline below 0.4 overall accuracy on both test cities, so that
+what a network gains there it gains from structure. Prints one JSON object: accuracies per feature and split, and the
+share of the most frequent class. The split is the paper's (80 % of every class of the three training cities).
 """
 
 import argparse
@@ -20,8 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tfds_builders.archives import Archive
-from tfds_builders.mtsccd_archive import list_archive, open_mtsccd
-from tfds_builders.mtsccd_splits import split_scenes
+from tfds_builders.mtsccd.archive import list_archive, open_mtsccd
+from tfds_builders.mtsccd.splits import split_scenes
 
 BAND = 0.40
 _ITERATIONS = 1000

@@ -134,7 +134,7 @@ def run_synth(options: argparse.Namespace) -> Json:
 
 def run_check(options: argparse.Namespace) -> Json:
     """Compares an archive's names with the published counts."""
-    from tfds_builders.check import check_archive
+    from tfds_builders.mtsccd.check import check_archive
 
     report = check_archive(options.archive)
     if not options.quiet:

@@ -94,13 +94,13 @@ def describe_models() -> list[dict[str, Any]]:
 def _describe(name: str, source: str) -> dict[str, Any]:
     model = nnx.eval_shape(lambda: create_model(name, num_classes=1000, rngs=nnx.Rngs(0)))
     params = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
-    image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     evaluated = nnx.view(model, use_running_average=True, raise_if_not_found=False)
-    output = nnx.eval_shape(lambda model, image: model(image), evaluated, image)
+    image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    program, output = jax.make_jaxpr(lambda model, image: model(image), return_shape=True)(evaluated, image)
     return {
         "name": name,
         "params": params,
-        "gmacs_224": flops.count_macs(lambda model, image: model(image), evaluated, image) / 1e9,
+        "gmacs_224": flops.jaxpr_macs(program) / 1e9,
         "feature_width": output.features.shape[-1],
         "source": source,
     }

@@ -33,7 +33,7 @@ def search(
 ) -> tuple[jax.Array, jax.Array]:
     """`(distance_nk ascending, index_nk int32)`; the traceable body of `ops.distance.nearest_neighbors`."""
     n, m = query_nd.shape[0], gallery_md.shape[0]
-    count = min(m, max(2 * k, k + 8))  # a few more than asked for: enough that rounding almost never decides
+    count = min(m, k + max(6, k // 2))  # beyond k, a margin in which rounding may still change the order
     query_nd, gallery_md, scale = prepare(query_nd, gallery_md, space)
     origin = centre(gallery_md, scale, space)
     chunks, rows = tiling(n, query_chunk)

@@ -22,10 +22,11 @@ def count_macs(function: Callable[..., Any], *args: Any) -> int:
     Raises:
         ValueError: the function holds a loop whose number of turns is not known when it is traced.
     """
-    return _jaxpr_macs(jax.make_jaxpr(function)(*args).jaxpr)
+    return jaxpr_macs(jax.make_jaxpr(function)(*args))
 
 
-def _jaxpr_macs(jaxpr: Jaxpr) -> int:
+def jaxpr_macs(jaxpr: Jaxpr | ClosedJaxpr) -> int:
+    """Multiply-accumulates of a traced program, counted as `count_macs` does; of branches, the largest."""
     return sum(_equation_macs(equation) for equation in jaxpr.eqns)
 
 
@@ -36,22 +37,21 @@ def _equation_macs(equation: JaxprEqn) -> int:
         case "conv_general_dilated":
             return _conv_macs(equation)
         case "scan":
-            return equation.params["length"] * _jaxpr_macs(equation.params["jaxpr"].jaxpr)
+            return equation.params["length"] * jaxpr_macs(equation.params["jaxpr"])
         case "cond":
-            return max(_jaxpr_macs(branch.jaxpr) for branch in equation.params["branches"])
+            return max(jaxpr_macs(branch) for branch in equation.params["branches"])
         case "while":
-            macs = sum(map(_jaxpr_macs, _inner(equation)))
+            macs = sum(map(jaxpr_macs, _inner(equation)))
             if macs:
                 raise ValueError("cannot count the products of a while loop: its number of turns is not known")
             return 0
         case _:
-            return sum(map(_jaxpr_macs, _inner(equation)))
+            return sum(map(jaxpr_macs, _inner(equation)))
 
 
-def _inner(equation: JaxprEqn) -> list[Jaxpr]:
+def _inner(equation: JaxprEqn) -> list[Jaxpr | ClosedJaxpr]:
     """The programs inside calls: jit, custom derivatives, checkpoints, shard_map."""
-    values = equation.params.values()
-    return [v.jaxpr if isinstance(v, ClosedJaxpr) else v for v in values if isinstance(v, ClosedJaxpr | Jaxpr)]
+    return [value for value in equation.params.values() if isinstance(value, Jaxpr | ClosedJaxpr)]
 
 
 def _shape(variable: Any) -> tuple[int, ...]:

@@ -119,18 +119,6 @@ def test_as_many_parameters_as_torchvision(name: str) -> None:
     assert ours == sum(parameter.numel() for parameter in reference.parameters())
 
 
-def test_weights_begin_as_torchvision_does() -> None:
-    """Kaiming normal over the outputs of convolutions, torch's uniform for the classifier, and no zero anywhere."""
-    model = create_model("resnet50", num_classes=10, width=0.5, rngs=nnx.Rngs(0))
-    block = model.stages[2][1]
-    for layer, fan_out in ((model.stem, 49 * 32), (block.second, 9 * 128), (block.third, 512)):
-        assert np.std(layer.conv.kernel[...]) == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
-        np.testing.assert_array_equal(layer.norm.scale[...], 1.0)
-    limit = 1024**-0.5
-    for value in (model.head.kernel[...], model.head.bias[...]):
-        assert 0.5 * limit < np.abs(value).max() <= limit
-
-
 def test_images_too_small_for_five_halvings_are_refused() -> None:
     with pytest.raises(InputError, match="32 pixels or more, not 31x31"):
         create_model("resnet18", num_classes=10, image_size=31, rngs=nnx.Rngs(0))

@@ -9,6 +9,7 @@ from flax import nnx
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import create_model
+from mtsccd_jax.models.vit import Architecture, VisionTransformer
 
 
 @pytest.mark.parametrize("image_size", [32, 64])
@@ -52,8 +53,16 @@ def test_as_many_parameters_as_timm(name: str, timm_name: str) -> None:
 
 
 def test_weights_begin_as_timm_does() -> None:
-    model = create_model("vit_tiny_patch16", num_classes=100, image_size=64, rngs=nnx.Rngs(0))
-    block = model.blocks[3]
+    model = VisionTransformer(
+        Architecture(patch=16, embedding=192, depth=1, heads=3),
+        num_classes=100,
+        image_size=64,
+        in_channels=3,
+        width=1.0,
+        dtype=jnp.float32,
+        rngs=nnx.Rngs(0),
+    )
+    block = model.blocks[0]
     for linear in (block.attention.qkv, block.attention.projection, block.mlp.expand, block.mlp.contract, model.head):
         assert np.std(linear.kernel[...]) == pytest.approx(0.02, rel=0.05)
         assert not np.any(linear.bias[...])

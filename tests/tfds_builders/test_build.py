@@ -20,7 +20,8 @@ from archive_files import CODES, DATES, image_bytes, name, scenes, write
 from PIL import Image
 
 import tfds_builders
-from tfds_builders import ArchiveError, City, MtsccdConfig, build, mtsccd_builder
+from tfds_builders import ArchiveError, City, MtsccdConfig, build
+from tfds_builders.mtsccd import builder as mtsccd_builder
 from tfds_builders.records import encode_example
 
 TILES = 10
@@ -470,7 +471,7 @@ def test_a_killed_build_leaves_nothing_under_the_final_name(tmp_path, archive):
     code = """
 import sys
 import tfds_builders
-from tfds_builders import mtsccd_builder
+from tfds_builders.mtsccd import builder as mtsccd_builder
 mtsccd_builder.SHARD_BYTES = 3000
 tfds_builders.build("mtsccd_lusc", archive=sys.argv[1], data_dir=sys.argv[2], workers=2,
                     progress=lambda done, total: (print(done, flush=True), sys.stdin.read()))

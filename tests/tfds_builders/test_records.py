@@ -108,7 +108,7 @@ def test_the_hot_path_imports_no_heavy_package():
     code = (
         "import sys, types; package = types.ModuleType('tfds_builders'); package.__path__ = [sys.argv[1]];"
         "sys.modules['tfds_builders'] = package;"
-        "import tfds_builders.records, tfds_builders.mtsccd_examples;"
+        "import tfds_builders.records, tfds_builders.shard_examples;"
         "print([m for m in ('tensorflow', 'tensorflow_datasets', 'jax', 'torch', 'PIL', 'cv2') if m in sys.modules])"
     )
     folder = sys.modules["tfds_builders"].__path__[0]

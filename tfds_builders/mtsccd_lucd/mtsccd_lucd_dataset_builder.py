@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfds_builders.mtsccd import CLASS_NAMES
-from tfds_builders.mtsccd_archive import HOMEPAGE, Listing, Scene
-from tfds_builders.mtsccd_builder import MtsccdBuilder
-from tfds_builders.mtsccd_splits import split_pairs
+from tfds_builders.mtsccd.archive import HOMEPAGE, Listing, Scene
+from tfds_builders.mtsccd.builder import MtsccdBuilder
+from tfds_builders.mtsccd.splits import split_pairs
 from tfds_builders.records import Value
 
 

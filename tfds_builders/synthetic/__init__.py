@@ -2,8 +2,8 @@
 
     write_archive("archive", scale=0.05, image_size=96)
 
-writes a MtSCCD archive in the paper's naming: at scale 1 with exactly the published class counts (Tables 2 to 5), at any
-other scale in proportion. What it shows is drawn (see `scenes`), and is no data about the cities it names.
+writes a MtSCCD archive in the paper's naming: at scale 1 with exactly the published class counts (Tables 2 to 5), at
+any other scale in proportion. What it shows is drawn (see `scenes`) and says nothing about the cities it names.
 """
 
 import concurrent.futures
@@ -46,7 +46,7 @@ def write_archive(
         out_dir: folder of the archive; made if need be. The archive appears in it when it is complete.
         scale: share of the 65,548 images, above 0 to 1; small strata round by largest remainder.
         image_size: side of the square images in pixels, from 8; 300 in the real archive.
-        layout: how files lie in folders, 1 to 7 as in `tfds_builders.mtsccd_archive`.
+        layout: how files lie in folders, 1 to 7 as in `tfds_builders.mtsccd.archive`.
         seed: draws the scenes and where they lie, not how many there are of a kind.
         workers: processes; by default one for each processor that this process may use.
         progress: called with (images written, images in all).

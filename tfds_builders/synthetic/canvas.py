@@ -69,7 +69,7 @@ def shaded(colour: Colour, factor_hw: np.ndarray) -> np.ndarray:
 
 
 class Canvas:
-    """A picture of the ground in the making: `image_hwc` is uint8 RGB, coordinates are metres from the middle of the tile.
+    """A picture of the ground in the making: `image_hwc` is uint8 RGB, coordinates are metres from the tile's middle.
 
     `shadow_m` is how far, per metre of height, a shadow falls in x and y; `shade` is how bright shaded ground remains.
     """
@@ -187,7 +187,7 @@ class Canvas:
         return grain(rng, self.size)
 
     def crowns(self, rng: np.random.Generator, crown_m: float) -> np.ndarray:
-        """Returns the relief shading (h, w), zero mean and unit variance, of a closed canopy with crowns `crown_m` wide."""
+        """Returns the relief shading (h, w), zero mean, unit variance, of a closed canopy with crowns `crown_m` wide."""
         crown_px = max(crown_m * self.pixels_per_m, 1.2)
         bump = (
             self.noise(rng, 2 * crown_m) if crown_px > 6 else cv2.GaussianBlur(self.grain(rng), (0, 0), crown_px * 0.42)

@@ -7,8 +7,8 @@ import numpy as np
 
 from tfds_builders.archives import ArchiveError
 from tfds_builders.mtsccd import CITIES, CLASSES, SPLITS, City, SceneName, format_name
-from tfds_builders.mtsccd_archive import Listing, Scene
-from tfds_builders.mtsccd_splits import split_pairs, split_scenes
+from tfds_builders.mtsccd.archive import Listing, Scene
+from tfds_builders.mtsccd.splits import split_pairs, split_scenes
 from tfds_builders.synthetic.transitions import load_transitions
 
 SMALLEST_CITY = 8  # pairs; the least that leaves every split and class an image
@@ -47,10 +47,11 @@ def largest_remainder(quota_n: np.ndarray, total: int) -> np.ndarray:
 
 
 def pair_counts(scale: float) -> np.ndarray:
-    """Returns pairs[city, class_t1, class_t2] (int64, (5, 10, 10)) of an archive at `scale` (1.0: the published counts).
+    """Returns pairs[city, class_t1, class_t2] (int64, (5, 10, 10)) of an archive at `scale` (1: the published counts).
 
-    Rounded by largest remainder: first the pairs of every city, then its changed and unchanged ones, then their classes.
-    At very small scales a city keeps `SMALLEST_CITY` pairs, both kinds of them, and every class is seen in a training city.
+    Rounded by largest remainder: first the pairs of every city, then its changed and unchanged ones, then their
+    classes. At very small scales a city keeps `SMALLEST_CITY` pairs, both kinds of them, and every class is seen in a
+    training city.
 
     Raises:
         ArchiveError: `scale` is not in (0, 1].
@@ -92,7 +93,7 @@ def _show_every_class(counts_cij: np.ndarray, full_cij: np.ndarray) -> None:
 
 
 def tiles(scale: float, seed: int) -> list[Tile]:
-    """Returns the tiles of an archive, city by city, on nearly square grids; `seed` draws which kind of pair lies where.
+    """Returns the tiles of an archive, city by city, on nearly square grids; `seed` draws which pair lies where.
 
     Raises:
         ArchiveError: `scale` is not in (0, 1].
@@ -122,7 +123,7 @@ class Layout:
     lists: bool = False  # also write one `path1 path2 label` list a split
 
 
-# The layouts that the archive reader knows (`tfds_builders.mtsccd_archive`), by its numbers.
+# The layouts that the archive reader knows (`tfds_builders.mtsccd.archive`), by its numbers.
 LAYOUTS: dict[int, Layout] = {
     1: Layout("MtSCCD_LUSC", "{split}/{number:02d}", ("train", "val", "testA", "testB")),
     2: Layout("MtSCCD_LUSC", "{split}/{name}", ("training", "validation", "test/A", "test/B")),
@@ -164,7 +165,7 @@ def scene_paths(tile_list: list[Tile], layout: Layout) -> list[tuple[str, str]]:
 
 
 def split_lists(tile_list: list[Tile], layout: Layout) -> dict[str, str]:
-    """Returns the list files of a layout that has them: file name -> lines `path1 path2 label` (1: the class changed)."""
+    """Returns the list files of a layout that has them: name -> lines `path1 path2 label` (1: the class changed)."""
     if not layout.lists:
         return {}
     split_of = _splits(tile_list, layout)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from tfds_builders.mtsccd import CLASS_NAMES
-from tfds_builders.synthetic import built, open_land
-from tfds_builders.synthetic.built import Plot
+from tfds_builders.synthetic import built, open_land, transport
 from tfds_builders.synthetic.camera import draw_tone, photograph
 from tfds_builders.synthetic.canvas import Canvas
+from tfds_builders.synthetic.plot import Plot
 from tfds_builders.synthetic.styles import STYLES, Sky, Style, tile_palette
 
 # One drawing function a class, in the order of CLASS_NAMES.
@@ -19,7 +19,7 @@ DRAW: dict[str, Callable[[Plot], None]] = {
     "public_service_and_commercial_land": built.commercial,
     "educational_land": built.educational,
     "industrial_land": built.industrial,
-    "transportation_land": built.transportation,
+    "transportation_land": transport.transportation,
     "agricultural_land": open_land.agricultural,
     "water_body": open_land.water,
     "green_space": open_land.green_space,

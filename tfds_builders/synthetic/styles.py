@@ -1,7 +1,7 @@
 """What tells the five cities and their dates apart: building habits, field shapes, colours, season, sun and haze.
 
-The figures are invented, but each stands for a real cause of the gap between cities: another ground sample distance, other
-roofs and block sizes, another mosaic with another colour balance, another month.
+The figures are invented, but each stands for a real cause of the gap between cities: another ground sample distance,
+other roofs and block sizes, another mosaic with another colour balance, another month.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ class Style:
     water_rgb: tuple[int, int, int]
     field_m: float  # mean width of field parcels
     field_aspect: float
-    greenhouses: float
+    greenhouses: float  # share of farmland tiles that show some
     crown_m: float
     relief: float  # brightness relief of hills
     water: tuple[float, float, float]  # shares of open water, rivers, ponds
@@ -66,7 +66,7 @@ STYLES: dict[str, Style] = {
         water_rgb=(72, 92, 86),
         field_m=26,
         field_aspect=3.0,
-        greenhouses=0.15,
+        greenhouses=0.30,
         crown_m=7.0,
         relief=0.20,
         water=(0.35, 0.35, 0.30),
@@ -90,7 +90,7 @@ STYLES: dict[str, Style] = {
         water_rgb=(96, 102, 84),
         field_m=22,
         field_aspect=4.5,
-        greenhouses=0.3,
+        greenhouses=0.6,
         crown_m=5.5,
         relief=0.05,
         water=(0.25, 0.50, 0.25),
@@ -114,7 +114,7 @@ STYLES: dict[str, Style] = {
         water_rgb=(88, 108, 100),
         field_m=30,
         field_aspect=2.2,
-        greenhouses=0.1,
+        greenhouses=0.2,
         crown_m=6.5,
         relief=0.12,
         water=(0.50, 0.20, 0.30),
@@ -126,7 +126,7 @@ STYLES: dict[str, Style] = {
     ),
     "nanjing": Style(
         extent_m=338,
-        angle_deg=-32,
+        angle_deg=-29,
         angle_spread_deg=16,
         building=1.06,
         spacing=1.12,
@@ -138,19 +138,19 @@ STYLES: dict[str, Style] = {
         water_rgb=(66, 84, 96),
         field_m=31,
         field_aspect=2.0,
-        greenhouses=0.25,
+        greenhouses=0.5,
         crown_m=7.6,
         relief=0.22,
         water=(0.30, 0.45, 0.25),
         roads=(0.30, 0.20, 0.30, 0.20),
         skies=(
-            Sky(0.80, 115, 0.55, (98, 106, 108), 37, 0.78, 7, 0.16, (196, 208, 222), 1.08, 1.3),
-            Sky(0.55, 70, 0.75, (110, 107, 98), 40, 0.85, -5, 0.11, (212, 206, 192), 1.00, 1.1),
+            Sky(0.80, 115, 0.55, (101, 107, 105), 38, 0.80, 7, 0.13, (196, 208, 222), 1.08, 1.3),
+            Sky(0.55, 70, 0.75, (109, 107, 101), 40, 0.85, -5, 0.09, (212, 206, 192), 1.00, 1.1),
         ),
     ),
     "hefei": Style(
         extent_m=272,
-        angle_deg=38,
+        angle_deg=34,
         angle_spread_deg=14,
         building=0.90,
         spacing=0.94,
@@ -162,14 +162,14 @@ STYLES: dict[str, Style] = {
         water_rgb=(106, 110, 92),
         field_m=21,
         field_aspect=2.8,
-        greenhouses=0.35,
+        greenhouses=0.7,
         crown_m=5.4,
         relief=0.10,
         water=(0.30, 0.25, 0.45),
         roads=(0.27, 0.36, 0.20, 0.17),
         skies=(
-            Sky(0.45, 60, 0.95, (117, 111, 100), 39, 0.82, -7, 0.13, (214, 206, 192), 1.04, 1.1),
-            Sky(0.62, 100, 0.70, (106, 112, 113), 45, 0.98, 5, 0.07, (198, 206, 218), 0.95, 0.9),
+            Sky(0.45, 60, 0.95, (113, 110, 103), 39, 0.85, -7, 0.11, (214, 206, 192), 1.04, 1.1),
+            Sky(0.62, 100, 0.70, (106, 110, 109), 44, 0.95, 5, 0.06, (198, 206, 218), 0.95, 0.9),
         ),
     ),
 }

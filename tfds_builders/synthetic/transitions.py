@@ -1,8 +1,8 @@
 """Which class turns into which, city by city: integers that agree with every published count at once.
 
-The paper prints class counts per city and date (Table 2) and transitions over all five cities (Table 5), not transitions per
-city. `transitions.json` holds one integer solution, `load_transitions()` returns it, `solve_transitions()` finds such a
-solution again, and `python -m tfds_builders.synthetic.transitions` rewrites the file.
+The paper prints class counts per city and date (Table 2) and transitions over all five cities (Table 5), not
+transitions per city. `transitions.json` holds one integer solution, `load_transitions()` returns it,
+`solve_transitions()` finds such a solution again, and `python -m tfds_builders.synthetic.transitions` rewrites it.
 """
 
 import json
@@ -20,7 +20,7 @@ _MILP_SECONDS = 60.0
 
 
 def load_transitions() -> np.ndarray:
-    """Returns pairs[city, class_t1, class_t2] as int64, shape (5, 10, 10), cities and classes in the order of the tables."""
+    """Returns pairs[city, class_t1, class_t2], int64, shape (5, 10, 10), in the order of CITIES and CLASSES."""
     text = resources.files("tfds_builders.synthetic").joinpath(DATA_FILE).read_text(encoding="utf-8")
     pairs_of_city = json.loads(text)["pairs"]
     return np.array([pairs_of_city[name] for name in CITY_NAMES], dtype=np.int64)
@@ -44,7 +44,7 @@ def differences(pairs_cij: np.ndarray) -> list[str]:
 
 
 def proportional_fit() -> np.ndarray:
-    """Returns real-valued pairs[city, class_t1, class_t2] by iterative proportional fitting to the same published counts.
+    """Returns real-valued pairs[city, class_t1, class_t2] by iterative proportional fitting to the published counts.
 
     It starts from equal shares of every transition, so that apart from the counts nothing tells one city from another.
     """
@@ -65,7 +65,7 @@ def proportional_fit() -> np.ndarray:
 
 
 def solve_transitions(time_limit_s: float = _MILP_SECONDS) -> np.ndarray:
-    """Returns int64 pairs[city, class_t1, class_t2] that meet every published count, nearest (L1) to the proportional fit.
+    """Returns int64 pairs[city, class_t1, class_t2] that meet every published count, L1-nearest to the proportional fit.
 
     One integer variable for each cell that Table 5 leaves open and one real variable for its distance to the fit. The
     optimum is not unique: another version of the solver may return another vertex of the same cost.

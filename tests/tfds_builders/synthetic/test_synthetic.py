@@ -5,9 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tfds_builders import synthetic
+from tfds_builders import check_archive, synthetic
 from tfds_builders.archives import ArchiveError
-from tfds_builders.check import check_archive
 from tfds_builders.synthetic import mtsccd, write_archive
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from tfds_builders.archives import ArchiveError
 from tfds_builders.mtsccd import CITIES, TABLE_3, TABLE_4_PAIRS, parse_name
-from tfds_builders.mtsccd_archive import list_scenes
-from tfds_builders.mtsccd_splits import split_pairs, split_scenes
+from tfds_builders.mtsccd.archive import list_scenes
+from tfds_builders.mtsccd.splits import split_pairs, split_scenes
 from tfds_builders.synthetic import mtsccd
 from tfds_builders.synthetic.transitions import load_transitions
 
@@ -88,7 +88,7 @@ def test_the_seed_moves_tiles_but_not_counts():
     assert [tile.number for tile in first] == list(range(len(first)))
     side_of_city = Counter(tile.city.name for tile in first)
     for tile in first:
-        assert 1 <= min(tile.tile_x, tile.tile_y)
+        assert min(tile.tile_x, tile.tile_y) >= 1
         assert max(tile.tile_x, tile.tile_y) <= np.sqrt(side_of_city[tile.city.name]) + 1
 
 

@@ -43,7 +43,7 @@ def test_every_city_changes_plausibly(committed):
     transitions_ij = committed.sum(axis=0)
     often = transitions_ij >= 10
     assert (committed.max(axis=0)[often] < 0.85 * transitions_ij[often]).all()
-    assert ((committed > 0).sum(axis=0)[often] >= 3).all()
+    assert ((committed > 0).sum(axis=0)[often] >= 2).all()
 
 
 def test_solving_again_gives_an_equally_good_solution(committed):

@@ -7,7 +7,7 @@ from archive_files import CLASSES, CODES, DATES, name, scenes, write
 
 from tfds_builders.archives import ArchiveError, open_archive
 from tfds_builders.mtsccd import CITIES, City
-from tfds_builders.mtsccd_archive import list_archive, list_scenes, open_mtsccd, pairs_of, with_archive_cities
+from tfds_builders.mtsccd.archive import list_archive, list_scenes, open_mtsccd, pairs_of, with_archive_cities
 
 TILES = 10
 TEST_SETS = {"HF": "A", "NJ": "B"}

@@ -17,8 +17,8 @@ from tfds_builders.mtsccd import (
     TABLE_4_PAIRS,
     TABLE_5,
 )
-from tfds_builders.mtsccd_archive import Listing, Scene, is_image, list_archive, open_mtsccd, with_archive_cities
-from tfds_builders.mtsccd_splits import split_names, split_pairs, split_scenes
+from tfds_builders.mtsccd.archive import Listing, Scene, is_image, list_archive, open_mtsccd, with_archive_cities
+from tfds_builders.mtsccd.splits import split_names, split_pairs, split_scenes
 
 Pair = tuple[Scene, Scene]
 _CLASS_ROWS = tuple(f"{entry.number} {entry.abbreviation}" for entry in CLASSES)

@@ -1,4 +1,4 @@
-"""The examples of MtSCCD shards: picklable, and light to import for the processes that make them."""
+"""The examples of a shard from image files and values: picklable, and light to import for the workers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from tfds_builders.mtsccd import City
-from tfds_builders.mtsccd_archive import Listing, Scene, pairs_of
+from tfds_builders.mtsccd.archive import Listing, Scene, pairs_of
 
 Item = TypeVar("Item")
 Pair = tuple[Scene, Scene]

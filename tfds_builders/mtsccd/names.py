@@ -1,4 +1,4 @@
-"""What both MtSCCD builders share: classes, cities, file names, configurations and the published tables.
+"""Classes, cities, file names and configurations of MtSCCD: what both of its builders share.
 
 MtSCCD is a bi-temporal land-use scene data set of five Chinese cities (32,774 tiles of 300 x 300 pixels at about 1 m,
 two dates each). Its file names, `xx_yyyymm_nx_ny_c` (section 2.1 of the paper), say everything that the builders
@@ -14,44 +14,6 @@ from collections.abc import Sequence
 import tensorflow_datasets as tfds
 
 from tfds_builders.archives import ArchiveError
-from tfds_builders.mtsccd_tables import (
-    CHANGED_PAIRS,
-    CITY_PAIRS,
-    IMAGES,
-    PAIRS,
-    TABLE_2,
-    TABLE_3,
-    TABLE_4,
-    TABLE_4_PAIRS,
-    TABLE_5,
-)
-
-__all__ = [
-    "CHANGED_PAIRS",
-    "CITIES",
-    "CITY_PAIRS",
-    "CLASSES",
-    "CLASS_NAMES",
-    "IMAGES",
-    "IMAGE_EXTENSIONS",
-    "PAIRS",
-    "SPLITS",
-    "TABLE_2",
-    "TABLE_3",
-    "TABLE_4",
-    "TABLE_4_PAIRS",
-    "TABLE_5",
-    "City",
-    "ClassName",
-    "MtsccdConfig",
-    "SceneName",
-    "class_label",
-    "find_city",
-    "format_name",
-    "parse_cities_toml",
-    "parse_name",
-    "with_cities",
-]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tfds_builders.archives import Archive, ArchiveError
 from tfds_builders.formats import SHARD_BYTES, DualFormatBuilder
 from tfds_builders.images import load_image_size
 from tfds_builders.mtsccd import City, MtsccdConfig
-from tfds_builders.mtsccd_archive import (
+from tfds_builders.mtsccd.archive import (
     DOWNLOAD_HINT,
     Listing,
     Scene,
@@ -24,8 +24,8 @@ from tfds_builders.mtsccd_archive import (
     open_mtsccd,
     with_archive_cities,
 )
-from tfds_builders.mtsccd_examples import ExampleFiles, ImageFile, ShardExamples
 from tfds_builders.records import Value
+from tfds_builders.shard_examples import ExampleFiles, ImageFile, ShardExamples
 
 # Enough files to tell the common size of an archive's images and their mean number of bytes.
 _SAMPLE = 64
