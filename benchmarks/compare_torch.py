@@ -23,7 +23,7 @@ import optax
 from flax import nnx
 from record import make_parser, publish, spread
 
-from mtsccd_jax.engine.host_memory import keep_freed_memory
+from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.models import create_model
 from mtsccd_jax.perf import timing
 

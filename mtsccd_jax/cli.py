@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from mtsccd_jax import __version__
 from mtsccd_jax.config import Data, Recipe, override, to_dict
 from mtsccd_jax.errors import InputError, RunError, nearest
+from mtsccd_jax.host_memory import keep_freed_memory
 
 Json = dict[str, Any] | list[Any]
 
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     options.quiet = options.quiet or options.json
     show_warnings(options.quiet)
+    keep_freed_memory()  # before any thread has memory of its own
     try:
         result = options.run(options)
     except Exception as error:

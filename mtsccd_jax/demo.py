@@ -36,7 +36,7 @@ def demo(
         seed=recipe.seed if seed is None else seed,
         data=dataclasses.replace(recipe.data, data_dir=str(data_dir.resolve())),
     )
-    if not archive.exists():
+    if not (archive / "MtSCCD").exists():
         with bar("generate scenes", quiet) as advance:
             synthetic.write_archive(
                 archive, scale=scale, image_size=recipe.data.image_size, seed=recipe.seed, progress=advance

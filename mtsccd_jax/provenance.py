@@ -10,8 +10,19 @@ from typing import Any
 import jax
 
 # What results and speeds depend on.
-PACKAGES = ("mtsccd-jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "tensorflow-datasets", "grain")
-PACKAGES += ("opencv-python-headless", "simplejpeg")
+PACKAGES: tuple[str, ...] = (
+    "mtsccd-jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "numpy",
+    "scipy",
+    "tensorflow-datasets",
+    "grain",
+    "opencv-python-headless",
+    "simplejpeg",
+)
 # What benchmarks compare with.
 PEERS = ("scikit-learn", "torch", "faiss-cpu")
 

@@ -47,21 +47,30 @@ def _inverse_power_of_two(largest: jax.Array) -> jax.Array:
 def half_squared(x: jax.Array, y: jax.Array, scale: jax.Array, space: Space) -> jax.Array:
     """Half the squared distance over the last axis, by differences of prepared features.
 
-    For unit vectors that is 1 - cos(angle). With d = x - y and e its part orthogonal to x, sin(angle) = |e| / |y|, and
-    1 - cos = sin^2 / (1 + cos) keeps the digits of a small angle that 1 - cos would lose.
+    For directions that is 1 - cos(angle) = sin^2 / (1 + cos), which keeps the digits of a small angle; the sine comes
+    from what is left of y without its part along x. That part is taken off in two steps. The first removes c x, with c
+    cut to 12 bits and x in two halves of 12, so that no product rounds (for near-duplicates c is 1 and this is the
+    plain difference); the second removes what little is left along x.
     """
-    difference = x - y
     if not space.angular:
-        return 0.5 * jnp.sum(jnp.square(difference * scale), -1)
-    xx, yy = jnp.sum(x * x, -1), jnp.sum(y * y, -1)
-    along = jnp.sum(x * difference, -1)
+        return 0.5 * jnp.sum(jnp.square((x - y) * scale), -1)
+    xx, yy, xy = jnp.sum(x * x, -1), jnp.sum(y * y, -1), jnp.sum(x * y, -1)
     xx_safe, yy_safe = jnp.where(xx > 0, xx, 1), jnp.where(yy > 0, yy, 1)
-    orthogonal = difference - x * (along / xx_safe)[..., None]
-    sine_squared = jnp.sum(jnp.square(orthogonal), -1) / yy_safe
-    cosine = jnp.clip((xx - along) / (jnp.sqrt(xx_safe) * jnp.sqrt(yy_safe)), -1, 1)
+    high = _leading_bits(x)
+    factor = _leading_bits(xy / xx_safe)[..., None]
+    rest = (y - factor * high) - factor * (x - high)
+    rest = rest - x * (jnp.sum(x * rest, -1) / xx_safe)[..., None]
+    sine_squared = jnp.sum(jnp.square(rest), -1) / yy_safe
+    cosine = jnp.clip(xy / (jnp.sqrt(xx_safe) * jnp.sqrt(yy_safe)), -1, 1)
     value = jnp.where(cosine > 0, sine_squared / (1 + jnp.maximum(cosine, 0)), 1 - cosine)
     # A zero vector is a direction of its own: at 0 from another, orthogonal to everything else.
     return jnp.where((xx > 0) & (yy > 0), value, jnp.where((xx > 0) | (yy > 0), 1.0, 0.0))
+
+
+def _leading_bits(x: jax.Array) -> jax.Array:
+    """The values rounded to 12 significant bits."""
+    bits = lax.bitcast_convert_type(x, jnp.uint32)
+    return lax.bitcast_convert_type((bits + jnp.uint32(0x800)) & jnp.uint32(0xFFFFF000), jnp.float32)
 
 
 def finish(half: jax.Array, scale: jax.Array, space: Space) -> jax.Array:

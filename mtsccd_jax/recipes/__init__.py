@@ -14,10 +14,10 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             name="demo",
             summary="half-width ResNet-18 on a small generated archive; two CPU cores, about two minutes",
-            data=Data(image_size=96, crop_padding=8),
+            data=Data(image_size=96),
             model=Model("resnet18", width=0.5),
-            optim=Optim("sgd", learning_rate=0.1, weight_decay=5e-4, warmup_epochs=0.5, label_smoothing=0.05),
-            engine=Engine(batch_size=64, epochs=8, eval_batch_size=64),
+            optim=Optim("sgd", learning_rate=0.05, nesterov=True, weight_decay=5e-4, warmup_epochs=1),
+            engine=Engine(batch_size=32, epochs=6, eval_batch_size=64),
         ),
         Recipe(
             name="resnet18_scratch",

@@ -14,7 +14,7 @@ _REGISTRATION_M = 1.2  # standard deviation of the shift between the dates
 _REGISTRATION_RAD = 0.006
 _BLUR_FROM = 0.35  # pixels; less blur is not worth its time
 # How far a tile is drawn to its mosaic's brightness, hue, contrast and colourfulness: 0 not at all, 1 all the way.
-_LIGHT_PULL, _HUE_PULL, _CONTRAST_PULL, _CHROMA_PULL = 1.00, 0.70, 1.00, 0.90
+_LIGHT_PULL, _HUE_PULL, _CONTRAST_PULL, _CHROMA_PULL = 1.00, 0.68, 1.00, 0.90
 _HUE_LIMIT = 34.0  # grey levels; more would turn grey roofs in a green tile purple
 _CHROMA_GAIN = (0.4, 1.8)
 
@@ -55,7 +55,7 @@ def photograph(
     `ground_hwc` is the drawn ground, uint8 RGB, at least as large; `rng` draws registration, haze and noise.
     """
     seen = _registered(ground_hwc, extent_m, image_size, rng)
-    blur_px = 0.8 * sky.blur_m * image_size / extent_m
+    blur_px = 0.6 * sky.blur_m * image_size / extent_m
     if blur_px > _BLUR_FROM:
         seen = cv2.GaussianBlur(seen, (0, 0), blur_px)
     image = cv2.transform(seen.astype(np.float32), _balance(seen, sky, tone))

@@ -11,22 +11,25 @@ _FIXED = 1 << _SHIFT
 _SMOOTH_EDGES_FROM = 256  # pixels; smaller canvases are reduced afterwards, which smooths edges at less cost
 _BANK = 1024  # side of the stored noise that grain is cut from: drawing normal numbers anew costs ten times as much
 _NOISE_DENSITY, _NOISE_BLUR = 3, 1.3  # smooth noise: points a feature, and the blur that makes features of them
+_LARGE_CROWN_PX = 6.0
 _SHADOW_STEP_M = 9.0
 _SHADE_STEP = 1 / 96  # of the brightness factors that `shaded` tells apart
+_ALONG, _ACROSS = np.array((-1.0, 1.0, 1.0, -1.0)), np.array((-1.0, -1.0, 1.0, 1.0))  # corners of a rectangle
 Colour = np.ndarray  # (3,) float, RGB, 0 to 255
 
 
 def box_corners(centre_n2: np.ndarray, size_n2: np.ndarray, angle_n: np.ndarray | float) -> np.ndarray:
     """Returns the corners (n, 4, 2) of rectangles given by centre, (length, width) and angle in radians."""
     centre_n2 = np.atleast_2d(centre_n2)
-    angle_n = np.broadcast_to(np.asarray(angle_n, dtype=np.float64), len(centre_n2))
-    half_n2 = np.broadcast_to(size_n2, centre_n2.shape) / 2
-    cosine, sine = np.cos(angle_n)[:, None], np.sin(angle_n)[:, None]
-    along_n4 = half_n2[:, :1] * np.array((-1, 1, 1, -1))
-    across_n4 = half_n2[:, 1:] * np.array((-1, -1, 1, 1))
-    x_n4 = along_n4 * cosine - across_n4 * sine
-    y_n4 = along_n4 * sine + across_n4 * cosine
-    return np.stack((x_n4, y_n4), axis=-1) + centre_n2[:, None, :]
+    angle_n1 = np.reshape(angle_n, (-1, 1))
+    half_n2 = np.reshape(size_n2, (-1, 2)) / 2
+    along_n4 = half_n2[:, :1] * _ALONG
+    across_n4 = half_n2[:, 1:] * _ACROSS
+    cosine, sine = np.cos(angle_n1), np.sin(angle_n1)
+    corner_n42 = np.empty((len(centre_n2), 4, 2))
+    corner_n42[..., 0] = along_n4 * cosine - across_n4 * sine + centre_n2[:, :1]
+    corner_n42[..., 1] = along_n4 * sine + across_n4 * cosine + centre_n2[:, 1:]
+    return corner_n42
 
 
 def rotate(point_n2: np.ndarray, angle: float) -> np.ndarray:
@@ -80,7 +83,7 @@ class Canvas:
         self.shadow_m = np.array(shadow_m)
         self.shade = shade
         self.pixels_per_m = size / extent_m
-        self.image_hwc = np.zeros((size, size, 3), dtype=np.uint8)
+        self.image_hwc: np.ndarray = np.zeros((size, size, 3), dtype=np.uint8)
         self._line_type = cv2.LINE_AA if size >= _SMOOTH_EDGES_FROM else cv2.LINE_8
 
     @property
@@ -116,17 +119,17 @@ class Canvas:
         """Paints one polygon of any shape."""
         cv2.fillPoly(self.image_hwc, [self._fixed(point_k2)], _bytes(colour), self._line_type, _SHIFT)
 
-    def blocks(self, corner_nk2: np.ndarray, colour: np.ndarray, height_m: np.ndarray | float) -> None:
-        """Paints what stands above the ground: first all shadows, then the roofs."""
+    def blocks(self, corner_nk2: np.ndarray, colour: np.ndarray, height_m: float) -> None:
+        """Paints what stands `height_m` above the ground: first all shadows, then the roofs."""
         if len(corner_nk2) == 0:
             return
-        offset_n12 = np.broadcast_to(height_m, len(corner_nk2))[:, None, None] * self.shadow_m
-        foot_n2 = (corner_nk2.mean(axis=1) + offset_n12[:, 0]) * self.pixels_per_m + self.size / 2
+        offset_2 = height_m * self.shadow_m
+        foot_n2 = (corner_nk2.mean(axis=1) + offset_2) * self.pixels_per_m + self.size / 2
         column_n, row_n = np.clip(foot_n2, 0, self.size - 1).astype(np.intp).T
         dark_n3 = self.image_hwc[row_n, column_n] * self.shade
-        if np.abs(offset_n12[0]).max() > _SHADOW_STEP_M:  # a long shadow is drawn in two steps, which leaves no gap
-            self.polygons(corner_nk2 + offset_n12 / 2, dark_n3)
-        self.polygons(corner_nk2 + offset_n12, dark_n3)
+        if np.abs(offset_2).max() > _SHADOW_STEP_M:  # a long shadow is drawn in two steps, which leaves no gap
+            self.polygons(corner_nk2 + offset_2 / 2, dark_n3)
+        self.polygons(corner_nk2 + offset_2, dark_n3)
         self.polygons(corner_nk2, colour)
 
     def strip(self, point_k2: np.ndarray, width_m: float, colour: Colour) -> None:
@@ -172,9 +175,8 @@ class Canvas:
         """Returns smooth noise (h, w) of about unit variance with features of `feature_m` metres."""
         cells = int(np.clip(round(self.extent_m / feature_m), 1, self.size))
         side = _NOISE_DENSITY * (cells + 3)
-        coarse = cv2.GaussianBlur(grain(rng, side), (0, 0), _NOISE_BLUR) * np.float32(
-            2 * math.sqrt(math.pi) * _NOISE_BLUR
-        )
+        blurred = cv2.GaussianBlur(grain(rng, side), (0, 0), _NOISE_BLUR)
+        coarse: np.ndarray = blurred * np.float32(2 * math.sqrt(math.pi) * _NOISE_BLUR)  # of unit variance again
         reach = math.ceil(self.size * (cells + 3) / cells)
         if reach > 4 * side:  # smooth at a few points a feature first, which is cheaper than cubic all over
             coarse = cv2.resize(coarse, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
@@ -187,11 +189,12 @@ class Canvas:
         return grain(rng, self.size)
 
     def crowns(self, rng: np.random.Generator, crown_m: float) -> np.ndarray:
-        """Returns the relief shading (h, w), zero mean, unit variance, of a closed canopy with crowns `crown_m` wide."""
+        """Returns the relief shading (h, w), zero mean, unit variance, of a closed canopy, crowns `crown_m` wide."""
         crown_px = max(crown_m * self.pixels_per_m, 1.2)
-        bump = (
-            self.noise(rng, 2 * crown_m) if crown_px > 6 else cv2.GaussianBlur(self.grain(rng), (0, 0), crown_px * 0.42)
-        )
+        if crown_px > _LARGE_CROWN_PX:
+            bump = self.noise(rng, crown_m)  # the same to the eye, and cheaper than a wide blur
+        else:
+            bump = cv2.GaussianBlur(self.grain(rng), (0, 0), crown_px * _NOISE_BLUR / _NOISE_DENSITY)
         step = self.shadow_m / max(float(np.hypot(*self.shadow_m)), 1e-6) * crown_px * 0.5
         move = np.array(((1.0, 0.0, step[0]), (0.0, 1.0, step[1])))
         lit = 1.7 * bump - cv2.warpAffine(bump, move, (self.size, self.size), borderMode=cv2.BORDER_REFLECT)

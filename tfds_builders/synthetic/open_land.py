@@ -68,7 +68,7 @@ def _fields(plot: Plot, parcels: list[np.ndarray]) -> None:
     crop_n = np.where(rng.random(count) < 0.45, main, rng.integers(crops, size=count))
     table = np.zeros((256, 1, 3), dtype=np.uint8)
     table[:count, 0] = np.clip(palette.crop_n3[crop_n] * rng.normal(1.0, 0.09, size=(count, 1)), 0, 255)
-    canvas.image_hwc = cv2.applyColorMap(number_hw, table).reshape(canvas.image_hwc.shape)
+    canvas.image_hwc = cv2.applyColorMap(number_hw, table)
     furrows_hw = np.sin(phase_hw) * depth_n[number_hw]
     canvas.modulate(1 + furrows_hw + 0.05 * canvas.grain(rng) + 0.06 * canvas.noise(rng, 25))
     bank = palette.soil * 0.9 if rng.random() < 0.5 else palette.grass * 0.7
@@ -175,7 +175,7 @@ def woodland(plot: Plot) -> None:
     rng, palette, canvas = plot.rng, plot.palette, plot.canvas
     crowns_hw = canvas.crowns(rng, plot.style.crown_m * rng.uniform(0.8, 1.5))
     stand_hw = np.clip(canvas.noise(rng, rng.uniform(50, 120)) * 1.5, -1, 1)
-    hill_hw = canvas.crowns(rng, rng.uniform(70, 130)) * plot.style.relief
+    hill_hw = canvas.crowns(rng, rng.uniform(140, 260)) * plot.style.relief
     strength = rng.uniform(0.16, 0.30)
     tone_n3 = palette.tree * rng.normal(1.0, 0.10, size=(2, 3))
     light_hw = 1 + strength * crowns_hw * (1 + 0.4 * stand_hw) + hill_hw

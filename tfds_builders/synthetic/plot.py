@@ -1,7 +1,7 @@
 """A tile to draw one class on, and the things that several classes show: trees, cars, groves, roofs.
 
-All that belongs to the place comes from `Plot.rng`, in an order that does not depend on the date, so that the same state
-draws the same place again; what comes and goes (cars, boats, machines) comes from `Plot.moment`.
+All that belongs to the place comes from `Plot.rng`, in an order that does not depend on the date, so that the same
+state draws the same place again; what comes and goes (cars, boats, machines) comes from `Plot.moment`.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ def grid(x_n: np.ndarray, y_m: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """One tile to draw on: canvas, random state, the city's habits, the colours of the date, the streets' angle (radians).
+    """One tile to draw on: canvas, random states, the city's habits, the date's colours, the streets' angle (radians).
 
     Points "of the street frame" are metres from the middle of the tile with the x axis along the streets.
     """

@@ -65,7 +65,7 @@ def proportional_fit() -> np.ndarray:
 
 
 def solve_transitions(time_limit_s: float = _MILP_SECONDS) -> np.ndarray:
-    """Returns int64 pairs[city, class_t1, class_t2] that meet every published count, L1-nearest to the proportional fit.
+    """Returns int64 pairs[city, class_t1, class_t2] that meet every published count, L1-nearest to a proportional fit.
 
     One integer variable for each cell that Table 5 leaves open and one real variable for its distance to the fit. The
     optimum is not unique: another version of the solver may return another vertex of the same cost.

@@ -9,7 +9,7 @@ import pytest
 # Page faults of filling 64 MiB for the second time, in a thread as XLA does, after the first was freed.
 PROGRAM = """
 import ctypes, resource, sys, threading
-from mtsccd_jax.engine.host_memory import keep_freed_memory
+from mtsccd_jax.host_memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 
