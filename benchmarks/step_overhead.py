@@ -1,10 +1,12 @@
 """What the training loop costs beyond the compiled step: gather, metrics, history, progress, dispatch.
 
-    python benchmarks/step_overhead.py [--steps 10] [--rounds 5] [--image-size 96] [--out FILE]
+    python benchmarks/step_overhead.py [--steps 6] [--rounds 7] [--image-size 96] [--out FILE]
 
 Trains ResNet-18 on resident scenes made up for it. "step" runs the compiled update alone on one batch that is already
 on the device and waits for every result; "loop" is the trainer's own epoch over the same number of steps, which gathers
-every batch, reads metrics late and writes the history. The overhead is loop / step - 1, round by round.
+every batch, reads metrics late and writes the history; the two change places every round. "overhead" is loop / step - 1,
+round by round, and holds the noise of two long times. "host" is the processor time of the loop's own thread a step:
+all that Python does, dispatch included, while the device computes.
 """
 
 import argparse
@@ -22,21 +24,24 @@ from record import make_parser, publish, spread
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine.loop import Trainer
 from mtsccd_jax.engine.parallel import make_parallel
-from mtsccd_jax.engine.state import create
+from mtsccd_jax.engine.state import State, create
 from mtsccd_jax.engine.workdir import History
+from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.perf.timing import Timing
 from mtsccd_jax.recipes import get_recipe
 
 
 def main() -> None:
     parser = make_parser(__doc__)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--image-size", type=int, default=96)
     options = parser.parse_args()
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as place:
         result = measure(options, Path(place))
     print(f"step {result['step_ms']:.1f} ms, loop {result['loop_ms']:.1f} ms a step", file=sys.stderr)
     print(f"overhead {100 * result['overhead']['median']:.2f} %", file=sys.stderr)
+    print(f"host {result['host_ms']:.2f} ms, {100 * result['host_share']['median']:.2f} % of a step", file=sys.stderr)
     publish(result, options.out)
 
 
@@ -55,20 +60,29 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
     with trainer.feed.batches(indices) as batches:
         fixed = next(batches)
     state, _ = trainer.update(state, fixed)
-    steps, loops = [], []
-    for turn in range(1 + options.rounds):
-        started = time.perf_counter()
+
+    def run_steps(state: State) -> State:
         for _ in range(options.steps):
-            state, metrics = trainer.update(state, fixed)
-        jax.block_until_ready((state, metrics))
-        between = time.perf_counter()
-        state = trainer.epoch(state, turn, 0, lambda step, state: None)
-        jax.block_until_ready(state)
-        if turn:
-            steps.append(between - started)
-            loops.append(time.perf_counter() - between)
+            state, _ = trainer.update(state, fixed)
+        return state
+
+    def run_loop(state: State) -> State:
+        return trainer.epoch(state, 0, 0, lambda step, state: None)
+
+    elapsed: dict[str, list[float]] = {"step": [], "loop": [], "host": []}
+    for turn in range(1 + options.rounds):
+        order = [("step", run_steps), ("loop", run_loop)]
+        for name, work in order if turn % 2 else reversed(order):
+            started, busy = time.perf_counter(), time.thread_time()
+            state = work(state)
+            busy = time.thread_time() - busy
+            jax.block_until_ready(state)
+            if turn:
+                elapsed[name].append(time.perf_counter() - started)
+            if turn and name == "loop":
+                elapsed["host"].append(busy)
     history.close()
-    step, loop = Timing(tuple(steps)), Timing(tuple(loops))
+    step, loop, host = (Timing(tuple(elapsed[name])) for name in ("step", "loop", "host"))
     return {
         "benchmark": "step overhead",
         "model": "resnet18",
@@ -76,6 +90,8 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
         "batch": batch,
         "step_ms": 1e3 * step.median_s / options.steps,
         "loop_ms": 1e3 * loop.median_s / options.steps,
+        "host_ms": 1e3 * host.median_s / options.steps,
+        "host_share": spread(host, step),
         "overhead": {name: round(value - 1, 4) for name, value in spread(loop, step).items()},
     }
 
