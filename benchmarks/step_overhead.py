@@ -4,9 +4,9 @@
 
 Trains ResNet-18 on resident scenes made up for it. "step" runs the compiled update alone on one batch that is already
 on the device and waits for every result; "loop" is the trainer's own epoch over the same number of steps, which gathers
-every batch, reads metrics late and writes the history; the two change places every round. "overhead" is loop / step - 1,
-round by round, and holds the noise of two long times. "host" is the processor time of the loop's own thread a step:
-all that Python does, dispatch included, while the device computes.
+every batch, reads metrics late and writes the history; the two change places every round. "overhead" is
+loop / step - 1, round by round, and holds the noise of two long times. "host" is the processor time of the loop's own
+thread a step: all that Python does, dispatch included, while the device computes.
 """
 
 import argparse
