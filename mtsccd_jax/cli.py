@@ -22,6 +22,12 @@ from mtsccd_jax.host_memory import keep_freed_memory
 
 Json = dict[str, Any] | list[Any]
 
+# What the operating system says of a path, by who has to act on it.
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+BROKEN_DISK = (errno.EIO, errno.EFBIG)
+WRONG_PATH = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+WRONG_PATH |= {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and name the nearest choice."""
@@ -31,7 +37,8 @@ class Parser(argparse.ArgumentParser):
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction) and "invalid choice" in message:
                 given = message.split("'")[1]
-                message = f"unknown command '{given}'.{nearest(given, action.choices)}"
+                hint = nearest(given, action.choices).rstrip("?")
+                message = f"unknown command '{given}'" + (f".{hint}?" if hint else "")
         self.exit(2, f"{self.prog}: error: {message}; see `{self.prog} --help`\n")
 
 
@@ -78,16 +85,15 @@ def fail(prog: str, error: Exception) -> int:
         status = 3
     elif isinstance(error, Stopped):
         status = 128 + error.signum
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    elif isinstance(error, OSError) and error.errno in FULL_DISK:
         status = 3
         error = RunError(f"{error.filename or 'the disk'}: no space left; free some and run the same command again")
-    elif isinstance(error, ChildProcessError) or (
-        isinstance(error, OSError) and error.errno in (errno.EIO, errno.EFBIG)
-    ):
+    elif isinstance(error, ChildProcessError) or (isinstance(error, OSError) and error.errno in BROKEN_DISK):
         status = 3  # a worker was killed or the disk gave up; what is left is whole, and the same command continues
-    elif isinstance(error, PermissionError):
+    elif isinstance(error, OSError) and error.errno in WRONG_PATH and error.filename:
         status = 2
-        error = InputError(f"{error.filename}: permission denied; choose another path")
+        reason = os.strerror(error.errno).lower()
+        error = InputError(f"{error.filename}: {reason}; choose another path")
     else:
         raise error
     print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
@@ -139,13 +145,13 @@ def run_check(options: argparse.Namespace) -> Json:
     from tfds_builders.mtsccd.check import check_archive
 
     report = check_archive(options.archive)
-    if not options.quiet:
-        print(report.text(), file=sys.stderr)
     if options.strict and not report.strict_ok:
         raise InputError(
-            f"{options.archive}: {len(report.differences)} differences from the published tables, "
-            f"{len(report.problems)} problems; without --strict they are listed"
+            f"{options.archive}: {len(report.problems)} problems and {len(report.differences)} differences from the "
+            f"published tables, the first: {[*report.problems, *report.differences][0]}; all without --strict"
         )
+    if not options.quiet:
+        print(report.text(), file=sys.stderr)
     return {
         "images": report.images,
         "pairs": report.pairs,
@@ -196,7 +202,10 @@ def run_models(options: argparse.Namespace) -> Json | None:
     described = describe_models()
     if options.json:
         return described
-    table = Table("name", "parameters (M)", "GMAC at 224", "feature width", "source", box=None)
+    table = Table(box=None)
+    table.add_column("name", no_wrap=True)
+    for title in ("parameters (M)", "GMAC at 224", "feature width", "source"):
+        table.add_column(title)
     for model in described:
         numbers = (f"{model['params'] / 1e6:.1f}", f"{model['gmacs_224']:.2f}", str(model["feature_width"]))
         table.add_row(model["name"], *numbers, model["source"])
@@ -259,8 +268,8 @@ def run_predict(options: argparse.Namespace) -> Json:
     from mtsccd_jax.protocols.predict import predict
 
     trained = load_trained(options.workdir)
-    images = predict(trained, options.images, options.out, skip_bad=options.skip_bad, quiet=options.quiet)
-    return {"images": images, "out": options.out}
+    done = predict(trained, options.images, options.out, skip_bad=options.skip_bad, quiet=options.quiet)
+    return {"images": done.images, "skipped": done.skipped, "out": options.out}
 
 
 def run_embed(options: argparse.Namespace) -> Json:
@@ -338,9 +347,11 @@ def make_parser() -> Parser:
     add_run_options(demo)
     demo.add_argument("--scale", type=scale, default=0.05, help="share of the 65,548 scenes, in (0, 1] (default: 0.05)")
 
-    data = commands.add_parser("data", help="archives and TFDS data sets")
+    data = commands.add_parser(
+        "data", help="archives and TFDS data sets", epilog="example: mtsccd-jax data check MtSCCD.zip"
+    )
     data.set_defaults(run=lambda options: data.error("name one of synth, check, build"), json=False, quiet=False)
-    of_data = data.add_subparsers(title="commands", metavar="synth|check|build")
+    of_data = data.add_subparsers(title="commands", metavar="COMMAND")
     synth = command(
         of_data, "synth", run_synth, "write a generated archive", "mtsccd-jax data synth --out archive --scale 0.02"
     )
@@ -404,7 +415,7 @@ def make_parser() -> Parser:
     change.add_argument("--method", choices=["cfsm", "cdc_1"], default=None, help="default: both")
     change.add_argument("--objective", choices=["kappa", "oa", "f1", "balanced"], default=None, help="of the threshold")
     change.add_argument("--changed-above", type=share, default=None, help="changed fraction from which a pair counts")
-    add_input(change)
+    add_input(change, folder=False)
     add_split(change)
 
     predict = command(
@@ -465,7 +476,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def add_override(parser: argparse.ArgumentParser) -> None:
     """--set, of commands that follow a recipe."""
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the recipe")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override of the recipe, repeatable"
+    )
 
 
 def add_workdir(parser: argparse.ArgumentParser) -> None:
@@ -473,10 +486,11 @@ def add_workdir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("workdir", type=Path, metavar="WORKDIR", help="work directory of a trained recipe")
 
 
-def add_input(parser: argparse.ArgumentParser) -> None:
-    """--dataset, --folder, --pairs and --data-dir."""
+def add_input(parser: argparse.ArgumentParser, folder: bool = True) -> None:
+    """--dataset, --folder (where scenes are asked for), --pairs and --data-dir."""
     parser.add_argument("--dataset", default=None, metavar="NAME[/CONFIG]", help="TFDS data set")
-    parser.add_argument("--folder", type=Path, default=None, metavar="DIR", help="one folder a class")
+    if folder:
+        parser.add_argument("--folder", type=Path, default=None, metavar="DIR", help="one folder a class")
     parser.add_argument("--pairs", type=Path, default=None, metavar="DIR", help="A/, B/ and pairs.csv")
     parser.add_argument("--data-dir", type=Path, default=None, help="where TFDS data sets lie (default: TFDS's own)")
 

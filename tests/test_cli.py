@@ -117,7 +117,7 @@ def test_predict_writes_a_table(demo_run, capsys, tmp_path):
     status, result, _ = run(capsys, "predict", workdir, folder, "--out", tmp_path / "labels.csv", "-q")
     assert status == 0
     lines = (tmp_path / "labels.csv").read_text().splitlines()
-    assert result == {"images": len(lines) - 1, "out": str((tmp_path / "labels.csv").resolve())}
+    assert result == {"images": len(lines) - 1, "skipped": [], "out": str((tmp_path / "labels.csv").resolve())}
     header, first = lines[0].split(","), lines[1].split(",")
     assert header[:3] == ["filename", "label", "probability"]
     probabilities = [float(value) for value in first[3:]]
@@ -175,7 +175,7 @@ def test_data_commands(capsys, tmp_path):
     assert result["problems"] == []
     assert result["differences"], "a small archive differs from the published counts"
     assert "Table 2" in err
-    assert "--strict" in refused(capsys, "data", "check", tmp_path / "a", "--strict", "-q")
+    assert "all without --strict" in refused(capsys, "data", "check", tmp_path / "a", "--strict")
     command = ("data", "build", "mtsccd_lusc", "--archive", tmp_path / "a", "--data-dir", tmp_path / "tfds", "-q")
     status, result, _ = run(capsys, *command)
     assert status == 0
@@ -213,6 +213,9 @@ def test_lists(capsys):
         (["data", "build", "mtsccd_luscc", "--archive", "{empty}", "--data-dir", "{empty}/t"], "mtsccd_lusc"),
         (["report", "{empty}"], "rows"),
         (["data"], "synth"),
+        (["data", "synth", "--out", "{scenes}/train/a/0.png", "--scale", "0.002", "--image-size", "8"], "another path"),
+        (["frobnicate"], "unknown command 'frobnicate';"),
+        (["train", "scenes_64", "--workdir", "{empty}/w"], "--folder DIR"),
         (["embed", "{empty}"], "--out"),
     ],
 )
@@ -232,6 +235,7 @@ def test_wrong_input_is_one_line_and_status_2(capsys, tmp_path, arguments, messa
     [
         (RunError("step 3: loss is nan"), 3, "step 3: loss is nan"),
         (OSError(28, "No space left on device", "/x/rows.jsonl"), 3, "no space left"),
+        (OSError(30, "Read-only file system", "/x/rows.jsonl"), 2, "/x/rows.jsonl: read-only file system"),
         (PermissionError(13, "Permission denied", "/x"), 2, "permission denied"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],

@@ -75,7 +75,7 @@ def open_source(data: Data, split: str) -> Source:
     if data.pairs is not None:
         return open_pairs(data, split)
     if data.dataset is None:
-        raise InputError("no input is named; give one of data.dataset, data.folder and data.pairs")
+        raise InputError("no input is named; give --folder DIR, --dataset NAME or --pairs DIR")
     return tfds_source(_with_config(data.dataset, data), split, data_dir=data.data_dir, image_size=data.image_size)
 
 

@@ -73,4 +73,7 @@ class Checkpoints:
         try:
             return self._manager.restore(self.latest, args=ocp.args.StandardRestore(abstract))
         except (ValueError, KeyError) as error:
-            raise InputError(f"{self.path(self.latest)}: not a checkpoint of this recipe's network ({error})") from None
+            raise InputError(
+                f"{self.path(self.latest)}: damaged, or of another network ({str(error)[:120]}); delete it to go on "
+                "from the checkpoint before it, or train in a new --workdir"
+            ) from None

@@ -72,12 +72,11 @@ def load_trained(workdir: Path, assignments: Sequence[str] = ()) -> Trained:
         InputError: no run or no checkpoint lies there, or an assignment would need another training.
     """
     run = work.load(workdir)
+    run = replace(run, recipe=override(run.recipe, list(assignments)))
     for assignment in assignments:
         if not assignment.startswith(EVALUATION_KEYS):
-            raise InputError(
-                f"--set {assignment}: {workdir} is trained already; here only {', '.join(EVALUATION_KEYS)} can be set"
-            )
-    run = replace(run, recipe=override(run.recipe, list(assignments)))
+            keys = ", ".join(f"{key}*" if key.endswith(".") else key for key in EVALUATION_KEYS)
+            raise InputError(f"--set {assignment}: {workdir} is trained already; only these can be set now: {keys}")
     parallel = make_parallel(run.recipe.engine.parallel)
     steps_per_epoch = run.train_examples // run.recipe.engine.batch_size
     network = create(run.recipe, run.class_names, steps_per_epoch, parallel)

@@ -23,7 +23,7 @@ from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.parallel import Parallel, make_parallel
 from mtsccd_jax.engine.state import Network, State, create
 from mtsccd_jax.engine.steps import cross_entropy, make_eval_step, make_train_step
-from mtsccd_jax.engine.workdir import History, Run, StepRecord, claim
+from mtsccd_jax.engine.workdir import History, Run, StepRecord, check_recipe, claim
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.ops.metrics import overall_accuracy
 from mtsccd_jax.progress import bar, console
@@ -60,15 +60,18 @@ def fit(recipe: Recipe, workdir: Path, *, quiet: bool = False) -> Fit:
         RunError: a loss or gradient is not finite.
         Stopped: SIGINT or SIGTERM arrived; the state is saved.
     """
+    check_recipe(workdir, recipe)
     parallel = make_parallel(recipe.engine.parallel)
     parallel.check_batch(recipe.engine.batch_size, "engine.batch_size")
     parallel.check_batch(recipe.engine.eval_batch_size, "engine.eval_batch_size")
     train = open_source(recipe.data, "train")
     validation = open_source(recipe.data, "validation") if recipe.engine.validate else None
+    check_scenes(train)
     steps_per_epoch = len(train) // recipe.engine.batch_size
     if not steps_per_epoch:
         raise InputError(
-            f"engine.batch_size={recipe.engine.batch_size}: more than the {len(train)} training scenes of {train.name}"
+            f"engine.batch_size={recipe.engine.batch_size}: more than the {len(train)} training scenes of "
+            f"{train.name}; choose a smaller one with --set engine.batch_size=N"
         )
     claim(workdir, Run(recipe, train.class_names, train.name, len(train)))
     network = create(recipe, train.class_names, steps_per_epoch, parallel)
@@ -94,6 +97,12 @@ def fit(recipe: Recipe, workdir: Path, *, quiet: bool = False) -> Fit:
             train_s=time.perf_counter() - started,
             checkpoint=checkpoints.path(int(state.step)),
         )
+
+
+def check_scenes(source: Source) -> None:
+    """Raises InputError unless the source holds labelled scenes."""
+    if "image" not in source.image_fields or not source.class_names:
+        raise InputError(f"{source.name}: holds {', '.join(source.fields)}, not labelled scenes; use class folders")
 
 
 class Trainer:

@@ -24,18 +24,28 @@ class Run:
     train_examples: int
 
 
+def check_recipe(workdir: Path, recipe: Recipe) -> None:
+    """Raises InputError, with the keys that differ, where the work directory holds another recipe."""
+    if (workdir / RECIPE_FILE).exists():
+        old, new = identity(load(workdir).recipe), identity(recipe)
+        differing = [
+            f"{key} ({old.get(key)} there, {value} asked for)" for key, value in new.items() if old.get(key) != value
+        ]
+        if differing:
+            raise InputError(
+                f"{workdir}: holds another run; differing: {', '.join(differing)}. Choose another --workdir"
+            )
+
+
 def claim(workdir: Path, run: Run) -> None:
     """Makes the work directory this run's, or checks that it already is.
 
     Raises:
         InputError: it holds another recipe or another class list; the keys that differ are named.
     """
+    check_recipe(workdir, run.recipe)
     if (workdir / RECIPE_FILE).exists():
-        present = load(workdir)
-        old, new = identity(present.recipe), identity(run.recipe)
-        differing = [
-            f"{key} ({old.get(key)} there, {value} asked for)" for key, value in new.items() if old.get(key) != value
-        ]
+        present, differing = load(workdir), []
         if present.class_names != run.class_names:
             differing.append(f"classes ({len(present.class_names)} there, {len(run.class_names)} asked for)")
         if present.train_examples != run.train_examples:
@@ -70,7 +80,7 @@ def load(workdir: Path) -> Run:
             from_dict(values["recipe"]), tuple(values["class_names"]), values["data"], int(values["train_examples"])
         )
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a recipe file ({error}); choose another --workdir") from None
+        raise InputError(f"{path}: not a recipe file ({error!r}); choose another work directory") from None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,16 @@ from mtsccd_jax.protocols.change import feature_distance
 from mtsccd_jax.report.rows import load
 
 
-def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False, quiet: bool = False) -> int:
-    """The number of images labelled; writes one CSV line an image, or a pair where the folder holds A/ and B/.
+@dataclass(frozen=True)
+class Predicted:
+    """How many images were labelled, and what was left out because it cannot be read."""
+
+    images: int
+    skipped: tuple[str, ...]
+
+
+def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False, quiet: bool = False) -> Predicted:
+    """What was labelled; writes one CSV line an image, or a pair where the folder holds A/ and B/.
 
     Columns: filename, label, probability and `p_<class>` of each class. Of pairs: these of both dates (`_t1`, `_t2`),
     `changed_cdc_1` (the labels differ), `distance`, and `changed_cfsm` (distance >= threshold) where CFSM has been run
@@ -38,7 +47,7 @@ def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False
     if of_pairs:
         columns |= _changes(trained, embeddings["image_t1"], embeddings["image_t2"])
     _write_csv(out, columns)
-    return len(source) * len(source.image_fields)
+    return Predicted(len(source) * len(source.image_fields), source.skipped)
 
 
 def _labels(trained: Trained, embedding: Embedding) -> dict[str, np.ndarray]:

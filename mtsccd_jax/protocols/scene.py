@@ -7,6 +7,7 @@ import numpy as np
 from mtsccd_jax.config import Data
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.engine.evaluate import Trained, embed
+from mtsccd_jax.engine.loop import check_scenes
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.metrics import confusion_matrix, scene_metrics
 from mtsccd_jax.ops.statistics import bootstrap_interval
@@ -24,10 +25,12 @@ def evaluate(trained: Trained, source: Source, split: str, *, quiet: bool = Fals
     Raises:
         InputError: the source has other classes than the network.
     """
+    check_scenes(source)
     if tuple(source.class_names) != trained.class_names:
         raise InputError(
             f"{source.name}: its classes ({', '.join(source.class_names[:4])}, ...) are not those the network of "
-            f"{trained.workdir} was trained on ({', '.join(trained.class_names[:4])}, ...)"
+            f"{trained.workdir} was trained on ({', '.join(trained.class_names[:4])}, ...); for other images there is "
+            "`mtsccd-jax predict`"
         )
     started = time.perf_counter()
     embeddings, images_per_s = embed(trained, source, quiet=quiet)

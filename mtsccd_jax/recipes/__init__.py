@@ -14,10 +14,10 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             name="demo",
             summary="half-width ResNet-18 on a small generated archive; two CPU cores, about two minutes",
-            data=Data(image_size=96),
+            data=Data(image_size=88),
             model=Model("resnet18", width=0.5),
             optim=Optim("sgd", learning_rate=0.05, nesterov=True, weight_decay=5e-4, warmup_epochs=1),
-            engine=Engine(batch_size=32, epochs=6, eval_batch_size=64),
+            engine=Engine(batch_size=32, epochs=7, eval_batch_size=64, validate=False),
         ),
         Recipe(
             name="resnet18_scratch",
@@ -57,7 +57,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             name="scenes_64",
             summary="ResNet-18 for class folders of small scenes (64 px files, trained at 96 px), such as EuroSAT",
-            data=Data(image_size=96, crop_padding=8),
+            data=Data(dataset=None, pair_dataset=None, image_size=96, crop_padding=8),
             model=Model("resnet18", width=0.5),
             optim=Optim("sgd", learning_rate=0.1, weight_decay=5e-4, warmup_epochs=1, label_smoothing=0.1),
             engine=Engine(batch_size=64, epochs=15, eval_batch_size=64),

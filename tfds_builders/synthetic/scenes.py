@@ -46,8 +46,6 @@ NEIGHBOURS: dict[str, tuple[str, ...]] = {
     "bare_land": ("agricultural_land", "industrial_land", "green_space", "residential_land"),
 }
 
-_MIXED_SHARE = 0.18  # tiles that show another class beside their own
-_OTHER_COVER = (0.20, 0.56)  # of such a tile; above one half the tile is ambiguous
 _KEPT_SHARE = 0.5  # changed tiles on which part of the old land is left
 _KEPT_COVER = (0.10, 0.35)
 _SMALLEST_CANVAS = 64
@@ -79,8 +77,8 @@ def render_pair(
     rng = np.random.Generator(np.random.PCG64(seed))
     neighbours = NEIGHBOURS[CLASS_NAMES[label_t1]]
     neighbour = CLASS_NAMES.index(neighbours[int(rng.integers(len(neighbours)))])
-    mixed = rng.random() < _MIXED_SHARE
-    other_cover, kept_cover = rng.uniform(*_OTHER_COVER), rng.uniform(*_KEPT_COVER)
+    mixed = rng.random() < style.mixed
+    other_cover, kept_cover = rng.uniform(*style.other_cover), rng.uniform(*_KEPT_COVER)
     place = Place(
         angle=math.radians(rng.normal(style.angle_deg, style.angle_spread_deg) + 90 * int(rng.integers(2))),
         seed=int(rng.integers(2**63)),

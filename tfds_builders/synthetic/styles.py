@@ -48,6 +48,8 @@ class Style:
     relief: float  # brightness relief of hills
     water: tuple[float, float, float]  # shares of open water, rivers, ponds
     roads: tuple[float, float, float, float]  # shares of highways, crossings, interchanges, railways
+    mixed: float  # share of tiles that cut through another land use
+    other_cover: tuple[float, float]  # of such a tile; above one half the tile is ambiguous
     skies: tuple[Sky, Sky]
 
 
@@ -71,6 +73,8 @@ STYLES: dict[str, Style] = {
         relief=0.20,
         water=(0.35, 0.35, 0.30),
         roads=(0.30, 0.30, 0.20, 0.20),
+        mixed=0.14,
+        other_cover=(0.20, 0.54),
         skies=(
             Sky(0.75, 70, 0.75, (104, 110, 96), 40, 0.95, 0, 0.08, (190, 200, 210), 1.00, 1.0),
             Sky(0.70, 100, 0.65, (112, 112, 108), 44, 0.85, -4, 0.05, (200, 205, 205), 0.95, 0.8),
@@ -95,6 +99,8 @@ STYLES: dict[str, Style] = {
         relief=0.05,
         water=(0.25, 0.50, 0.25),
         roads=(0.30, 0.35, 0.20, 0.15),
+        mixed=0.20,
+        other_cover=(0.20, 0.56),
         skies=(
             Sky(0.95, 80, 0.35, (116, 118, 118), 38, 0.75, 6, 0.16, (205, 210, 215), 1.05, 1.2),
             Sky(0.45, 60, 1.00, (98, 100, 104), 46, 0.90, 0, 0.04, (190, 200, 215), 0.95, 0.8),
@@ -119,6 +125,8 @@ STYLES: dict[str, Style] = {
         relief=0.12,
         water=(0.50, 0.20, 0.30),
         roads=(0.35, 0.25, 0.20, 0.20),
+        mixed=0.18,
+        other_cover=(0.20, 0.56),
         skies=(
             Sky(0.90, 95, 0.40, (100, 108, 100), 42, 1.05, -6, 0.12, (200, 205, 200), 1.05, 1.1),
             Sky(0.85, 85, 0.55, (110, 108, 100), 42, 0.95, 3, 0.07, (205, 205, 200), 1.0, 0.9),
@@ -143,6 +151,8 @@ STYLES: dict[str, Style] = {
         relief=0.22,
         water=(0.30, 0.45, 0.25),
         roads=(0.30, 0.20, 0.30, 0.20),
+        mixed=0.30,
+        other_cover=(0.20, 0.64),
         skies=(
             Sky(0.80, 115, 0.55, (101, 107, 105), 38, 0.80, 7, 0.13, (196, 208, 222), 1.08, 1.3),
             Sky(0.55, 70, 0.75, (109, 107, 101), 40, 0.85, -5, 0.09, (212, 206, 192), 1.00, 1.1),
@@ -167,6 +177,8 @@ STYLES: dict[str, Style] = {
         relief=0.10,
         water=(0.30, 0.25, 0.45),
         roads=(0.27, 0.36, 0.20, 0.17),
+        mixed=0.30,
+        other_cover=(0.20, 0.64),
         skies=(
             Sky(0.45, 60, 0.95, (113, 110, 103), 39, 0.85, -7, 0.11, (214, 206, 192), 1.04, 1.1),
             Sky(0.62, 100, 0.70, (106, 110, 109), 44, 0.95, 5, 0.06, (198, 206, 218), 0.95, 0.9),
