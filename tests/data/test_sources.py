@@ -137,7 +137,7 @@ def test_open_source_picks_what_the_recipe_names(tiles_dir, class_tree, tmp_path
     pairs = Data(dataset=None, pairs=str(tmp_path), changed_above=0.5, image_size=16)
     for opened in (open_source(pairs, "all"), open_pairs(pairs, "all")):
         assert opened.column("changed").tolist() == [0]
-    with pytest.raises(InputError, match=r"give one of data.dataset, data.folder and data.pairs$"):
+    with pytest.raises(InputError, match=r"give --folder DIR, --dataset NAME or --pairs DIR$"):
         open_source(Data(dataset=None), "train")
     with pytest.raises(InputError, match=r"give one of data.pair_dataset and data.pairs$"):
         open_pairs(Data(pair_dataset=None), "train")
