@@ -71,10 +71,11 @@ def test_real_scenes_and_real_pairs(real_data, tiny, tmp_path, capsys):
     workdir = tmp_path / "eurosat"
     command = [sys.executable, "-m", "mtsccd_jax.cli", "train", "scenes_64", "-q", "--workdir", str(workdir), *tiny]
     command += ["--folder", str(real_data / "eurosat_rgb" / "2750")]
+    command += ["--set", "model.width=0.125", "--set", "engine.epochs=4"]
     subprocess.run(command, check=True, capture_output=True)
     assert main(["evaluate", str(workdir), "-q"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["test"]["oa"] > 0.15, "ten classes: better than chance after one epoch"
+    assert result["test"]["oa"] > 0.25, "ten classes: three seeds of this small network reached 0.37 to 0.56"
     assert main(["change", str(workdir), "--pairs", str(real_data / "cd_sztaki300"), "-q"]) == 0
     result = json.loads(capsys.readouterr().out)
     row = next(row for row in load(workdir) if row.protocol == "cfsm")
