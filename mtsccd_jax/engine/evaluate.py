@@ -1,5 +1,6 @@
 """A trained network over a whole source: confusion counts, features and logits, exact at any size."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -89,17 +90,18 @@ def load_trained(workdir: Path, assignments: Sequence[str] = ()) -> Trained:
 def embed(trained: Trained, source: Source, *, quiet: bool = False) -> tuple[dict[str, Embedding], float]:
     """Features and logits of every image field of a source, and the images/s it took (compilation included)."""
     parallel, batch_size = trained.parallel, trained.recipe.engine.eval_batch_size
+    # Small sources take a power of two of rows a device: few programs to compile, few rows of padding to compute.
     devices = parallel.mesh.size
-    batch_size = min(batch_size, -(-len(source) // devices) * devices)
+    batch_size = min(batch_size, devices * 2 ** math.ceil(math.log2(-(-len(source) // devices))))
     feed = Feed(source, parallel, "stream")
     indices, mask = evaluation_batches(len(source), batch_size)
     collected: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in source.image_fields}
     started = time.perf_counter()
     with bar(f"embed {source.name}"[:22], quiet) as advance, feed.batches(indices) as batches:
         for step, batch in enumerate(batches):
-            images = {name: batch[name] for name in source.image_fields}
+            outputs = {name: trained.embed_step(trained.state, {"image": batch[name]}) for name in source.image_fields}
             keep = mask[step]
-            for name, output in jax.device_get(trained.embed_step(trained.state, images)).items():
+            for name, output in jax.device_get(outputs).items():
                 features, logits = parallel.flatten(output["features"]), parallel.flatten(output["logits"])
                 collected[name].append((features[keep], logits[keep]))
             advance(int(mask[: step + 1].sum()), len(source))

@@ -75,19 +75,16 @@ def make_train_step(network: Network, objective: Objective, data: Data, axis_nam
     return train_step
 
 
-def make_embed_step(network: Network, data: Data) -> Callable[[State, Batch], dict[str, dict[str, jax.Array]]]:
-    """`embed_step(state, batch) -> {image field: {"logits" (b, k), "features" (b, d)}}` in float32."""
+def make_embed_step(network: Network, data: Data) -> Callable[[State, Batch], dict[str, jax.Array]]:
+    """`embed_step(state, {"image": ...}) -> {"logits" (b, k), "features" (b, d)}` in float32.
 
-    def embed_step(state: State, batch: Batch) -> dict[str, dict[str, jax.Array]]:
+    One image field at a time, so that scenes and both dates of pairs share one compiled program.
+    """
+
+    def embed_step(state: State, batch: Batch) -> dict[str, jax.Array]:
         model = nnx.merge(network.eval_graph, state.params, state.statistics)
-        results = {}
-        for name, image in images_of(batch).items():
-            output = model(normalize(image.astype(jnp.float32), data.mean, data.std))
-            results[name] = {
-                "logits": output.logits.astype(jnp.float32),
-                "features": output.features.astype(jnp.float32),
-            }
-        return results
+        output = model(normalize(batch["image"].astype(jnp.float32), data.mean, data.std))
+        return {"logits": output.logits.astype(jnp.float32), "features": output.features.astype(jnp.float32)}
 
     return embed_step
 

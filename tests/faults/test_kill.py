@@ -13,7 +13,7 @@ from mtsccd_jax.engine.evaluate import load_trained
 from mtsccd_jax.engine.workdir import read_history
 
 SETTINGS = ["data.image_size=32", "data.crop_padding=2", "model.width=0.0625", "optim.warmup_epochs=0"]
-SETTINGS += ["engine.batch_size=16", "engine.eval_batch_size=16", "engine.epochs=6", "engine.checkpoint_every_s=0"]
+SETTINGS += ["engine.batch_size=16", "engine.eval_batch_size=16", "engine.epochs=6", "engine.checkpoint_every_s=0.3"]
 
 
 def command(scenes, workdir):
