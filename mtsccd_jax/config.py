@@ -40,10 +40,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Model:
-    """The network; `width` multiplies the channels of the families that allow it."""
+    """The network; `width` multiplies its channels.
+
+    `init` names the weights it begins with: a .safetensors or .pth file, or `hf:OWNER/NAME[@REVISION][:FILE]`; None for
+    random ones.
+    """
 
     name: str = "resnet18"
     width: float = 1.0
+    init: str | None = None
 
 
 @dataclass(frozen=True)

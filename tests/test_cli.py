@@ -11,7 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from safetensors import safe_open
 
+from mtsccd_jax import models
 from mtsccd_jax.cli import main, make_parser
 from mtsccd_jax.errors import RunError
 
@@ -26,6 +28,7 @@ COMMANDS = {
     "predict",
     "embed",
     "report",
+    "export",
 }
 
 
@@ -184,13 +187,27 @@ def test_data_commands(capsys, tmp_path):
     assert result["skipped"] == []
 
 
-def test_lists(capsys):
+def test_export_writes_weights_under_published_names(demo_run, capsys, tmp_path):
+    workdir, _ = demo_run
+    out = tmp_path / "weights.safetensors"
+    status, result, _ = run(capsys, "export", workdir, "--format", "safetensors", "--out", out)
+    assert (status, result) == (0, {"out": str(out.resolve())})
+    with safe_open(out, framework="numpy") as weights:
+        assert {"conv1.weight", "layer4.1.bn2.running_var", "fc.bias"} <= set(weights.keys())
+        assert weights.metadata()["model"] == "resnet18"
+        assert len(json.loads(weights.metadata()["class_names"])) == 10
+
+
+def test_lists(capsys, monkeypatch):
+    two = {name: models.MODELS[name] for name in ("resnet18", "vit_tiny_patch16")}
+    monkeypatch.setattr(models, "MODELS", two)  # tests/models describes them all
     status, recipes, _ = run(capsys, "recipes", "--json")
     assert status == 0
     assert "demo" in {recipe["name"] for recipe in recipes}
-    status, models, _ = run(capsys, "models", "--json")
+    status, described, _ = run(capsys, "models", "--json")
     assert status == 0
-    assert all(set(model) >= {"name", "params", "gmacs_224", "feature_width", "source"} for model in models)
+    assert [model["name"] for model in described] == list(two)
+    assert all(set(model) >= {"name", "params", "gmacs_224", "feature_width", "source"} for model in described)
     status, nothing, err = run(capsys, "recipes")
     assert (status, nothing) == (0, None)
     assert "demo" in err
@@ -218,6 +235,10 @@ def test_lists(capsys):
         (["frobnicate"], "unknown command 'frobnicate';"),
         (["train", "scenes_64", "--workdir", "{empty}/w"], "--folder DIR"),
         (["embed", "{empty}"], "--out"),
+        (["train", "demo", "--folder", "{scenes}", "--init", "absent.pth"], "absent.pth: no such weight file"),
+        (["train", "demo", "--folder", "{scenes}", "--set", "model.name=vit_base_patch16"], "choose 80 or 96"),
+        (["export", "{empty}", "--format", "safetensors"], "no trained run here"),
+        (["export", "{empty}", "--format", "onnx"], "--format"),
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(capsys, monkeypatch, tmp_path, arguments, message):

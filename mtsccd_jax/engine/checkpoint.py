@@ -14,6 +14,12 @@ from mtsccd_jax.engine.state import State
 from mtsccd_jax.errors import InputError
 
 
+def has_checkpoint(workdir: Path) -> bool:
+    """Whether a run of this work directory has been saved."""
+    directory = workdir / "checkpoints"
+    return directory.is_dir() and any(entry.name.isdigit() for entry in directory.iterdir())
+
+
 class Checkpoints:
     """The checkpoints below `<workdir>/checkpoints`, the newest two kept."""
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,13 +19,15 @@ import numpy as np
 from mtsccd_jax.config import Recipe
 from mtsccd_jax.data.order import batch_indices, evaluation_batches
 from mtsccd_jax.data.sources import Source, open_source
-from mtsccd_jax.engine.checkpoint import Checkpoints
+from mtsccd_jax.engine.checkpoint import Checkpoints, has_checkpoint
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.parallel import Parallel, make_parallel
-from mtsccd_jax.engine.state import Network, State, create
+from mtsccd_jax.engine.state import Network, State, create, fit_weights
 from mtsccd_jax.engine.steps import cross_entropy, make_eval_step, make_train_step
 from mtsccd_jax.engine.workdir import History, Run, StepRecord, check_recipe, claim
 from mtsccd_jax.errors import InputError, RunError
+from mtsccd_jax.models.weight_files import WeightFile
+from mtsccd_jax.models.weight_files import read as read_weights
 from mtsccd_jax.ops.metrics import overall_accuracy
 from mtsccd_jax.progress import bar, console
 
@@ -73,14 +76,21 @@ def fit(recipe: Recipe, workdir: Path, *, quiet: bool = False) -> Fit:
             f"engine.batch_size={recipe.engine.batch_size}: more than the {len(train)} training scenes of "
             f"{train.name}; choose a smaller one with --set engine.batch_size=N"
         )
-    claim(workdir, Run(recipe, train.class_names, train.name, len(train)))
     network = create(recipe, train.class_names, steps_per_epoch, parallel)
+    fresh = not has_checkpoint(workdir)
+    weights = read_weights(recipe.model.init) if fresh and recipe.model.init else None
+    fitted = fit_weights(network, recipe.model.name, weights) if weights else None
+    claim(workdir, Run(recipe, train.class_names, train.name, len(train), weights.sha256 if weights else None))
     started = time.perf_counter()
     with Checkpoints(workdir) as checkpoints, stop_requested() as stop_signal:
-        fresh = checkpoints.latest is None
+        say = (lambda line: None) if quiet else partial(console.print, style="dim", markup=False)
         state = network.initial(recipe.seed) if fresh else checkpoints.restore(network.abstract())
-        if not (fresh or quiet):
-            console.print(f"continuing at step {checkpoints.latest}", style="dim")
+        if not fresh:
+            say(f"continuing at step {checkpoints.latest}")
+        if weights and fitted:
+            state = network.initialized(state, fitted)
+            for line in (f"weights of {weights.source}", *fitted.notes, *normalization_notes(weights, recipe)):
+                say(line)
         history = History(workdir, int(state.step))
         try:
             trainer = Trainer(recipe, network, parallel, train, validation, steps_per_epoch, history, quiet)
@@ -97,6 +107,15 @@ def fit(recipe: Recipe, workdir: Path, *, quiet: bool = False) -> Fit:
             train_s=time.perf_counter() - started,
             checkpoint=checkpoints.path(int(state.step)),
         )
+
+
+def normalization_notes(weights: WeightFile, recipe: Recipe) -> list[str]:
+    """A line where published weights were trained on images that were normalised otherwise than the recipe's."""
+    ours = (recipe.data.mean, recipe.data.std)
+    if weights.normalization is None or np.allclose(weights.normalization, ours):
+        return []
+    mean, std = (",".join(map(str, values)) for values in weights.normalization)
+    return [f"these weights expect --set data.mean={mean} --set data.std={std}"]
 
 
 def check_scenes(source: Source) -> None:

@@ -1,7 +1,7 @@
 """Everything that training changes, in one pytree, and the network it belongs to."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -12,10 +12,10 @@ from flax import nnx
 from mtsccd_jax.config import Optim, Recipe
 from mtsccd_jax.engine.parallel import Parallel
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models import create_model
-
-# The modules that turn features into logits: "backbone" in `optim.freeze` means everything but these.
-HEAD = "head"
+from mtsccd_jax.models import MODELS, create_model
+from mtsccd_jax.models.layers import HEAD
+from mtsccd_jax.models.pretrained import Fitted, fit
+from mtsccd_jax.models.weight_files import WeightFile
 
 
 @jax.tree_util.register_dataclass
@@ -49,6 +49,15 @@ class Network:
     def initial(self, seed: int) -> State:
         """The state before the first step."""
         return self.make_state(jax.random.PRNGKey(seed))
+
+    def initialized(self, state: State, weights: Fitted) -> State:
+        """The state with published weights in the place of the random ones."""
+        model = nnx.merge(self.train_graph, state.params, state.statistics)
+        variables = {path: node for path, node in nnx.iter_graph(model) if isinstance(node, nnx.Variable)}
+        for path, value in weights.arrays.items():
+            variables[path].set_value(jax.device_put(value, self.placement))
+        params, statistics = nnx.state(model, nnx.Param, nnx.BatchStat)
+        return replace(state, params=params, statistics=statistics)
 
     def abstract(self) -> State:
         """The shapes, types and placement of the state: what a checkpoint is restored into, without computing one."""
@@ -89,6 +98,16 @@ def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, p
     quick = {"xla_backend_optimization_level": 0}
     make_state = jax.jit(initial, out_shardings=parallel.replicated, compiler_options=quick)
     return Network(train_graph, eval_graph, optimizer, schedule, class_names, make_state, parallel.replicated)
+
+
+def fit_weights(network: Network, name: str, weights: WeightFile) -> Fitted:
+    """Published weights for the network of a name; nothing is computed yet.
+
+    Raises:
+        InputError: they belong to another network.
+    """
+    state = network.abstract()
+    return fit(nnx.merge(network.train_graph, state.params, state.statistics), MODELS[name].names, weights)
 
 
 def freeze_rule(prefixes: tuple[str, ...], model: nnx.Module) -> Callable[[tuple[Any, ...]], bool]:

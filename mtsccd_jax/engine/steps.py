@@ -17,6 +17,9 @@ from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
 from mtsccd_jax.ops.metrics import confusion_matrix
 
+# Tells the key of dropout from those of the augmentation, which are folded with row numbers.
+DROPOUT = 2**32 - 1
+
 Images = dict[str, jax.Array]
 # objective(model, images, batch) -> (loss_b, logits_bk): what is minimised, and what the training accuracy is read from
 Objective = Callable[[nnx.Module, Images, Batch], tuple[jax.Array, jax.Array]]
@@ -27,9 +30,12 @@ def cross_entropy(label_smoothing: float) -> Objective:
     """Softmax cross-entropy of scenes against `label`, smoothed as in Szegedy et al. 2016, section 7."""
 
     def objective(model: nnx.Module, images: Images, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        logits = model(images["image"]).logits.astype(jnp.float32)
-        target = optax.smooth_labels(jax.nn.one_hot(batch["label"], logits.shape[-1]), label_smoothing)
-        return optax.softmax_cross_entropy(logits, target), logits
+        output = model(images["image"])
+        target = optax.smooth_labels(jax.nn.one_hot(batch["label"], output.logits.shape[-1]), label_smoothing)
+        loss_b = optax.softmax_cross_entropy(output.logits, target)
+        for logits in output.auxiliary:
+            loss_b += output.auxiliary_weight * optax.softmax_cross_entropy(logits, target)
+        return loss_b, output.logits
 
     return objective
 
@@ -48,6 +54,9 @@ def make_train_step(network: Network, objective: Objective, data: Data, axis_nam
 
     def train_step(state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:
         key = jax.random.fold_in(state.key, state.step)
+        # As the augmentation, dropout depends on the example and not on how the batch is divided over devices.
+        dropout_key = jax.random.fold_in(key, DROPOUT)
+        dropout_key_b = jax.vmap(lambda row: jax.random.fold_in(dropout_key, row))(batch["row"])
         images = {
             name: normalize(augment(key, batch["row"], image, data), data.mean, data.std)
             for name, image in images_of(batch).items()
@@ -55,6 +64,7 @@ def make_train_step(network: Network, objective: Objective, data: Data, axis_nam
 
         def mean_loss(params: nnx.State) -> tuple[jax.Array, tuple[nnx.State, jax.Array]]:
             model = nnx.merge(network.train_graph, params, state.statistics, copy=True)
+            model = nnx.view(model, example_keys=dropout_key_b, raise_if_not_found=False)
             loss_b, logits_bk = objective(model, images, batch)
             return loss_b.mean(), (nnx.state(model, nnx.BatchStat), logits_bk)
 
@@ -84,7 +94,7 @@ def make_embed_step(network: Network, data: Data) -> Callable[[State, Batch], di
     def embed_step(state: State, batch: Batch) -> dict[str, jax.Array]:
         model = nnx.merge(network.eval_graph, state.params, state.statistics)
         output = model(normalize(batch["image"].astype(jnp.float32), data.mean, data.std))
-        return {"logits": output.logits.astype(jnp.float32), "features": output.features.astype(jnp.float32)}
+        return {"logits": output.logits, "features": output.features}
 
     return embed_step
 

@@ -16,12 +16,21 @@ HISTORY_FILE = "training.jsonl"
 
 @dataclass(frozen=True)
 class Run:
-    """What a work directory is of: its recipe, the classes its network was made for, and its training data."""
+    """What a work directory is of.
+
+    Attributes:
+        recipe: its recipe.
+        class_names: the classes that its network was made for.
+        data: name of the training data.
+        train_examples: how many there are.
+        weights_sha256: checksum of the file of published weights that the network began with, None for random ones.
+    """
 
     recipe: Recipe
     class_names: tuple[str, ...]
     data: str
     train_examples: int
+    weights_sha256: str | None = None
 
 
 def check_recipe(workdir: Path, recipe: Recipe) -> None:
@@ -48,6 +57,8 @@ def claim(workdir: Path, run: Run) -> None:
         present, differing = load(workdir), []
         if present.class_names != run.class_names:
             differing.append(f"classes ({len(present.class_names)} there, {len(run.class_names)} asked for)")
+        if run.weights_sha256 not in (None, present.weights_sha256):
+            differing.append("the weights in model.init (another file of that name)")
         if present.train_examples != run.train_examples:
             differing.append(f"training examples ({present.train_examples} there, {run.train_examples} now)")
         if differing:
@@ -60,6 +71,7 @@ def claim(workdir: Path, run: Run) -> None:
         "class_names": list(run.class_names),
         "data": run.data,
         "train_examples": run.train_examples,
+        "weights_sha256": run.weights_sha256,
     }
     with replacing(workdir / RECIPE_FILE) as stream:
         stream.write(json.dumps(values, indent=1, ensure_ascii=False).encode() + b"\n")
@@ -77,7 +89,11 @@ def load(workdir: Path) -> Run:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return Run(
-            from_dict(values["recipe"]), tuple(values["class_names"]), values["data"], int(values["train_examples"])
+            from_dict(values["recipe"]),
+            tuple(values["class_names"]),
+            values["data"],
+            int(values["train_examples"]),
+            values.get("weights_sha256"),
         )
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a recipe file ({error!r}); choose another work directory") from None

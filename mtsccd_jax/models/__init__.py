@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -10,8 +11,25 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from mtsccd_jax.errors import InputError, nearest
-from mtsccd_jax.models import resnet, vit
-from mtsccd_jax.models.layers import BatchNorm, Output
+from mtsccd_jax.models import (
+    alexnet,
+    convmixer,
+    convnext,
+    densenet,
+    efficientnet,
+    googlenet,
+    inception_v2,
+    inception_v3,
+    mixer,
+    mobilevit,
+    resnet,
+    scnn,
+    swin,
+    vgg,
+    vit,
+)
+from mtsccd_jax.models.initializers import Keys
+from mtsccd_jax.models.layers import AUXILIARY, BatchNorm, Names, Output, Settings
 from mtsccd_jax.perf import flops
 
 __all__ = ["MODELS", "BatchNorm", "Entry", "Output", "create_model", "describe_models", "list_models"]
@@ -19,21 +37,104 @@ __all__ = ["MODELS", "BatchNorm", "Entry", "Output", "create_model", "describe_m
 
 @dataclass(frozen=True)
 class Entry:
-    """One network: its class, what tells it from its relatives, and where it was published."""
+    """One network.
+
+    Attributes:
+        network: its class, called with the architecture, the `Settings` and `rngs`.
+        architecture: what tells it from its relatives.
+        names: what published weights call its parts, one function a dialect; the first is the one that is exported.
+        source: where it was published.
+    """
 
     network: Callable[..., nnx.Module]
-    architecture: resnet.Architecture | vit.Architecture
+    architecture: Any
+    names: tuple[Callable[[Any], Names], ...]
     source: str
 
 
+def _resnet(block: type, depths: tuple[int, int, int, int], source: str = "arXiv:1512.03385") -> Entry:
+    return Entry(resnet.ResNet, resnet.Architecture(block, depths), (resnet.names,), source)
+
+
+def _densenet(depths: tuple[int, int, int, int]) -> Entry:
+    dialects = (densenet.names, densenet.file_names)
+    return Entry(densenet.DenseNet, densenet.Architecture(depths), dialects, "arXiv:1608.06993")
+
+
+def _mobilevit(architecture: mobilevit.Architecture) -> Entry:
+    return Entry(mobilevit.MobileVit, architecture, (mobilevit.names,), "arXiv:2110.02178")
+
+
+def _vgg(*depths: int) -> Entry:
+    return Entry(vgg.VGG, vgg.Architecture(depths), (vgg.names,), "arXiv:1409.1556")
+
+
+def _vit(patch: int, embedding: int, heads: int, source: str) -> Entry:
+    return Entry(vit.VisionTransformer, vit.Architecture(patch, embedding, 12, heads), (vit.names,), source)
+
+
+def _convnext(depths: tuple[int, int, int, int], channels: int, *, convolutions: bool = False) -> Entry:
+    stages = (channels, 2 * channels, 4 * channels, 8 * channels)
+    architecture = convnext.Architecture(depths, stages, convolutions)
+    return Entry(convnext.ConvNeXt, architecture, (convnext.names,), "arXiv:2301.00808")
+
+
+def _mixer(embedding: int, depth: int) -> Entry:
+    return Entry(mixer.MlpMixer, mixer.Architecture(16, embedding, depth), (mixer.names,), "arXiv:2105.01601")
+
+
 MODELS: dict[str, Entry] = {
-    "resnet18": Entry(resnet.ResNet, resnet.Architecture(resnet.BasicBlock, (2, 2, 2, 2)), "arXiv:1512.03385"),
-    "resnet34": Entry(resnet.ResNet, resnet.Architecture(resnet.BasicBlock, (3, 4, 6, 3)), "arXiv:1512.03385"),
-    "resnet50": Entry(resnet.ResNet, resnet.Architecture(resnet.BottleneckBlock, (3, 4, 6, 3)), "arXiv:1512.03385"),
-    "resnet101": Entry(resnet.ResNet, resnet.Architecture(resnet.BottleneckBlock, (3, 4, 23, 3)), "arXiv:1512.03385"),
-    "vit_tiny_patch16": Entry(vit.VisionTransformer, vit.Architecture(16, 192, 12, 3), "arXiv:2012.12877"),
-    "vit_small_patch16": Entry(vit.VisionTransformer, vit.Architecture(16, 384, 12, 6), "arXiv:2012.12877"),
-    "vit_base_patch16": Entry(vit.VisionTransformer, vit.Architecture(16, 768, 12, 12), "arXiv:2010.11929"),
+    "scnn": Entry(scnn.ShallowCNN, scnn.Architecture(), (scnn.names,), "arXiv:1902.06148"),
+    "alexnet": Entry(alexnet.AlexNet, alexnet.Architecture(), (alexnet.names,), "arXiv:1404.5997"),
+    "vgg11": _vgg(1, 1, 2, 2, 2),
+    "vgg16": _vgg(2, 2, 3, 3, 3),
+    "vgg19": _vgg(2, 2, 4, 4, 4),
+    "googlenet": Entry(googlenet.GoogLeNet, googlenet.Architecture(), (googlenet.names,), "arXiv:1409.4842"),
+    "inception_v2": Entry(
+        inception_v2.InceptionV2, inception_v2.Architecture(), (inception_v2.names,), "arXiv:1502.03167"
+    ),
+    "inception_v3": Entry(
+        inception_v3.InceptionV3, inception_v3.Architecture(), (inception_v3.names,), "arXiv:1512.00567"
+    ),
+    "resnet18": _resnet(resnet.BasicBlock, (2, 2, 2, 2)),
+    "resnet34": _resnet(resnet.BasicBlock, (3, 4, 6, 3)),
+    "resnet50": _resnet(resnet.BottleneckBlock, (3, 4, 6, 3)),
+    "resnet101": _resnet(resnet.BottleneckBlock, (3, 4, 23, 3)),
+    "resnet152": _resnet(resnet.BottleneckBlock, (3, 8, 36, 3)),
+    "seresnet50": _resnet(resnet.SqueezeBottleneckBlock, (3, 4, 6, 3), "arXiv:1709.01507"),
+    "densenet121": _densenet((6, 12, 24, 16)),
+    "densenet169": _densenet((6, 12, 32, 32)),
+    "densenet201": _densenet((6, 12, 48, 32)),
+    "efficientnet_b0": Entry(
+        efficientnet.EfficientNet,
+        efficientnet.B0,
+        (efficientnet.torchvision_names, efficientnet.timm_names),
+        "arXiv:1905.11946",
+    ),
+    "vit_tiny_patch16": _vit(16, 192, 3, "arXiv:2012.12877"),
+    "vit_small_patch16": _vit(16, 384, 6, "arXiv:2012.12877"),
+    "vit_base_patch16": _vit(16, 768, 12, "arXiv:2010.11929"),
+    "vit_base_patch8": _vit(8, 768, 12, "arXiv:2010.11929"),
+    "swin_tiny": Entry(
+        swin.Swin,
+        swin.Architecture(96, (2, 2, 6, 2), (3, 6, 12, 24), window=7, drop_path=0.2),
+        (swin.torchvision_names, swin.timm_names, swin.original_names),
+        "arXiv:2103.14030",
+    ),
+    "convnextv2_atto": _convnext((2, 2, 6, 2), 40, convolutions=True),
+    "convnextv2_tiny": _convnext((3, 3, 9, 3), 96),
+    "convnextv2_base": _convnext((3, 3, 27, 3), 128),
+    "mlp_mixer_small_patch16": _mixer(512, 8),
+    "mlp_mixer_base_patch16": _mixer(768, 12),
+    "convmixer_768_32": Entry(
+        convmixer.ConvMixer,
+        convmixer.Architecture(patch=7, kernel=7, channels=768, depth=32),
+        (convmixer.names,),
+        "arXiv:2201.09792",
+    ),
+    "mobilevit_xxs": _mobilevit(mobilevit.XXS),
+    "mobilevit_xs": _mobilevit(mobilevit.XS),
+    "mobilevit_s": _mobilevit(mobilevit.S),
 }
 
 
@@ -74,26 +175,26 @@ def create_model(
     for key, value in (("num_classes", num_classes), ("in_channels", in_channels), ("width", width)):
         if not value > 0:
             raise InputError(f"{key} of model '{name}' must be positive, not {value}")
-    entry = MODELS[name]
-    return entry.network(
-        entry.architecture,
-        num_classes=num_classes,
-        image_size=image_size,
-        in_channels=in_channels,
-        width=width,
-        dtype=dtype,
-        rngs=rngs,
-    )
+    entry, keys = MODELS[name], Keys(rngs)
+    settings = Settings(num_classes, image_size, in_channels, width, dtype)
+    network = entry.network(entry.architecture, settings, rngs=keys)
+    rngs.params.count.set_value(rngs.params.count[...] + keys.drawn)
+    return network
 
 
 def describe_models() -> list[dict[str, Any]]:
-    """One dict per network at 1,000 classes: name, params, gmacs_224, feature_width, source. Computes shapes only."""
-    return [_describe(name, entry.source) for name, entry in MODELS.items()]
+    """One dict per network at 1,000 classes: name, params, gmacs_224, feature_width, source.
+
+    Side classifiers, which only train, are not counted. Computes shapes only.
+    """
+    return [dict(_describe(name, entry.source)) for name, entry in MODELS.items()]
 
 
+@cache
 def _describe(name: str, source: str) -> dict[str, Any]:
     model = nnx.eval_shape(lambda: create_model(name, num_classes=1000, rngs=nnx.Rngs(0)))
-    params = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+    parameters = nnx.to_flat_state(nnx.state(model, nnx.Param))
+    params = sum(leaf.size for path, leaf in parameters if path[0] != AUXILIARY)
     evaluated = nnx.view(model, use_running_average=True, raise_if_not_found=False)
     image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     program, output = jax.make_jaxpr(lambda model, image: model(image), return_shape=True)(evaluated, image)

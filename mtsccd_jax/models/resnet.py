@@ -1,4 +1,7 @@
-"""Residual networks, arXiv:1512.03385 (Table 1), their strides in the 3x3 convolutions (v1.5, as in torchvision)."""
+"""Residual networks, arXiv:1512.03385 (Table 1), their strides in the 3x3 convolutions (v1.5, as in torchvision).
+
+Those with squeeze-and-excitation, arXiv:1709.01507 (Table 1), are timm's.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,26 +10,23 @@ import jax
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.errors import InputError
-from mtsccd_jax.models.convolution import Conv
-from mtsccd_jax.models.layers import BatchNorm, Output, global_average_pool, max_pool, torch_linear
+from mtsccd_jax.models.initializers import uniform
+from mtsccd_jax.models.layers import (
+    BatchNorm,
+    ConvNorm,
+    Names,
+    Output,
+    Settings,
+    check_size,
+    scaled,
+    torch_linear,
+    wide,
+)
+from mtsccd_jax.models.pooling import global_average_pool, max_pool
+from mtsccd_jax.models.squeeze_excitation import SqueezeExcitation
 
 # Five halvings: a smaller image has no map left at the last stage.
 SMALLEST_IMAGE = 32
-
-
-class ConvNorm(nnx.Module):
-    """A convolution and its batch normalisation."""
-
-    def __init__(
-        self, in_channels: int, channels: int, size: int, stride: int, *, dtype: DTypeLike, rngs: nnx.Rngs
-    ) -> None:
-        self.conv = Conv(in_channels, channels, size, stride, dtype=dtype, rngs=rngs)
-        self.norm = BatchNorm(channels, dtype=dtype)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """The normalised map, not yet rectified."""
-        return self.norm(self.conv(x))
 
 
 class BasicBlock(nnx.Module):
@@ -39,6 +39,11 @@ class BasicBlock(nnx.Module):
         self.second = ConvNorm(width, width, 3, 1, dtype=dtype, rngs=rngs)
         self.shortcut = shortcut(in_channels, width, stride, dtype, rngs)
 
+    @property
+    def parts(self) -> tuple[ConvNorm, ...]:
+        """The convolutions of the residual branch, in order."""
+        return self.first, self.second
+
     def __call__(self, x: jax.Array) -> jax.Array:
         """(b, h, w, in_channels) -> (b, h / stride, w / stride, width)."""
         y = self.second(nnx.relu(self.first(x)))
@@ -46,7 +51,7 @@ class BasicBlock(nnx.Module):
 
 
 class BottleneckBlock(nnx.Module):
-    """1x1, 3x3 and 1x1 convolutions beside a shortcut (ResNet-50 and 101)."""
+    """1x1, 3x3 and 1x1 convolutions beside a shortcut (ResNet-50, 101 and 152)."""
 
     expansion: ClassVar[int] = 4
 
@@ -57,10 +62,34 @@ class BottleneckBlock(nnx.Module):
         self.third = ConvNorm(width, channels, 1, 1, dtype=dtype, rngs=rngs)
         self.shortcut = shortcut(in_channels, channels, stride, dtype, rngs)
 
+    @property
+    def parts(self) -> tuple[ConvNorm, ...]:
+        """The convolutions of the residual branch, in order."""
+        return self.first, self.second, self.third
+
     def __call__(self, x: jax.Array) -> jax.Array:
         """(b, h, w, in_channels) -> (b, h / stride, w / stride, 4 width)."""
-        y = self.third(nnx.relu(self.second(nnx.relu(self.first(x)))))
-        return nnx.relu(y + (x if self.shortcut is None else self.shortcut(x)))
+        return nnx.relu(self.residual(x) + (x if self.shortcut is None else self.shortcut(x)))
+
+    def residual(self, x: jax.Array) -> jax.Array:
+        """What is added to the shortcut."""
+        return self.third(nnx.relu(self.second(nnx.relu(self.first(x)))))
+
+
+class SqueezeBottleneckBlock(BottleneckBlock):
+    """A bottleneck whose residual branch ends in squeeze-and-excitation and begins at zero (SE-ResNet-50)."""
+
+    def __init__(self, in_channels: int, width: int, stride: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        super().__init__(in_channels, width, stride, dtype=dtype, rngs=rngs)
+        channels = width * self.expansion
+        self.third.norm = BatchNorm(channels, dtype=dtype, initial_scale=0.0)
+        self.attention = SqueezeExcitation(
+            channels, max(1, channels // 16), bias_init=lambda inputs: uniform(inputs**-0.5), dtype=dtype, rngs=rngs
+        )
+
+    def residual(self, x: jax.Array) -> jax.Array:
+        """What is added to the shortcut."""
+        return self.attention(super().residual(x))
 
 
 def shortcut(in_channels: int, channels: int, stride: int, dtype: DTypeLike, rngs: nnx.Rngs) -> ConvNorm | None:
@@ -83,46 +112,32 @@ class ResNet(nnx.Module):
 
     Args:
         architecture: which of Table 1.
-        num_classes: width of the classifier.
-        image_size: side in pixels of the images to come; only checked, the network takes any size from 32.
-        in_channels: channels of an image.
-        width: factor on the number of channels everywhere (64 in the stem at 1.0).
-        dtype: type of the computation; parameters and statistics are float32.
+        settings: what is chosen whatever the family; `image_size` is only checked, the network takes any from 32.
         rngs: source of the initial weights.
 
     Raises:
         InputError: the image is smaller than 32 pixels.
     """
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        *,
-        num_classes: int,
-        image_size: int,
-        in_channels: int,
-        width: float,
-        dtype: DTypeLike,
-        rngs: nnx.Rngs,
-    ) -> None:
-        check_size(image_size, image_size)
-        self.dtype = dtype
-        channels = max(1, round(64 * width))
-        self.stem = ConvNorm(in_channels, channels, 7, 2, dtype=dtype, rngs=rngs)
-        self.stages: nnx.List[nnx.List[nnx.Module]] = nnx.List()
+    def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        check_size((settings.image_size,) * 2, SMALLEST_IMAGE, "a ResNet")
+        self.dtype = dtype = settings.dtype
+        channels = scaled(64, settings.width)
+        self.stem = ConvNorm(settings.in_channels, channels, 7, 2, dtype=dtype, rngs=rngs)
+        self.stages: nnx.List[nnx.List[BasicBlock | BottleneckBlock]] = nnx.List()
         in_channels = channels
         for stage, depth in enumerate(architecture.depths):
-            blocks: nnx.List[nnx.Module] = nnx.List()
+            blocks: nnx.List[BasicBlock | BottleneckBlock] = nnx.List()
             for block in range(depth):
                 stride = 2 if stage > 0 and block == 0 else 1
                 blocks.append(architecture.block(in_channels, channels * 2**stage, stride, dtype=dtype, rngs=rngs))
                 in_channels = channels * 2**stage * architecture.block.expansion
             self.stages.append(blocks)
-        self.head = torch_linear(in_channels, num_classes, rngs=rngs)
+        self.head = torch_linear(in_channels, settings.num_classes, dtype=wide(dtype), rngs=rngs)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:
         """Logits, the features after the last pooling, and the map before it."""
-        check_size(*image_bhwc.shape[1:3])
+        check_size(image_bhwc.shape[1:3], SMALLEST_IMAGE, "a ResNet")
         x = nnx.relu(self.stem(image_bhwc.astype(self.dtype)))
         x = max_pool(x)
         for blocks in self.stages:
@@ -132,9 +147,20 @@ class ResNet(nnx.Module):
         return Output(self.head(features), features, x)
 
 
-def check_size(height: int, width: int) -> None:
-    """Refuse images that the five halvings would leave nothing of."""
-    if min(height, width) < SMALLEST_IMAGE:
-        raise InputError(
-            f"a ResNet takes images of {SMALLEST_IMAGE} pixels or more, not {height}x{width}: set a larger image_size"
-        )
+def names(network: ResNet) -> Names:
+    """What torchvision and timm call the parts."""
+    yield "conv1", network.stem.conv
+    yield "bn1", network.stem.norm
+    for stage, blocks in enumerate(network.stages, start=1):
+        for i, block in enumerate(blocks):
+            prefix = f"layer{stage}.{i}"
+            for j, part in enumerate(block.parts, start=1):
+                yield f"{prefix}.conv{j}", part.conv
+                yield f"{prefix}.bn{j}", part.norm
+            if isinstance(block, SqueezeBottleneckBlock):
+                yield f"{prefix}.se.fc1", block.attention.squeeze
+                yield f"{prefix}.se.fc2", block.attention.excite
+            if block.shortcut is not None:
+                yield f"{prefix}.downsample.0", block.shortcut.conv
+                yield f"{prefix}.downsample.1", block.shortcut.norm
+    yield "fc", network.head

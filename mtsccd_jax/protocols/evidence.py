@@ -76,7 +76,11 @@ def write_row(trained: Trained, source: Source, result: Result) -> rows.Row:
         commit=provenance.commit(),
         times={"finished": now.isoformat(timespec="seconds"), "seconds": time.perf_counter() - result.started},
         images_per_s=result.images_per_s,
-        checksums={"data": source.fingerprint(), "artefacts": checksums},
+        checksums={
+            "data": source.fingerprint(),
+            "initial_weights": work.load(trained.workdir).weights_sha256,
+            "artefacts": checksums,
+        },
         artefacts=artefacts,
     )
     rows.append(trained.workdir, row)

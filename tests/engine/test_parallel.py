@@ -1,5 +1,7 @@
 """jit and pmap over eight devices are one training."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -42,6 +44,14 @@ def test_jit_and_pmap_on_eight_devices_agree(recipe):
     np.testing.assert_allclose(jit_losses, pmap_losses, rtol=1e-5)
     assert_close(jitted, mapped, 1e-5)
     assert jit_losses[0] != jit_losses[1]
+
+
+def test_dropout_does_not_depend_on_how_a_batch_is_divided(recipe):
+    recipe = replace(recipe, model=replace(recipe.model, name="alexnet"), data=replace(recipe.data, image_size=64))
+    jitted, jit_losses = three_steps(recipe, "jit")
+    mapped, pmap_losses = three_steps(recipe, "pmap")
+    np.testing.assert_allclose(jit_losses, pmap_losses, rtol=1e-5)
+    assert_close(jitted, mapped, 1e-5)
 
 
 def test_the_number_of_devices_does_not_matter(recipe):

@@ -60,6 +60,19 @@ def test_cross_entropy_is_the_textbook_sum():
     np.testing.assert_array_equal(returned, logits)
 
 
+def test_side_classifiers_add_their_weighted_loss():
+    generator = np.random.default_rng(0)
+    main, side, other = generator.normal(size=(3, 5, 4)).astype(np.float32)
+    batch = {"label": jnp.asarray([0, 3, 1, 1, 2])}
+
+    def loss(output):
+        return np.asarray(cross_entropy(0.1)(lambda image: output, {"image": None}, batch)[0])
+
+    alone = [loss(Output(logits, None, None)) for logits in (main, side, other)]
+    together = loss(Output(main, None, None, (side, other), 0.3))
+    np.testing.assert_allclose(together, alone[0] + 0.3 * (alone[1] + alone[2]), rtol=1e-6)
+
+
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
 def test_masked_rows_do_not_count(recipe, mode):
     parallel = make_parallel(mode)

@@ -11,7 +11,7 @@ from flax import nnx
 from jax import export
 
 from mtsccd_jax.models import convolution
-from mtsccd_jax.models.convolution import Conv, convolve, direct, unfolded, winograd
+from mtsccd_jax.models.convolution import Conv, convolve, depthwise, direct, unfolded, winograd
 
 
 def with_gradients(function: Callable, *operands: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -52,6 +52,30 @@ def test_unfolding_equals_the_direct_convolution_and_its_gradients(
 
 
 @pytest.mark.parametrize(
+    ("side", "size", "stride", "padding", "multiplier"),
+    [
+        ((9, 8), (7, 7), 1, None, 1),
+        ((2, 3), (7, 7), 1, None, 1),
+        ((9, 8), (1, 7), 1, None, 2),
+        ((9, 8), (3, 3), 1, 0, 1),
+        ((9, 8), (5, 5), 2, None, 1),
+        ((8, 8), (4, 4), 1, None, 1),
+    ],
+)
+def test_shifted_sums_equal_the_direct_depthwise_convolution_and_its_gradients(
+    side: tuple[int, int], size: tuple[int, int], stride: int, padding: int | None, multiplier: int
+) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, *side, 6)).astype(np.float32)
+    kernel = rng.normal(size=(*size, 1, 6 * multiplier)).astype(np.float32)
+    margin = (size[0] // 2, size[1] // 2) if padding is None else (padding, padding)
+    ours = with_gradients(lambda x, kernel: depthwise(x, kernel, stride=stride, padding=margin), x, kernel)
+    reference = with_gradients(lambda x, kernel: direct(x, kernel, stride, margin), x, kernel)
+    for value, expected in zip(ours, reference, strict=True):
+        assert torch_reference.relative_error(value, np.asarray(expected)) < 5e-6
+
+
+@pytest.mark.parametrize(
     ("side", "channels", "size", "stride", "chosen"),
     [
         ((12, 9), 128, 3, 1, "winograd"),
@@ -80,6 +104,57 @@ def test_every_shape_equals_torch(
     )
     assert torch_reference.relative_error(y, reference.numpy().transpose(0, 2, 3, 1)) < 1e-5
     assert chosen in called
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "stride", "padding", "groups", "channels"),
+    [
+        ((9, 8), (1, 7), 1, None, 1, 5),  # a row, as in Inception v3
+        ((9, 8), (7, 1), 1, None, 1, 5),
+        ((9, 8), (3, 3), 2, 0, 1, 5),
+        ((9, 8), (5, 5), 1, (2, 0), 1, 5),
+        ((9, 8), (4, 4), 4, 0, 1, 5),  # patches, of which the last row is not filled
+        ((9, 8), (2, 2), 2, 0, 1, 5),
+        ((3, 4), (3, 3), 1, 0, 1, 5),  # so few positions that they are unfolded
+        ((9, 8), (3, 3), 1, None, 6, 6),
+        ((9, 8), (5, 5), 2, None, 6, 6),
+        ((8, 9), (3, 3), 2, 0, 6, 6),
+        ((9, 8), (1, 5), 1, None, 6, 6),
+        ((2, 1), (7, 7), 1, None, 6, 6),  # a kernel larger than the map
+        ((9, 8), (3, 3), 1, None, 6, 12),  # two results of every channel
+        ((9, 8), (3, 3), 1, None, 2, 4),  # groups of three channels
+    ],
+)
+def test_shapes_of_every_kind_and_their_gradients_equal_torch_and_the_direct_convolution(
+    side: tuple[int, int],
+    size: tuple[int, int],
+    stride: int,
+    padding: int | tuple[int, int] | None,
+    groups: int,
+    channels: int,
+) -> None:
+    torch = pytest.importorskip("torch", reason="the reference is torch's convolution")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, *side, 6)).astype(np.float32)
+    kernel = rng.normal(size=(*size, 6 // groups, channels)).astype(np.float32)
+
+    ours = with_gradients(lambda x, kernel: convolve(x, kernel, stride, padding), x, kernel)
+    compiler = with_gradients(lambda x, kernel: direct(x, kernel, stride, padding), x, kernel)
+
+    x_torch = torch_reference.channels_first(x).double().requires_grad_()
+    kernel_torch = torch.from_numpy(kernel.transpose(3, 2, 0, 1)).double().requires_grad_()
+    margin = (size[0] // 2, size[1] // 2) if padding is None else padding
+    y = torch.nn.functional.conv2d(x_torch, kernel_torch, stride=stride, padding=margin, groups=groups)
+    weight = np.random.default_rng(1).normal(size=ours[0].shape).astype(np.float32)
+    y.backward(torch_reference.channels_first(weight).double())
+    reference = (
+        y.detach().numpy().transpose(0, 2, 3, 1),
+        x_torch.grad.numpy().transpose(0, 2, 3, 1),
+        kernel_torch.grad.numpy().transpose(2, 3, 1, 0),
+    )
+    for value, same, expected in zip(ours, compiler, reference, strict=True):
+        assert torch_reference.relative_error(value, expected) < 5e-6
+        assert torch_reference.relative_error(value, np.asarray(same)) < 5e-6
 
 
 def test_winograd_is_for_float32_on_cpu() -> None:

@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models.layers import BatchNorm, global_average_pool, max_pool, torch_linear
+from mtsccd_jax.models.layers import BatchNorm, Dropout, torch_linear
+from mtsccd_jax.models.pooling import global_average_pool, max_pool
 
 CHANNELS = 5
 
@@ -149,3 +150,36 @@ def test_a_linear_layer_begins_as_torch_does() -> None:
     layer = torch_linear(256, 64, rngs=nnx.Rngs(0))
     for value in (layer.kernel[...], layer.bias[...]):
         assert 0.9 * 256**-0.5 < np.abs(value).max() <= 256**-0.5
+
+
+def dropped(layer: Dropout, seeds: list[int], shape: tuple[int, ...]) -> np.ndarray:
+    """Ones through a layer, each example with the key of its seed."""
+    keys = jax.vmap(jax.random.PRNGKey)(jnp.asarray(seeds))
+    return np.asarray(nnx.view(layer, example_keys=keys)(jnp.ones((len(seeds), *shape))))
+
+
+def test_dropout_zeroes_its_share_and_keeps_the_mean() -> None:
+    y = dropped(Dropout(0.3, salt=0), list(range(8)), (50, 40))
+    assert set(np.unique(y)) == {0, np.float32(1 / 0.7)}
+    assert (y == 0).mean() == pytest.approx(0.3, abs=0.02)
+    assert y.mean() == pytest.approx(1, abs=0.03)
+
+
+def test_dropout_depends_on_the_example_and_the_layer_and_not_on_the_batch() -> None:
+    layer = Dropout(0.5, salt=1)
+    whole = dropped(layer, [3, 4, 5, 6], (64,))
+    np.testing.assert_array_equal(dropped(layer, [5, 6, 3], (64,)), whole[[2, 3, 0]])
+    assert (whole[0] != whole[1]).any()
+    assert (dropped(Dropout(0.5, salt=2), [3], (64,)) != whole[0]).any()
+
+
+def test_stochastic_depth_drops_whole_examples() -> None:
+    y = dropped(Dropout(0.5, salt=0, whole_example=True), list(range(64)), (3, 5))
+    kept = y.reshape(64, -1)
+    assert (kept == kept[:, :1]).all()
+    assert 0.25 < (kept[:, 0] == 0).mean() < 0.75
+
+
+def test_without_keys_nothing_is_dropped() -> None:
+    x = jnp.ones((2, 4))
+    np.testing.assert_array_equal(Dropout(0.5, salt=0)(x), x)

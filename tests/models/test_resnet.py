@@ -1,20 +1,18 @@
-"""Residual networks against torchvision: evaluation, one training step, initial weights."""
+"""Residual networks against torchvision, and timm: evaluation, one training step, initial weights."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 import torch_reference
 from flax import nnx
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models import create_model
-
-LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 5e-4
-SEED_CLEAR_OF_KINKS = 9
+from mtsccd_jax.models import MODELS, create_model
+from mtsccd_jax.models.resnet import SqueezeBottleneckBlock
 
 
 def torchvision_model(name: str, **arguments: Any) -> Any:
@@ -26,90 +24,89 @@ def torchvision_model(name: str, **arguments: Any) -> Any:
         pytest.skip("torchvision, the reference, is not installed")
 
 
-@pytest.mark.parametrize(("name", "sizes"), [("resnet18", [(96, 96), (64, 80)]), ("resnet50", [(96, 96), (33, 47)])])
-def test_logits_features_and_map_equal_torchvision(name: str, sizes: list[tuple[int, int]]) -> None:
-    reference = torchvision_model(name, num_classes=10).eval()
-    torch_reference.randomize(reference, seed=0)
-    pooled: list[tuple[Any, Any]] = []
-    reference.avgpool.register_forward_hook(lambda _, inputs, output: pooled.append((inputs[0], output)))
-    model = torch_reference.with_weights(reference, name, num_classes=10)
-    forward = jax.jit(lambda model, image: model(image))
-    for height, width in sizes:
-        image = np.random.default_rng(0).normal(size=(2, height, width, 3)).astype(np.float32)
-
-        output = forward(nnx.view(model, use_running_average=True), image)
-
-        logits = reference(torch_reference.channels_first(image)).detach().numpy()
-        feature_map, features = (value.detach().numpy() for value in pooled.pop())
-        assert torch_reference.relative_error(output.logits, logits) < 1e-4
-        assert torch_reference.relative_error(output.features, features[:, :, 0, 0]) < 1e-4
-        assert torch_reference.relative_error(output.feature_map, feature_map.transpose(0, 2, 3, 1)) < 1e-4
-
-
-def torch_step(reference: Any, image: np.ndarray, label: np.ndarray) -> tuple[float, dict, float]:
-    """Loss, change of every parameter and statistic, and how near a rectifier came to its kink, in float64."""
-    import torch
-
-    nearest_to_kink = []
-    for module in reference.modules():
-        if isinstance(module, torch.nn.ReLU):
-            module.register_forward_pre_hook(lambda _, inputs: nearest_to_kink.append(inputs[0].abs().min().item()))
-    before = torch_reference.arrays(reference)
-    optimizer = torch.optim.SGD(reference.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
-    logits = reference(torch_reference.channels_first(image).double())
-    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(label))
-    loss.backward()
-    optimizer.step()
-    after = torch_reference.arrays(reference)
-    return loss.item(), {path: after[path] - before[path] for path in before}, min(nearest_to_kink)
-
-
-def jax_step(model: nnx.Module, image: np.ndarray, label: np.ndarray) -> tuple[float, dict]:
-    """Loss, and change of every parameter and statistic."""
-    graph, params, stats = nnx.split(model, nnx.Param, ...)
-    optimizer = optax.chain(optax.add_decayed_weights(WEIGHT_DECAY), optax.sgd(LEARNING_RATE, MOMENTUM))
-
-    @jax.jit
-    def step(params: nnx.State, stats: nnx.State) -> tuple[jax.Array, nnx.State, nnx.State]:
-        def loss_and_stats(params: nnx.State) -> tuple[jax.Array, nnx.State]:
-            model = nnx.merge(graph, params, stats, copy=True)
-            loss = optax.softmax_cross_entropy_with_integer_labels(model(image).logits, label).mean()
-            return loss, nnx.state(model, nnx.BatchStat)
-
-        (loss, after), gradients = jax.value_and_grad(loss_and_stats, has_aux=True)(params)
-        updates, _ = optimizer.update(gradients, optimizer.init(params), params)
-        return loss, updates, jax.tree.map(jnp.subtract, after, stats)
-
-    loss, updates, change = step(params, stats)
-    flat = [*nnx.to_flat_state(updates), *nnx.to_flat_state(change)]
-    return float(loss), {path: np.asarray(value[...]) for path, value in flat}
+@pytest.mark.parametrize(
+    ("name", "size"), [("resnet18", (96, 96)), ("resnet18", (64, 80)), ("resnet50", (224, 224)), ("resnet50", (33, 47))]
+)
+def test_logits_features_and_map_equal_torchvision(name: str, size: tuple[int, int]) -> None:
+    reference = torchvision_model(name, num_classes=10)
+    torch_reference.check_evaluation(
+        name,
+        reference,
+        size,
+        features=lambda seen: seen["fc:in"],
+        feature_map=lambda seen: seen["layer4"].permute(0, 2, 3, 1),
+    )
 
 
 def test_one_training_step_equals_torch() -> None:
-    """Loss, every parameter update and every running statistic, relative 1e-4.
-
-    The two agree to 1e-5 until rounding puts one activation on the other side of a rectifier's kink; then a whole
-    gradient jumps by a percent, in torch's own float32 as well. So the seed is one of those that keep clear of it.
-    """
-    torch = pytest.importorskip("torch", reason="the reference is torchvision's ResNet in torch")
-    torch.manual_seed(SEED_CLEAR_OF_KINKS)
-    reference = torchvision_model("resnet18", num_classes=10).double().train()
-    rng = np.random.default_rng(SEED_CLEAR_OF_KINKS)
-    image = rng.normal(size=(2, 80, 80, 3)).astype(np.float32)
-    label = rng.integers(0, 10, 2)
-    model = torch_reference.with_weights(reference, "resnet18", num_classes=10)
-    loss, change = jax_step(model, image, label)
-
-    torch_loss, torch_change, nearest_to_kink = torch_step(reference, image, label)
-
-    assert nearest_to_kink > 5e-6, "choose a seed that keeps the activations farther from zero"
-    assert loss == pytest.approx(torch_loss, rel=1e-4)
-    assert change.keys() == torch_change.keys()
-    wrong = {path: torch_reference.relative_error(change[path], torch_change[path]) for path in change}
-    assert not {path: error for path, error in wrong.items() if error > 1e-4}
+    torch_reference.check_training_step("resnet18", torchvision_model("resnet18", num_classes=10), 80, tolerance=1e-4)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101"])
+def import_timm() -> Any:
+    """timm, or skip."""
+    pytest.importorskip("torch", reason="the reference is timm's SE-ResNet in torch")
+    try:
+        return torch_reference.import_timm()
+    except ModuleNotFoundError:
+        pytest.skip("timm, the reference, is not installed")
+
+
+@pytest.fixture
+def shallow_seresnet(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """One block a stage in timm, none of which begins at zero; SE-ResNet-50 is then the same."""
+    timm, depths = import_timm(), (1, 1, 1, 1)
+    entry = MODELS["seresnet50"]
+    monkeypatch.setitem(MODELS, "seresnet50", replace(entry, architecture=replace(entry.architecture, depths=depths)))
+    arguments = {"block_args": {"attn_layer": "se"}, "num_classes": 10, "zero_init_last": False}
+    return timm.models.resnet.ResNet(timm.models.resnet.Bottleneck, depths, **arguments)
+
+
+def check_seresnet(reference: Any, size: tuple[int, int]) -> None:
+    torch_reference.check_evaluation(
+        "seresnet50",
+        reference,
+        size,
+        features=lambda seen: seen["fc:in"],
+        feature_map=lambda seen: seen["layer4"].permute(0, 2, 3, 1),
+    )
+
+
+def test_squeeze_and_excitation_equals_timm(shallow_seresnet: Any) -> None:
+    check_seresnet(shallow_seresnet, (33, 64))
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("size", [(224, 224), (75, 110)])
+def test_the_full_seresnet50_equals_timm(size: tuple[int, int]) -> None:
+    check_seresnet(import_timm().create_model("seresnet50", num_classes=10), size)
+
+
+@pytest.mark.parity
+def test_one_training_step_of_the_full_seresnet50_equals_torch() -> None:
+    reference = import_timm().create_model("seresnet50", num_classes=10, zero_init_last=False)
+    torch_reference.check_training_step("seresnet50", reference, 64, tolerance=1e-5)
+
+
+def test_seresnet50_has_as_many_parameters_as_timm() -> None:
+    timm = import_timm()
+    import torch
+
+    with torch.device("meta"):
+        reference = timm.create_model("seresnet50")
+    model = nnx.eval_shape(lambda: create_model("seresnet50", num_classes=1000, rngs=nnx.Rngs(0)))
+    ours = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+    assert ours == sum(parameter.numel() for parameter in reference.parameters())
+
+
+def test_squeeze_and_excitation_begins_as_timm_does() -> None:
+    """The branch at zero, biases uniform by the inputs of their convolution."""
+    block = SqueezeBottleneckBlock(16, 64, 1, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    assert not np.any(block.third.norm.scale[...])
+    for conv, inputs in ((block.attention.squeeze, 256), (block.attention.excite, 16)):
+        assert 0.8 * inputs**-0.5 < np.abs(conv.bias[...]).max() <= inputs**-0.5
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"])
 def test_as_many_parameters_as_torchvision(name: str) -> None:
     torch = pytest.importorskip("torch", reason="the reference is torchvision's ResNet in torch")
     with torch.device("meta"):

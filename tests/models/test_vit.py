@@ -1,4 +1,6 @@
-"""Vision transformers against timm."""
+"""Vision transformers against timm: evaluation, one training step, initial weights."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,30 +10,54 @@ import torch_reference
 from flax import nnx
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models import create_model
+from mtsccd_jax.models import MODELS, create_model
+from mtsccd_jax.models.layers import Settings
 from mtsccd_jax.models.vit import Architecture, VisionTransformer
 
 
-@pytest.mark.parametrize("image_size", [32, 64])
-def test_logits_features_and_map_equal_timm(image_size: int) -> None:
-    torch = pytest.importorskip("torch", reason="the reference is timm's ViT in torch")
-    pytest.importorskip("timm", reason="the reference is timm's ViT")
-    timm = torch_reference.import_timm()
-    reference = timm.create_model("vit_tiny_patch16_224", img_size=image_size, num_classes=10).eval()
-    torch_reference.randomize(reference, seed=0)
-    model = torch_reference.with_weights(reference, "vit_tiny_patch16", num_classes=10, image_size=image_size)
-    image = np.random.default_rng(0).normal(size=(2, image_size, image_size, 3)).astype(np.float32)
+def timm_model(name: str, **arguments: Any) -> Any:
+    """A network of timm, or skip."""
+    pytest.importorskip("torch", reason="the reference is timm's ViT in torch")
+    try:
+        return torch_reference.import_timm().create_model(name, **arguments)
+    except ModuleNotFoundError:
+        pytest.skip("timm, the reference, is not installed")
 
-    output = jax.jit(lambda model, image: model(image))(model, image)
 
-    with torch.no_grad():
-        tokens = reference.forward_features(torch_reference.channels_first(image))
-        logits = reference.forward_head(tokens).numpy()
-    tokens = tokens.numpy()
-    side = image_size // 16
-    assert torch_reference.relative_error(output.logits, logits) < 1e-4
-    assert torch_reference.relative_error(output.features, tokens[:, 0]) < 1e-4
-    assert torch_reference.relative_error(output.feature_map, tokens[:, 1:].reshape(2, side, side, -1)) < 1e-4
+@pytest.mark.parametrize(
+    ("name", "timm_name", "size"),
+    [
+        ("vit_tiny_patch16", "vit_tiny_patch16_224", 32),
+        pytest.param("vit_tiny_patch16", "vit_tiny_patch16_224", 224, marks=pytest.mark.parity),
+        pytest.param("vit_base_patch16", "vit_base_patch16_224", 224, marks=pytest.mark.parity),
+        pytest.param("vit_base_patch16", "vit_base_patch16_224", 64, marks=pytest.mark.parity),
+        pytest.param("vit_base_patch8", "vit_base_patch8_224", 224, marks=pytest.mark.parity),
+        pytest.param("vit_base_patch8", "vit_base_patch8_224", 40, marks=pytest.mark.parity),
+    ],
+)
+def test_logits_features_and_map_equal_timm(name: str, timm_name: str, size: int) -> None:
+    side = size // MODELS[name].architecture.patch
+    torch_reference.check_evaluation(
+        name,
+        timm_model(timm_name, img_size=size, num_classes=10),
+        size,
+        features=lambda seen: seen["head:in"],
+        feature_map=lambda seen: seen["norm"][:, 1:].reshape(2, side, side, -1),
+    )
+
+
+# jax computes the softmax of its attention in float32 also where all else is float64.
+def test_one_training_step_equals_torch() -> None:
+    reference = timm_model("vit_tiny_patch16_224", img_size=64, num_classes=10, embed_dim=24)
+    torch_reference.randomize(reference, seed=1)
+    torch_reference.check_training_step("vit_tiny_patch16", reference, 64, width=1 / 8, tolerance=1e-5)
+
+
+@pytest.mark.parity
+def test_one_training_step_of_the_published_size_equals_torch() -> None:
+    reference = timm_model("vit_base_patch8_224", img_size=64, num_classes=10)
+    torch_reference.randomize(reference, seed=1)
+    torch_reference.check_training_step("vit_base_patch8", reference, 64, tolerance=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -40,28 +66,21 @@ def test_logits_features_and_map_equal_timm(image_size: int) -> None:
         ("vit_tiny_patch16", "vit_tiny_patch16_224"),
         ("vit_small_patch16", "vit_small_patch16_224"),
         ("vit_base_patch16", "vit_base_patch16_224"),
+        ("vit_base_patch8", "vit_base_patch8_224"),
     ],
 )
 def test_as_many_parameters_as_timm(name: str, timm_name: str) -> None:
     torch = pytest.importorskip("torch", reason="the reference is timm's ViT in torch")
-    pytest.importorskip("timm", reason="the reference is timm's ViT")
     with torch.device("meta"):
-        reference = torch_reference.import_timm().create_model(timm_name)
+        reference = timm_model(timm_name)
     model = nnx.eval_shape(lambda: create_model(name, num_classes=1000, rngs=nnx.Rngs(0)))
     ours = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
     assert ours == sum(parameter.numel() for parameter in reference.parameters())
 
 
 def test_weights_begin_as_timm_does() -> None:
-    model = VisionTransformer(
-        Architecture(patch=16, embedding=192, depth=1, heads=3),
-        num_classes=100,
-        image_size=64,
-        in_channels=3,
-        width=1.0,
-        dtype=jnp.float32,
-        rngs=nnx.Rngs(0),
-    )
+    architecture = Architecture(patch=16, embedding=192, depth=1, heads=3)
+    model = VisionTransformer(architecture, Settings(num_classes=100, image_size=64), rngs=nnx.Rngs(0))
     block = model.blocks[0]
     for linear in (block.attention.qkv, block.attention.projection, block.mlp.expand, block.mlp.contract, model.head):
         assert np.std(linear.kernel[...]) == pytest.approx(0.02, rel=0.05)
@@ -69,7 +88,7 @@ def test_weights_begin_as_timm_does() -> None:
     assert np.std(model.position_embedding[...]) == pytest.approx(0.02, rel=0.1)
     assert np.abs(model.class_token[...]).max() < 1e-5
     limit = 768**-0.5
-    kernel = np.asarray(model.patch_embedding.linear.kernel[...])
+    kernel = np.asarray(model.patch_embedding.kernel[...])
     assert 0.99 * limit < np.abs(kernel).max() <= limit
 
 

@@ -1,45 +1,18 @@
 """The same networks in torch, with weights that travel: what the models are compared with, here and in benchmarks."""
 
-import re
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 
-from mtsccd_jax.models import create_model
-
-Path = tuple[str | int, ...]
-
-# Where the parts of torchvision's ResNet and timm's ViT are in ours.
-PARTS = (
-    (r"conv1", ("stem", "conv")),
-    (r"bn1", ("stem", "norm")),
-    (r"fc|head", ("head",)),
-    (r"patch_embed\.proj", ("patch_embedding", "linear")),
-    (r"cls_token", ("class_token",)),
-    (r"pos_embed", ("position_embedding",)),
-    (r"norm", ("norm",)),
-)
-BLOCK_PARTS = {
-    "conv1": ("first", "conv"),
-    "bn1": ("first", "norm"),
-    "conv2": ("second", "conv"),
-    "bn2": ("second", "norm"),
-    "conv3": ("third", "conv"),
-    "bn3": ("third", "norm"),
-    "downsample.0": ("shortcut", "conv"),
-    "downsample.1": ("shortcut", "norm"),
-    "norm1": ("norm_attention",),
-    "attn.qkv": ("attention", "qkv"),
-    "attn.proj": ("attention", "projection"),
-    "norm2": ("norm_mlp",),
-    "mlp.fc1": ("mlp", "expand"),
-    "mlp.fc2": ("mlp", "contract"),
-}
-LEAVES = {"bias": "bias", "running_mean": "mean", "running_var": "var"}
+from mtsccd_jax.models import MODELS, create_model
+from mtsccd_jax.models.pretrained import slots
 
 
 def import_torchvision() -> ModuleType:
@@ -72,50 +45,29 @@ def import_timm() -> ModuleType:
     return timm
 
 
-def jax_path(name: str) -> Path:
-    """Where the array that torch calls `name` is in our model."""
-    module, _, leaf = name.rpartition(".")
-    if block := re.fullmatch(r"layer(\d)\.(\d+)\.(.+)", module):
-        path: Path = ("stages", int(block[1]) - 1, int(block[2]), *BLOCK_PARTS[block[3]])
-    elif block := re.fullmatch(r"blocks\.(\d+)\.(.+)", module):
-        path = ("blocks", int(block[1]), *BLOCK_PARTS[block[2]])
-    else:
-        path = next(path for pattern, path in PARTS if re.fullmatch(pattern, module or name))
-    if not module:
-        return path
-    is_norm = path[-1] in ("norm", "norm_attention", "norm_mlp")
-    return (*path, ("scale" if is_norm else "kernel") if leaf == "weight" else LEAVES[leaf])
-
-
-def jax_array(name: str, value: np.ndarray) -> np.ndarray:
-    """The array that torch calls `name`, with the axes in our order."""
-    if name == "patch_embed.proj.weight":
-        return value.transpose(2, 3, 1, 0).reshape(-1, value.shape[0])
-    if name in ("cls_token", "pos_embed"):
-        return value.reshape(value.shape[1:] if name == "pos_embed" else -1)
-    return {4: lambda v: v.transpose(2, 3, 1, 0), 2: np.transpose}.get(value.ndim, np.asarray)(value)
-
-
-def arrays(torch_model: Any) -> dict[Path, np.ndarray]:
-    """A copy of every parameter and statistic of a torch model, under our paths and with our axes."""
+def arrays(torch_model: Any) -> dict[str, np.ndarray]:
+    """A copy of every parameter and statistic of a torch model by name, without counts and fixed tables."""
     return {
-        jax_path(name): jax_array(name, value.detach().numpy()).copy()
+        name: value.detach().numpy().copy()
         for name, value in torch_model.state_dict().items()
-        if not name.endswith("num_batches_tracked")
+        if value.dtype.is_floating_point
     }
 
 
-def with_weights(torch_model: Any, name: str, **arguments: Any) -> nnx.Module:
-    """Our model of that name with the weights of torch's, every one of them and no other."""
-    abstract = nnx.eval_shape(lambda: create_model(name, **arguments, rngs=nnx.Rngs(0)))
-    graph, state = nnx.split(abstract)
-    target = dict(nnx.to_flat_state(state))
+def with_weights(torch_model: Any, model: str | nnx.Module, names: Any = None, **arguments: Any) -> nnx.Module:
+    """Our network (or that of a name) with the weights of torch's, every one of them and no other."""
+    if isinstance(model, str):
+        names = names or MODELS[model].names[0]
+        name = model
+        model = nnx.eval_shape(lambda: create_model(name, **arguments, rngs=nnx.Rngs(0)))
     source = arrays(torch_model)
+    target = {slot.name: slot for slot in slots(model, names)}
     assert source.keys() == target.keys()
-    for path, value in source.items():
-        assert target[path].shape == value.shape, path
-        target[path] = target[path].replace(jnp.asarray(value, jnp.float32))
-    return nnx.merge(graph, nnx.from_flat_state(target))
+    for name, slot in target.items():
+        value = slot.to_ours(source[name])
+        assert slot.variable.shape == value.shape, name
+        slot.variable.set_value(jnp.asarray(value))
+    return model
 
 
 def randomize(torch_model: Any, seed: int) -> None:
@@ -133,6 +85,44 @@ def randomize(torch_model: Any, seed: int) -> None:
                 value.normal_(0, value.shape[1] ** -0.5, generator=generator)
 
 
+def narrowed(torch_model: Any, width: float, num_classes: int) -> Any:
+    """The same model with fewer channels everywhere but at the image and at the classes: quick to compile and run."""
+    import torch
+
+    def fewer(channels: int) -> int:
+        return channels if channels in (3, num_classes) else round(channels * width)
+
+    for module in list(torch_model.modules()):
+        for name, part in module.named_children():
+            if isinstance(part, torch.nn.Conv2d):
+                part = torch.nn.Conv2d(
+                    fewer(part.in_channels),
+                    fewer(part.out_channels),
+                    part.kernel_size,
+                    part.stride,
+                    part.padding,
+                    bias=part.bias is not None,
+                )
+            elif isinstance(part, torch.nn.BatchNorm2d):
+                part = torch.nn.BatchNorm2d(fewer(part.num_features), part.eps)
+            elif isinstance(part, torch.nn.Linear):
+                part = torch.nn.Linear(fewer(part.in_features), fewer(part.out_features))
+            setattr(module, name, part)
+    return torch_model
+
+
+def rectified(torch_model: Any, seed: int = 0) -> Any:
+    """The same model, its convolutions drawn so that rectifiers neither fade nor swell the signal of a deep network."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in torch_model.parameters():
+            if value.ndim == 4:
+                value.normal_(0, (2 / value[0].numel()) ** 0.5, generator=generator)
+    return torch_model
+
+
 def channels_first(image_bhwc: np.ndarray) -> Any:
     """A torch tensor of the same images, (b, c, h, w)."""
     import torch
@@ -143,3 +133,120 @@ def channels_first(image_bhwc: np.ndarray) -> Any:
 def relative_error(ours: Any, reference: np.ndarray) -> float:
     """Largest difference over the largest magnitude of the reference."""
     return float(np.abs(np.asarray(ours) - reference).max() / np.abs(reference).max())
+
+
+# The compiler's expensive passes would make a test of a deep network minutes long and change no result by more than
+# rounding.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+def check_evaluation(
+    name: str,
+    reference: Any,
+    image_size: int | tuple[int, int],
+    *,
+    features: Callable[[dict[str, Any]], Any],
+    feature_map: Callable[[dict[str, Any]], Any],
+    tolerance: float = 1e-4,
+    **arguments: Any,
+) -> None:
+    """Logits, features and feature map equal those of the reference with the same random weights, in evaluation mode.
+
+    `features` and `feature_map` pick their tensor, (b, d) and (b, h, w, c), from the outputs of the reference's
+    modules by name; the input of a module is under its name and ":in".
+    """
+    import torch
+
+    reference = reference.eval()
+    randomize(reference, seed=0)
+    seen: dict[str, Any] = {}
+    for part, module in reference.named_modules():
+        module.register_forward_hook(
+            lambda _, inputs, output, part=part: seen.update(
+                {part: output, f"{part}:in": inputs[0] if inputs else None}
+            )
+        )
+    height, width = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    channels = arguments.get("in_channels", 3)
+    image = np.random.default_rng(0).normal(size=(2, height, width, channels)).astype(np.float32)
+    with torch.no_grad():
+        logits = reference(channels_first(image)).numpy()
+    arguments = {"num_classes": logits.shape[-1], "image_size": height} | arguments
+    model = with_weights(reference, name, **arguments)
+    evaluated = nnx.view(model, use_running_average=True, raise_if_not_found=False)
+
+    output = jax.jit(lambda model, image: model(image), compiler_options=QUICK)(evaluated, image)
+
+    assert relative_error(output.logits, logits) < tolerance
+    assert relative_error(output.features, features(seen).numpy()) < tolerance
+    assert relative_error(output.feature_map, feature_map(seen).numpy()) < tolerance
+
+
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 5e-4
+
+
+def check_training_step(
+    name: str,
+    reference: Any,
+    image_size: int,
+    *,
+    torch_loss: Callable[[Any, Any], Any] | None = None,
+    tolerance: float = 1e-3,
+    **arguments: Any,
+) -> None:
+    """One SGD step gives the loss, the change of every parameter and of every running statistic of the reference.
+
+    In float64 on both sides: in float32 rounding puts some activation on the other side of a rectifier's kink, and a
+    gradient jumps by a percent, in torch itself as well. `reference` has no dropout; `torch_loss(output, label)` is
+    the loss where the reference's output is not logits.
+    """
+    import torch
+
+    reference = reference.double().train()
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(2, image_size, image_size, arguments.get("in_channels", 3)))
+    before = arrays(reference)
+    num_classes = arguments.setdefault("num_classes", 10)
+    label = rng.integers(0, num_classes, 2)
+    with jax.enable_x64(True):
+        model = with_weights(reference, name, image_size=image_size, dtype=jnp.float64, **arguments)
+        loss, change = jax_step(name, model, image, label)
+
+    optimizer = torch.optim.SGD(reference.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
+    output = reference(channels_first(image))
+    loss_torch = (torch_loss or torch.nn.functional.cross_entropy)(output, torch.from_numpy(label))
+    loss_torch.backward()
+    optimizer.step()
+    after = arrays(reference)
+
+    assert abs(loss - loss_torch.item()) < tolerance * abs(loss_torch.item())
+    wrong = {part: relative_error(change[part], after[part] - before[part]) for part in before}
+    assert not {part: error for part, error in wrong.items() if not error < tolerance}
+
+
+def jax_step(name: str, model: nnx.Module, image: np.ndarray, label: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
+    """Loss, and the change of every array of the network under its published name."""
+    graph, params, statistics = nnx.split(model, nnx.Param, ...)
+    optimizer = optax.chain(optax.add_decayed_weights(WEIGHT_DECAY), optax.sgd(LEARNING_RATE, MOMENTUM))
+
+    def step(params: nnx.State, statistics: nnx.State) -> tuple[jax.Array, nnx.State, nnx.State]:
+        def loss_and_statistics(params: nnx.State) -> tuple[jax.Array, nnx.State]:
+            model = nnx.merge(graph, params, statistics, copy=True)
+            output = model(jnp.asarray(image))
+            losses = [
+                weight * optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
+                for logits, weight in [
+                    (output.logits, 1.0),
+                    *((logits, output.auxiliary_weight) for logits in output.auxiliary),
+                ]
+            ]
+            return sum(losses), nnx.state(model, nnx.BatchStat)
+
+        (loss, after), gradients = jax.value_and_grad(loss_and_statistics, has_aux=True)(params)
+        updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+        return loss, updates, jax.tree.map(jnp.subtract, after, statistics)
+
+    loss, updates, change = jax.jit(step, compiler_options=QUICK)(params, statistics)
+    # The changes stand where the weights were, so that they can be read under the published names.
+    changed = nnx.merge(graph, updates, change)
+    return float(loss), {slot.name: slot.to_published() for slot in slots(changed, MODELS[name].names[0])}

@@ -1,6 +1,7 @@
 """Whole builds: who can read them, with and without TensorFlow and this package, and what wrong input does."""
 
 import json
+import logging
 import os
 import resource
 import shutil
@@ -433,7 +434,8 @@ def test_an_empty_split_and_a_lost_date_are_errors_even_when_skipping(tmp_path, 
         build("mtsccd_lusc", archive=root, data_dir=tmp_path, workers=1, skip_bad=True)
 
 
-def test_a_lost_city_is_a_warning(tmp_path, archive, caplog):
+def test_a_lost_city_is_a_warning(tmp_path, archive, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("tfds_builders"), "propagate", True)  # the command line keeps it to itself
     root = tmp_path / "archive"
     shutil.copytree(archive, root, ignore=shutil.ignore_patterns("WH_*.jpg"))
     result = build("mtsccd_lusc", archive=root, data_dir=tmp_path, workers=1)

@@ -1,0 +1,110 @@
+"""The command `mtsccd-jax`: one subcommand, one function, no logic of its own.
+
+Standard output carries one JSON object, the last thing a command prints; everything for people goes to standard error.
+Exit status: 0 done, 2 the input is wrong, 3 the run failed and can be resumed, 130/143 stopped by a signal, saved.
+"""
+
+import errno
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mtsccd_jax import __version__
+from mtsccd_jax.cli import data, lists, publishing, results, training
+from mtsccd_jax.cli.options import Parser
+from mtsccd_jax.errors import InputError, RunError
+from mtsccd_jax.host_memory import keep_freed_memory
+
+# What the operating system says of a path, by who has to act on it.
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+BROKEN_DISK = (errno.EIO, errno.EFBIG)
+WRONG_PATH = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+WRONG_PATH |= {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit status."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    if "run" not in options:
+        parser.print_help(sys.stderr)
+        return 2
+    options.quiet = options.quiet or options.json
+    show_warnings(options.quiet)
+    keep_freed_memory()  # before any thread has memory of its own
+    try:
+        result = options.run(options)
+    except Exception as error:
+        return fail(parser.prog, error)
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        return 130
+    if result is not None:
+        print(json.dumps(finite(result), ensure_ascii=False))
+    return 0
+
+
+def make_parser() -> Parser:
+    """The whole command line."""
+    parser = Parser(
+        prog="mtsccd-jax",
+        description="Land-use scene classification and change detection in JAX: data sets, training, change, report.",
+        epilog="start with: mtsccd-jax demo",
+    )
+    parser.add_argument("--version", action="version", version=f"mtsccd-jax {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for group in (training, data, lists, results, publishing):
+        group.add(commands)
+    return parser
+
+
+def show_warnings(quiet: bool) -> None:
+    """What the builders warn of, a line each on standard error; what the libraries below log is not for this user."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    logger = logging.getLogger("tfds_builders")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.ERROR if quiet else logging.WARNING)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def fail(prog: str, error: Exception) -> int:
+    """One line on standard error for what a user can act on, and its exit status; anything else is raised again."""
+    from mtsccd_jax.engine.loop import Stopped
+    from tfds_builders.archives import ArchiveError
+
+    if isinstance(error, (InputError, ArchiveError)):
+        status = 2
+    elif isinstance(error, RunError):
+        status = 3
+    elif isinstance(error, Stopped):
+        status = 128 + error.signum
+    elif isinstance(error, OSError) and error.errno in FULL_DISK:
+        status = 3
+        error = RunError(f"{error.filename or 'the disk'}: no space left; free some and run the same command again")
+    elif isinstance(error, ChildProcessError) or (isinstance(error, OSError) and error.errno in BROKEN_DISK):
+        status = 3  # a worker was killed or the disk gave up; what is left is whole, and the same command continues
+    elif isinstance(error, OSError) and error.errno in WRONG_PATH and error.filename:
+        status = 2
+        reason = os.strerror(error.errno).lower()
+        error = InputError(f"{error.filename}: {reason}; choose another path")
+    else:
+        raise error
+    print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
+
+
+def finite(value: Any) -> Any:
+    """The value with absolute paths as text, and null for what is not finite."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if isinstance(value, Path):
+        return str(value.resolve())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

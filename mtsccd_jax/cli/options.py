@@ -1,0 +1,134 @@
+"""What commands share on the command line: the parser, groups of options, and the settings they name."""
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mtsccd_jax.config import Data, Recipe, override
+from mtsccd_jax.errors import InputError, nearest
+
+Json = dict[str, Any] | list[Any]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and name the nearest choice."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exits with status 2 after one line: what was wrong and where the help is."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction) and "invalid choice" in message:
+                given = message.split("'")[1]
+                hint = nearest(given, action.choices).rstrip("?")
+                message = f"unknown command '{given}'" + (f".{hint}?" if hint else "")
+        self.exit(2, f"{self.prog}: error: {message}; see `{self.prog} --help`\n")
+
+
+def command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], Json | None], help_text: str, example: str
+) -> argparse.ArgumentParser:
+    """A subcommand with the options that all have."""
+    parser = commands.add_parser(
+        name,
+        help=help_text,
+        description=help_text[0].upper() + help_text[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="machine output only")
+    parser.add_argument("-q", dest="quiet", action="store_true", help="no progress, no notes")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """--workdir, --set and --seed, of commands that make a work directory."""
+    parser.add_argument(
+        "--workdir", type=Path, default=None, help="rows, checkpoints, artefacts (default: runs/RECIPE)"
+    )
+    add_override(parser)
+    parser.add_argument("--seed", type=at_least(0), default=None, help="of everything random (default: the recipe's)")
+
+
+def add_override(parser: argparse.ArgumentParser) -> None:
+    """--set, of commands that follow a recipe."""
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override of the recipe, repeatable"
+    )
+
+
+def add_workdir(parser: argparse.ArgumentParser) -> None:
+    """WORKDIR, of commands that read a trained run."""
+    parser.add_argument("workdir", type=Path, metavar="WORKDIR", help="work directory of a trained recipe")
+
+
+def add_input(parser: argparse.ArgumentParser, folder: bool = True) -> None:
+    """--dataset, --folder (where scenes are asked for), --pairs and --data-dir."""
+    parser.add_argument("--dataset", default=None, metavar="NAME[/CONFIG]", help="TFDS data set")
+    if folder:
+        parser.add_argument("--folder", type=Path, default=None, metavar="DIR", help="one folder a class")
+    parser.add_argument("--pairs", type=Path, default=None, metavar="DIR", help="A/, B/ and pairs.csv")
+    parser.add_argument("--data-dir", type=Path, default=None, help="where TFDS data sets lie (default: TFDS's own)")
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """--split, repeatable."""
+    parser.add_argument("--split", action="append", default=None, help="split to evaluate, repeatable (default: all)")
+
+
+def at_least(smallest: int) -> Callable[[str], int]:
+    """The parser of an integer that is at least `smallest`."""
+
+    def integer(text: str) -> int:
+        if (value := int(text)) < smallest:
+            raise argparse.ArgumentTypeError(f"{value} is less than {smallest}")
+        return value
+
+    return integer
+
+
+def scale(text: str) -> float:
+    """The parser of a number in (0, 1]."""
+    if not 0 < (value := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not in (0, 1]")
+    return value
+
+
+def share(text: str) -> float:
+    """The parser of a number in [0, 1]."""
+    if not 0 <= (value := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not in [0, 1]")
+    return value
+
+
+def chosen_recipe(options: argparse.Namespace) -> Recipe:
+    """The named recipe with the input, seed and overrides of the command line."""
+    from mtsccd_jax.recipes import get_recipe
+
+    recipe = get_recipe(options.recipe)
+    recipe = dataclasses.replace(recipe, data=input_data(options, recipe.data))
+    if options.seed is not None:
+        recipe = dataclasses.replace(recipe, seed=options.seed)
+    if options.init is not None:
+        recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, init=options.init))
+    return override(recipe, options.set)
+
+
+def input_data(options: argparse.Namespace, data: Data) -> Data:
+    """The recipe's data with the input that the command line names instead."""
+    given = [name for name in ("dataset", "folder", "pairs") if getattr(options, name, None) is not None]
+    if len(given) > 1:
+        raise InputError(f"--{given[0]} and --{given[1]}: give one input")
+    if getattr(options, "data_dir", None) is not None:
+        data = dataclasses.replace(data, data_dir=str(options.data_dir))
+    if not given:
+        return data
+    if given == ["dataset"]:
+        return dataclasses.replace(data, dataset=options.dataset, pair_dataset=options.dataset, folder=None, pairs=None)
+    changed_above = getattr(options, "changed_above", None)
+    if changed_above is not None:
+        data = dataclasses.replace(data, changed_above=changed_above)
+    folder = str(options.folder) if given == ["folder"] else None
+    pairs = str(options.pairs) if given == ["pairs"] else None
+    return dataclasses.replace(data, folder=folder, pairs=pairs)

@@ -1,0 +1,113 @@
+"""`evaluate`, `change`, `predict` and `embed`: what a trained network says."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mtsccd_jax.cli.options import Json, add_input, add_override, add_split, add_workdir, command, input_data, share
+
+
+def add(commands: Any) -> None:
+    """Declares the commands of this file."""
+    evaluate = command(
+        commands,
+        "evaluate",
+        run_evaluate,
+        "scene classification metrics",
+        "mtsccd-jax evaluate runs/demo --split test_a --split test_b",
+    )
+    add_workdir(evaluate)
+    add_override(evaluate)
+    add_input(evaluate)
+    add_split(evaluate)
+
+    change = command(
+        commands, "change", run_change, "change detection", "mtsccd-jax change runs/demo --method cfsm --objective f1"
+    )
+    add_workdir(change)
+    add_override(change)
+    change.add_argument("--method", choices=["cfsm", "cdc_1"], default=None, help="default: both")
+    change.add_argument("--objective", choices=["kappa", "oa", "f1", "balanced"], default=None, help="of the threshold")
+    change.add_argument("--changed-above", type=share, default=None, help="changed fraction from which a pair counts")
+    add_input(change, folder=False)
+    add_split(change)
+
+    predict = command(
+        commands,
+        "predict",
+        run_predict,
+        "labels and probabilities for unlabelled images (and change, given A/ and B/)",
+        "mtsccd-jax predict runs/demo my_images --out labels.csv",
+    )
+    add_workdir(predict)
+    predict.add_argument("images", type=Path, help="folder of images, or of A/ and B/ for pairs")
+    predict.add_argument("--out", type=Path, required=True, help="CSV file to write")
+    predict.add_argument("--skip-bad", action="store_true", help="skip, count and name what cannot be read")
+
+    embed = command(
+        commands,
+        "embed",
+        run_embed,
+        "features (and pair distances) of any input",
+        "mtsccd-jax embed runs/demo --folder my_images --split all --out features.npz",
+    )
+    add_workdir(embed)
+    add_input(embed)
+    embed.add_argument("--split", default=None, help="default: test_a of TFDS data, all of folders and pair lists")
+    embed.add_argument("--out", type=Path, required=True, help="NPZ file to write")
+
+
+def run_evaluate(options: argparse.Namespace) -> Json:
+    """Scene classification with the network's own head."""
+    from mtsccd_jax.data.sources import open_source
+    from mtsccd_jax.engine.evaluate import load_trained
+    from mtsccd_jax.protocols.scene import default_splits, evaluate
+
+    trained = load_trained(options.workdir, options.set)
+    data = input_data(options, trained.recipe.data)
+    result: dict[str, Any] = {}
+    splits = options.split or default_splits(data)
+    for split in splits:
+        row = evaluate(trained, open_source(data, split), split, quiet=options.quiet)
+        result[split] = {name: metric["value"] for name, metric in row.metrics.items()}
+    return {"rows": len(splits), **result}
+
+
+def run_change(options: argparse.Namespace) -> Json:
+    """Change detection by CFSM, CDC_1 or both."""
+    from mtsccd_jax.engine.evaluate import load_trained
+    from mtsccd_jax.protocols.change import METHODS, detect
+
+    trained = load_trained(options.workdir, options.set)
+    data = input_data(options, trained.recipe.data)
+    methods = METHODS if options.method is None else (options.method,)
+    objective = options.objective or trained.recipe.change.objective
+    rows = detect(trained, data, methods, objective, splits=options.split, quiet=options.quiet)
+    result: dict[str, Any] = {"rows": len(rows)}
+    for row in rows:
+        metrics = {name: metric["value"] for name, metric in row.metrics.items()}
+        result.setdefault(row.protocol, {})[row.split] = metrics | {"threshold": row.threshold}
+    return result
+
+
+def run_predict(options: argparse.Namespace) -> Json:
+    """Labels, probabilities and, given pairs, change for unlabelled images."""
+    from mtsccd_jax.engine.evaluate import load_trained
+    from mtsccd_jax.protocols.predict import predict
+
+    trained = load_trained(options.workdir)
+    done = predict(trained, options.images, options.out, skip_bad=options.skip_bad, quiet=options.quiet)
+    return {"images": done.images, "skipped": done.skipped, "out": options.out}
+
+
+def run_embed(options: argparse.Namespace) -> Json:
+    """Features (and pair distances) of any input."""
+    from mtsccd_jax.data.sources import open_source
+    from mtsccd_jax.engine.evaluate import load_trained
+    from mtsccd_jax.protocols.predict import embed_to_file
+
+    trained = load_trained(options.workdir)
+    data = input_data(options, trained.recipe.data)
+    split = options.split or ("test_a" if data.folder is None and data.pairs is None else "all")
+    shape = embed_to_file(trained, open_source(data, split), options.out, quiet=options.quiet)
+    return {"shape": list(shape), "out": options.out}

@@ -1,0 +1,166 @@
+"""ConvNeXt V2, arXiv:2301.00808 (section 3), in the variant and with the initial weights of timm."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from mtsccd_jax.models.convolution import Conv
+from mtsccd_jax.models.layers import Names, Output, Settings, check_size, scaled, wide
+from mtsccd_jax.models.pooling import global_average_pool
+from mtsccd_jax.models.transformer import WEIGHT_INIT, gelu, layer_norm, linear
+
+# Patches of four pixels and three halvings: a smaller image has no map left at the last stage.
+SMALLEST_IMAGE = 32
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network of appendix A, or one of timm's smaller relatives.
+
+    Attributes:
+        depths: blocks in each of the four stages.
+        channels: of each stage.
+        convolutions: whether the published layers over the channels are 1x1 convolutions; they compute the same.
+    """
+
+    depths: tuple[int, int, int, int]
+    channels: tuple[int, int, int, int]
+    convolutions: bool = False
+
+
+def convolution(
+    in_channels: int, channels: int, size: int, stride: int, *, groups: int = 1, dtype: DTypeLike, rngs: nnx.Rngs
+) -> Conv:
+    """A convolution that begins with normal weights of deviation 0.02 and no bias; padded where it keeps the size."""
+    return Conv(
+        in_channels,
+        channels,
+        size,
+        stride,
+        padding=size // 2 if stride == 1 else 0,
+        groups=groups,
+        use_bias=True,
+        init=WEIGHT_INIT,
+        dtype=dtype,
+        rngs=rngs,
+    )
+
+
+class ResponseNorm(nnx.Module):
+    """Global response normalisation: a channel grows by its share of the map's magnitude (algorithm 1).
+
+    Begins as the identity.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.weight = nnx.Param(jnp.zeros(channels, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(channels, jnp.float32))
+
+    def __call__(self, x_bhwc: jax.Array) -> jax.Array:
+        """(b, h, w, c) -> (b, h, w, c)."""
+        x = x_bhwc.astype(wide(x_bhwc.dtype))
+        square = jnp.sum(jnp.square(x), axis=(1, 2), keepdims=True)
+        # The root has no gradient at zero, where a channel that is zero everywhere would be.
+        empty = square == 0
+        magnitude = jnp.where(empty, 0, jnp.sqrt(jnp.where(empty, 1, square)))
+        share = magnitude / (jnp.mean(magnitude, axis=-1, keepdims=True) + 1e-6)
+        return (x + self.weight[...] * (x * share) + self.bias[...]).astype(x_bhwc.dtype)
+
+
+class Block(nnx.Module):
+    """A 7x7 convolution of every channel by itself, then an MLP over the channels, beside a shortcut (figure 5)."""
+
+    def __init__(self, channels: int, convolutions: bool, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        def pointwise(in_channels: int, out_channels: int) -> nnx.Module:
+            if convolutions:
+                return convolution(in_channels, out_channels, 1, 1, dtype=dtype, rngs=rngs)
+            return linear(in_channels, out_channels, dtype, rngs)
+
+        self.depthwise = convolution(channels, channels, 7, 1, groups=channels, dtype=dtype, rngs=rngs)
+        self.norm = layer_norm(channels, dtype, rngs)
+        self.expand = pointwise(channels, 4 * channels)
+        self.response_norm = ResponseNorm(4 * channels)
+        self.contract = pointwise(4 * channels, channels)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(b, h, w, c) -> (b, h, w, c)."""
+        y = gelu(self.expand(self.norm(self.depthwise(x))))
+        return x + self.contract(self.response_norm(y))
+
+
+class Downsampling(nnx.Module):
+    """Normalises and halves a map by a 2x2 convolution."""
+
+    def __init__(self, in_channels: int, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        self.norm = layer_norm(in_channels, dtype, rngs)
+        self.conv = convolution(in_channels, channels, 2, 2, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(b, h, w, in_channels) -> (b, h // 2, w // 2, channels)."""
+        return self.conv(self.norm(x))
+
+
+class ConvNeXt(nnx.Module):
+    """A ConvNeXt V2 for images of 32 pixels or more on a side, square or not; without stochastic depth, as in timm.
+
+    Args:
+        architecture: depths and channels.
+        settings: what is chosen whatever the family; `image_size` is only checked, the network takes any from 32.
+        rngs: source of the initial weights.
+
+    Raises:
+        InputError: the image is smaller than 32 pixels.
+    """
+
+    def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        check_size((settings.image_size,) * 2, SMALLEST_IMAGE, "a ConvNeXt")
+        self.dtype = dtype = settings.dtype
+        channels = [scaled(channels, settings.width) for channels in architecture.channels]
+        self.stem = convolution(settings.in_channels, channels[0], 4, 4, dtype=dtype, rngs=rngs)
+        self.stem_norm = layer_norm(channels[0], dtype, rngs)
+        self.downsamplings = nnx.List(
+            [Downsampling(channels[i], channels[i + 1], dtype=dtype, rngs=rngs) for i in range(3)]
+        )
+        self.stages = nnx.List(
+            [
+                nnx.List([Block(width, architecture.convolutions, dtype=dtype, rngs=rngs) for _ in range(depth)])
+                for width, depth in zip(channels, architecture.depths, strict=True)
+            ]
+        )
+        self.norm = layer_norm(channels[-1], wide(dtype), rngs)
+        self.head = linear(channels[-1], settings.num_classes, wide(dtype), rngs)
+
+    def __call__(self, image_bhwc: jax.Array) -> Output:
+        """Logits, the features after the last pooling and its normalisation, and the map before it."""
+        check_size(image_bhwc.shape[1:3], SMALLEST_IMAGE, "a ConvNeXt")
+        x = self.stem_norm(self.stem(image_bhwc))
+        for stage, blocks in enumerate(self.stages):
+            if stage > 0:
+                x = self.downsamplings[stage - 1](x)
+            for block in blocks:
+                x = block(x)
+        features = self.norm(global_average_pool(x))
+        return Output(self.head(features), features, x)
+
+
+def names(network: ConvNeXt) -> Names:
+    """What timm calls the parts."""
+    yield "stem.0", network.stem
+    yield "stem.1", network.stem_norm
+    for stage, blocks in enumerate(network.stages):
+        if stage > 0:
+            yield f"stages.{stage}.downsample.0", network.downsamplings[stage - 1].norm
+            yield f"stages.{stage}.downsample.1", network.downsamplings[stage - 1].conv
+        for i, block in enumerate(blocks):
+            prefix = f"stages.{stage}.blocks.{i}"
+            yield f"{prefix}.conv_dw", block.depthwise
+            yield f"{prefix}.norm", block.norm
+            yield f"{prefix}.mlp.fc1", block.expand
+            yield f"{prefix}.mlp.grn.weight", block.response_norm.weight
+            yield f"{prefix}.mlp.grn.bias", block.response_norm.bias
+            yield f"{prefix}.mlp.fc2", block.contract
+    yield "head.norm", network.norm
+    yield "head.fc", network.head

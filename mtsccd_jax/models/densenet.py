@@ -1,0 +1,163 @@
+"""Densely connected networks, arXiv:1608.06993 (Table 1), with bottlenecks and compression as in torchvision.
+
+Every layer reads the maps of all layers before it. Kept for the backward pass, what they read would grow with the
+square of the depth; kept once each, the maps grow with the depth alone. So maps are put side by side, normalised and
+rectified inside `jax.checkpoint`, which does it again in the backward pass (arXiv:1707.06990), and the moments that
+batch normalisation takes of a map are taken once, whoever reads it: only scale, bias and running statistics differ.
+XLA:CPU drops the barriers of `jax.checkpoint` and finds the first time again; there the moments save time alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from mtsccd_jax.models.convolution import Conv
+from mtsccd_jax.models.initializers import kaiming_normal_fan_in, torch_uniform
+from mtsccd_jax.models.layers import (
+    BatchNorm,
+    Coefficients,
+    ConvNorm,
+    Moments,
+    Names,
+    Output,
+    Settings,
+    check_size,
+    normalized,
+    scaled,
+    wide,
+)
+from mtsccd_jax.models.pooling import average_pool, global_average_pool, max_pool
+
+# Of a smaller image the third transition would leave no map.
+SMALLEST_IMAGE = 29
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A column of Table 1: layers of each dense block; and what all columns share."""
+
+    depths: tuple[int, ...]
+    growth: int = 32
+    stem: int = 64
+    bottleneck: int = 4
+
+
+class Transition(nnx.Module):
+    """Normalisation, rectifier and 1x1 convolution of maps side by side."""
+
+    def __init__(self, in_channels: int, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        self.norm = BatchNorm(in_channels, dtype=dtype)
+        self.conv = Conv(in_channels, channels, 1, init=kaiming_normal_fan_in, dtype=dtype, rngs=rngs)
+
+    def __call__(self, maps: Sequence[jax.Array], moments: Sequence[Moments | None]) -> jax.Array:
+        """(b, h, w, c_i) each -> (b, h, w, channels)."""
+
+        @jax.checkpoint
+        def mixed(maps: Sequence[jax.Array], coefficients: Coefficients) -> jax.Array:
+            x = jnp.concatenate(maps, axis=-1)
+            return self.conv(nnx.relu(normalized(x, coefficients, self.norm.dtype)))
+
+        return mixed(maps, self.norm.coefficients(joined(moments)))
+
+
+class DenseLayer(nnx.Module):
+    """A 1x1 convolution of all maps before, and a 3x3 convolution that adds `growth` channels to them."""
+
+    def __init__(self, in_channels: int, bottleneck: int, growth: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        self.mix = Transition(in_channels, bottleneck, dtype=dtype, rngs=rngs)
+        self.norm = BatchNorm(bottleneck, dtype=dtype)
+        self.conv = Conv(bottleneck, growth, 3, init=kaiming_normal_fan_in, dtype=dtype, rngs=rngs)
+
+    def __call__(self, maps: Sequence[jax.Array], moments: Sequence[Moments | None]) -> jax.Array:
+        """(b, h, w, c_i) each -> (b, h, w, growth)."""
+        return self.conv(nnx.relu(self.norm(self.mix(maps, moments))))
+
+
+def joined(moments: Sequence[Moments | None]) -> Moments | None:
+    """The moments of maps side by side."""
+    known = [each for each in moments if each is not None]
+    if not known:
+        return None
+    means, mean_squares, values = zip(*known, strict=True)
+    return Moments(jnp.concatenate(means), jnp.concatenate(mean_squares), values[0])
+
+
+class DenseNet(nnx.Module):
+    """A DenseNet for images of 29 pixels or more on a side, square or not.
+
+    Args:
+        architecture: which of Table 1.
+        settings: what is chosen whatever the family; `image_size` is only checked, the network takes any from 29.
+        rngs: source of the initial weights.
+
+    Raises:
+        InputError: the image is smaller than 29 pixels.
+    """
+
+    def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        check_size((settings.image_size,) * 2, SMALLEST_IMAGE, "a DenseNet")
+        self.dtype = dtype = settings.dtype
+        channels = scaled(architecture.stem, settings.width)
+        growth = scaled(architecture.growth, settings.width)
+        bottleneck = architecture.bottleneck * growth
+        self.stem = ConvNorm(settings.in_channels, channels, 7, 2, init=kaiming_normal_fan_in, dtype=dtype, rngs=rngs)
+        self.blocks: nnx.List[nnx.List[DenseLayer]] = nnx.List()
+        self.transitions: nnx.List[Transition] = nnx.List()
+        for depth in architecture.depths:
+            if self.blocks:
+                self.transitions.append(Transition(channels, channels // 2, dtype=dtype, rngs=rngs))
+                channels //= 2
+            layers: nnx.List[DenseLayer] = nnx.List()
+            for _ in range(depth):
+                layers.append(DenseLayer(channels, bottleneck, growth, dtype=dtype, rngs=rngs))
+                channels += growth
+            self.blocks.append(layers)
+        self.norm = BatchNorm(channels, dtype=dtype)
+        self.head = nnx.Linear(channels, settings.num_classes, dtype=wide(dtype), kernel_init=torch_uniform, rngs=rngs)
+
+    def __call__(self, image_bhwc: jax.Array) -> Output:
+        """Logits, the features after the last pooling, and the map before it."""
+        check_size(image_bhwc.shape[1:3], SMALLEST_IMAGE, "a DenseNet")
+        x = max_pool(nnx.relu(self.stem(image_bhwc.astype(self.dtype))))
+        for layers, transition in zip_longest(self.blocks, self.transitions):
+            maps, moments = [x], [self.norm.moments(x)]
+            for layer in layers:
+                x = layer(maps, moments)
+                maps.append(x)
+                moments.append(self.norm.moments(x))
+            if transition is not None:
+                x = average_pool(transition(maps, moments), 2, 2)
+        x = normalized(jnp.concatenate(maps, axis=-1), self.norm.coefficients(joined(moments)), self.dtype)
+        x = nnx.relu(x)
+        features = global_average_pool(x)
+        return Output(self.head(features), features, x)
+
+
+def names(network: DenseNet) -> Names:
+    """What torchvision and timm call the parts."""
+    yield "features.conv0", network.stem.conv
+    yield "features.norm0", network.stem.norm
+    for i, (layers, transition) in enumerate(zip_longest(network.blocks, network.transitions), start=1):
+        for j, layer in enumerate(layers, start=1):
+            prefix = f"features.denseblock{i}.denselayer{j}"
+            yield f"{prefix}.norm1", layer.mix.norm
+            yield f"{prefix}.conv1", layer.mix.conv
+            yield f"{prefix}.norm2", layer.norm
+            yield f"{prefix}.conv2", layer.conv
+        if transition is not None:
+            yield f"features.transition{i}.norm", transition.norm
+            yield f"features.transition{i}.conv", transition.conv
+    yield "features.norm5", network.norm
+    yield "classifier", network.head
+
+
+def file_names(network: DenseNet) -> Names:
+    """What the files that torchvision offers call them, older than its code: norm.1 for norm1, and so on."""
+    for name, part in names(network):
+        layer, _, last = name.rpartition(".")
+        yield (f"{layer}.{last[:-1]}.{last[-1]}" if "denselayer" in layer else name), part

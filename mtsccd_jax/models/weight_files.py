@@ -1,0 +1,160 @@
+"""Reading published weights: a torch checkpoint, a safetensors file, or a repository of the Hugging Face hub.
+
+Nothing that is read can run code: torch checkpoints are opened with `weights_only=True`, and no other pickle is.
+"""
+
+import hashlib
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtsccd_jax.errors import InputError
+
+HUB_PREFIX = "hf:"
+# The names under which hub repositories keep their weights, in the order in which they are looked for.
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+SAFETENSORS_SUFFIXES = (".safetensors",)
+TORCH_SUFFIXES = (".pth", ".pt", ".bin")
+# Where training scripts put the arrays inside what they save.
+NESTED_KEYS = ("state_dict", "model", "model_state_dict", "model_ema", "module")
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """The arrays of one file.
+
+    Attributes:
+        source: as the user named it.
+        arrays: by published name, in torch's layout, half precision widened to float32.
+        sha256: of the file.
+        normalization: mean and standard deviation that the weights were trained with, where the repository says so.
+    """
+
+    source: str
+    arrays: dict[str, np.ndarray]
+    sha256: str
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+
+def read(source: str) -> WeightFile:
+    """The weights that a path, or `hf:OWNER/NAME[@REVISION][:FILE]`, names.
+
+    Raises:
+        InputError: no such file or repository, no network and nothing cached, a broken file, one that holds code, or
+            the library that reads it is not installed.
+    """
+    normalization = None
+    if source.startswith(HUB_PREFIX):
+        path, normalization = _download(source)
+    else:
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise InputError(f"{source}: no such weight file; give a .safetensors, a .pth or {HUB_PREFIX}OWNER/NAME")
+    if path.suffix in SAFETENSORS_SUFFIXES:
+        arrays = _read_safetensors(path, source)
+    elif path.suffix in TORCH_SUFFIXES:
+        arrays = _read_torch(path, source)
+    else:
+        raise InputError(f"{source}: cannot read '{path.suffix}' weights; give a .safetensors or a .pth")
+    with path.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    return WeightFile(source, arrays, sha256, normalization)
+
+
+def _read_safetensors(path: Path, source: str) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        # The framework that knows bfloat16 without torch.
+        with safe_open(path, framework="flax") as stored:
+            return {name: _widened(np.asarray(stored.get_tensor(name))) for name in stored.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise InputError(f"{source}: a broken safetensors file ({error}); download it again") from None
+
+
+def _read_torch(path: Path, source: str) -> dict[str, np.ndarray]:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise InputError(
+            f"{source}: reading torch checkpoints needs PyTorch; `pip install torch`, or give the .safetensors"
+        ) from None
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(f"{source}: holds code or is broken, and is not opened; give a .safetensors") from None
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).split(". ")[0]
+        raise InputError(f"{source}: a broken torch checkpoint ({reason}); download it again") from None
+    for key in NESTED_KEYS:
+        if isinstance(stored, dict) and isinstance(stored.get(key), dict):
+            stored = stored[key]
+    if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
+        raise InputError(f"{source}: not a state dict of arrays; save `model.state_dict()`")
+    return {name: (value.float() if value.dtype.is_floating_point else value).numpy() for name, value in stored.items()}
+
+
+def _widened(value: np.ndarray) -> np.ndarray:
+    """Floating-point arrays as float32."""
+    is_float = np.issubdtype(value.dtype, np.floating) or value.dtype.name == "bfloat16"
+    return value.astype(np.float32) if is_float else value
+
+
+def _download(source: str) -> tuple[Path, Any]:
+    """The cached file of a hub repository, and the normalisation that its configuration names."""
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import (
+            EntryNotFoundError,
+            HFValidationError,
+            HTTPError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
+    except ModuleNotFoundError:
+        raise InputError(f"{source}: needs the hub client; `pip install 'mtsccd-jax[hub]'`") from None
+    repository, _, file_name = source.removeprefix(HUB_PREFIX).partition(":")
+    repository, _, revision = repository.partition("@")
+
+    def fetch(file_name: str) -> Path:
+        return Path(hf_hub_download(repository, file_name, revision=revision or None))
+
+    candidates = (file_name,) if file_name else HUB_FILES
+    try:
+        path = None
+        for candidate in candidates:
+            try:
+                path = fetch(candidate)
+                break
+            except LocalEntryNotFoundError:
+                raise
+            except EntryNotFoundError:
+                continue
+        if path is None:
+            raise InputError(f"{source}: the repository holds no {' or '.join(candidates)}; name a file after a colon")
+        try:
+            config = json.loads(fetch("config.json").read_text(encoding="utf-8"))
+        except (EntryNotFoundError, json.JSONDecodeError):
+            config = {}
+    except LocalEntryNotFoundError as error:
+        answer = getattr(getattr(error.__cause__, "response", None), "status_code", None)
+        why = f"the hub answered with status {answer}" if answer else "the hub cannot be reached"
+        raise InputError(f"{source}: {why} and nothing is cached; try again later, or give a file") from None
+    except RevisionNotFoundError:
+        raise InputError(f"{source}: the repository has no revision '{revision}'") from None
+    except RepositoryNotFoundError:
+        raise InputError(f"{source}: no such repository on the hub, or a private one; check the name") from None
+    except HFValidationError as error:
+        raise InputError(f"{source}: not a repository name ({str(error).splitlines()[0]})") from None
+    except (HTTPError, OSError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"{source}: the download failed ({reason[0]}); run the same command again") from None
+    published = config.get("pretrained_cfg", config)
+    if "mean" in published and "std" in published:
+        return path, (tuple(published["mean"]), tuple(published["std"]))
+    return path, None

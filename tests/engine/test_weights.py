@@ -1,0 +1,91 @@
+"""Training that begins with published weights."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from mtsccd_jax.engine.evaluate import load_trained
+from mtsccd_jax.engine.export import evaluated_model, write_safetensors, write_stablehlo
+from mtsccd_jax.engine.loop import fit
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.models import MODELS
+from mtsccd_jax.models.pretrained import published
+
+
+@pytest.fixture(scope="module")
+def first_run(recipe, tmp_path_factory):
+    """A trained network and its weights as others get them."""
+    folder = tmp_path_factory.mktemp("first")
+    fit(recipe, folder / "run", quiet=True)
+    write_safetensors(load_trained(folder / "run"), folder / "weights.safetensors")
+    return folder
+
+
+def starting_with(recipe, path, **settings):
+    """The recipe from those weights, its learning rate zero: what it ends with is what it began with."""
+    model = replace(recipe.model, init=str(path))
+    optim = replace(recipe.optim, learning_rate=0.0, weight_decay=0.0)
+    return replace(recipe, model=model, optim=optim, engine=replace(recipe.engine, epochs=1), **settings)
+
+
+def arrays_of(workdir):
+    trained = load_trained(workdir)
+    return published(evaluated_model(trained), MODELS[trained.recipe.model.name].names[0])
+
+
+def test_exported_weights_come_back_as_they_were(recipe, first_run, tmp_path):
+    path = first_run / "weights.safetensors"
+    fit(starting_with(recipe, path), tmp_path / "run", quiet=True)
+    stored, ended = load_file(path), arrays_of(tmp_path / "run")
+    assert ended.keys() == stored.keys()
+    for name, value in stored.items():
+        if "running" not in name:
+            np.testing.assert_array_equal(ended[name], value, err_msg=name)
+    run = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert len(run["weights_sha256"]) == 64
+
+
+def test_a_run_goes_on_without_its_weight_file_but_not_with_another(recipe, first_run, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes((first_run / "weights.safetensors").read_bytes())
+    begun = starting_with(recipe, path)
+    done = fit(begun, tmp_path / "run", quiet=True)
+    path.unlink()
+    assert fit(begun, tmp_path / "run", quiet=True).step == done.step
+    with pytest.raises(InputError, match=r"model\.init \("):
+        fit(recipe, tmp_path / "run", quiet=True)
+    arrays = load_file(first_run / "weights.safetensors")
+    save_file({name: value + 1 for name, value in arrays.items()}, path)
+    for checkpoint in (tmp_path / "run" / "checkpoints").iterdir():
+        checkpoint.rename(tmp_path / f"gone-{checkpoint.name}")
+    with pytest.raises(InputError, match="another file of that name"):
+        fit(begun, tmp_path / "run", quiet=True)
+
+
+def test_weights_that_do_not_fit_leave_the_work_directory_alone(recipe, first_run, tmp_path):
+    recipe = starting_with(recipe, first_run / "weights.safetensors")
+    recipe = replace(recipe, model=replace(recipe.model, width=0.125))
+    with pytest.raises(InputError, match="of another shape"):
+        fit(recipe, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "recipe.json").exists()
+
+
+def test_the_exported_program_answers_as_the_network(first_run, tmp_path):
+    import jax
+
+    from mtsccd_jax.data.augment import normalize
+
+    trained = load_trained(first_run / "run")
+    write_stablehlo(trained, tmp_path / "model.stablehlo")
+    program = jax.export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))
+    assert program.platforms == ("cpu", "cuda", "tpu")
+    data = trained.recipe.data
+    for n in (1, 5):
+        image = np.random.default_rng(n).integers(0, 255, (n, 32, 32, 3), dtype=np.uint8)
+        answer = program.call(image)
+        output = evaluated_model(trained)(normalize(image.astype(np.float32), data.mean, data.std))
+        np.testing.assert_allclose(answer["logits"], output.logits, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(answer["features"], output.features, rtol=1e-4, atol=1e-5)
