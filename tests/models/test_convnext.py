@@ -49,7 +49,7 @@ def test_logits_features_and_map_equal_timm(name: str, size: tuple[int, int]) ->
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("name", ["convnextv2_tiny", "convnextv2_base"])
+@pytest.mark.parametrize("name", NAMES)
 def test_one_training_step_of_the_published_size_equals_torch(name: str) -> None:
     torch_reference.check_training_step(name, timm_model(name, num_classes=10), 64, tolerance=1e-6)
 

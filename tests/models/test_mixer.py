@@ -47,10 +47,11 @@ def test_logits_features_and_map_equal_timm(name: str, size: int) -> None:
 
 
 @pytest.mark.parity
-def test_one_training_step_of_the_published_size_equals_torch() -> None:
-    reference = timm_model("mlp_mixer_base_patch16", num_classes=10)
+@pytest.mark.parametrize("name", TIMM_NAMES)
+def test_one_training_step_of_the_published_size_equals_torch(name: str) -> None:
+    reference = timm_model(name, num_classes=10)
     torch_reference.randomize(reference, seed=1)
-    torch_reference.check_training_step("mlp_mixer_base_patch16", reference, 224, tolerance=1e-6)
+    torch_reference.check_training_step(name, reference, 224, tolerance=1e-6)
 
 
 @pytest.mark.parametrize("name", TIMM_NAMES)

@@ -83,9 +83,10 @@ def test_full_networks_equal_timm(name: str, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parity
-def test_one_training_step_of_the_full_network_equals_torch() -> None:
-    reference = import_timm().create_model("mobilevit_s", num_classes=10, zero_init_last=False)
-    check_training_step("mobilevit_s", reference, 64)
+@pytest.mark.parametrize("name", NAMES)
+def test_one_training_step_of_full_networks_equals_torch(name: str) -> None:
+    reference = import_timm().create_model(name, num_classes=10, zero_init_last=False)
+    check_training_step(name, reference, 64)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -25,7 +25,19 @@ def torchvision_model(name: str, **arguments: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("resnet18", (96, 96)), ("resnet18", (64, 80)), ("resnet50", (224, 224)), ("resnet50", (33, 47))]
+    ("name", "size"),
+    [
+        ("resnet18", (96, 96)),
+        ("resnet18", (64, 80)),
+        ("resnet50", (224, 224)),
+        ("resnet50", (33, 47)),
+        pytest.param("resnet18", (224, 224), marks=pytest.mark.parity),
+        *(
+            pytest.param(name, size, marks=pytest.mark.parity)
+            for name in ("resnet34", "resnet101", "resnet152")
+            for size in ((224, 224), (75, 110))
+        ),
+    ],
 )
 def test_logits_features_and_map_equal_torchvision(name: str, size: tuple[int, int]) -> None:
     reference = torchvision_model(name, num_classes=10)
@@ -40,6 +52,12 @@ def test_logits_features_and_map_equal_torchvision(name: str, size: tuple[int, i
 
 def test_one_training_step_equals_torch() -> None:
     torch_reference.check_training_step("resnet18", torchvision_model("resnet18", num_classes=10), 80, tolerance=1e-4)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ["resnet34", "resnet50", "resnet101", "resnet152"])
+def test_one_training_step_of_the_deeper_networks_equals_torch(name: str) -> None:
+    torch_reference.check_training_step(name, torchvision_model(name, num_classes=10), 80, tolerance=1e-4)
 
 
 def import_timm() -> Any:

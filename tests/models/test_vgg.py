@@ -54,7 +54,7 @@ def test_logits_features_and_map_equal_torchvision(name: str, size: int) -> None
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
+@pytest.mark.parametrize("name", ["vgg11", "vgg16", "vgg19"])
 def test_one_training_step_equals_torch(name: str) -> None:
     reference = torchvision_model(name, num_classes=10, init_weights=False, dropout=0.0)
     torch_reference.check_training_step(name, torch_reference.rectified(reference), 64, tolerance=1e-6)

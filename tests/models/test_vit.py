@@ -29,6 +29,8 @@ def timm_model(name: str, **arguments: Any) -> Any:
     [
         ("vit_tiny_patch16", "vit_tiny_patch16_224", 32),
         pytest.param("vit_tiny_patch16", "vit_tiny_patch16_224", 224, marks=pytest.mark.parity),
+        pytest.param("vit_small_patch16", "vit_small_patch16_224", 224, marks=pytest.mark.parity),
+        pytest.param("vit_small_patch16", "vit_small_patch16_224", 96, marks=pytest.mark.parity),
         pytest.param("vit_base_patch16", "vit_base_patch16_224", 224, marks=pytest.mark.parity),
         pytest.param("vit_base_patch16", "vit_base_patch16_224", 64, marks=pytest.mark.parity),
         pytest.param("vit_base_patch8", "vit_base_patch8_224", 224, marks=pytest.mark.parity),
@@ -54,10 +56,11 @@ def test_one_training_step_equals_torch() -> None:
 
 
 @pytest.mark.parity
-def test_one_training_step_of_the_published_size_equals_torch() -> None:
-    reference = timm_model("vit_base_patch8_224", img_size=64, num_classes=10)
+@pytest.mark.parametrize("name", ["vit_tiny_patch16", "vit_small_patch16", "vit_base_patch16", "vit_base_patch8"])
+def test_one_training_step_of_the_published_size_equals_torch(name: str) -> None:
+    reference = timm_model(f"{name}_224", img_size=64, num_classes=10)
     torch_reference.randomize(reference, seed=1)
-    torch_reference.check_training_step("vit_base_patch8", reference, 64, tolerance=1e-5)
+    torch_reference.check_training_step(name, reference, 64, tolerance=1e-5)
 
 
 @pytest.mark.parametrize(
