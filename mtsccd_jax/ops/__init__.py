@@ -1,8 +1,8 @@
-"""Numerics of change detection on device arrays: distances, thresholds, metrics and their uncertainty.
+"""Numerics of change detection on device arrays: distances, clusters, classifiers, thresholds, metrics, uncertainty.
 
 Nothing here imports the rest of the project, so each module can be used alone.
 """
 
-from mtsccd_jax.ops import distance, metrics, statistics, threshold
+from mtsccd_jax.ops import comparison, distance, kmeans, metrics, statistics, svm, threshold
 
-__all__ = ["distance", "metrics", "statistics", "threshold"]
+__all__ = ["comparison", "distance", "kmeans", "metrics", "statistics", "svm", "threshold"]

@@ -28,6 +28,7 @@ from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 
 from mtsccd_jax.ops import neighbors
+from mtsccd_jax.ops.arguments import real_matrix
 from mtsccd_jax.ops.difference import Space, centre, finish, half_squared, move, pad_rows, prepare, product, tiling
 
 METRICS = ("euclidean", "cosine")
@@ -55,7 +56,7 @@ def paired_distance(
         ValueError: empty input, unequal shapes, NaN or infinite values, an unknown metric.
     """
     options = _Options(_space(metric, unit_length))
-    x_nd, y_nd = _features("x_nd", x_nd), _features("y_nd", y_nd)
+    x_nd, y_nd = real_matrix("x_nd", x_nd), real_matrix("y_nd", y_nd)
     if x_nd.shape != y_nd.shape:
         raise ValueError(f"paired features must have one shape, got x_nd {x_nd.shape} and y_nd {y_nd.shape}")
     return _over_rows(_paired, options, (x_nd, y_nd))
@@ -74,7 +75,7 @@ def pairwise_distance(
     """
     _check_at_least_one("chunk", chunk)
     options = _Options(_space(metric, unit_length), chunk=chunk)
-    x_nd, y_md = _features("x_nd", x_nd), _features("y_md", y_md)
+    x_nd, y_md = real_matrix("x_nd", x_nd), real_matrix("y_md", y_md)
     _check_widths("x_nd", x_nd, "y_md", y_md)
     return _over_rows(_pairwise, options, (x_nd,), (y_md,))
 
@@ -106,7 +107,7 @@ def nearest_neighbors(
     _check_at_least_one("query_chunk", query_chunk)
     _check_at_least_one("gallery_chunk", gallery_chunk)
     space = _space(metric, unit_length)
-    query_nd, gallery_md = _features("query_nd", query_nd), _features("gallery_md", gallery_md)
+    query_nd, gallery_md = real_matrix("query_nd", query_nd), real_matrix("gallery_md", gallery_md)
     _check_widths("query_nd", query_nd, "gallery_md", gallery_md)
     if k != int(k) or not 1 <= k <= len(gallery_md):
         raise ValueError(f"k must be a whole number from 1 to the gallery's {len(gallery_md)} rows, got {k}")
@@ -119,26 +120,6 @@ def _space(metric: str, unit_length: bool) -> Space:
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise ValueError(f"unknown metric {metric!r}, known are {', '.join(METRICS)}.{hint}")
     return Space(angular=metric == "cosine" or unit_length, square_root=metric == "euclidean")
-
-
-def _features(name: str, value: ArrayLike) -> jax.Array:
-    """The argument as a float32 matrix with at least one row and one column; finite, where values are known."""
-    given = value if isinstance(value, jax.Array) else np.asarray(value)
-    if given.ndim != 2 or 0 in given.shape:
-        raise ValueError(f"{name} must be a matrix of at least one row and one column, got shape {given.shape}")
-    if not (jnp.issubdtype(given.dtype, jnp.floating) or jnp.issubdtype(given.dtype, jnp.integer)):
-        raise ValueError(f"{name} must hold real numbers, got {given.dtype}")
-    with np.errstate(over="ignore"):  # refused just below
-        feature = jnp.asarray(given, jnp.float32)
-    if not isinstance(feature, jax.core.Tracer) and not bool(_all_finite(feature)):
-        row = int(np.argmin(np.isfinite(np.asarray(feature)).all(1)))
-        raise ValueError(f"{name} holds NaN, infinite or larger than float32 values, first in row {row}")
-    return feature
-
-
-@jax.jit
-def _all_finite(x_nd: jax.Array) -> jax.Array:
-    return jnp.isfinite(jnp.max(jnp.abs(x_nd)))  # the maximum carries NaN along, and reduces faster than `all`
 
 
 def _check_widths(x_name: str, x_nd: jax.Array, y_name: str, y_md: jax.Array) -> None:

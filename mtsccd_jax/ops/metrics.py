@@ -124,6 +124,25 @@ def scene_metrics(confusion: ArrayLike) -> dict[str, float]:
     }
 
 
+def metrics_of_many(confusion_rkk: np.ndarray, *, binary: bool) -> dict[str, np.ndarray]:
+    """`binary_metrics` or `scene_metrics` of many confusions (r, k, k) at once, each (r,) float64: for resamples."""
+    counts = np.asarray(confusion_rkk).astype(np.float64)
+    n, hit_rk = counts.sum((1, 2)), np.diagonal(counts, axis1=1, axis2=2)
+    true_rk, predicted_rk = counts.sum(2), counts.sum(1)
+    of_class = _divide(hit_rk, predicted_rk), _divide(hit_rk, true_rk), _divide(2 * hit_rk, true_rk + predicted_rk)
+    present_rk, seen_rk = true_rk > 0, true_rk + predicted_rk > 0
+    precision, recall, f1 = (v[:, 1] if binary else _divide((v * seen_rk).sum(1), seen_rk.sum(1)) for v in of_class)
+    chance = (true_rk * predicted_rk).sum(1)
+    return {
+        "oa": _divide(hit_rk.sum(1), n),
+        "kappa": _divide(n * hit_rk.sum(1) - chance, n * n - chance),
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+        "balanced": _divide((of_class[1] * present_rk).sum(1), present_rk.sum(1)),
+    }
+
+
 def _square(confusion: ArrayLike) -> np.ndarray:
     """The confusion as a checked (k, k) int64 array."""
     counts = np.asarray(confusion)
@@ -139,4 +158,4 @@ def _ratio(numerator: int, denominator: int) -> float:
 
 
 def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)

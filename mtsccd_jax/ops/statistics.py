@@ -5,28 +5,21 @@ function of the confusion counts alone, and drawing n examples with replacement 
 trials and the observed shares as probabilities: the same distribution, not an approximation of it. A resample costs one
 draw over the cells, whatever n is.
 
-A threshold that is chosen anew in every resample does depend on the examples. They are sorted once; a resample is a
-vector of integer weights over that one order.
+A threshold that is chosen anew in every resample does depend on the examples; `redraws` says on how little of them.
 
 Undefined figures of a resample (kappa where one class is drawn alone, say) count as 0.0, as everywhere in `ops`.
 """
 
-from functools import partial
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.typing import ArrayLike
 
-from mtsccd_jax.ops.difference import tiling
 from mtsccd_jax.ops.metrics import BINARY_METRICS, binary_metrics, scene_metrics
-from mtsccd_jax.ops.threshold import Cut, best_cut, check_objective, check_pairs, ends_of_ties, sort_descending
+from mtsccd_jax.ops.redraws import best_redrawn_cuts, make_cells
+from mtsccd_jax.ops.threshold import check_objective, check_pairs, sort_descending
 
 Intervals = dict[str, tuple[float, float]]
-
-_CHUNK_ELEMENTS = 1 << 21  # weights held at once: resamples a chunk x pairs; bounds memory, not results
 
 
 class BootstrapThresholds(NamedTuple):
@@ -82,13 +75,10 @@ def bootstrap_thresholds(
     check_objective(objective)
     distance, changed = check_pairs(distance_n, changed_n)
     _check_resamples(resamples)
-    value, kind = sort_descending(distance, changed)
-    chunks, chunk = tiling(resamples, max(1, _CHUNK_ELEMENTS // len(value)))
-    with jax.enable_x64(True):
-        cuts = _resampled_cuts(jax.random.key(seed), kind.astype(bool), ends_of_ties(value), chunks, chunk, objective)
-        position, tp, fp, positives = (np.asarray(part)[:resamples] for part in cuts)
-    threshold = np.where(position >= 0, value[np.maximum(position, 0)].astype(np.float64), np.inf)
-    negatives = len(value) - positives
+    cells = make_cells(*sort_descending(distance, changed))
+    position, tp, fp, positives = best_redrawn_cuts(cells, resamples, seed, objective)
+    threshold = np.append(cells.value_j.astype(np.float64), np.inf)[position]  # position -1: none
+    negatives = len(distance) - positives
     return BootstrapThresholds(threshold, np.stack([negatives - fp, fp, positives - tp, tp], 1).astype(np.int64))
 
 
@@ -119,31 +109,6 @@ def rechosen_threshold_interval(
     random = np.random.default_rng([seed, 1])
     draws = random.multinomial(len(distance), confusion_r4 / len(distance))
     return _percentiles([binary_metrics(draw) for draw in draws], level)
-
-
-@partial(jax.jit, static_argnames=("chunks", "chunk", "objective"))
-def _resampled_cuts(
-    key: jax.Array, changed_n: jax.Array, allowed_n: jax.Array, chunks: int, chunk: int, objective: str
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """`(position, tp, fp, positives)`, each (chunks x chunk,): the best cut of each re-drawn weighting of one order."""
-    n = changed_n.shape[0]
-
-    def one(resample: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        drawn_n = _draw(key, resample, n)
-        weight_n = jnp.zeros(n, jnp.int32).at[drawn_n].add(1, mode="promise_in_bounds")
-        tp_n = jnp.cumsum(jnp.where(changed_n, weight_n, 0), dtype=jnp.int32)
-        fp_n = jnp.cumsum(weight_n, dtype=jnp.int32) - tp_n
-        cut: Cut = best_cut(tp_n, fp_n, allowed_n, objective)
-        return cut.position, cut.tp, cut.fp, tp_n[-1]
-
-    resamples = jnp.arange(chunks * chunk, dtype=jnp.uint32).reshape(chunks, chunk)
-    cuts = lax.map(jax.vmap(one), resamples)
-    return jax.tree.map(jnp.ravel, cuts)
-
-
-def _draw(key: jax.Array, resample: jax.Array, n: int) -> jax.Array:
-    """Places drawn from [0, n), (n,) int32; by a key per resample, so that neither their number nor a chunk matters."""
-    return jax.random.randint(jax.random.fold_in(key, resample), (n,), 0, n, dtype=jnp.int32)
 
 
 def _percentiles(figures: list[dict[str, float]], level: float) -> Intervals:

@@ -87,7 +87,7 @@ def best_threshold(distance_n: ArrayLike, changed_n: ArrayLike, objective: str =
     threshold, tp, fp = _cumulative_counts(*check_pairs(distance_n, changed_n))
     positives, negatives = int(tp[-1]), int(fp[-1])
     # Few distinct lengths, so that few programs are compiled; the padding repeats the last counts and is not allowed.
-    padding = _bucket(len(tp)) - len(tp)
+    padding = bucket(len(tp)) - len(tp)
     allowed = np.arange(len(tp) + padding) < len(tp)
     with jax.enable_x64(True):
         cut = best_cut(np.pad(tp, (0, padding), "edge"), np.pad(fp, (0, padding), "edge"), allowed, objective)
@@ -114,7 +114,9 @@ def best_cut(tp_n: jax.Array, fp_n: jax.Array, allowed_n: jax.Array, objective: 
     none = _value(jnp.zeros_like(tp[0]), jnp.zeros_like(fp[0]), tp[-1], fp[-1], objective)
     best = jnp.maximum(value_n.max(), none)
     take_none = none >= best - _EQUAL_VALUES
-    first = jnp.argmax(value_n >= best - _EQUAL_VALUES)
+    # A plain minimum is vectorised, the pairs that an argmax carries are not.
+    place_n = jnp.arange(len(tp_n), dtype=jnp.int32)
+    first = jnp.min(jnp.where(value_n >= best - _EQUAL_VALUES, place_n, len(tp_n) - 1))
     return Cut(
         position=jnp.where(take_none, -1, first).astype(jnp.int32),
         tp=jnp.where(take_none, 0, tp_n[first]),
@@ -213,7 +215,7 @@ def _check_shapes(distance: tuple[int, ...], changed: tuple[int, ...]) -> None:
         raise ValueError("distance_n is empty: a threshold needs at least one pair")
 
 
-def _bucket(n: int) -> int:
+def bucket(n: int) -> int:
     """The power of two, at least 256, that `n` fits in."""
     return max(_SMALLEST_BUCKET, 1 << (n - 1).bit_length())
 
@@ -231,7 +233,7 @@ def _best_on_device(distance_n: jax.Array, changed_n: ArrayLike, objective: str)
     """`best_threshold` for distances that live on an accelerator: only a handful of numbers travels to the host."""
     changed_n = jnp.asarray(changed_n)
     _check_shapes(distance_n.shape, changed_n.shape)
-    padding = (0, _bucket(len(distance_n)) - len(distance_n))
+    padding = (0, bucket(len(distance_n)) - len(distance_n))
     kind_n = jnp.where(changed_n == 1, 2, jnp.where(changed_n == 0, 1, 3)).astype(jnp.int32)
     distance_n = jnp.pad(distance_n.astype(jnp.float32), padding)
     with jax.enable_x64(True):

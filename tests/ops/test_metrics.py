@@ -118,3 +118,14 @@ def test_kappa_does_not_overflow():
 def test_a_confusion_that_is_none_is_refused(confusion, text):
     with pytest.raises(ValueError, match=text):
         metrics.overall_accuracy(np.array(confusion))
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_many_confusions_at_once_are_each_as_alone(classes):
+    random = np.random.default_rng(4)
+    confusions = random.integers(0, 9, (200, classes, classes)) * (random.random((200, classes, classes)) < 0.5)
+    confusions[0] = 0
+    found = metrics.metrics_of_many(confusions, binary=classes == 2)
+    for place, confusion in enumerate(confusions):
+        alone = (metrics.binary_metrics if classes == 2 else metrics.scene_metrics)(confusion)
+        assert {name: values[place] for name, values in found.items()} == pytest.approx(alone, abs=1e-12)

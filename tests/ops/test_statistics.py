@@ -1,11 +1,10 @@
 """The bootstrap against plain resampling of examples, and its determinism."""
 
-import jax
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from mtsccd_jax.ops import statistics, threshold
+from mtsccd_jax.ops import redraws, statistics, threshold
 from mtsccd_jax.ops.metrics import BINARY_METRICS, binary_metrics, scene_metrics
 
 
@@ -58,25 +57,12 @@ def test_a_single_cell_gives_points_and_kappa_zero(confusion):
     assert intervals["oa"] == (1.0, 1.0)
 
 
-@pytest.mark.parametrize("objective", ["kappa", "f1"])
-def test_resampled_thresholds_are_those_of_the_repeated_pairs(objective):
-    distance, changed = _pairs(60, 2)
-    chosen = statistics.bootstrap_thresholds(distance, changed, 20, 5, objective)
-    assert chosen.confusion_r4.shape == (20, 4)
-    assert (chosen.confusion_r4.sum(1) == 60).all()
-    value, kind = threshold.sort_descending(distance, changed)
-    for resample, (limit, confusion) in enumerate(zip(*chosen, strict=True)):
-        rows = np.asarray(statistics._draw(jax.random.key(5), np.uint32(resample), 60))
-        single = threshold.best_threshold(value[rows], kind[rows], objective)
-        assert (limit, tuple(confusion)) == (single.threshold, single.confusion)
-
-
 def test_thresholds_depend_on_the_seed_alone(monkeypatch):
     distance, changed = _pairs(60, 3)
     first = statistics.bootstrap_thresholds(distance, changed, 20, 7)
     np.testing.assert_array_equal(first.threshold_r, statistics.bootstrap_thresholds(distance, changed, 20, 7)[0])
     assert (first.confusion_r4 != statistics.bootstrap_thresholds(distance, changed, 20, 8).confusion_r4).any()
-    monkeypatch.setattr(statistics, "_CHUNK_ELEMENTS", 5 * 60)  # chunks of at most 5 in place of one
+    monkeypatch.setattr(redraws, "_CHUNK_BITS", 3000)  # chunks of some samples in place of one
     fewer = statistics.bootstrap_thresholds(distance, changed, 11, 7)
     np.testing.assert_array_equal(first.threshold_r[:11], fewer.threshold_r)
     np.testing.assert_array_equal(first.confusion_r4[:11], fewer.confusion_r4)

@@ -1,0 +1,325 @@
+"""The minimum of the squared hinge for all classes at once: finite Newton steps along a path of rising penalties.
+
+The objective is `ops.svm`'s. It is piecewise quadratic and convex. A Newton step solves the quadratic of the examples
+inside the margin, an exact line search follows, and the last quadratic is left in one step.
+
+From 0 at a large penalty Newton takes dozens of steps, most of them short; from the minimum of a tenth of the penalty a
+handful. So the penalty rises by factors of 10, and all but the last stage are solved roughly.
+
+The quadratics are solved by conjugate gradients over all classes, two matrix products an iteration. Where they take
+many (few examples inside the margin, large penalty) they are preconditioned: with A the examples inside the margin, the
+inverse of I + 2c A'A is I - A'(I/2c + AA')^-1 A, and AA' of a class is small. A factor that is some steps old still
+serves; it is made again when the gradients take many iterations.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy.linalg import cho_solve
+
+_STAGE = 10.0  # how much the penalty rises from one stage to the next
+_GENTLE = 2.0  # c |x|^2 at which Newton's method needs no path
+_ROUGH = 1e-2  # the relative tolerance of the stages before the last
+_FORCING = 0.1  # the share of a system's energy norm that conjugate gradients may leave
+_ITERATIONS = 200  # conjugate gradients stop there: the line search makes the best of what they have
+_LARGEST, _SMALLEST = 1024, 128  # examples of a class in its preconditioner
+_BLOCKS, _BLOCK_ROWS = 16, 512  # examples are multiplied in this many blocks, of no fewer rows
+_FEW = 4  # iterations that a fresh factor takes, too
+_LINE_ITERATIONS = 16
+
+
+class Factor(NamedTuple):
+    """A preconditioner: for every class some of the examples inside its margin, and a Cholesky factor."""
+
+    row_km: jax.Array  # places of the examples, n where there is none
+    lower_kmm: jax.Array
+
+
+class Minimum(NamedTuple):
+    """Where the search ended.
+
+    Attributes:
+        weight_ke: float32 hyperplanes (k, d + 1), the bias last.
+        objective_k: float64.
+        gain_k: what one more Newton step promises, relative to the objective.
+        iterations: Newton steps of all stages.
+    """
+
+    weight_ke: jax.Array
+    objective_k: np.ndarray
+    gain_k: np.ndarray
+    iterations: int
+
+
+def minimise(
+    feature_nd: jax.Array,
+    sign_kn: jax.Array,
+    start_ke: jax.Array | None,
+    c: float,
+    tolerance: float,
+    max_iterations: int,
+) -> Minimum:
+    """The minimum of every class's objective, from `start_ke` or, where that is None, along the path from 0.
+
+    Args:
+        feature_nd: float32.
+        sign_kn: float32, 1 where the example is of the class and -1 elsewhere.
+        start_ke: float32 (k, d + 1).
+        c: penalty.
+        tolerance: the search ends when no class's Newton step promises more than this share of its objective.
+        max_iterations: Newton steps of all stages.
+    """
+    with jax.enable_x64(True):
+        if start_ke is None:
+            weight_ke = jnp.zeros((sign_kn.shape[0], feature_nd.shape[1] + 1), jnp.float32)
+            stages = _stages(c, 1 + float(_mean_square(feature_nd)))
+        else:
+            weight_ke, stages = start_ke, [c]
+        iteration, spent, factor = 0, 0.0, None
+        for stage in stages:
+            goal = tolerance if stage == c else max(tolerance, _ROUGH)
+            penalty, gain_k = np.float32(stage), np.full(len(sign_kn), np.inf)
+            while iteration < max_iterations and (gain_k > goal).any():
+                place = _evaluate(feature_nd, sign_kn, weight_ke, penalty)
+                rows = _rows(int(place.most), feature_nd.shape[0])
+                # A factor is due once the iterations since the last have cost as much: never twice the best choice.
+                if spent > _cost(rows, feature_nd.shape[1]):
+                    factor, spent = _factor(feature_nd, place.active_kn, penalty, rows), 0.0
+                step = _step(feature_nd, sign_kn, weight_ke, place, factor, penalty)
+                gain_k = np.asarray(step.gain_k)
+                iteration += 1
+                spent += max(0, int(step.effort) - _FEW) * int(place.inside)
+                weight_ke = step.weight_ke
+        objective_k = np.asarray(_evaluate(feature_nd, sign_kn, weight_ke, np.float32(c)).objective_k)
+    return Minimum(weight_ke, objective_k, gain_k, iteration)
+
+
+def scores(feature_nd: jax.Array, weight_ke: jax.Array) -> jax.Array:
+    """Decision values (k, n) in full float32: accelerators would otherwise round the factors to TF32 or bfloat16."""
+    dot_kn = lax.dot_general(weight_ke[:, :-1], feature_nd, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST)
+    return dot_kn + weight_ke[:, -1:]
+
+
+class _Place(NamedTuple):
+    score_kn: jax.Array
+    active_kn: jax.Array  # inside the margin, or on its wrong side
+    gradient_ke: jax.Array
+    objective_k: jax.Array
+    most: jax.Array  # examples inside the margin, of the class that has most
+    inside: jax.Array  # examples inside the margin of any class
+
+
+class _Step(NamedTuple):
+    weight_ke: jax.Array
+    gain_k: jax.Array
+    effort: jax.Array  # conjugate gradient iterations
+
+
+def _stages(c: float, square: float) -> list[float]:
+    """The rising penalties of the path; the last is `c`."""
+    count = max(0, int(np.ceil(np.log(c * square / _GENTLE) / np.log(_STAGE))))
+    return [c / _STAGE**power for power in range(count, 0, -1)] + [c]
+
+
+def _rows(most: int, n: int) -> int:
+    """A power of two, so that few programs are compiled."""
+    return min(n, _LARGEST, max(_SMALLEST, 1 << (most - 1).bit_length()))
+
+
+def _cost(rows: int, width: int) -> float:
+    """What a factor costs, in examples multiplied in conjugate gradients.
+
+    For each class rows^2 (width + rows / 3) multiplications, against 2 width an example; but these come as products of
+    a matrix and a few vectors, which run at about a quarter of the rate.
+    """
+    return rows**2 * (width + rows / 3) / (4 * 2 * width)
+
+
+@jax.jit
+def _mean_square(feature_nd: jax.Array) -> jax.Array:
+    return jnp.mean(jnp.sum(jnp.square(feature_nd), 1))
+
+
+@jax.jit
+def _evaluate(feature_nd: jax.Array, sign_kn: jax.Array, weight_ke: jax.Array, c: jax.Array) -> _Place:
+    score_kn = scores(feature_nd, weight_ke)
+    slack_kn = jnp.maximum(1 - sign_kn * score_kn, 0)
+    objective_k = _dot(weight_ke, weight_ke) / 2 + c.astype(jnp.float64) * _dot(slack_kn, slack_kn)
+    gradient_ke = weight_ke - 2 * c * _combine(sign_kn * slack_kn, feature_nd)
+    active_kn = slack_kn > 0
+    return _Place(score_kn, active_kn, gradient_ke, objective_k, jnp.max(active_kn.sum(1)), active_kn.any(0).sum())
+
+
+@partial(jax.jit, static_argnames="rows")
+def _factor(feature_nd: jax.Array, active_kn: jax.Array, c: jax.Array, rows: int) -> Factor:
+    """The preconditioner of every class from its examples inside the margin, `rows` evenly spaced ones at most."""
+    n = feature_nd.shape[0]
+
+    def one_class(active_n: jax.Array) -> tuple[jax.Array, jax.Array]:
+        order_n = jnp.cumsum(active_n, dtype=jnp.int32)
+        count = order_n[-1]
+        wanted_m = jnp.arange(rows, dtype=jnp.int32) * (jnp.maximum(count, rows) / rows).astype(jnp.float32)
+        wanted_m = wanted_m.astype(jnp.int32) + 1
+        found_m = wanted_m <= count
+        row_m = jnp.where(found_m, jnp.searchsorted(order_n, wanted_m), n).astype(jnp.int32)
+        example_md = feature_nd.at[row_m].get(mode="fill", fill_value=0)
+        gram = lax.dot_general(example_md, example_md, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST)
+        gram = gram + (found_m[:, None] & found_m)
+        # The rows stand for all of the margin; and float32 must be able to factor the matrix.
+        share = jnp.maximum(count / rows, 1).astype(jnp.float32)
+        shift = jnp.maximum(1 / (2 * c * share), 1e-6 * jnp.trace(gram))
+        identity = jnp.eye(rows, dtype=jnp.float32)
+        lower = jnp.linalg.cholesky(gram + shift * identity)
+        sound = jnp.isfinite(lower).all()  # else the class goes without
+        return jnp.where(sound, row_m, n), jnp.where(sound, lower, identity)
+
+    # A class at a time: all their examples at once need not fit.
+    return Factor(*lax.map(one_class, active_kn))
+
+
+class _Inside(NamedTuple):
+    """The examples that matter to a Newton step, packed: only these are multiplied, block by block."""
+
+    example_brd: jax.Array
+    active_bkr: jax.Array
+    place_km: jax.Array | None  # where the rows of the factor are among the packed ones
+    blocks: jax.Array  # that hold an example
+
+
+def _pack(feature_nd: jax.Array, active_kn: jax.Array, factor: Factor | None) -> _Inside:
+    """The examples inside the margin of some class, and those of the factor."""
+    (n, d), classes = feature_nd.shape, len(active_kn)
+    rows = max(_BLOCK_ROWS, -(-n // _BLOCKS))
+    blocks = -(-n // rows)
+    needed_n = active_kn.any(0)
+    if factor is not None:
+        needed_n = needed_n.at[factor.row_km.ravel()].set(True, mode="drop")
+    used = -(-needed_n.sum() // rows)
+    (row_n,) = jnp.nonzero(needed_n, size=blocks * rows, fill_value=n)
+    row_br = row_n.reshape(blocks, rows)
+
+    def fill(block: jax.Array, packed_brd: jax.Array) -> jax.Array:
+        return packed_brd.at[block].set(feature_nd.at[row_br[block]].get(mode="fill", fill_value=0))
+
+    example_brd = lax.fori_loop(0, used, fill, lax.empty((blocks, rows, d), jnp.float32))
+    active_bkr = active_kn.at[:, row_n].get(mode="fill", fill_value=False).reshape(classes, blocks, rows).swapaxes(0, 1)
+    place_km = None
+    if factor is not None:
+        place_n = jnp.cumsum(needed_n, dtype=jnp.int32) - 1
+        place_km = place_n.at[factor.row_km].get(mode="fill", fill_value=blocks * rows)
+    return _Inside(example_brd, active_bkr, place_km, used)
+
+
+def _curvature(inside: _Inside, direction_ke: jax.Array) -> jax.Array:
+    """A'A p of every class, (k, d + 1), A being its examples inside the margin."""
+
+    def add(block: jax.Array, total_ke: jax.Array) -> jax.Array:
+        example_rd = inside.example_brd[block]
+        score_kr = jnp.where(inside.active_bkr[block], scores(example_rd, direction_ke), 0)
+        return total_ke + _combine(score_kr, example_rd)
+
+    return lax.fori_loop(0, inside.blocks, add, jnp.zeros_like(direction_ke))
+
+
+def _precondition(inside: _Inside, factor: Factor | None, rest_ke: jax.Array) -> jax.Array:
+    """R - A'(shift + AA')^-1 A r of every class, A being the examples of the factor; r where there is none."""
+    if factor is None or inside.place_km is None:
+        return rest_ke
+    (blocks, rows, _), classes = inside.example_brd.shape, len(rest_ke)
+
+    def score(block: jax.Array, score_bkr: jax.Array) -> jax.Array:
+        return score_bkr.at[block].set(scores(inside.example_brd[block], rest_ke))
+
+    nothing_bkr = jnp.zeros((blocks, classes, rows), jnp.float32)
+    score_bkr = lax.fori_loop(0, inside.blocks, score, nothing_bkr)
+    score_kn = score_bkr.swapaxes(0, 1).reshape(classes, blocks * rows)
+    score_km = jnp.take_along_axis(score_kn, inside.place_km, 1, mode="fill", fill_value=0)
+    share_km = jax.vmap(lambda lower, right: cho_solve((lower, True), right))(factor.lower_kmm, score_km)
+    # The rows of a class are distinct, so a set serves where an add would be slow on some accelerators.
+    share_kn = jnp.zeros_like(score_kn).at[jnp.arange(classes)[:, None], inside.place_km].set(share_km, mode="drop")
+    share_bkr = share_kn.reshape(classes, blocks, rows).swapaxes(0, 1)
+
+    def take(block: jax.Array, left_ke: jax.Array) -> jax.Array:
+        return left_ke - _combine(share_bkr[block], inside.example_brd[block])
+
+    return lax.fori_loop(0, inside.blocks, take, rest_ke)
+
+
+class _Descent(NamedTuple):
+    """Conjugate gradients under way."""
+
+    move_ke: jax.Array
+    rest_ke: jax.Array  # what of the gradient is left
+    direction_ke: jax.Array
+    energy_k: jax.Array  # its preconditioned square
+    iteration: jax.Array
+
+
+@jax.jit
+def _step(
+    feature_nd: jax.Array, sign_kn: jax.Array, weight_ke: jax.Array, place: _Place, factor: Factor | None, c: jax.Array
+) -> _Step:
+    """One Newton step of every class."""
+    inside = _pack(feature_nd, place.active_kn, factor)
+    first_ke = _precondition(inside, factor, -place.gradient_ke)
+    energy_k = _dot(-place.gradient_ke, first_ke)
+    goal_k = _FORCING**2 * energy_k
+
+    def going(state: _Descent) -> jax.Array:
+        return jnp.any(state.energy_k > goal_k) & (state.iteration < _ITERATIONS)
+
+    def improve(state: _Descent) -> _Descent:
+        move_ke, rest_ke, direction_ke, energy_k, iteration = state
+        product_ke = direction_ke + 2 * c * _curvature(inside, direction_ke)
+        live_k = energy_k > goal_k
+        length_k = jnp.where(live_k, energy_k / _dot(direction_ke, product_ke), 0).astype(jnp.float32)
+        move_ke = move_ke + length_k[:, None] * direction_ke
+        rest_ke = rest_ke - length_k[:, None] * product_ke
+        ahead_ke = _precondition(inside, factor, rest_ke)
+        now_k = jnp.where(live_k, _dot(rest_ke, ahead_ke), energy_k)
+        turn_k = jnp.where(live_k, now_k / energy_k, 0).astype(jnp.float32)
+        return _Descent(move_ke, rest_ke, ahead_ke + turn_k[:, None] * direction_ke, now_k, iteration + 1)
+
+    start = _Descent(jnp.zeros_like(weight_ke), -place.gradient_ke, first_ke, energy_k, jnp.int32(0))
+    move_ke, *_, effort = lax.while_loop(going, improve, start)
+    promise_k = -_dot(place.gradient_ke, move_ke) / 2
+    margin_kn, margin_move_kn = sign_kn * place.score_kn, sign_kn * scores(feature_nd, move_ke)
+    length_k = _line_search(weight_ke, move_ke, margin_kn, margin_move_kn, c)
+    length_k = jnp.where(promise_k > 0, length_k, 0).astype(jnp.float32)
+    return _Step(weight_ke + length_k[:, None] * move_ke, promise_k / place.objective_k, effort)
+
+
+def _line_search(
+    weight_ke: jax.Array, move_ke: jax.Array, margin_kn: jax.Array, margin_move_kn: jax.Array, c: jax.Array
+) -> jax.Array:
+    """The t >= 0 (k,) that minimises the objective at weight + t move: the root of a rising, piecewise linear slope."""
+    along_k, curve_k = _dot(weight_ke, move_ke), _dot(move_ke, move_ke)
+
+    def narrow(_: int, state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        t, low, high = state
+        slack = jnp.maximum(1 - margin_kn - t.astype(jnp.float32)[:, None] * margin_move_kn, 0)
+        inside = jnp.where(slack > 0, margin_move_kn, 0)
+        slope = along_k + t * curve_k - 2 * c * _dot(inside, slack)
+        second = curve_k + 2 * c * _dot(inside, inside)
+        low, high = jnp.where(slope < 0, t, low), jnp.where(slope < 0, high, t)
+        newton = t - slope / jnp.where(second > 0, second, 1)
+        middle = jnp.where(jnp.isinf(high), 2 * t, (low + high) / 2)
+        return jnp.where((newton >= low) & (newton <= high), newton, middle), low, high
+
+    one = jnp.ones_like(along_k)
+    return lax.fori_loop(0, _LINE_ITERATIONS, narrow, (one, 0 * one, one * jnp.inf))[0]
+
+
+def _combine(weight_kn: jax.Array, feature_nd: jax.Array) -> jax.Array:
+    """Weighted sums (k, d + 1) of the examples, the feature of value 1 last."""
+    dot_kd = lax.dot_general(weight_kn, feature_nd, (((1,), (0,)), ((), ())), precision=lax.Precision.HIGHEST)
+    return jnp.concatenate([dot_kd, weight_kn.sum(1, keepdims=True)], 1)
+
+
+def _dot(a_kn: jax.Array, b_kn: jax.Array) -> jax.Array:
+    """Inner products of the rows, (k,), in float64."""
+    return jnp.sum(a_kn.astype(jnp.float64) * b_kn.astype(jnp.float64), 1)

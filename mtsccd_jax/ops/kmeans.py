@@ -1,0 +1,233 @@
+"""k-means: greedy k-means++ seeds and Lloyd's iterations, on the device and in blocks.
+
+The rules are those of scikit-learn's `KMeans`, so that inertias compare: a seed is the best of 2 + log k draws; the
+iterations end when no point changes its cluster or when the centres move by less than a share of the data's variance;
+an empty cluster gets the point that is farthest from its centre.
+
+Points are centred first: distances go through a matrix product, whose rounding grows with the distance from the origin.
+The sums over the clusters follow the points that change their cluster, which soon are few. They are products with a
+one-hot matrix, because a float32 scatter-add is hundreds of times slower on some GPUs.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.typing import ArrayLike
+
+from mtsccd_jax.ops.arguments import real_matrix
+from mtsccd_jax.ops.difference import product
+
+_BLOCK_ROWS = 2048
+
+
+class KMeans(NamedTuple):
+    """A clustering.
+
+    Attributes:
+        center_kd: float32.
+        inertia: the sum over the points of the squared distance to their nearest centre.
+        iterations: Lloyd's iterations.
+    """
+
+    center_kd: jax.Array
+    inertia: float
+    iterations: int
+
+
+class _Points(NamedTuple):
+    """The centred points in blocks, padded with zeros."""
+
+    point_brd: jax.Array
+    square_n: jax.Array  # squared lengths
+    real_n: jax.Array
+
+
+class _Clusters(NamedTuple):
+    """The label of every point, `k` in the padding, and what follows from them."""
+
+    label_n: jax.Array
+    total_kd: jax.Array
+    count_k: jax.Array
+
+
+class _Lloyd(NamedTuple):
+    center_kd: jax.Array
+    clusters: _Clusters
+    shift: jax.Array  # summed squared movement of the centres
+    settled: jax.Array  # no point changed its cluster
+    iteration: jax.Array
+
+
+def fit_kmeans(
+    point_nd: ArrayLike, k: int, seed: int = 0, *, max_iterations: int = 100, tolerance: float = 1e-4
+) -> KMeans:
+    """The k centres that k-means++ seeds and Lloyd's iterations find.
+
+    Args:
+        point_nd: real numbers, used as float32.
+        k: clusters, from 1 to n.
+        seed: of the draws of the seeds.
+        max_iterations: of Lloyd's, at least 1.
+        tolerance: of the summed squared movement of the centres, relative to the mean variance of the features.
+
+    Raises:
+        ValueError: empty input, NaN or infinite values, k outside 1 to n, no iteration, a negative tolerance.
+    """
+    point_nd = real_matrix("point_nd", point_nd)
+    n = len(point_nd)
+    if not 1 <= k <= n:
+        raise ValueError(f"k must be from 1 to the number of points, {n}, got {k}")
+    if max_iterations < 1:
+        raise ValueError(f"max_iterations must be at least 1, got {max_iterations}")
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must not be negative, got {tolerance}")
+    blocks = -(-n // _BLOCK_ROWS)
+    with jax.enable_x64(True):
+        center_kd, inertia, iterations = _fit(
+            point_nd, jax.random.key(seed), np.int32(max_iterations), np.float32(tolerance), k, blocks
+        )
+        return KMeans(center_kd, float(inertia), int(iterations))
+
+
+@jax.jit
+def nearest_center(point_nd: jax.Array, center_kd: jax.Array) -> jax.Array:
+    """The index (n,) int32 of each point's nearest centre, the lowest among equals; pure.
+
+    Distances are told apart down to the rounding of float32 products around the mean of the centres.
+    """
+    origin_d = jnp.mean(center_kd, 0)
+    return _lowest(_scores(point_nd - origin_d, center_kd - origin_d))[0]
+
+
+@partial(jax.jit, static_argnames=("k", "blocks"))
+def _fit(
+    point_nd: jax.Array, key: jax.Array, most: jax.Array, tolerance: jax.Array, k: int, blocks: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`(center_kd, inertia, iterations)`."""
+    n, d = point_nd.shape
+    rows = -(-n // blocks)
+    origin_d = jnp.mean(point_nd, 0)
+    point_nd = jnp.pad(point_nd - origin_d, ((0, blocks * rows - n), (0, 0)))
+    square_n = jnp.sum(jnp.square(point_nd), 1)
+    points = _Points(point_nd.reshape(blocks, rows, d), square_n, jnp.arange(blocks * rows) < n)
+    goal = tolerance * jnp.sum(square_n) / (n * d)
+
+    def going(state: _Lloyd) -> jax.Array:
+        return ~state.settled & (state.shift > goal) & (state.iteration < most)
+
+    def improve(state: _Lloyd) -> _Lloyd:
+        label_n, distance_n = _assign(points, state.center_kd)
+        clusters = _follow(points, state.clusters, label_n)
+        center_kd = _centers(points, clusters, distance_n)
+        shift = jnp.sum(jnp.square(center_kd - state.center_kd))
+        settled = jnp.all(label_n == state.clusters.label_n)
+        return _Lloyd(center_kd, clusters, shift, settled, state.iteration + 1)
+
+    nowhere_n = jnp.where(points.real_n, -1, k).astype(jnp.int32)
+    none = _Clusters(nowhere_n, jnp.zeros((k, d), jnp.float32), jnp.zeros(k, jnp.int32))
+    start = _Lloyd(_seeds(points, n, key, k), none, jnp.float32(jnp.inf), jnp.bool_(False), jnp.int32(0))
+    end = lax.while_loop(going, improve, start)
+    inertia = jnp.sum(_assign(points, end.center_kd)[1], dtype=jnp.float64)
+    return end.center_kd + origin_d, inertia, end.iteration
+
+
+def _assign(points: _Points, center_kd: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`(label_n, squared distance_n)` of the nearest centre; in the padding k and 0."""
+
+    def one_block(point_rd: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return _lowest(_scores(point_rd, center_kd))
+
+    label_br, score_br = lax.map(one_block, points.point_brd)
+    label_n = jnp.where(points.real_n, label_br.ravel(), len(center_kd))
+    distance_n = jnp.maximum(points.square_n + 2 * score_br.ravel(), 0)
+    return label_n, jnp.where(points.real_n, distance_n, 0)
+
+
+def _scores(point_nd: jax.Array, center_kd: jax.Array) -> jax.Array:
+    """Half the squared distance less that of the point to the origin, (n, k)."""
+    return jnp.sum(jnp.square(center_kd), 1) / 2 - product(point_nd, center_kd)
+
+
+def _lowest(score_nk: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`(index int32, value)` of the lowest of every row, the first among equals.
+
+    Two plain minima are vectorised, the pairs that an argmin carries are not.
+    """
+    k = score_nk.shape[1]
+    value_n = jnp.min(score_nk, 1)
+    index_nk = jnp.where(score_nk == value_n[:, None], jnp.arange(k, dtype=jnp.int32), k - 1)
+    return jnp.min(index_nk, 1), value_n
+
+
+def _follow(points: _Points, clusters: _Clusters, label_n: jax.Array) -> _Clusters:
+    """The clusters of new labels: what left a cluster is taken off its sum, what came is added."""
+    blocks, rows, d = points.point_brd.shape
+    point_nd, k = points.point_brd.reshape(-1, d), len(clusters.count_k)
+    moved_n = label_n != clusters.label_n
+    (which,) = jnp.nonzero(moved_n, size=blocks * rows, fill_value=blocks * rows)
+
+    def signs(label_n: jax.Array, row_r: jax.Array) -> jax.Array:
+        label_r = label_n.at[row_r].get(mode="fill", fill_value=k)
+        return (label_r[:, None] == jnp.arange(k)).astype(jnp.float32)
+
+    def one_block(block: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        row_r = lax.dynamic_slice_in_dim(which, block * rows, rows)
+        sign_rk = signs(label_n, row_r) - signs(clusters.label_n, row_r)
+        point_rd = point_nd.at[row_r].get(mode="fill", fill_value=0)
+        change = lax.dot_general(sign_rk, point_rd, (((0,), (0,)), ((), ())), precision=lax.Precision.HIGHEST)
+        return sums[0] + change, sums[1] + sign_rk.sum(0).astype(jnp.int32)
+
+    sums = lax.fori_loop(0, -(-moved_n.sum() // rows), one_block, (clusters.total_kd, clusters.count_k))
+    return _Clusters(label_n, *sums)
+
+
+def _centers(points: _Points, clusters: _Clusters, distance_n: jax.Array) -> jax.Array:
+    """The mean of every cluster; an empty one takes the farthest point left, away from the cluster that has it."""
+    label_n, total_kd, count_k = clusters
+    k = len(count_k)
+
+    def fill(_: None) -> tuple[jax.Array, jax.Array]:
+        empty_k = jnp.nonzero(count_k == 0, size=k, fill_value=k)[0]
+        far_k = lax.top_k(distance_n, k)[1]
+        taken_k = jnp.arange(k) < jnp.sum(count_k == 0)
+        one_hot = jnp.arange(k)[:, None]
+        given_kk = ((empty_k == one_hot) & taken_k).astype(jnp.float32)  # cluster that gets, point that is taken
+        change_kk = given_kk - ((label_n[far_k] == one_hot) & taken_k)
+        point_kd = points.point_brd.reshape(-1, total_kd.shape[1])[far_k]
+        moved = lax.dot_general(change_kk, point_kd, (((1,), (0,)), ((), ())), precision=lax.Precision.HIGHEST)
+        return total_kd + moved, count_k + change_kk.sum(1).astype(jnp.int32)
+
+    total_kd, count_k = lax.cond(jnp.any(count_k == 0), fill, lambda _: (total_kd, count_k), None)
+    return total_kd / jnp.maximum(count_k, 1).astype(jnp.float32)[:, None]
+
+
+def _seeds(points: _Points, n: int, key: jax.Array, k: int) -> jax.Array:
+    """Greedy k-means++: each centre is, of some points drawn by squared distance, the one that leaves the least.
+
+    Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007, section 2.2 and its end.
+    """
+    point_nd = points.point_brd.reshape(-1, points.point_brd.shape[2])
+    draws = 2 + int(np.log(k))
+    first = jax.random.randint(key, (), 0, n, jnp.int32)
+
+    def squared(row_t: jax.Array) -> jax.Array:
+        """Squared distances (t, n) of all points to a few; 0 in the padding."""
+        square_tn = points.square_n[row_t][:, None] + points.square_n - 2 * product(point_nd[row_t], point_nd)
+        return jnp.where(points.real_n, jnp.maximum(square_tn, 0), 0)
+
+    def add(index: jax.Array, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        row_k, nearest_n = state
+        reached_n = jnp.cumsum(nearest_n, dtype=jnp.float64)
+        place_t = jax.random.uniform(jax.random.fold_in(key, index), (draws,), jnp.float64) * reached_n[-1]
+        row_t = jnp.minimum(jnp.searchsorted(reached_n, place_t, side="right"), n - 1).astype(jnp.int32)
+        nearest_tn = jnp.minimum(nearest_n, squared(row_t))
+        best = jnp.argmin(jnp.sum(nearest_tn, 1, dtype=jnp.float64))
+        return row_k.at[index].set(row_t[best]), nearest_tn[best]
+
+    start = jnp.zeros(k, jnp.int32).at[0].set(first), squared(first[None])[0]
+    row_k, _ = lax.fori_loop(1, k, add, start)
+    return point_nd[row_k]

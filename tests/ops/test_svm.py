@@ -1,0 +1,186 @@
+"""SVMs against scikit-learn's LinearSVC and SVC, and the optimality conditions of the objective."""
+
+import numpy as np
+import pytest
+from sklearn.svm import SVC, LinearSVC
+
+from mtsccd_jax.ops import hinge, svm
+
+
+def _examples(n: int, width: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Features as a network gives them, none negative, of classes that overlap."""
+    random = np.random.default_rng(seed)
+    label = random.integers(0, classes, n)
+    hidden = 0.7 * random.standard_normal((classes, 8))[label] + random.standard_normal((n, 8))
+    feature = hidden @ random.standard_normal((8, width)) + 0.5 * random.standard_normal((n, width))
+    return np.maximum(feature, 0).astype(np.float32), label
+
+
+def _objective(
+    weight_d: np.ndarray, bias: float, feature_nd: np.ndarray, positive_n: np.ndarray, c: float
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """`(objective, its gradient, decision values)` of one class, in float64."""
+    weight = np.append(weight_d, bias).astype(np.float64)
+    feature = np.pad(feature_nd.astype(np.float64), ((0, 0), (0, 1)), constant_values=1)
+    sign = np.where(positive_n, 1, -1)
+    slack = np.maximum(1 - sign * (feature @ weight), 0)
+    return weight @ weight / 2 + c * slack @ slack, weight - 2 * c * feature.T @ (sign * slack), feature @ weight
+
+
+@pytest.mark.parametrize(
+    ("n", "width", "classes", "c"),
+    [(300, 10, 3, 1.0), (300, 10, 3, 0.001), (200, 400, 4, 0.01), (200, 400, 4, 10.0), (150, 30, 2, 1.0)],
+)
+def test_objective_and_decisions_are_those_of_linear_svc(n, width, classes, c):
+    feature, label = _examples(n, width, classes)
+    fit = svm.fit_linear(feature, label, classes, c)
+    assert fit.converged
+    decision = np.asarray(fit.svm.scores(feature))
+    for k in range(classes):
+        peer = LinearSVC(C=c, dual=False, tol=1e-9, max_iter=20_000).fit(feature, label == k)
+        best, _, peer_decision = _objective(peer.coef_[0], peer.intercept_[0], feature, label == k, c)
+        ours, gradient, exact = _objective(fit.svm.weight_kd[k], fit.svm.bias_k[k], feature, label == k, c)
+        assert ours == pytest.approx(best, rel=1e-4)
+        assert fit.objective_k[k] == pytest.approx(ours, rel=1e-5)
+        assert gradient @ gradient / 2 <= 1e-2 * ours  # what strong convexity makes of the gradient
+        np.testing.assert_allclose(decision[:, k], exact, atol=1e-4)
+        np.testing.assert_allclose(decision[:, k], peer_decision, atol=5e-3)
+
+
+def test_predictions_are_those_of_linear_svc_but_for_ties():
+    feature, label = _examples(400, 40, 5)
+    test, _ = _examples(400, 40, 5)
+    decision = np.asarray(svm.fit_linear(feature, label, 5, 0.1).svm.scores(test))
+    peer = LinearSVC(C=0.1, dual=False, tol=1e-9, max_iter=20_000).fit(feature, label)
+    second, first = np.sort(decision, 1)[:, -2:].T
+    clear = first - second > 1e-3
+    assert clear.sum() > 390
+    np.testing.assert_array_equal(decision.argmax(1)[clear], peer.predict(test)[clear])
+
+
+@pytest.mark.parametrize("rows", [64, 16])
+def test_preconditioned_steps_end_where_plain_ones_do(rows, monkeypatch):
+    feature, label = _examples(300, 200, 3, seed=2)
+    monkeypatch.setattr(hinge, "_cost", lambda rows, width: np.inf)
+    plain = svm.fit_linear(feature, label, 3, 3.0)
+    made = []
+
+    def factor(feature_nd, active_kn, c, _):
+        made.append(rows)
+        return real(feature_nd, active_kn, c, rows)
+
+    real = hinge._factor
+    monkeypatch.setattr(hinge, "_cost", lambda rows, width: 0)
+    monkeypatch.setattr(hinge, "_factor", factor)
+    fit = svm.fit_linear(feature, label, 3, 3.0)
+    assert made, "no step was preconditioned"
+    assert plain.converged
+    assert fit.converged
+    np.testing.assert_allclose(fit.objective_k, plain.objective_k, rtol=1e-5)
+
+
+def test_start_and_blocks_do_not_change_the_result(monkeypatch):
+    feature, label = _examples(200, 20, 3)
+    cold = svm.fit_linear(feature, label, 3, 1.0)
+    warm = svm.fit_linear(feature, label, 3, 1.0, start=svm.fit_linear(feature, label, 3, 0.1).svm)
+    np.testing.assert_allclose(warm.objective_k, cold.objective_k, rtol=1e-5)
+    assert svm.fit_linear(feature, label, 3, 1.0, start=cold.svm).iterations == 1
+    monkeypatch.setattr(hinge, "_BLOCK_ROWS", 32)
+    np.testing.assert_allclose(
+        svm.fit_linear(feature[:190], label[:190], 3, 1.0).objective_k,
+        [
+            _objective(*solved, feature[:190], label[:190] == k, 1.0)[0]
+            for k, solved in enumerate(zip(*_linear_svc(feature[:190], label[:190], 3, 1.0), strict=True))
+        ],
+        rtol=1e-4,
+    )
+
+
+def _linear_svc(feature: np.ndarray, label: np.ndarray, classes: int, c: float) -> tuple[list, list]:
+    peers = [LinearSVC(C=c, dual=False, tol=1e-9, max_iter=20_000).fit(feature, label == k) for k in range(classes)]
+    return [peer.coef_[0] for peer in peers], [peer.intercept_[0] for peer in peers]
+
+
+def test_an_absent_class_is_never_named():
+    feature, label = _examples(200, 20, 3)
+    fit = svm.fit_linear(feature, label, 5, 1.0)
+    assert fit.converged
+    assert fit.svm.weight_kd.shape == (5, 20)
+    assert np.asarray(fit.svm.scores(feature)).argmax(1).max() == 2
+
+
+def test_duplicates_constants_and_one_column():
+    feature = np.repeat(np.array([[0.0], [1.0], [3.0]], np.float32), 30, 0)
+    label = np.repeat([0, 1, 1], 30)
+    fit = svm.fit_linear(feature, label, 2, 100.0)
+    assert fit.converged
+    np.testing.assert_array_equal(np.asarray(fit.svm.scores(feature)).argmax(1), label)
+    same = svm.fit_linear(np.zeros((4, 3)), [0, 1, 1, 1], 2)  # nothing to learn from but the bias
+    assert same.converged
+    assert np.asarray(same.svm.scores(np.zeros((1, 3)))).argmax() == 1
+
+
+def test_a_search_that_is_cut_short_says_so():
+    feature, label = _examples(200, 30, 3)
+    fit = svm.fit_linear(feature, label, 3, 10.0, max_iterations=2)
+    assert (fit.converged, fit.iterations) == (False, 2)
+    kernel = svm.fit_kernel(feature, label, 3, 10.0, max_iterations=2)
+    assert (kernel.converged, kernel.iterations) == (False, 2)
+
+
+def test_rbf_is_scikit_learns():
+    feature, label = _examples(150, 10, 3)
+    fit = svm.fit_kernel(feature, label, 3, 2.0)
+    assert fit.converged
+    np.testing.assert_allclose(
+        fit.svm.scores(feature), SVC(C=2.0).fit(feature, label).decision_function(feature), atol=1e-5
+    )
+
+
+def test_intersection_is_that_of_histograms():
+    feature, label = _examples(150, 10, 4)
+    test, _ = _examples(20, 10, 4, seed=1)
+    fit = svm.fit_kernel(feature, label, 4, 0.5, kernel="intersection")
+    peer = SVC(C=0.5, kernel=lambda x, y: np.minimum(x[:, None], y).sum(-1)).fit(feature, label)
+    np.testing.assert_allclose(fit.svm.scores(test), peer.decision_function(test), atol=1e-3)
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "intersection"])
+def test_kernels_of_two_classes_among_more(kernel):
+    feature, label = _examples(100, 10, 2)
+    score = np.asarray(svm.fit_kernel(feature, 2 * label + 1, 5, kernel=kernel).svm.scores(feature))
+    assert score.shape == (100, 5)
+    assert set(score.argmax(1)) == {1, 3}
+    np.testing.assert_allclose(score[:, 1], -score[:, 3])
+
+
+GOOD = np.arange(8.0).reshape(4, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: svm.fit_linear([1.0, 2.0], [0, 1], 2), "feature_nd must be a matrix"),
+        (lambda: svm.fit_linear(np.zeros((0, 3)), [], 2), r"got shape \(0, 3\)"),
+        (lambda: svm.fit_linear(np.array([["a"], ["b"]]), [0, 1], 2), "feature_nd must hold real numbers"),
+        (
+            lambda: svm.fit_linear([[1.0], [np.nan]], [0, 1], 2),
+            "infinite or larger than float32 values, first in row 1",
+        ),
+        (lambda: svm.fit_linear(GOOD, [0, 1, 2, 1], 2), r"label_n\[2\] is 2, outside 0 to 1"),
+        (lambda: svm.fit_linear(GOOD, [0, 1, -1, 1], 2), r"label_n\[2\] is -1"),
+        (lambda: svm.fit_linear(GOOD, [0.0, 1, 0, 1], 2), "label_n must hold integers"),
+        (lambda: svm.fit_linear(GOOD, [0, 1], 2), "got 4 and 2"),
+        (lambda: svm.fit_linear(GOOD, [1, 1, 1, 1], 2), "needs examples of two classes, all 4 are of class 1"),
+        (lambda: svm.fit_linear(GOOD, [0, 1, 0, 1], 2, 0), "c must be a positive number, got 0"),
+        (lambda: svm.fit_linear(GOOD, [0, 1, 0, 1], 2, tolerance=np.nan), "tolerance must be a positive number"),
+        (lambda: svm.fit_linear(GOOD, [0, 1, 0, 1], 2, max_iterations=0), "max_iterations must be at least 1"),
+        (lambda: svm.fit_linear(GOOD, [0, 1, 0, 1], 2, start=svm.LinearSVM(GOOD, GOOD[0])), "start must have weights"),
+        (lambda: svm.fit_kernel(GOOD, [0, 1, 0, 1], 2, kernel="poly"), "unknown kernel 'poly', known are rbf, inter"),
+        (lambda: svm.fit_kernel(-GOOD, [0, 1, 0, 1], 2, kernel="intersection"), "must not be negative"),
+        (lambda: svm.fit_linear(GOOD, [0, 1, 0, 1], 2).svm.scores(np.zeros((1, 3))), "feature_nd must be of width 2"),
+    ],
+)
+def test_bad_input_is_refused(call, text):
+    with pytest.raises(ValueError, match=text):
+        call()
