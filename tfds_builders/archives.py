@@ -21,6 +21,8 @@ _PACKED_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".ta
 # What zipfile, tarfile and the decompressors raise on a broken file.
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
 _COPY_BYTES = 1 << 20
+# The file by which a generated archive says that it is one.
+GENERATED_MARK = "GENERATED.md"
 
 
 class ArchiveError(ValueError):
@@ -109,6 +111,11 @@ def packed_stem(path: Path) -> str:
     lower = path.name.lower()
     suffix = max((s for s in _PACKED_SUFFIXES if lower.endswith(s)), key=len, default="")
     return path.name[: len(path.name) - len(suffix)]
+
+
+def is_generated(archive: Archive) -> bool:
+    """Whether the archive says of itself that its images are drawn: what `tfds_builders.synthetic` writes."""
+    return any(name.rpartition("/")[2] == GENERATED_MARK for name in archive.names)
 
 
 def extract(path: Path | str, target: Path | str, names: Iterable[str] | None = None) -> list[str]:

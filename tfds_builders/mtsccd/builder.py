@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from tfds_builders.archives import Archive, ArchiveError
+from tfds_builders.archives import Archive, ArchiveError, is_generated
 from tfds_builders.formats import SHARD_BYTES, DualFormatBuilder
 from tfds_builders.images import load_image_size
 from tfds_builders.mtsccd import City, MtsccdConfig
@@ -96,6 +96,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         # Called once more on the feature, this is the only public way to change its names: cities.toml comes this late.
         tfds.features.ClassLabel.__init__(self.info.features["city"], names=city_names)
         self.info.metadata["source"] = self._source(archive, cities)
+        self.info.metadata["generated"] = is_generated(archive)
         listing = list_archive(archive, self.SUBSET, cities)
         self.info.metadata["splits_from"] = self._splits_from(listing)
         splits = self._split(listing)

@@ -16,13 +16,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tfds_builders.archives import ArchiveError
+from tfds_builders.archives import GENERATED_MARK, ArchiveError
 from tfds_builders.synthetic import mtsccd
 from tfds_builders.synthetic.scenes import SMALLEST_IMAGE
 from tfds_builders.synthetic.writing import write_tiles
 
 __all__ = ["write_archive"]
 
+# By this file, which lies in every generated archive, builds and reports know that it is not the real one.
+_MARK = """\
+These images are drawn by a program. They lie in the folders, and bear the names, of the data set MtSCCD, and are no
+part of it: what they show was never seen from above, and no result on them says anything about the real images.
+"""
 _TASK = 48  # tiles a task: some tenths of a second, so that progress is smooth and the end is even
 _FEWEST_FOR_PROCESSES = 4 * _TASK  # tiles; below, starting processes costs more than it gains
 
@@ -72,6 +77,7 @@ def write_archive(
             (root / folder).mkdir(parents=True, exist_ok=True)
         for name, text in mtsccd.split_lists(tiles, form).items():
             (root / name).write_text(text, encoding="utf-8")
+        (root / GENERATED_MARK).write_text(_MARK, encoding="utf-8")
         write = functools.partial(write_tiles, str(root), image_size, seed)
         tasks = [(tiles[at : at + _TASK], paths[at : at + _TASK]) for at in range(0, len(tiles), _TASK)]
         done = 0

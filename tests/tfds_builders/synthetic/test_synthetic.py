@@ -27,6 +27,7 @@ def test_the_reader_finds_all_of_every_layout(tmp_path, layout):
 def test_images_have_the_size_asked_for(tmp_path):
     write_archive(tmp_path, scale=0.001, image_size=20)
     files = _files(tmp_path / "MtSCCD")
+    assert b"drawn by a program" in files.pop("GENERATED.md")
     assert len(files) == 2 * mtsccd.pair_counts(0.001).sum()
     for data in files.values():
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
@@ -46,6 +47,7 @@ def test_bytes_depend_on_the_seed_and_not_on_the_workers(tmp_path, monkeypatch):
     write_archive(tmp_path / "other", scale=0.002, image_size=16, seed=6, workers=1)
     one, two, other = (_files(tmp_path / name) for name in ("one", "two", "other"))
     assert one == two
+    assert one.pop("MtSCCD/GENERATED.md") == other.pop("MtSCCD/GENERATED.md")
     assert len(one) == len(other)
     assert not set(one.values()) & set(other.values())
     assert len(set(one.values())) == len(one)
