@@ -3,6 +3,7 @@
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,9 +16,9 @@ Objective = Literal["kappa", "oa", "f1", "balanced"]
 class Data:
     """Where scenes come from and how they become model input.
 
-    Exactly one of `dataset` (TFDS), `folder` and `pairs` names the input; `pair_dataset` is the TFDS data set of
-    bi-temporal pairs that goes with `dataset`. Sizes are in pixels, `mean` and `std` per RGB channel in [0, 1] units
-    (defaults: ImageNet's, which every published network of the paper expects).
+    Scenes are those of `folder` (one folder a class) or else of `dataset` (TFDS), bi-temporal pairs those of `pairs` (a
+    pair list) or else of `pair_dataset` (TFDS). Sizes are in pixels, `mean` and `std` per RGB channel in [0, 1] units
+    (defaults: ImageNet's, which most published networks expect).
     """
 
     dataset: str | None = "mtsccd_lusc"
@@ -43,12 +44,15 @@ class Model:
     """The network; `width` multiplies its channels.
 
     `init` names the weights it begins with: a .safetensors or .pth file, or `hf:OWNER/NAME[@REVISION][:FILE]`; None for
-    random ones.
+    random ones. `task`: classify scenes, or judge the similarity of both dates of a pair (SSCD). `features`: those of
+    AlexNet and VGG behind the rectifier of their layer, or before it; other networks have no such choice.
     """
 
     name: str = "resnet18"
     width: float = 1.0
     init: str | None = None
+    task: Literal["scenes", "similarity"] = "scenes"
+    features: Literal["rectified", "linear"] = "rectified"
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,10 @@ class Optim:
 
 @dataclass(frozen=True)
 class Engine:
-    """How the steps run: global batch, epochs, parallelism, compute type, and how often progress is kept."""
+    """How the steps run: global batch, epochs, parallelism, compute type, and how often progress is kept.
+
+    Training stops after `patience` epochs without a better validation; `keep` says whose parameters are the result.
+    """
 
     batch_size: int = 64
     epochs: int = 30
@@ -80,22 +87,61 @@ class Engine:
     parallel: Literal["jit", "pmap"] = "jit"
     dtype: Literal["float32", "bfloat16"] = "float32"
     validate: bool = True
+    patience: int | None = None
+    keep: Literal["last", "best"] = "last"
     checkpoint_every_s: float = 120.0
 
 
 @dataclass(frozen=True)
+class Scene:
+    """Scene classification: who names the class of a scene, the network's own head or an SVM on its features.
+
+    `c` are the penalties of which validation chooses one; `kernel` is the SVM's. `unit_length`: features, and CDC_2's
+    histograms of words (which sum to 1), are scaled to Euclidean length 1 before an SVM sees them.
+    """
+
+    classifier: Literal["head", "svm"] = "head"
+    kernel: Literal["linear", "rbf", "intersection"] = "linear"
+    c: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0)
+    unit_length: bool = True
+
+
+@dataclass(frozen=True)
 class Change:
-    """Change detection by feature distance (CFSM): how distances are measured and the threshold is chosen."""
+    """Change detection: how feature distances are measured (CFSM), visual words counted (CDC_2), thresholds chosen.
+
+    `scale` brings distances to a common scale: "features" takes features of unit length, "validation" puts those of the
+    validation pairs from 0 to 1, "none" leaves them. `words` is the size of CDC_2's dictionary, fitted on at most
+    `descriptors` local features of the training pairs (of the training scenes, where there are none); `words_svm` says
+    what its SVMs learn: the class of a scene, one SVM a date, or whether a pair changed.
+    """
 
     metric: Literal["euclidean", "cosine"] = "euclidean"
-    unit_length: bool = True
+    scale: Literal["features", "validation", "none"] = "features"
     objective: Objective = "kappa"
+    words: int = 128
+    descriptors: int = 200_000
+    words_svm: Literal["scenes", "pairs"] = "scenes"
     resamples: int = 1000
 
 
 @dataclass(frozen=True)
+class Similarity:
+    """Similarity learning (SSCD): how a siamese network fuses what it sees, and what it minimises.
+
+    `width` is that of the hidden layer; a place is compared with those within `radius` cells of the other date's map.
+    `balance` weighs changed and unchanged pairs alike; `scene_weight` is that of the scene classification loss.
+    """
+
+    width: int = 256
+    radius: int = 1
+    balance: bool = True
+    scene_weight: float = 0.0
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """The whole river: data, network, optimiser, engine and the change-detection protocol of one experiment."""
+    """The whole river: data, network, optimiser, engine and protocols of one experiment."""
 
     name: str
     summary: str
@@ -103,12 +149,17 @@ class Recipe:
     model: Model = field(default_factory=Model)
     optim: Optim = field(default_factory=Optim)
     engine: Engine = field(default_factory=Engine)
+    scene: Scene = field(default_factory=Scene)
     change: Change = field(default_factory=Change)
+    similarity: Similarity = field(default_factory=Similarity)
     seed: int = 0
 
 
 # Where things lie and how fast they are read does not change a result: these keys are no part of a recipe's identity.
 PATH_KEYS = ("data.data_dir", "data.folder", "data.pairs", "data.input", "engine.checkpoint_every_s")
+
+# What an evaluation may set otherwise than the training did.
+EVALUATION_KEYS = ("scene.", "change.", "engine.eval_batch_size", "engine.parallel", "data.skip_bad")
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -145,9 +196,18 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def identity(recipe: Recipe) -> dict[str, Any]:
     """The dotted keys and values that make a recipe what it is: everything but paths and pacing."""
-    leaves = flatten(to_dict(recipe))
     kind = "folder" if recipe.data.folder else "pairs" if recipe.data.pairs else "tfds"
-    return {key: value for key, value in leaves.items() if key not in (*PATH_KEYS, "summary")} | {"input_kind": kind}
+    return essentials(to_dict(recipe)) | {"input_kind": kind}
+
+
+def essentials(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The dotted keys and values of a recipe in nested dicts, without paths, pacing and prose.
+
+    Weights are known by the name of their file; rows carry its checksum.
+    """
+    kept = {key: value for key, value in flatten(dict(values)).items() if key not in (*PATH_KEYS, "summary")}
+    init = kept.get("model.init")
+    return kept | ({"model.init": init.rpartition("/")[2]} if init and not init.startswith("hf:") else {})
 
 
 def override(recipe: Recipe, assignments: list[str]) -> Recipe:

@@ -18,13 +18,14 @@ PACKAGES: tuple[str, ...] = (
     "optax",
     "numpy",
     "scipy",
+    "scikit-learn",
     "tensorflow-datasets",
     "grain",
     "opencv-python-headless",
     "simplejpeg",
 )
 # What benchmarks compare with.
-PEERS = ("scikit-learn", "torch", "faiss-cpu")
+PEERS = ("torch", "faiss-cpu")
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:

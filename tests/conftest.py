@@ -1,7 +1,9 @@
 """One test session: eight fake CPU devices, no display, temporary files and compiled programs of its own."""
 
+import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,8 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from mtsccd_jax.config import Data, Engine, Model, Optim, Recipe
+from mtsccd_jax.config import Change, Data, Engine, Model, Optim, Recipe, Similarity
 
 # Before anything imports JAX, matplotlib or TFDS (which leaves empty folders in TMPDIR).
 os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="mtsccd-jax-tests-")
@@ -59,6 +62,48 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scenes(tmp_path_factory.mktemp("scenes") / "tree")
 
 
+def write_pair_list(root: Path, per_split: dict[str, int], size: int = 32, seed: int = 0) -> Path:
+    """Pairs of dark or plain noise: changed where one date is dark and the other plain, as every third pair is."""
+    generator = np.random.default_rng(seed)
+    for side in "AB":
+        (root / side).mkdir(parents=True)
+    lines = []
+    for split, count in per_split.items():
+        for index in range(count):
+            dark = int(generator.integers(2))
+            changed = int(index % 3 == 0)
+            name = f"{split}_{index}.png"
+            for side, is_dark in (("A", dark), ("B", dark ^ changed)):
+                image = generator.integers(90, 160, (size, size, 3)) // (1 + is_dark)
+                cv2.imwrite(str(root / side / name), image.astype(np.uint8))
+            lines.append({"A": name, "B": name, "changed": changed, "split": split})
+    with (root / "pairs.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["A", "B", "changed", "split"])
+        writer.writeheader()
+        writer.writerows(lines)
+    return root
+
+
+@pytest.fixture(scope="session")
+def pair_list(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    splits = {"train": 48, "validation": 18, "test": 18}
+    return write_pair_list(tmp_path_factory.mktemp("pairs") / "list", splits)
+
+
+@pytest.fixture(scope="session")
+def pair_recipe(recipe: Recipe, pair_list: Path) -> Recipe:
+    """A recipe of seconds that learns the similarity of the pairs."""
+    return replace(
+        recipe,
+        data=Data(dataset=None, pair_dataset=None, pairs=str(pair_list), image_size=32),
+        model=Model("scnn", width=0.125, task="similarity"),
+        optim=Optim("adamw", learning_rate=2e-3),
+        engine=Engine(batch_size=16, epochs=2, eval_batch_size=16),
+        change=Change(resamples=50),
+        similarity=Similarity(width=16),
+    )
+
+
 @pytest.fixture(scope="session")
 def recipe(scenes: Path) -> Recipe:
     """A recipe of seconds on the scenes."""
@@ -90,15 +135,24 @@ TINY += ["--set", "engine.epochs=1", "--set", "engine.batch_size=32", "--set", "
 
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory):
-    """A tiny demonstration, run once as a user runs it: (work directory, its JSON)."""
-    workdir = tmp_path_factory.mktemp("demo") / "run"
-    command = [sys.executable, "-m", "mtsccd_jax.cli", "demo", "--workdir", str(workdir), "--scale", "0.01", *TINY]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    """A tiny demonstration, run once as a user runs it: (work directory, its JSON).
+
+    Whichever process of a parallel run comes first runs it; each has a copy.
+    """
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    first, said = place / "demo", place / "demo.json"
+    with FileLock(place / "demo.lock"):
+        if not said.exists():
+            command = [sys.executable, "-m", "mtsccd_jax.cli", "demo", "--workdir", str(first), "--scale", "0.01"]
+            done = subprocess.run([*command, *TINY], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            assert "Traceback" not in done.stderr
+            said.write_text(done.stdout)
+    lines = said.read_text().splitlines()
     assert len(lines) == 1, "standard output holds only the JSON line"
-    assert "Traceback" not in done.stderr
-    return workdir, json.loads(lines[0])
+    return shutil.copytree(first, tmp_path_factory.mktemp("demo") / "run"), json.loads(lines[0])
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,9 @@ COMMANDS = {
     "embed",
     "report",
     "export",
+    "verify",
+    "audit",
+    "reproduce",
 }
 
 
@@ -225,6 +228,11 @@ def test_lists(capsys, monkeypatch):
         (["train", "demo", "--folder", "{empty}", "--pairs", "{empty}"], "give one input"),
         (["train", "demo", "--folder", "{empty}"], "no class folders"),
         (["evaluate", "{empty}"], "no trained run here"),
+        (["reproduce", "table6", "--only", "resnet81"], "no network of table6. Did you mean 'resnet18'?"),
+        (["reproduce", "all", "--data-dir", "{empty}", "--workdir", "{empty}/w"], "data build mtsccd_lusc"),
+        (["reproduce", "all", "--init-dir", "{empty}/nothing"], "no such folder"),
+        (["reproduce", "all", "--split", "paired", "--pairs", "{empty}"], "leave out --folder and --pairs"),
+        (["reproduce", "all", "--stand-ins", "--init-dir", "{empty}"], "--stand-ins begin with random weights"),
         (["data", "synth", "--out", "{empty}/a", "--scale", "2"], "not in (0, 1]"),
         (["data", "check", "{empty}/nothing"], "nothing"),
         (["data", "build", "mtsccd_lusc", "--archive", "{empty}", "--data-dir", "{empty}/t"], "{empty}"),

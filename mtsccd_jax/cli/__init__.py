@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mtsccd_jax import __version__
-from mtsccd_jax.cli import data, lists, publishing, results, training
+from mtsccd_jax.cli import data, lists, matrix, publishing, results, training
 from mtsccd_jax.cli.options import Parser
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.host_memory import keep_freed_memory
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     if result is not None:
         print(json.dumps(finite(result), ensure_ascii=False))
-    return 0
+    return int(options.status)
 
 
 def make_parser() -> Parser:
@@ -58,7 +58,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"mtsccd-jax {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for group in (training, data, lists, results, publishing):
+    for group in (training, data, lists, results, matrix, publishing):
         group.add(commands)
     return parser
 

@@ -38,7 +38,7 @@ def command(
     )
     parser.add_argument("--json", action="store_true", help="machine output only")
     parser.add_argument("-q", dest="quiet", action="store_true", help="no progress, no notes")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, status=0)
     return parser
 
 
@@ -131,4 +131,4 @@ def input_data(options: argparse.Namespace, data: Data) -> Data:
         data = dataclasses.replace(data, changed_above=changed_above)
     folder = str(options.folder) if given == ["folder"] else None
     pairs = str(options.pairs) if given == ["pairs"] else None
-    return dataclasses.replace(data, folder=folder, pairs=pairs)
+    return dataclasses.replace(data, dataset=None if pairs else data.dataset, folder=folder, pairs=pairs)

@@ -1,4 +1,4 @@
-"""`report` and `export`: what leaves a work directory."""
+"""`report`, `verify`, `audit` and `export`: what leaves a work directory, and whether it can be believed."""
 
 import argparse
 from pathlib import Path
@@ -10,8 +10,34 @@ from mtsccd_jax.cli.options import Json, add_workdir, command
 def add(commands: Any) -> None:
     """Declares the commands of this file."""
     report = command(commands, "report", run_report, "one page from rows and artefacts", "mtsccd-jax report runs/demo")
-    report.add_argument("workdirs", type=Path, nargs="+", metavar="WORKDIR", help="work directories")
+    report.add_argument(
+        "workdirs", type=Path, nargs="+", metavar="WORKDIR", help="work directories, or folders of them"
+    )
     report.add_argument("--out", type=Path, default=None, help="folder to write to (default: WORKDIR/report)")
+
+    verify = command(
+        commands,
+        "verify",
+        run_verify,
+        "recompute every row from its saved predictions and distances (status 3 where one differs)",
+        "mtsccd-jax verify runs/demo",
+    )
+    verify.add_argument("workdir", type=Path, metavar="WORKDIR", help="work directory, or a folder of them")
+
+    audit = command(
+        commands,
+        "audit",
+        run_audit,
+        "which published (overall accuracy, kappa) are possible",
+        "mtsccd-jax audit results.csv",
+    )
+    audit.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        metavar="FILE",
+        help="CSV or JSON with oa, kappa[, n, positives] (default: Table 7 of the MtSCCD paper)",
+    )
 
     export = command(
         commands,
@@ -31,6 +57,56 @@ def run_report(options: argparse.Namespace) -> Json:
 
     out = options.out or options.workdirs[0] / "report"
     return {"report": write(options.workdirs, out)}
+
+
+def run_verify(options: argparse.Namespace) -> Json:
+    """Recomputes every row and names what differs; the exit status is 3 where anything does."""
+    from dataclasses import asdict
+
+    from mtsccd_jax.progress import bar, console
+    from mtsccd_jax.report.verify import verify
+
+    checked = 0
+    differences = []
+    with bar("verifying rows", options.quiet) as advance:
+        for _, row, found in verify(options.workdir):
+            checked += 1
+            differences += found
+            advance(checked, checked, row.split)
+    if not options.quiet:
+        for d in differences:
+            console.print(f"{d.workdir.name}, row {d.row} ({d.what}): {d.key}: {d.reason}", markup=False)
+        wrong = len({(d.workdir, d.row) for d in differences})
+        text = "all agree with their artefacts" if not wrong else f"{wrong} differ; evaluate these again"
+        console.print(f"{checked} rows: {text}")
+    options.status = 3 if differences else 0
+    return {"rows": checked, "mismatches": len(differences), "differences": [asdict(d) for d in differences]}
+
+
+def run_audit(options: argparse.Namespace) -> Json:
+    """Says of every (overall accuracy, kappa) whether it can be, and which confusion matrix it is of."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from mtsccd_jax.progress import console
+    from mtsccd_jax.report.audit import audit, counts
+
+    findings = audit(options.file)
+    if not options.quiet:
+        titles = list(dict.fromkeys(name for finding in findings for name in finding.entry.label))
+        table = Table(box=None)
+        for title in (*titles, "OA", "kappa", "largest kappa", "finding"):
+            table.add_column(escape(title))
+        for finding in findings:
+            entry, found = finding.entry, finding.judgement
+            numbers = (f"{entry.oa:.4f}", f"{entry.kappa:.4f}", f"{found.bound:.4f}")
+            style = None if found.possible else "red"
+            table.add_row(
+                *(escape(entry.label.get(title, "")) for title in titles), *numbers, finding.words, style=style
+            )
+        Console(stderr=True, width=max(console.width, 150)).print(table)
+    return {**counts(findings), "findings": [finding.record for finding in findings]}
 
 
 def run_export(options: argparse.Namespace) -> Json:

@@ -26,7 +26,13 @@ def add(commands: Any) -> None:
     )
     add_workdir(change)
     add_override(change)
-    change.add_argument("--method", choices=["cfsm", "cdc_1"], default=None, help="default: both")
+    change.add_argument(
+        "--method",
+        choices=["cfsm", "cdc_1", "cdc_2", "sscd"],
+        action="append",
+        default=None,
+        help="repeatable (default: every method that the network supports)",
+    )
     change.add_argument("--objective", choices=["kappa", "oa", "f1", "balanced"], default=None, help="of the threshold")
     change.add_argument("--changed-above", type=share, default=None, help="changed fraction from which a pair counts")
     add_input(change, folder=False)
@@ -36,7 +42,7 @@ def add(commands: Any) -> None:
         commands,
         "predict",
         run_predict,
-        "labels and probabilities for unlabelled images (and change, given A/ and B/)",
+        "labels and probabilities by the network's own head for unlabelled images (and change, given A/ and B/)",
         "mtsccd-jax predict runs/demo my_images --out labels.csv",
     )
     add_workdir(predict)
@@ -58,31 +64,32 @@ def add(commands: Any) -> None:
 
 
 def run_evaluate(options: argparse.Namespace) -> Json:
-    """Scene classification with the network's own head."""
-    from mtsccd_jax.data.sources import open_source
+    """Scene classification with the network's own head, or with the SVM that the recipe asks for."""
     from mtsccd_jax.engine.evaluate import load_trained
+    from mtsccd_jax.protocols.classifier import scene_classifier
+    from mtsccd_jax.protocols.embedded import Embedded
     from mtsccd_jax.protocols.scene import default_splits, evaluate
 
     trained = load_trained(options.workdir, options.set)
-    data = input_data(options, trained.recipe.data)
-    result: dict[str, Any] = {}
-    splits = options.split or default_splits(data)
-    for split in splits:
-        row = evaluate(trained, open_source(data, split), split, quiet=options.quiet)
-        result[split] = {name: metric["value"] for name, metric in row.metrics.items()}
-    return {"rows": len(splits), **result}
+    passes = Embedded(trained, input_data(options, trained.recipe.data), quiet=options.quiet)
+    splits = options.split or default_splits(passes.data)
+    rows = [evaluate(passes, split) for split in splits]
+    result = {row.split: {name: metric["value"] for name, metric in row.metrics.items()} for row in rows}
+    if trained.recipe.scene.classifier == "svm":
+        return {"rows": len(rows), "svm": {"c": scene_classifier(passes).c}, **result}
+    return {"rows": len(rows), **result}
 
 
 def run_change(options: argparse.Namespace) -> Json:
-    """Change detection by CFSM, CDC_1 or both."""
+    """Change detection by the methods asked for, or by every one that the network supports."""
     from mtsccd_jax.engine.evaluate import load_trained
-    from mtsccd_jax.protocols.change import METHODS, detect
+    from mtsccd_jax.protocols.change import detect, supported_methods
+    from mtsccd_jax.protocols.embedded import Embedded
 
     trained = load_trained(options.workdir, options.set)
-    data = input_data(options, trained.recipe.data)
-    methods = METHODS if options.method is None else (options.method,)
-    objective = options.objective or trained.recipe.change.objective
-    rows = detect(trained, data, methods, objective, splits=options.split, quiet=options.quiet)
+    passes = Embedded(trained, input_data(options, trained.recipe.data), quiet=options.quiet)
+    methods = options.method or supported_methods(trained)
+    rows = detect(passes, methods, options.objective or trained.recipe.change.objective, splits=options.split)
     result: dict[str, Any] = {"rows": len(rows)}
     for row in rows:
         metrics = {name: metric["value"] for name, metric in row.metrics.items()}
@@ -91,7 +98,7 @@ def run_change(options: argparse.Namespace) -> Json:
 
 
 def run_predict(options: argparse.Namespace) -> Json:
-    """Labels, probabilities and, given pairs, change for unlabelled images."""
+    """Labels and probabilities by the network's own head and, given pairs, change for unlabelled images."""
     from mtsccd_jax.engine.evaluate import load_trained
     from mtsccd_jax.protocols.predict import predict
 

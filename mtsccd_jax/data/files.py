@@ -36,6 +36,12 @@ class FileSource:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     image_size: int | None = None
     skipped: tuple[str, ...] = ()
+    generated = False  # what lies in folders is taken for real
+
+    @property
+    def dataset(self) -> str:
+        """What results call it: "folder:" and the folder's own name."""
+        return f"folder:{self.root.resolve().name}"
 
     @property
     def fields(self) -> tuple[str, ...]:

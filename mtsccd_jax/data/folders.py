@@ -50,7 +50,7 @@ def folder_source(
     """
     root = existing_folder(root)
     check_split(root, split, (*FOLDER_SPLITS, ALL))
-    split_folders = {name: root / name for name in FOLDER_SPLITS if (root / name).is_dir()}
+    split_folders = _split_folders(root)
     if split_folders and split not in (*split_folders, ALL):
         raise InputError(f"{root} has {listed(split_folders)}, but no folder {split!r}; add it or choose another split")
     trees = split_folders or {ALL: root}
@@ -81,6 +81,19 @@ def folder_source(
         skipped=skipped,
     )
     return not_empty(source)
+
+
+def folder_splits(root: str | Path) -> tuple[str, ...]:
+    """The splits of a class-folder tree: its folders of these names or, without any, all of `FOLDER_SPLITS`.
+
+    Raises:
+        InputError: the folder is missing.
+    """
+    return tuple(_split_folders(existing_folder(root)) or FOLDER_SPLITS)
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    return {name: root / name for name in FOLDER_SPLITS if (root / name).is_dir()}
 
 
 def pairs_source(
@@ -129,7 +142,7 @@ def pairs_source(
     return _pairs(root, [table.images(table.lines[row]) for row in rows], split, image_size, changed[rows], skip_bad)
 
 
-def pair_splits(root: str | Path) -> tuple[str, ...]:
+def pair_list_splits(root: str | Path) -> tuple[str, ...]:
     """The splits of a folder's `pairs.csv`, sorted; ("all",) where it has no column `split`.
 
     Raises:

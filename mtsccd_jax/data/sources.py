@@ -11,9 +11,12 @@ import numpy as np
 
 from mtsccd_jax.config import Data
 from mtsccd_jax.data.decode import ImageBatch
-from mtsccd_jax.data.folders import folder_source, pairs_source
+from mtsccd_jax.data.folders import folder_source, folder_splits, pair_list_splits, pairs_source
 from mtsccd_jax.data.records import Records, Shard
 from mtsccd_jax.errors import InputError, nearest
+
+_NO_INPUT = "no input is named; give --folder DIR, --dataset NAME or --pairs DIR"
+_NO_PAIRS = "no pairs are named; give one of data.pair_dataset and data.pairs"
 
 
 class Source(Protocol):
@@ -25,6 +28,10 @@ class Source(Protocol):
     @property
     def name(self) -> str:
         """Where the rows come from, such as "mtsccd_lusc/official" or a folder's path."""
+
+    @property
+    def dataset(self) -> str:
+        """What results call it, wherever it lies: "mtsccd_lusc/official", or "folder:" and the folder's own name."""
 
     @property
     def split(self) -> str:
@@ -50,6 +57,10 @@ class Source(Protocol):
     def skipped(self) -> tuple[str, ...]:
         """What was left out because it cannot be read, one line each (only with `skip_bad`)."""
 
+    @property
+    def generated(self) -> bool:
+        """Whether the images are drawn, not taken: a data set built from a generated archive."""
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, row: int) -> dict[str, np.ndarray]: ...
@@ -65,17 +76,17 @@ class Source(Protocol):
 
 
 def open_source(data: Data, split: str) -> Source:
-    """The scenes (or the pairs of a pair list) that `data` names: its folder, its pair list or its TFDS data set.
+    """The scenes that `data` names: its folder or else its TFDS data set; without either, the pairs of its pair list.
 
     Raises:
         InputError: the input does not exist, was not built, cannot be read, or has no such split.
     """
     if data.folder is not None:
         return folder_source(data.folder, split, image_size=data.image_size, skip_bad=data.skip_bad)
-    if data.pairs is not None:
+    if data.dataset is None and data.pairs is not None:
         return open_pairs(data, split)
     if data.dataset is None:
-        raise InputError("no input is named; give --folder DIR, --dataset NAME or --pairs DIR")
+        raise InputError(_NO_INPUT)
     return tfds_source(_with_config(data.dataset, data), split, data_dir=data.data_dir, image_size=data.image_size)
 
 
@@ -90,8 +101,36 @@ def open_pairs(data: Data, split: str) -> Source:
             data.pairs, split, image_size=data.image_size, changed_above=data.changed_above, skip_bad=data.skip_bad
         )
     if data.pair_dataset is None:
-        raise InputError("no pairs are named; give one of data.pair_dataset and data.pairs")
+        raise InputError(_NO_PAIRS)
     return tfds_source(_with_config(data.pair_dataset, data), split, data_dir=data.data_dir, image_size=data.image_size)
+
+
+def scene_splits(data: Data) -> tuple[str, ...]:
+    """The splits of the scenes that `data` names.
+
+    Raises:
+        InputError: the input does not exist or was not built.
+    """
+    if data.folder is not None:
+        return folder_splits(data.folder)
+    if data.dataset is None and data.pairs is not None:
+        return pair_list_splits(data.pairs)
+    if data.dataset is None:
+        raise InputError(_NO_INPUT)
+    return tuple(_builder(_with_config(data.dataset, data), data.data_dir).info.splits)
+
+
+def pair_splits(data: Data) -> tuple[str, ...]:
+    """The splits of the pairs that `data` names; of a pair list without splits ("all",).
+
+    Raises:
+        InputError: as in `scene_splits`.
+    """
+    if data.pairs is not None:
+        return pair_list_splits(data.pairs)
+    if data.pair_dataset is None:
+        raise InputError(_NO_PAIRS)
+    return tuple(_builder(_with_config(data.pair_dataset, data), data.data_dir).info.splits)
 
 
 def _with_config(dataset: str, data: Data) -> str:
@@ -118,7 +157,9 @@ class TfdsSource:
             [Shard(Path(shard.filename), shard.skip, shard.take) for shard in part.file_instructions]
         )
         self.name = info.full_name.removesuffix(f"/{info.version}")
+        self.dataset = self.name
         self.split = split
+        self.generated = (info.metadata or {}).get("generated") is True
         self.image_size = image_size
         self._kinds = _field_kinds(info.features)
         self.fields = tuple(self._kinds)
@@ -237,16 +278,7 @@ def tfds_source(
     Raises:
         InputError: the data set is not built there, lacks array_record files, or has no such split or an empty one.
     """
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core import read_only_builder
-
-    place = Path(data_dir if data_dir is not None else tfds.core.constants.DATA_DIR).expanduser()
-    build = f"mtsccd-jax data build {name.partition(':')[0]} --archive DIR --data-dir {shlex.quote(str(place))}"
-    try:
-        builder = read_only_builder.builder_from_files(name, data_dir=place)
-    except tfds.core.DatasetNotFoundError as error:
-        built = ", ".join(_built(place)) or "nothing"
-        raise InputError(f"data set {name!r} is not in {place}, which holds {built}; build it with: {build}") from error
+    builder = _builder(name, data_dir)
     splits = builder.info.splits
     try:
         empty = splits[split].num_examples == 0
@@ -254,11 +286,35 @@ def tfds_source(
         known = ", ".join(splits) or "none"
         raise InputError(f"{name} has no split {split!r}; it has {known}.{nearest(split, splits)}") from error
     if empty:
-        raise InputError(f"split {split!r} of {name} in {place} is empty; choose one of {', '.join(splits)}")
+        raise InputError(
+            f"split {split!r} of {name} in {builder.data_dir_root} is empty; choose one of {', '.join(splits)}"
+        )
     try:
         return TfdsSource(builder, split, image_size)
     except NotImplementedError as error:
-        raise InputError(f"{name} in {place} has no array_record files; build it again with: {build}") from error
+        place = builder.data_dir_root
+        raise InputError(
+            f"{name} in {place} has no array_record files; build it again with: {_build_command(name, place)}"
+        ) from error
+
+
+def _builder(name: str, data_dir: str | Path | None) -> Any:
+    """What TFDS knows of a data set that has been built; InputError where it has not."""
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import read_only_builder
+
+    place = Path(data_dir if data_dir is not None else tfds.core.constants.DATA_DIR).expanduser()
+    try:
+        return read_only_builder.builder_from_files(name, data_dir=place)
+    except tfds.core.DatasetNotFoundError as error:
+        built = ", ".join(_built(place)) or "nothing"
+        raise InputError(
+            f"data set {name!r} is not in {place}, which holds {built}; build it with: {_build_command(name, place)}"
+        ) from error
+
+
+def _build_command(name: str, place: str | Path) -> str:
+    return f"mtsccd-jax data build {name.partition(':')[0]} --archive DIR --data-dir {shlex.quote(str(place))}"
 
 
 def _built(data_dir: Path) -> list[str]:

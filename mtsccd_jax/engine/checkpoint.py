@@ -3,9 +3,10 @@
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import jax
 import orbax.checkpoint as ocp
@@ -20,13 +21,29 @@ def has_checkpoint(workdir: Path) -> bool:
     return directory.is_dir() and any(entry.name.isdigit() for entry in directory.iterdir())
 
 
+class NewestAndBest:
+    """Which checkpoints stay: the newest two and that of the best epoch, which is told as it becomes known."""
+
+    best_step: int | None = None
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Whether each of the checkpoints, oldest first, stays: orbax asks while it saves another."""
+        newest = len(checkpoints) - 2
+        return [i >= newest or item.step == self.best_step for i, item in enumerate(checkpoints)]
+
+
 class Checkpoints:
-    """The checkpoints below `<workdir>/checkpoints`, the newest two kept."""
+    """The checkpoints below `<workdir>/checkpoints`: the newest two, and that of the best epoch where one is marked.
+
+    The state of the best epoch is a checkpoint as any other. An older one is deleted only after a newer one is whole,
+    so at every moment there is the best epoch's that belongs to the newest checkpoint.
+    """
 
     def __init__(self, workdir: Path):
         self.directory = workdir.resolve() / "checkpoints"
+        self._kept = NewestAndBest()
         self._manager = ocp.CheckpointManager(
-            self.directory, options=ocp.CheckpointManagerOptions(max_to_keep=2, create=True)
+            self.directory, options=ocp.CheckpointManagerOptions(preservation_policy=self._kept, create=True)
         )
 
     def __enter__(self) -> Self:
@@ -39,6 +56,10 @@ class Checkpoints:
     def latest(self) -> int | None:
         """The step of the newest whole checkpoint."""
         return self._manager.latest_step()
+
+    def mark_best(self, step: int) -> None:
+        """Nothing; the checkpoint of this step stays until another is marked."""
+        self._kept.best_step = step
 
     def path(self, step: int) -> Path:
         """Where the checkpoint of a step lies."""
@@ -68,18 +89,21 @@ class Checkpoints:
         if shutil.disk_usage(self.directory).free < needed:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.directory))
 
-    def restore(self, abstract: State) -> State:
-        """The newest state, of the shapes, types and placement of `abstract`.
+    def restore(self, abstract: State, step: int | None = None) -> State:
+        """The state of a step, or the newest, of the shapes, types and placement of `abstract`.
 
         Raises:
             InputError: there is none, or it belongs to another network.
         """
         if self.latest is None:
             raise InputError(f"{self.directory}: no checkpoint; run `mtsccd-jax train` first")
+        if step is not None and step not in self._manager.all_steps():
+            raise InputError(f"{self.path(step)}: the checkpoint of the best epoch is gone; train in a new --workdir")
+        step = self.latest if step is None else step
         try:
-            return self._manager.restore(self.latest, args=ocp.args.StandardRestore(abstract))
+            return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
         except (ValueError, KeyError) as error:
             raise InputError(
-                f"{self.path(self.latest)}: damaged, or of another network ({str(error)[:120]}); delete it to go on "
+                f"{self.path(step)}: damaged, or of another network ({str(error)[:120]}); delete it to go on "
                 "from the checkpoint before it, or train in a new --workdir"
             ) from None

@@ -1,4 +1,9 @@
-"""The training loop: one, read top to bottom, resumable at any moment."""
+"""The training loop: one, read top to bottom, resumable at any moment.
+
+After every epoch the validation split judges the parameters. With `engine.patience` training stops after so many epochs
+without a better one; with `engine.keep=best` the checkpoint of the best epoch is the result. Both are decided by the
+history of validations alone, which is cut back to the checkpoint that a run goes on from.
+"""
 
 import math
 import signal
@@ -16,19 +21,27 @@ from typing import Any
 import jax
 import numpy as np
 
-from mtsccd_jax.config import Recipe
-from mtsccd_jax.data.order import batch_indices, evaluation_batches
-from mtsccd_jax.data.sources import Source, open_source
+from mtsccd_jax.config import Engine, Recipe
+from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.engine.checkpoint import Checkpoints, has_checkpoint
+from mtsccd_jax.engine.export import weights_of_run
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.parallel import Parallel, make_parallel
 from mtsccd_jax.engine.state import Network, State, create, fit_weights
-from mtsccd_jax.engine.steps import cross_entropy, make_eval_step, make_train_step
-from mtsccd_jax.engine.workdir import History, Run, StepRecord, check_recipe, claim
+from mtsccd_jax.engine.steps import make_train_step
+from mtsccd_jax.engine.tasks import Task, open_task, trained_pairs
+from mtsccd_jax.engine.workdir import (
+    History,
+    Run,
+    StepRecord,
+    Validation,
+    check_recipe,
+    claim,
+    write_trained_pairs,
+)
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.models.weight_files import WeightFile
 from mtsccd_jax.models.weight_files import read as read_weights
-from mtsccd_jax.ops.metrics import overall_accuracy
 from mtsccd_jax.progress import bar, console
 
 # Metrics are read this many steps late, so that the host never waits for the step it has just dispatched.
@@ -45,7 +58,18 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Fit:
-    """What training came to."""
+    """What training came to.
+
+    Attributes:
+        step: the last step.
+        loss: mean of the last epoch.
+        images_per_s: of the median step.
+        compile_s: how long the first step waited for the compiler; None where nothing was left to train.
+        train_s: how long it took.
+        checkpoint: the result, of the last step or of the best epoch.
+        best: the best validation, None without any.
+        stopped_early: whether patience ended the training.
+    """
 
     step: int
     loss: float | None
@@ -53,6 +77,8 @@ class Fit:
     compile_s: float | None
     train_s: float
     checkpoint: Path
+    best: Validation | None
+    stopped_early: bool
 
 
 def fit(recipe: Recipe, workdir: Path, *, quiet: bool = False) -> Fit:
@@ -64,23 +90,27 @@ def fit(recipe: Recipe, workdir: Path, *, quiet: bool = False) -> Fit:
         Stopped: SIGINT or SIGTERM arrived; the state is saved.
     """
     check_recipe(workdir, recipe)
+    check_stopping(recipe.engine)
     parallel = make_parallel(recipe.engine.parallel)
     parallel.check_batch(recipe.engine.batch_size, "engine.batch_size")
     parallel.check_batch(recipe.engine.eval_batch_size, "engine.eval_batch_size")
-    train = open_source(recipe.data, "train")
-    validation = open_source(recipe.data, "validation") if recipe.engine.validate else None
-    check_scenes(train)
+    task = open_task(recipe)
+    train = task.train
     steps_per_epoch = len(train) // recipe.engine.batch_size
     if not steps_per_epoch:
         raise InputError(
-            f"engine.batch_size={recipe.engine.batch_size}: more than the {len(train)} training scenes of "
+            f"engine.batch_size={recipe.engine.batch_size}: more than the {len(train)} training {task.examples} of "
             f"{train.name}; choose a smaller one with --set engine.batch_size=N"
         )
     network = create(recipe, train.class_names, steps_per_epoch, parallel)
     fresh = not has_checkpoint(workdir)
-    weights = read_weights(recipe.model.init) if fresh and recipe.model.init else None
+    weights = initial_weights(recipe, train.class_names) if fresh and recipe.model.init else None
     fitted = fit_weights(network, recipe.model.name, weights) if weights else None
-    claim(workdir, Run(recipe, train.class_names, train.name, len(train), weights.sha256 if weights else None))
+    if fresh and recipe.model.task == "similarity":
+        write_trained_pairs(workdir, trained_pairs(train))
+    weights_sha256 = weights.sha256 if weights else None
+    claim(workdir, Run(recipe, train.class_names, train.name, len(train), weights_sha256, train.fingerprint()))
+    keeps_best = recipe.engine.keep == "best"
     started = time.perf_counter()
     with Checkpoints(workdir) as checkpoints, stop_requested() as stop_signal:
         say = (lambda line: None) if quiet else partial(console.print, style="dim", markup=False)
@@ -93,7 +123,8 @@ def fit(recipe: Recipe, workdir: Path, *, quiet: bool = False) -> Fit:
                 say(line)
         history = History(workdir, int(state.step))
         try:
-            trainer = Trainer(recipe, network, parallel, train, validation, steps_per_epoch, history, quiet)
+            check_history(history, recipe.engine, max(int(state.step) - 1, 0) // steps_per_epoch)
+            trainer = Trainer(recipe, network, parallel, task, steps_per_epoch, history, quiet)
             state = trainer.run(state, checkpoints, stop_signal)
         finally:
             history.close()
@@ -105,8 +136,40 @@ def fit(recipe: Recipe, workdir: Path, *, quiet: bool = False) -> Fit:
             images_per_s=_median_rate(history),
             compile_s=trainer.compile_s,
             train_s=time.perf_counter() - started,
-            checkpoint=checkpoints.path(int(state.step)),
+            checkpoint=checkpoints.path(history.best.step if keeps_best and history.best else int(state.step)),
+            best=history.best,
+            stopped_early=int(state.step) < recipe.engine.epochs * steps_per_epoch,
         )
+
+
+def check_stopping(engine: Engine) -> None:
+    """Raises InputError where the recipe wants to stop or to choose by a validation that it does not make."""
+    wanted = [f"engine.patience={engine.patience}"] if engine.patience is not None else []
+    wanted += ["engine.keep=best"] if engine.keep == "best" else []
+    if wanted and not engine.validate:
+        raise InputError(f"{wanted[0]}: needs validation after every epoch; set engine.validate=true")
+    if engine.patience is not None and engine.patience < 1:
+        raise InputError(f"engine.patience={engine.patience}: must be 1 epoch or more, or none to never stop early")
+
+
+def check_history(history: History, engine: Engine, epochs: int) -> None:
+    """Raises InputError where validations that decide what comes of the run are missing from its history."""
+    if (engine.patience is not None or engine.keep == "best") and len(history.validations) < epochs:
+        raise InputError(
+            f"{history.path}: holds {len(history.validations)} validations, but {epochs} epochs have been trained; "
+            "which was the best cannot be known any more: train in a new --workdir"
+        )
+
+
+def initial_weights(recipe: Recipe, class_names: tuple[str, ...]) -> WeightFile:
+    """The weights that the recipe's `model.init` names: a published file, or the work directory of another run.
+
+    Raises:
+        InputError: they cannot be read, or the work directory holds another network.
+    """
+    assert recipe.model.init is not None
+    place = Path(recipe.model.init).expanduser()
+    return weights_of_run(place, recipe.model.name, class_names) if place.is_dir() else read_weights(recipe.model.init)
 
 
 def normalization_notes(weights: WeightFile, recipe: Recipe) -> list[str]:
@@ -118,12 +181,6 @@ def normalization_notes(weights: WeightFile, recipe: Recipe) -> list[str]:
     return [f"these weights expect --set data.mean={mean} --set data.std={std}"]
 
 
-def check_scenes(source: Source) -> None:
-    """Raises InputError unless the source holds labelled scenes."""
-    if "image" not in source.image_fields or not source.class_names:
-        raise InputError(f"{source.name}: holds {', '.join(source.fields)}, not labelled scenes; use class folders")
-
-
 class Trainer:
     """The parts of a running training, so that an epoch and a step can be told apart."""
 
@@ -132,20 +189,18 @@ class Trainer:
         recipe: Recipe,
         network: Network,
         parallel: Parallel,
-        train: Source,
-        validation: Source | None,
+        task: Task,
         steps_per_epoch: int,
         history: History,
         quiet: bool,
     ):
-        self.recipe, self.network, self.parallel, self.history = recipe, network, parallel, history
+        self.recipe, self.task, self.history = recipe, task, history
         self.steps_per_epoch, self.quiet = steps_per_epoch, quiet
         say = None if quiet else lambda line: console.print(line, style="dim")
-        self.feed = Feed(train, parallel, recipe.data.input, say)
-        self.validation_feed = Feed(validation, parallel, recipe.data.input) if validation is not None else None
-        objective = cross_entropy(recipe.optim.label_smoothing)
-        self.update = parallel.compile_update(make_train_step(network, objective, recipe.data, parallel.axis_name))
-        self.evaluate = parallel.compile_counts(make_eval_step(network, recipe.data, parallel.axis_name))
+        self.feed = Feed(task.train, parallel, recipe.data.input, say)
+        self.update = parallel.compile_update(make_train_step(network, task.objective, recipe.data, parallel.axis_name))
+        validation = task.validation
+        self.score = task.make_score(recipe, network, parallel, validation) if validation is not None else None
         self.compile_s: float | None = None
         self.clock = time.perf_counter()
         self.pending: deque[tuple[int, int, dict[str, jax.Array]]] = deque()
@@ -171,11 +226,18 @@ class Trainer:
             if signum is not None:
                 raise Stopped(signum)
 
+        if engine.keep == "best" and self.history.best:
+            checkpoints.mark_best(self.history.best.step)
+        # A run that goes on does so in the epoch of its last step, which may have been killed before its validation.
+        first_epoch = max(first_step - 1, 0) // self.steps_per_epoch
         with bar("train", self.quiet) as advance:
-            for epoch in range(first_step // self.steps_per_epoch, engine.epochs):
+            for epoch in range(first_epoch, engine.epochs):
                 done = max(first_step - epoch * self.steps_per_epoch, 0)
-                state = self.epoch(state, epoch, done, after_step)
-                self.validate(state, epoch)
+                if done < self.steps_per_epoch:
+                    state = self.epoch(state, epoch, done, after_step)
+                self.validate(state, epoch, checkpoints)
+                if engine.patience is not None and self.history.epochs_without_better >= engine.patience:
+                    break
         return state
 
     def epoch(self, state: State, epoch: int, done: int, after_step: Callable[[int, State], None]) -> State:
@@ -224,20 +286,27 @@ class Trainer:
                     )
             self.steps_seen += 1
             # The first steps of a process waited for the compiler.
-            rate = self.recipe.engine.batch_size / (now - before) if self.steps_seen > LATE + 1 else None
+            images = self.recipe.engine.batch_size * len(self.task.train.image_fields)
+            rate = images / (now - before) if self.steps_seen > LATE + 1 else None
             self.history.extend([StepRecord(step=step, epoch=epoch, images_per_s=rate, **values)])
 
-    def validate(self, state: State, epoch: int) -> None:
-        """Adds the overall accuracy on the validation split to the history."""
-        if self.validation_feed is None:
+    def validate(self, state: State, epoch: int, checkpoints: Checkpoints) -> None:
+        """Adds what the validation split says after an epoch to the history, once, and saves the best where asked to.
+
+        The history comes first: a checkpoint that is found there later must find the validations before it.
+        """
+        step = (epoch + 1) * self.steps_per_epoch
+        if self.score is None or any(validation.step == step for validation in self.history.validations):
             return
-        confusion = count_confusion(self.evaluate, state, self.validation_feed, self.recipe.engine.eval_batch_size)
-        last, accuracy = self.history.records[-1], overall_accuracy(confusion)
-        self.history.add_validation(last.step, accuracy)
+        validation = Validation(step, epoch, self.task.score_name, self.score(state))
+        self.history.add_validation(validation)
+        if self.recipe.engine.keep == "best" and self.history.best == validation:
+            checkpoints.mark_best(step)
+            checkpoints.save(state)
         if not self.quiet:
             console.print(
-                f"epoch {epoch + 1:>3}/{self.recipe.engine.epochs}  loss {last.loss:.4f}  "
-                f"validation overall accuracy {accuracy:.4f}"
+                f"epoch {epoch + 1:>3}/{self.recipe.engine.epochs}  loss {self.history.records[-1].loss:.4f}  "
+                f"validation {validation.score_name} {validation.score:.4f}"
             )
 
     def _text(self) -> str:
@@ -247,16 +316,6 @@ class Trainer:
         last = self.history.records[-1]
         rate = f"{last.images_per_s:,.0f} images/s" if last.images_per_s else ""
         return f"epoch {last.epoch + 1}/{self.recipe.engine.epochs}  loss {last.loss:.3f}  {rate}"
-
-
-def count_confusion(evaluate: Callable, state: State, feed: Feed, batch_size: int) -> np.ndarray:
-    """The confusion matrix (k, k) over a whole source, exact at any size: padded rows are masked."""
-    indices, mask = evaluation_batches(len(feed.source), batch_size)
-    total: np.ndarray | int = 0
-    with feed.batches(indices, mask) as batches:
-        for batch in batches:
-            total = total + np.asarray(evaluate(state, batch)["confusion"], np.int64)
-    return np.asarray(total)
 
 
 def _median_rate(history: History) -> float | None:

@@ -15,6 +15,7 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS, create_model
 from mtsccd_jax.models.layers import HEAD
 from mtsccd_jax.models.pretrained import Fitted, fit
+from mtsccd_jax.models.siamese import Siamese, backbone_of, create_siamese
 from mtsccd_jax.models.weight_files import WeightFile
 
 
@@ -34,6 +35,8 @@ class State:
 class Network:
     """The static half of a model: its graph in training and in evaluation mode, its optimiser, how its state begins.
 
+    `class_names` are the scene classes; the pairs that a similarity network learns from may have none.
+
     `make_state(key)` gives the first state placed on the mesh. It is compiled as one call: a state that is placed
     afterwards compiles the first step twice.
     """
@@ -51,9 +54,10 @@ class Network:
         return self.make_state(jax.random.PRNGKey(seed))
 
     def initialized(self, state: State, weights: Fitted) -> State:
-        """The state with published weights in the place of the random ones."""
+        """The state with published weights in the place of the random ones of the network that sees one image."""
         model = nnx.merge(self.train_graph, state.params, state.statistics)
-        variables = {path: node for path, node in nnx.iter_graph(model) if isinstance(node, nnx.Variable)}
+        part = backbone_of(model)
+        variables = {path: node for path, node in nnx.iter_graph(part) if isinstance(node, nnx.Variable)}
         for path, value in weights.arrays.items():
             variables[path].set_value(jax.device_put(value, self.placement))
         params, statistics = nnx.state(model, nnx.Param, nnx.BatchStat)
@@ -73,12 +77,25 @@ def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, p
     """
 
     def build(key: jax.Array) -> nnx.Module:
+        if recipe.model.task == "similarity":
+            return create_siamese(
+                recipe.model.name,
+                num_classes=max(len(class_names), 1),  # pairs without scene labels leave the classifier unused
+                image_size=recipe.data.image_size,
+                width=recipe.model.width,
+                hidden=recipe.similarity.width,
+                radius=recipe.similarity.radius,
+                dtype=jnp.dtype(recipe.engine.dtype),
+                rectified_features=recipe.model.features == "rectified",
+                rngs=nnx.Rngs(params=key),
+            )
         return create_model(
             recipe.model.name,
             num_classes=len(class_names),
             image_size=recipe.data.image_size,
             width=recipe.model.width,
             dtype=jnp.dtype(recipe.engine.dtype),
+            rectified_features=recipe.model.features == "rectified",
             rngs=nnx.Rngs(params=key),
         )
 
@@ -101,13 +118,14 @@ def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, p
 
 
 def fit_weights(network: Network, name: str, weights: WeightFile) -> Fitted:
-    """Published weights for the network of a name; nothing is computed yet.
+    """Published weights for the network of a name, or for the siamese network around it; nothing is computed yet.
 
     Raises:
         InputError: they belong to another network.
     """
     state = network.abstract()
-    return fit(nnx.merge(network.train_graph, state.params, state.statistics), MODELS[name].names, weights)
+    model = nnx.merge(network.train_graph, state.params, state.statistics)
+    return fit(backbone_of(model), MODELS[name].names, weights)
 
 
 def freeze_rule(prefixes: tuple[str, ...], model: nnx.Module) -> Callable[[tuple[Any, ...]], bool]:
@@ -120,12 +138,14 @@ def freeze_rule(prefixes: tuple[str, ...], model: nnx.Module) -> Callable[[tuple
     rules = [tuple(prefix.split(".")) for prefix in prefixes if prefix != "backbone"]
     for rule in rules:
         if not any(path[: len(rule)] == rule for path in paths):
-            parts = ", ".join(sorted({path[0] for path in paths}))
-            raise InputError(f"optim.freeze={'.'.join(rule)}: no such part; this network has: backbone, {parts}")
+            parts = ", ".join(["backbone", *sorted({path[0] for path in paths} - {"backbone"})])
+            raise InputError(f"optim.freeze={'.'.join(rule)}: no such part; this network has: {parts}")
+    inside = ("backbone",) if isinstance(model, Siamese) else ()
 
     def frozen(path: tuple[Any, ...]) -> bool:
         names = tuple(map(str, path))
-        if "backbone" in prefixes and names and names[0] != HEAD:
+        in_backbone = len(names) > len(inside) and names[: len(inside)] == inside and names[len(inside)] != HEAD
+        if "backbone" in prefixes and in_backbone:
             return True
         return any(names[: len(rule)] == rule for rule in rules)
 

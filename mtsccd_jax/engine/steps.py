@@ -15,13 +15,16 @@ from mtsccd_jax.config import Data
 from mtsccd_jax.data.augment import augment, normalize
 from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
+from mtsccd_jax.models.layers import Output
+from mtsccd_jax.models.siamese import Judgement, backbone_of, dates
+from mtsccd_jax.ops.kmeans import nearest_center
 from mtsccd_jax.ops.metrics import confusion_matrix
 
 # Tells the key of dropout from those of the augmentation, which are folded with row numbers.
 DROPOUT = 2**32 - 1
 
 Images = dict[str, jax.Array]
-# objective(model, images, batch) -> (loss_b, logits_bk): what is minimised, and what the training accuracy is read from
+# objective(model, images, batch) -> (loss_b, right_b): what is minimised, and whether the model is right about each
 Objective = Callable[[nnx.Module, Images, Batch], tuple[jax.Array, jax.Array]]
 Step = Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]
 
@@ -31,13 +34,41 @@ def cross_entropy(label_smoothing: float) -> Objective:
 
     def objective(model: nnx.Module, images: Images, batch: Batch) -> tuple[jax.Array, jax.Array]:
         output = model(images["image"])
-        target = optax.smooth_labels(jax.nn.one_hot(batch["label"], output.logits.shape[-1]), label_smoothing)
-        loss_b = optax.softmax_cross_entropy(output.logits, target)
-        for logits in output.auxiliary:
-            loss_b += output.auxiliary_weight * optax.softmax_cross_entropy(logits, target)
-        return loss_b, output.logits
+        return scene_loss(output, batch["label"], label_smoothing), jnp.argmax(output.logits, -1) == batch["label"]
 
     return objective
+
+
+def change_entropy(weights: tuple[float, float], scene_weight: float, label_smoothing: float) -> Objective:
+    """Sigmoid cross-entropy of pairs against `changed`, and of both dates' scenes against `label_t1` and `label_t2`.
+
+    Args:
+        weights: of an unchanged and of a changed pair.
+        scene_weight: of the mean of both dates' scene losses, which is left out at 0.
+        label_smoothing: of the scenes; whether a pair changed is not smoothed.
+    """
+
+    def objective(model: nnx.Module, images: Images, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        judged: Judgement = model(images["image_t1"], images["image_t2"])
+        changed_b = batch["changed"] == 1
+        loss_b = optax.sigmoid_binary_cross_entropy(judged.change_b, changed_b.astype(jnp.float32))
+        loss_b *= jnp.where(changed_b, weights[1], weights[0])
+        if scene_weight:
+            label_2b = jnp.stack([batch["label_t1"], batch["label_t2"]], axis=1).reshape(-1)
+            loss_t1, loss_t2 = dates(scene_loss(judged.scenes, label_2b, label_smoothing))
+            loss_b += scene_weight * (loss_t1 + loss_t2) / 2
+        return loss_b, (judged.change_b > 0) == changed_b
+
+    return objective
+
+
+def scene_loss(output: Output, label_b: jax.Array, label_smoothing: float) -> jax.Array:
+    """Softmax cross-entropy of each image, (b,), with that of side classifiers where there are any."""
+    target = optax.smooth_labels(jax.nn.one_hot(label_b, output.logits.shape[-1]), label_smoothing)
+    loss_b = optax.softmax_cross_entropy(output.logits, target)
+    for logits in output.auxiliary:
+        loss_b += output.auxiliary_weight * optax.softmax_cross_entropy(logits, target)
+    return loss_b
 
 
 def images_of(batch: Batch) -> Images:
@@ -57,19 +88,21 @@ def make_train_step(network: Network, objective: Objective, data: Data, axis_nam
         # As the augmentation, dropout depends on the example and not on how the batch is divided over devices.
         dropout_key = jax.random.fold_in(key, DROPOUT)
         dropout_key_b = jax.vmap(lambda row: jax.random.fold_in(dropout_key, row))(batch["row"])
+        # Both dates of a pair are cropped, flipped, turned and recoloured alike, and lose the same values to dropout.
         images = {
             name: normalize(augment(key, batch["row"], image, data), data.mean, data.std)
             for name, image in images_of(batch).items()
         }
+        dropout_key_b = jnp.repeat(dropout_key_b, len(images), axis=0)
 
         def mean_loss(params: nnx.State) -> tuple[jax.Array, tuple[nnx.State, jax.Array]]:
             model = nnx.merge(network.train_graph, params, state.statistics, copy=True)
             model = nnx.view(model, example_keys=dropout_key_b, raise_if_not_found=False)
-            loss_b, logits_bk = objective(model, images, batch)
-            return loss_b.mean(), (nnx.state(model, nnx.BatchStat), logits_bk)
+            loss_b, right_b = objective(model, images, batch)
+            return loss_b.mean(), (nnx.state(model, nnx.BatchStat), right_b)
 
-        (loss, (statistics, logits_bk)), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
-        accuracy = jnp.mean(jnp.argmax(logits_bk, -1) == batch["label"])
+        (loss, (statistics, right_b)), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+        accuracy = jnp.mean(right_b)
         if axis_name:
             gradient, loss, accuracy = jax.lax.pmean((gradient, loss, accuracy), axis_name)
         update, optimizer = network.optimizer.update(gradient, state.optimizer, state.params)
@@ -92,11 +125,65 @@ def make_embed_step(network: Network, data: Data) -> Callable[[State, Batch], di
     """
 
     def embed_step(state: State, batch: Batch) -> dict[str, jax.Array]:
-        model = nnx.merge(network.eval_graph, state.params, state.statistics)
+        model = backbone_of(nnx.merge(network.eval_graph, state.params, state.statistics))
         output = model(normalize(batch["image"].astype(jnp.float32), data.mean, data.std))
         return {"logits": output.logits, "features": output.features}
 
     return embed_step
+
+
+def make_compare_step(network: Network, data: Data) -> Callable[[State, Batch], dict[str, jax.Array]]:
+    """`compare_step(state, {"image_t1", "image_t2"}) -> {"change" (b,), "logits_t1", "logits_t2" (b, k)}` in float32.
+
+    `change` is the logit of "changed".
+    """
+
+    def compare_step(state: State, batch: Batch) -> dict[str, jax.Array]:
+        model = nnx.merge(network.eval_graph, state.params, state.statistics)
+        t1, t2 = (normalize(batch[name].astype(jnp.float32), data.mean, data.std) for name in ("image_t1", "image_t2"))
+        judged: Judgement = model(t1, t2)
+        logits_t1, logits_t2 = dates(judged.scenes.logits)
+        return {"change": judged.change_b, "logits_t1": logits_t1, "logits_t2": logits_t2}
+
+    return compare_step
+
+
+def make_descriptor_step(network: Network, data: Data) -> Callable[[State, Batch], dict[str, jax.Array]]:
+    """`descriptor_step(state, {"image", "place"}) -> {"descriptors": (b, m, c)}`: some places of the last feature map.
+
+    `place` (b, m) int32 counts the map's places row by row. Descriptors are float32.
+    """
+
+    def descriptor_step(state: State, batch: Batch) -> dict[str, jax.Array]:
+        local = local_descriptors(network, data, state, batch["image"])
+        return {"descriptors": jnp.take_along_axis(local, batch["place"][:, :, None], axis=1)}
+
+    return descriptor_step
+
+
+def make_words_step(network: Network, data: Data) -> Callable[[tuple[State, jax.Array], Batch], dict[str, jax.Array]]:
+    """`words_step((state, center_kd), {"image"}) -> {"words": (b, k)}`: the share of the map's places of each word.
+
+    Each place of the last feature map counts for the dictionary's nearest entry; shares of an image sum to 1.
+    """
+
+    def words_step(known: tuple[State, jax.Array], batch: Batch) -> dict[str, jax.Array]:
+        state, center_kd = known
+        local = local_descriptors(network, data, state, batch["image"])
+        images, places, channels = local.shape
+        word = nearest_center(local.reshape(-1, channels), center_kd).reshape(images, places)
+        # Comparisons summed: a float scatter-add is hundreds of times slower on some GPUs.
+        count = jnp.sum(word[:, :, None] == jnp.arange(center_kd.shape[0]), axis=1, dtype=jnp.int32)
+        return {"words": count.astype(jnp.float32) / places}
+
+    return words_step
+
+
+def local_descriptors(network: Network, data: Data, state: State, image: jax.Array) -> jax.Array:
+    """The last feature map of each image as (b, h w, c) float32, its places row by row."""
+    model = backbone_of(nnx.merge(network.eval_graph, state.params, state.statistics))
+    feature_map = model(normalize(image.astype(jnp.float32), data.mean, data.std)).feature_map
+    return feature_map.reshape(feature_map.shape[0], -1, feature_map.shape[-1]).astype(jnp.float32)
 
 
 def make_eval_step(

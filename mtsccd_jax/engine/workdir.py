@@ -1,7 +1,7 @@
 """The folder of one experiment: which recipe it belongs to, and what its training did step by step."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +12,7 @@ from mtsccd_jax.files import replacing
 
 RECIPE_FILE = "recipe.json"
 HISTORY_FILE = "training.jsonl"
+TRAINED_PAIRS_FILE = "trained_pairs.json"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,9 @@ class Run:
         class_names: the classes that its network was made for.
         data: name of the training data.
         train_examples: how many there are.
-        weights_sha256: checksum of the file of published weights that the network began with, None for random ones.
+        train_sha256: the fingerprint of the training data, None where it was not written down.
+        weights_sha256: checksum of the weights that the network began with (a published file, or another run's),
+            None for random ones.
     """
 
     recipe: Recipe
@@ -31,6 +34,11 @@ class Run:
     data: str
     train_examples: int
     weights_sha256: str | None = None
+    train_sha256: str | None = None
+
+
+# What no training depends on.
+_AFTER_TRAINING = ("scene.", "change.", "engine.eval_batch_size")
 
 
 def check_recipe(workdir: Path, recipe: Recipe) -> None:
@@ -38,7 +46,9 @@ def check_recipe(workdir: Path, recipe: Recipe) -> None:
     if (workdir / RECIPE_FILE).exists():
         old, new = identity(load(workdir).recipe), identity(recipe)
         differing = [
-            f"{key} ({old.get(key)} there, {value} asked for)" for key, value in new.items() if old.get(key) != value
+            f"{key} ({old.get(key)} there, {value} asked for)"
+            for key, value in new.items()
+            if old.get(key) != value and not key.startswith(_AFTER_TRAINING)
         ]
         if differing:
             raise InputError(
@@ -61,6 +71,8 @@ def claim(workdir: Path, run: Run) -> None:
             differing.append("the weights in model.init (another file of that name)")
         if present.train_examples != run.train_examples:
             differing.append(f"training examples ({present.train_examples} there, {run.train_examples} now)")
+        elif None not in (present.train_sha256, run.train_sha256) and present.train_sha256 != run.train_sha256:
+            differing.append("the training data (as many examples, other ones)")
         if differing:
             raise InputError(
                 f"{workdir}: holds another run; differing: {', '.join(differing)}. Choose another --workdir"
@@ -72,6 +84,7 @@ def claim(workdir: Path, run: Run) -> None:
         "data": run.data,
         "train_examples": run.train_examples,
         "weights_sha256": run.weights_sha256,
+        "train_sha256": run.train_sha256,
     }
     with replacing(workdir / RECIPE_FILE) as stream:
         stream.write(json.dumps(values, indent=1, ensure_ascii=False).encode() + b"\n")
@@ -94,6 +107,7 @@ def load(workdir: Path) -> Run:
             values["data"],
             int(values["train_examples"]),
             values.get("weights_sha256"),
+            values.get("train_sha256"),
         )
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a recipe file ({error!r}); choose another work directory") from None
@@ -112,13 +126,31 @@ class StepRecord:
     images_per_s: float | None = None
 
 
+@dataclass(frozen=True)
+class Validation:
+    """One line of the training history: what the validation split said after an epoch, larger is better.
+
+    `score_name` is "oa" (overall accuracy of scenes) or "kappa" (of pairs, at the threshold that is best for it).
+    """
+
+    step: int
+    epoch: int
+    score_name: str
+    score: float
+
+
 class History:
-    """The training history, one JSON line a step; what lies beyond the checkpoint that is resumed is dropped."""
+    """The training history, one JSON line a step; what lies beyond the checkpoint that is resumed is dropped.
+
+    Everything that decides when training stops, and whose parameters are kept, is read from here: so a run that goes on
+    decides as one that was never interrupted.
+    """
 
     def __init__(self, workdir: Path, resume_step: int):
         self.path = workdir / HISTORY_FILE
         kept = [line for line in _whole_lines(self.path) if line["step"] <= resume_step]
         self.records = _step_records(kept)
+        self.validations = _validations(kept)
         with replacing(self.path) as stream:
             stream.write("".join(json.dumps(line) + "\n" for line in kept).encode())
         self._file: IO[str] = self.path.open("a", encoding="utf-8")
@@ -130,10 +162,22 @@ class History:
             self._file.write(json.dumps(asdict(record)) + "\n")
         self._file.flush()
 
-    def add_validation(self, step: int, overall_accuracy: float) -> None:
-        """Appends the overall accuracy on the validation split after a step."""
-        self._file.write(json.dumps({"step": step, "validation_oa": overall_accuracy}) + "\n")
+    def add_validation(self, validation: Validation) -> None:
+        """Appends what the validation split said and hands it to the operating system."""
+        self.validations.append(validation)
+        self._file.write(json.dumps(asdict(validation)) + "\n")
         self._file.flush()
+
+    @property
+    def best(self) -> Validation | None:
+        """The best validation so far, the first among equals; None where there was none."""
+        return best_of(self.validations)
+
+    @property
+    def epochs_without_better(self) -> int:
+        """How many epochs have been validated since the best one."""
+        best = self.best
+        return self.validations[-1].epoch - best.epoch if best else 0
 
     def close(self) -> None:
         """Closes the file."""
@@ -143,6 +187,55 @@ class History:
 def read_history(workdir: Path) -> list[StepRecord]:
     """The training history of a work directory, one record a step."""
     return _step_records(_whole_lines(workdir / HISTORY_FILE))
+
+
+def read_validations(workdir: Path, last_step: int) -> list[Validation]:
+    """The validations of a work directory up to a step, one an epoch."""
+    return [item for item in _validations(_whole_lines(workdir / HISTORY_FILE)) if item.step <= last_step]
+
+
+def best_of(validations: Sequence[Validation]) -> Validation | None:
+    """The one with the largest score, the first among equals; None of none."""
+    return max(validations, key=lambda item: item.score, default=None)
+
+
+@dataclass(frozen=True)
+class TrainedPairs:
+    """The pairs that a similarity network learned from: it must not be judged on them.
+
+    Attributes:
+        data: name of their source.
+        names: file names of both dates of each.
+        first_sha256: checksum of the pixels of the first pair, which tells other data with the same file names.
+    """
+
+    data: str
+    names: tuple[tuple[str, str], ...]
+    first_sha256: str
+
+
+def write_trained_pairs(workdir: Path, pairs: TrainedPairs) -> None:
+    """Nothing; keeps the pairs in the work directory."""
+    with replacing(workdir / TRAINED_PAIRS_FILE) as stream:
+        stream.write(json.dumps(asdict(pairs), ensure_ascii=False).encode() + b"\n")
+
+
+def read_trained_pairs(workdir: Path) -> TrainedPairs:
+    """The pairs that the similarity network of a work directory learned from.
+
+    Raises:
+        InputError: the list is gone or cannot be read.
+    """
+    path = workdir / TRAINED_PAIRS_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        names = tuple((first, second) for first, second in values["names"])
+        return TrainedPairs(values["data"], names, values["first_sha256"])
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: the list of the pairs trained on cannot be read ({error!r}), so nobody can say which pairs are "
+            "new to the network; train again in a new --workdir"
+        ) from None
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
@@ -158,4 +251,8 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _step_records(lines: list[dict[str, Any]]) -> list[StepRecord]:
-    return [StepRecord(**line) for line in lines if "validation_oa" not in line]
+    return [StepRecord(**line) for line in lines if "loss" in line]
+
+
+def _validations(lines: list[dict[str, Any]]) -> list[Validation]:
+    return [Validation(**line) for line in lines if "score" in line]

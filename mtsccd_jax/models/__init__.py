@@ -1,8 +1,9 @@
 """The networks: one literal table, and one function that makes any of them."""
 
+import importlib.resources
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import jax
@@ -32,7 +33,7 @@ from mtsccd_jax.models.initializers import Keys
 from mtsccd_jax.models.layers import AUXILIARY, BatchNorm, Names, Output, Settings
 from mtsccd_jax.perf import flops
 
-__all__ = ["MODELS", "BatchNorm", "Entry", "Output", "create_model", "describe_models", "list_models"]
+__all__ = ["MODELS", "BatchNorm", "Entry", "Output", "create_model", "describe_models", "list_models", "model_size"]
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ def create_model(
     in_channels: int = 3,
     width: float = 1.0,
     dtype: DTypeLike = jnp.float32,
+    rectified_features: bool = True,
     rngs: nnx.Rngs,
 ) -> nnx.Module:
     """A new network in train mode; called on images (b, h, w, c) it returns an `Output`.
@@ -165,10 +167,12 @@ def create_model(
         in_channels: channels of an image.
         width: factor on the number of channels.
         dtype: type of the computation, float32 or bfloat16; parameters and statistics are float32.
+        rectified_features: of AlexNet and VGG, whether `features` are taken behind the rectifier or before it.
         rngs: source of the initial weights.
 
     Raises:
-        InputError: unknown name, a size the network does not take, or a number that is not positive.
+        InputError: unknown name, a size the network does not take, a number that is not positive, or a network whose
+            features no rectifier follows and `rectified_features` False.
     """
     if name not in MODELS:
         raise InputError(f"unknown model '{name}': choose one of {', '.join(MODELS)}.{nearest(name, MODELS)}")
@@ -176,7 +180,9 @@ def create_model(
         if not value > 0:
             raise InputError(f"{key} of model '{name}' must be positive, not {value}")
     entry, keys = MODELS[name], Keys(rngs)
-    settings = Settings(num_classes, image_size, in_channels, width, dtype)
+    if not rectified_features and entry.network not in (alexnet.AlexNet, vgg.VGG):
+        raise InputError(f"model.features=linear: of '{name}' no rectifier follows the features; leave it 'rectified'")
+    settings = Settings(num_classes, image_size, in_channels, width, dtype, rectified_features)
     network = entry.network(entry.architecture, settings, rngs=keys)
     rngs.params.count.set_value(rngs.params.count[...] + keys.drawn)
     return network
@@ -185,13 +191,17 @@ def create_model(
 def describe_models() -> list[dict[str, Any]]:
     """One dict per network at 1,000 classes: name, params, gmacs_224, feature_width, source.
 
-    Side classifiers, which only train, are not counted. Computes shapes only.
+    The sizes are those that `model_size` once measured: tracing every network takes half a minute.
     """
-    return [dict(_describe(name, entry.source)) for name, entry in MODELS.items()]
+    sizes = json.loads(importlib.resources.files(__name__).joinpath("sizes.json").read_text(encoding="utf-8"))
+    return [{"name": name, **sizes[name], "source": entry.source} for name, entry in MODELS.items()]
 
 
-@cache
-def _describe(name: str, source: str) -> dict[str, Any]:
+def model_size(name: str) -> dict[str, Any]:
+    """params, gmacs_224 and feature_width of a network at 1,000 classes, of shapes alone.
+
+    Side classifiers, which only train, are not counted.
+    """
     model = nnx.eval_shape(lambda: create_model(name, num_classes=1000, rngs=nnx.Rngs(0)))
     parameters = nnx.to_flat_state(nnx.state(model, nnx.Param))
     params = sum(leaf.size for path, leaf in parameters if path[0] != AUXILIARY)
@@ -199,9 +209,7 @@ def _describe(name: str, source: str) -> dict[str, Any]:
     image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     program, output = jax.make_jaxpr(lambda model, image: model(image), return_shape=True)(evaluated, image)
     return {
-        "name": name,
         "params": params,
         "gmacs_224": flops.jaxpr_macs(program) / 1e9,
         "feature_width": output.features.shape[-1],
-        "source": source,
     }

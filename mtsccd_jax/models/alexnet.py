@@ -57,6 +57,7 @@ class AlexNet(nnx.Module):
         check_size((settings.image_size,) * 2, SMALLEST_IMAGE, "AlexNet")
         self.architecture = architecture
         self.dtype = dtype = settings.dtype
+        self.rectified_features = settings.rectified_features
         self.convolutions: nnx.List[nnx.Module] = nnx.List()
         in_channels = settings.in_channels
         for unscaled, size, stride, padding in architecture.convolutions:
@@ -73,7 +74,7 @@ class AlexNet(nnx.Module):
         self.head = torch_linear(hidden, settings.num_classes, dtype=wide(dtype), rngs=rngs)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:
-        """Logits, the rectified output of the first fully connected layer, and the last pooled map."""
+        """Logits, the (rectified) output of the first fully connected layer, and the last pooled map."""
         check_size(image_bhwc.shape[1:3], SMALLEST_IMAGE, "AlexNet")
         x = image_bhwc
         for i, convolution in enumerate(self.convolutions):
@@ -81,9 +82,10 @@ class AlexNet(nnx.Module):
             if i in self.architecture.pooled:
                 x = max_pool(x, 3, 2, 0)
         flat = flatten_channels_first(adaptive_average_pool(x, self.architecture.grid))
-        features = nnx.relu(self.first(self.drop_map(flat))).astype(wide(self.dtype))
-        hidden = nnx.relu(self.second(self.drop_features(features)))
-        return Output(self.head(hidden), features, x)
+        first = self.first(self.drop_map(flat)).astype(wide(self.dtype))
+        rectified = nnx.relu(first)
+        hidden = nnx.relu(self.second(self.drop_features(rectified)))
+        return Output(self.head(hidden), rectified if self.rectified_features else first, x)
 
 
 def names(network: AlexNet) -> Names:

@@ -25,6 +25,7 @@ class Settings:
         in_channels: channels of an image.
         width: factor on the number of channels everywhere.
         dtype: type of the computation, float32 or bfloat16; parameters and statistics are float32.
+        rectified_features: of AlexNet and VGG, whether `features` are taken behind the rectifier or before it.
     """
 
     num_classes: int
@@ -32,6 +33,7 @@ class Settings:
     in_channels: int = 3
     width: float = 1.0
     dtype: DTypeLike = jnp.float32
+    rectified_features: bool = True
 
 
 class Output(NamedTuple):

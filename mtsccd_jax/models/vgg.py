@@ -56,6 +56,7 @@ class VGG(nnx.Module):
     def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
         check_size((settings.image_size,) * 2, SMALLEST_IMAGE, "a VGG")
         self.dtype = dtype = settings.dtype
+        self.rectified_features = settings.rectified_features
         self.stages: nnx.List[nnx.List[Conv]] = nnx.List()
         in_channels = settings.in_channels
         for unscaled, depth in zip(CHANNELS, architecture.depths, strict=True):
@@ -73,7 +74,7 @@ class VGG(nnx.Module):
         self.head = linear(hidden, settings.num_classes, wide(dtype), rngs)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:
-        """Logits, the rectified output of the first fully connected layer, and the last pooled map."""
+        """Logits, the (rectified) output of the first fully connected layer, and the last pooled map."""
         check_size(image_bhwc.shape[1:3], SMALLEST_IMAGE, "a VGG")
         x = image_bhwc
         for stage in self.stages:
@@ -81,9 +82,10 @@ class VGG(nnx.Module):
                 x = nnx.relu(convolution(x))
             x = max_pool(x, 2, 2, 0)
         flat = flatten_channels_first(adaptive_average_pool(x, GRID))
-        features = nnx.relu(self.first(flat)).astype(wide(self.dtype))
-        hidden = nnx.relu(self.second(self.drop_features(features)))
-        return Output(self.head(self.drop_hidden(hidden)), features, x)
+        first = self.first(flat).astype(wide(self.dtype))
+        rectified = nnx.relu(first)
+        hidden = nnx.relu(self.second(self.drop_features(rectified)))
+        return Output(self.head(self.drop_hidden(hidden)), rectified if self.rectified_features else first, x)
 
 
 def names(network: VGG) -> Names:

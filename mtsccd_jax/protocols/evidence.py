@@ -46,7 +46,15 @@ def write_row(trained: Trained, source: Source, result: Result) -> rows.Row:
     recipe = to_dict(trained.recipe)
     seed = trained.recipe.seed
     objective = result.objective if result.objective != trained.recipe.change.objective else None
-    identity = rows.row_id(recipe, result.split, result.protocol, seed, objective=objective, dataset=source.name)
+    fingerprint = source.fingerprint()
+    identity = rows.row_id(
+        recipe,
+        result.split,
+        result.protocol,
+        seed,
+        objective=objective,
+        dataset=rows.data_identity(source.dataset, fingerprint),
+    )
     arrays = {**result.arrays, "training": training_curve(trained)}
     artefacts, checksums = {}, {}
     for name, content in arrays.items():
@@ -55,7 +63,8 @@ def write_row(trained: Trained, source: Source, result: Result) -> rows.Row:
     now = datetime.datetime.now(datetime.UTC)
     row = rows.Row(
         id=identity,
-        dataset=source.name,
+        dataset=source.dataset,
+        generated=source.generated,
         split=result.split,
         protocol=result.protocol,
         model=trained.recipe.model.name,
@@ -77,7 +86,7 @@ def write_row(trained: Trained, source: Source, result: Result) -> rows.Row:
         times={"finished": now.isoformat(timespec="seconds"), "seconds": time.perf_counter() - result.started},
         images_per_s=result.images_per_s,
         checksums={
-            "data": source.fingerprint(),
+            "data": fingerprint,
             "initial_weights": work.load(trained.workdir).weights_sha256,
             "artefacts": checksums,
         },
@@ -112,6 +121,11 @@ def interval_metrics(
         for name, value in values.items()
         if name in intervals
     }
+
+
+def is_mtsccd(source: Source) -> bool:
+    """Whether a source is one of the MtSCCD data sets, so that the paper's tables are about it."""
+    return source.name.startswith("mtsccd_")
 
 
 def thumbnails(source: Source, indices: np.ndarray, field: str) -> np.ndarray:

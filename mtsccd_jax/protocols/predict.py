@@ -14,7 +14,7 @@ from mtsccd_jax.engine.evaluate import Embedding, Trained, embed
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
 from mtsccd_jax.progress import console
-from mtsccd_jax.protocols.change import feature_distance
+from mtsccd_jax.protocols.change import feature_distance, row_scale
 from mtsccd_jax.report.rows import load
 
 
@@ -31,7 +31,7 @@ def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False
 
     Columns: filename, label, probability and `p_<class>` of each class. Of pairs: these of both dates (`_t1`, `_t2`),
     `changed_cdc_1` (the labels differ), `distance`, and `changed_cfsm` (distance >= threshold) where CFSM has been run
-    in this work directory; its threshold is the newest one's.
+    in this work directory with the recipe's metric, scale and objective; its threshold is the newest one's.
     """
     size = trained.recipe.data.image_size
     of_pairs = (images / "A").is_dir() and (images / "B").is_dir()
@@ -61,13 +61,22 @@ def _labels(trained: Trained, embedding: Embedding) -> dict[str, np.ndarray]:
 
 
 def _changes(trained: Trained, t1: Embedding, t2: Embedding) -> dict[str, np.ndarray]:
-    """The columns of a pair: whether the labels differ, the feature distance, and whether it reaches the threshold."""
-    distance = feature_distance(trained, t1, t2)
+    """The columns of a pair: whether the labels differ, the feature distance, and whether it reaches the threshold.
+
+    Where distances are scaled by those of validation pairs, the distance is scaled as in the row of the threshold.
+    """
+    distance, settings = feature_distance(trained, t1, t2), trained.recipe.change
     columns = {"changed_cdc_1": (t1.prediction != t2.prediction).astype(int), "distance": distance}
-    settings = trained.recipe.change
-    chosen = [row for row in load(trained.workdir) if row.protocol == "cfsm" and row.objective == settings.objective]
+    chosen = [
+        row
+        for row in load(trained.workdir)
+        if row.protocol == "cfsm"
+        and row.objective == settings.objective
+        and (row.recipe["change"]["metric"], row.recipe["change"]["scale"]) == (settings.metric, settings.scale)
+    ]
     if chosen:
         threshold = chosen[-1].threshold
+        columns["distance"] = distance = row_scale(trained.workdir, chosen[-1])(distance)
         columns["changed_cfsm"] = (distance >= (np.inf if threshold is None else threshold)).astype(int)
     return columns
 

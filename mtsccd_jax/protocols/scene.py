@@ -1,17 +1,14 @@
-"""Scene classification (the paper's Table 6): the network's own classifier on a labelled source."""
-
-import time
+"""Scene classification (the paper's Table 6): the network's own classifier, or an SVM on its features."""
 
 import numpy as np
 
 from mtsccd_jax.config import Data
-from mtsccd_jax.data.sources import Source
-from mtsccd_jax.engine.evaluate import Trained, embed
-from mtsccd_jax.engine.loop import check_scenes
-from mtsccd_jax.errors import InputError
+from mtsccd_jax.data.sources import Source, scene_splits
 from mtsccd_jax.ops.metrics import confusion_matrix, scene_metrics
 from mtsccd_jax.ops.statistics import bootstrap_interval
-from mtsccd_jax.protocols.evidence import Result, interval_metrics, thumbnails, write_row
+from mtsccd_jax.protocols.classifier import scene_classifier
+from mtsccd_jax.protocols.embedded import Embedded
+from mtsccd_jax.protocols.evidence import Result, interval_metrics, is_mtsccd, thumbnails, write_row
 from mtsccd_jax.report import published
 from mtsccd_jax.report.rows import Row
 
@@ -19,26 +16,37 @@ from mtsccd_jax.report.rows import Row
 SHEET = 2
 
 
-def evaluate(trained: Trained, source: Source, split: str, *, quiet: bool = False) -> Row:
-    """The row of the network's own classifier on one split, written to its work directory.
+def evaluate(passes: Embedded, split: str) -> Row:
+    """The row of the recipe's scene classifier on one split, written to the work directory of the network.
+
+    The artefact `predictions` holds class probabilities of the network's own head, decision values of an SVM.
 
     Raises:
-        InputError: the source has other classes than the network.
+        InputError: the source has other classes than the network, or no SVM can be fitted.
+        RunError: the SVM does not converge.
     """
-    check_scenes(source)
-    if tuple(source.class_names) != trained.class_names:
-        raise InputError(
-            f"{source.name}: its classes ({', '.join(source.class_names[:4])}, ...) are not those the network of "
-            f"{trained.workdir} was trained on ({', '.join(trained.class_names[:4])}, ...); for other images there is "
-            "`mtsccd-jax predict`"
-        )
-    started = time.perf_counter()
-    embeddings, images_per_s = embed(trained, source, quiet=quiet)
-    prediction, probability = embeddings["image"].prediction, embeddings["image"].probability
-    label = source.column("label")
+    trained = passes.trained
+    scenes = passes.scenes(split)
+    source, embedding = scenes.source, scenes.images["image"]
+    arrays = {}
+    if trained.recipe.scene.classifier == "svm":
+        classifier = scene_classifier(passes)
+        score = classifier.scores(embedding.features)
+        prediction, certainty = score.argmax(1), {"decision": score}
+        arrays["svm"] = classifier.arrays()
+    else:
+        prediction, certainty = embedding.prediction, {"probability": embedding.probability}
+    label, model = source.column("label"), trained.recipe.model
     classes = len(trained.class_names)
     confusion = np.asarray(confusion_matrix(label, prediction, classes), np.int64)
     intervals = bootstrap_interval(confusion, resamples=trained.recipe.change.resamples, seed=trained.recipe.seed)
+    arrays["predictions"] = {
+        "label": label,
+        "prediction": prediction.astype(np.int32),
+        **certainty,
+        "filename": source.column("filename"),
+    }
+    arrays["scenes"] = scene_sheet(source)
     result = Result(
         protocol="scene",
         split=split,
@@ -46,36 +54,27 @@ def evaluate(trained: Trained, source: Source, split: str, *, quiet: bool = Fals
         confusion=confusion,
         class_names=trained.class_names,
         baseline=majority_baseline(confusion),
-        published=published.scene(trained.recipe.model.name, split) if is_mtsccd(source) else None,
-        images_per_s=images_per_s,
-        started=started,
-        arrays={
-            "predictions": {
-                "label": label,
-                "prediction": prediction.astype(np.int32),
-                "probability": probability,
-                "filename": source.column("filename"),
-            },
-            "scenes": scene_sheet(source),
-        },
+        published=published.scene(model.name, split, model.width) if is_mtsccd(source) else None,
+        images_per_s=scenes.images_per_s,
+        started=scenes.started,
+        arrays=arrays,
     )
     return write_row(trained, source, result)
 
 
 def default_splits(data: Data) -> list[str]:
-    """The splits that are evaluated where none is named: validation, and of MtSCCD both test cities."""
-    return ["validation", "test"] if data.folder is not None else ["validation", "test_a", "test_b"]
+    """The splits that are evaluated where none is named: all but training.
+
+    Raises:
+        InputError: the input does not exist or was not built.
+    """
+    return [name for name in scene_splits(data) if name != "train"]
 
 
 def majority_baseline(confusion: np.ndarray) -> dict[str, str | float]:
     """The predictor that always names the split's most frequent class."""
     counts = confusion.sum(1)
     return {"name": "most frequent class", "oa": float(counts.max() / counts.sum()), "kappa": 0.0}
-
-
-def is_mtsccd(source: Source) -> bool:
-    """Whether a source is one of the MtSCCD data sets, so that the paper's tables are about it."""
-    return source.name.startswith("mtsccd_")
 
 
 def scene_sheet(source: Source) -> dict[str, np.ndarray]:

@@ -10,9 +10,23 @@ from typing import Any
 
 from mtsccd_jax.config import flatten
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.report import published, rows, sections, sheets, tables, words
+from mtsccd_jax.report import (
+    comparisons,
+    examples,
+    folders,
+    paper_tables,
+    published,
+    row_tables,
+    rows,
+    sections,
+    sheets,
+    transitions,
+    words,
+)
+from mtsccd_jax.report.folder import Folder, write_text
+from mtsccd_jax.report.folders import Failure
 from mtsccd_jax.report.rows import Row
-from mtsccd_jax.report.sections import Folder
+from mtsccd_jax.report.tables import Table
 from mtsccd_jax.report.words import Run
 
 # (protocol, metric, title) of the large numbers at the top.
@@ -20,25 +34,34 @@ TILES = (
     ("scene", "oa", "Scenes named correctly"),
     ("cfsm", "kappa", "Change by CFSM, kappa"),
     ("cdc_1", "kappa", "Change by CDC_1, kappa"),
+    ("cdc_2", "kappa", "Change by CDC_2, kappa"),
+    ("sscd", "kappa", "Change by SSCD, kappa"),
 )
+
+# Longer lists of rows, networks and curves are folded away.
+LONG = 14
 
 
 def write(workdirs: Sequence[str | os.PathLike[str]], out_dir: str | os.PathLike[str]) -> Path:
     """The path of `index.html` in `out_dir`, written from the rows and artefacts of some work directories.
 
-    Figures (SVG, PNG) and tables (CSV, Markdown) are written beside it, in `figures` and `tables`. Where an artefact is
-    not there or not the row's own, the page says so in its place.
+    A folder without rows stands for the work directories in it, and its `failures.json` for the rows that failed.
+    Figures (SVG, PNG) and tables (CSV, Markdown, LaTeX) are written beside the page, in `figures` and `tables`. Where
+    an artefact is not there or not the row's own, the page says so in its place.
 
     Raises:
         InputError: A work directory has no rows, or a line of its `rows.jsonl` cannot be read.
     """
     workdir_of: dict[str, Path] = {}
     all_rows: list[Row] = []
-    for workdir in map(Path, workdirs):
-        loaded = rows.load(workdir)
+    failed: list[Failure] = []
+    for given in map(Path, workdirs):
+        failed += folders.failures(given)
+        inside = folders.work_directories(given)
+        loaded = [(workdir, row) for workdir in inside for row in rows.load(workdir)]
         if not loaded:
-            raise InputError(f"{workdir / rows.ROWS_FILE}: no rows; run `mtsccd-jax evaluate {workdir}` first")
-        for row in loaded:
+            raise InputError(f"{given / rows.ROWS_FILE}: no rows; run `mtsccd-jax evaluate {given}` first")
+        for workdir, row in loaded:
             # The same recipe run again elsewhere is a repetition: its rows need names of their own here.
             repetition = sum(known.partition("-")[0] == row.id for known in workdir_of)
             named = dataclasses.replace(row, id=f"{row.id}-{repetition + 1}") if repetition else row
@@ -48,41 +71,64 @@ def write(workdirs: Sequence[str | os.PathLike[str]], out_dir: str | os.PathLike
         raise InputError("no work directory given: name at least one")
     folder = Folder(Path(out_dir), workdir_of)
     index = folder.out_dir / "index.html"
-    sections.write_text(index, _render(_content(folder, all_rows)))
+    write_text(index, _render(_content(folder, all_rows, still_missing(failed, all_rows))))
     return index
 
 
-def _content(folder: Folder, all_rows: list[Row]) -> dict[str, Any]:
+def still_missing(failed: Sequence[Failure], all_rows: Sequence[Row]) -> list[Failure]:
+    """The failures whose row is not there: a later run may have made it, and been stopped before it said so."""
+    there = {(words.run_name(row), row.seed, row.protocol, row.split) for row in all_rows}
+    return [f for f in failed if (f.network, f.seed, f.protocol, f.split) not in there]
+
+
+def _content(folder: Folder, all_rows: list[Row], failed: list[Failure]) -> dict[str, Any]:
     """Everything the template shows."""
     runs = words.group_runs(all_rows)
     scene_rows = [row for row in all_rows if row.protocol == "scene"]
     change_rows = [row for row in all_rows if row.protocol != "scene"]
     training, speeds = sections.training_figures(folder, runs)
-    scene_tables = [folder.table(tables.scene_table(runs))] if scene_rows else []
-    change_tables = [folder.table(tables.change_table(runs))] if change_rows else []
     return {
         "title": "Land use: scenes and change",
         "subtitle": _subtitle(runs, len(all_rows), len(set(folder.workdir_of.values()))),
+        "long": LONG,
         "tiles": _tiles(runs, speeds),
         "headline": words.headline(runs),
-        "more_runs": max(0, len(runs) - words.HEADLINE_RUNS),
-        "scene_tables": scene_tables,
-        "scene_note": words.orientation_note(scene_rows),
+        "paper": _written(folder, paper_tables.table_6(runs), paper_tables.table_7(runs)),
+        "paper_notes": [note for kind in (scene_rows, change_rows) if (note := words.orientation_note(kind))],
+        "leak": _written(folder, paper_tables.leak_table(runs, sections.validation_metric(folder))),
+        "failed": _written(folder, paper_tables.failures_table(failed) if failed else None),
+        "pareto": sections.pareto(folder, runs),
+        "differences": _differences(folder, runs),
+        "scene_tables": _written(folder, row_tables.scene_table(runs)) if scene_rows else [],
         "scene_overview": sections.overview(folder, runs, "scene"),
-        "scene_details": sections.details(runs, lambda row: sections.scene_figures(folder, row), folder, "scene"),
-        "change_tables": change_tables,
-        "change_note": words.orientation_note(change_rows),
+        "scene_details": sections.scene_details(folder, runs),
+        "change_tables": _written(folder, row_tables.change_table(runs)) if change_rows else [],
         "change_overview": sections.overview(folder, runs, "change"),
-        "change_details": sections.details(runs, lambda row: sections.change_figures(folder, row), folder, "change"),
+        "change_details": sections.change_details(folder, runs),
+        "transitions": transitions.details(folder, runs),
         "scenes": sections.scene_sheet(folder, scene_rows),
-        "examples": sections.examples(folder, runs),
+        "examples": examples.verdict_grids(folder, runs),
         "data_uri": sheets.data_uri,
+        "number": words.number,
         "training": training,
-        "throughput": folder.table(tables.throughput_table(runs, speeds)),
-        "audit": folder.table(tables.audit_table()),
+        "throughput": folder.table(row_tables.throughput_table(runs, speeds)),
+        "audit": folder.table(paper_tables.audit_table()),
         "audit_words": _audit_words(),
-        "provenance": [_provenance(row, folder.workdir_of[row.id].name) for row in all_rows],
+        "provenance": [_provenance(folder, run, seed) for run in runs for seed in run.seeds],
     }
+
+
+def _written(folder: Folder, *made: Table | None) -> list[Table]:
+    """The tables that there are, written to the folder."""
+    return [folder.table(table) for table in made if table is not None]
+
+
+def _differences(folder: Folder, runs: Sequence[Run]) -> list[Table]:
+    """A table for every test set on which rows can be compared."""
+    found = comparisons.contests(runs, lambda row, names: folder.artefact(row, "predictions", names))
+    for contenders in found:
+        folder.table(comparisons.pair_table(contenders))
+    return [folder.table(comparisons.comparison_table(contenders)) for contenders in found]
 
 
 def _render(content: dict[str, Any]) -> str:
@@ -116,10 +162,9 @@ def _tiles(runs: Sequence[Run], speeds: dict[tuple[str, int], float]) -> list[di
     for protocol, metric, title in TILES:
         members = [row for run in runs for row in run.rows if row.protocol == protocol]
         members = [row for row in members if words.value_of(row, metric) is not None]
-        values = [
-            _tile_value([row for row in members if row.split == split], metric)
-            for split in dict.fromkeys(row.split for row in members)
-        ]
+        tests = [row for row in members if row.split not in ("train", "validation")] or members
+        places = dict.fromkeys(words.short_place(row) for row in tests)
+        values = [_tile_value([row for row in tests if words.short_place(row) == where], metric) for where in places]
         if values:
             tiles.append({"title": title, "values": values})
     if speeds:
@@ -135,13 +180,15 @@ def _tile_value(members: Sequence[Row], metric: str) -> dict[str, Any]:
     def show(value: float) -> str:
         return words.percent(value) if metric == "oa" else words.number(value, 2)
 
+    def show_range(low: float, high: float) -> str:
+        return f"{100 * low:.0f} to {words.percent(high, 0)}" if metric == "oa" else f"{show(low)} to {show(high)}"
+
     entry, values = members[0].metrics[metric], [words.value_of(row, metric) or 0.0 for row in members]
     low, high = entry["low"], entry["high"]
     text, note = show(values[0]), "no interval" if low is None or high is None else f"{show(low)} to {show(high)}"
     if len(members) > 1:
-        text, note = f"{show(min(values))} to {show(max(values))}", f"{len(members)} rows"
-    where = words.short_split(members[0].split, members[0].dataset)
-    return {"split": where, "text": text, "note": note, "ranged": len(members) > 1}
+        text, note = show_range(min(values), max(values)), f"{len(members)} rows"
+    return {"split": words.short_place(members[0]), "text": text, "note": note, "ranged": len(members) > 1}
 
 
 def _audit_words() -> str:
@@ -157,32 +204,43 @@ def _audit_words() -> str:
     )
 
 
-def _provenance(row: Row, workdir: str) -> dict[str, Any]:
-    """Where one row comes from, as (name, value) lists."""
-
-    def text(value: Any) -> str:
-        if isinstance(value, float):
-            return f"{value:.6g}"
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-    times = {key.replace("_", " "): value for key, value in row.times.items()}
+def _provenance(folder: Folder, run: Run, seed: int) -> dict[str, Any]:
+    """Where the rows of one network come from, as (name, value) lists."""
+    members = [row for row in run.rows if row.seed == seed]
+    first = members[0]
     facts = {
-        "Row": row.id,
-        "Work directory": workdir,
-        "Data": row.dataset,
-        "Split": row.split,
-        "Examples": f"{row.n:,}",
-        "Device": row.device or words.NOT_KNOWN,
-        "Commit": row.commit or "not in a checkout",
+        "Work directory": ", ".join(dict.fromkeys(folder.workdir_of[row.id].name for row in members)),
+        "Device": ", ".join(dict.fromkeys(row.device or words.NOT_KNOWN for row in members)),
+        "Commit": ", ".join(dict.fromkeys(row.commit or "not in a checkout" for row in members)),
     }
-    seconds = ("seconds", "train", "evaluate")
-    clock = {k: f"{v:,.1f} s" if isinstance(v, float) and k.startswith(seconds) else text(v) for k, v in times.items()}
-    method = words.method_name(row.protocol)
     return {
-        "title": f"{method}, {words.split_name(row.split, row.dataset)}, {row.model}, seed {row.seed}",
+        "title": f"{run.network}, recipe {run.name}, seed {seed}",
         "facts": list(facts.items()),
-        "times": list(clock.items()),
-        "versions": sorted(row.versions.items()),
-        "recipe": [(key, text(value)) for key, value in flatten(row.recipe).items()],
-        "checksums": [(key, text(value)) for key, value in flatten(row.checksums).items()],
+        "versions": sorted(first.versions.items()),
+        "recipe": [(key, _text(value)) for key, value in flatten(first.recipe).items()],
+        "rows": [_row_facts(row) for row in members],
     }
+
+
+def _row_facts(row: Row) -> dict[str, Any]:
+    """One row's identity, times and checksums as (name, value) lists."""
+    seconds = ("seconds", "train", "evaluate")
+    times = {
+        key.replace("_", " "): f"{value:,.1f} s"
+        if isinstance(value, float) and key.startswith(seconds)
+        else _text(value)
+        for key, value in row.times.items()
+    }
+    facts = {"Row": row.id, "Data": row.dataset, "Examples": f"{row.n:,}", **times}
+    return {
+        "title": f"{words.method_name(row.protocol)}, {words.split_name(row.split, row.dataset)}",
+        "facts": list(facts.items()),
+        "checksums": [(key, _text(value)) for key, value in flatten(row.checksums).items()],
+    }
+
+
+def _text(value: Any) -> str:
+    """A value as text."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

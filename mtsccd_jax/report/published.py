@@ -1,30 +1,36 @@
-"""The result tables of the MtSCCD paper, and whether an (overall accuracy, kappa) pair can exist at all.
+"""The result tables of the MtSCCD paper, and what can be said of every entry of its Table 7.
 
-For a binary confusion matrix with overall accuracy OA the chance agreement is at least (1 - (1-OA)^2) / 2, whatever the
-share of changed pairs, so kappa <= OA^2 / (1 + (1-OA)^2). Sixteen of the 46 kappas of Table 7 are above that. Where the
-number of pairs and of changed pairs is known the check is exact: either some integer table prints as both four-digit
-numbers or none does.
+Sixteen of the 46 kappas of Table 7 are above the most that their overall accuracy allows in any two-class table
+(`binary_tables`); five entries have the overall accuracy of never saying "changed".
 """
 
 import functools
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
-
-Rounding = Literal["nearest", "down"]
-Table = tuple[int, int, int, int]
+from mtsccd_jax.report.binary_tables import Table, judge
 
 SOURCE_TABLE_6 = "MtSCCD paper, Table 6"
 SOURCE_TABLE_7 = "MtSCCD paper, Table 7"
-
-# Printed values have four decimals (Table 6: per cent with two), so everything is decided on integers of 1/10,000.
-UNITS = 10_000
 
 # split -> (pairs, changed pairs). Pairs: Table 4. Changed pairs are not printed; they follow from Table 7, whose
 # all-unchanged entries have OA 4,145/5,078 and 4,183/5,062, and are the counts at which most of its other entries have
 # an integer table.
 PAIRS_CHANGED: dict[str, tuple[int, int]] = {"test_a": (5078, 933), "test_b": (5062, 879)}
+# Table 5: pairs by class of the first date (rows) and of the second (columns), all five cities, in the order of labels.
+TABLE_5: tuple[tuple[int, ...], ...] = (
+    (6329, 7, 30, 11, 81, 6, 2, 11, 1, 133),
+    (5, 940, 0, 1, 13, 0, 0, 2, 0, 3),
+    (9, 2, 1076, 0, 4, 0, 1, 0, 0, 3),
+    (59, 6, 20, 1764, 115, 5, 0, 24, 2, 211),
+    (191, 60, 65, 38, 5943, 11, 6, 45, 8, 10),
+    (273, 57, 59, 84, 626, 3175, 63, 312, 106, 266),
+    (15, 3, 2, 7, 87, 18, 3812, 66, 4, 61),
+    (108, 25, 25, 21, 107, 2, 40, 1715, 25, 41),
+    (16, 0, 5, 7, 18, 12, 8, 7, 3009, 19),
+    (387, 102, 57, 67, 185, 16, 23, 114, 12, 252),
+)
+# The test cities (section 2.1).
+CITIES: dict[str, str] = {"test_a": "Hefei", "test_b": "Nanjing"}
 # split -> scenes (Table 3)
 SCENES: dict[str, int] = {"test_a": 10156, "test_b": 10124}
 
@@ -104,6 +110,7 @@ PAPER_NAMES: dict[str, str] = {
     "seresnet50": "SENet",
     "vit": "ViT",
     "vitb16": "ViT",
+    "vitbasepatch16": "ViT",
     "swint": "SwinT",
     "swintiny": "SwinT",
 }
@@ -175,34 +182,41 @@ class Audit:
         return f"within the bound, but no table of {pairs:,} pairs with {changed} changed rounds to both numbers"
 
 
-def paper_name(model: str) -> str | None:
-    """The paper's name of a network ("vit_b16" -> "ViT"), or None if the paper has no such network."""
-    return PAPER_NAMES.get("".join(c for c in model.lower() if c.isalnum()))
+def paper_name(model: str, width: float = 1.0) -> str | None:
+    """The paper's name of a network ("vit_b16" -> "ViT"), or None if the paper has no such network.
+
+    Args:
+        model: The paper's or this project's name of a network.
+        width: Its channels relative to the published network; the paper's networks are all of width 1.
+    """
+    return PAPER_NAMES.get("".join(c for c in model.lower() if c.isalnum())) if width == 1 else None
 
 
-def scene(model: str, split: str) -> Published | None:
+def scene(model: str, split: str, width: float = 1.0) -> Published | None:
     """The entry of Table 6 (scene classification), or None where the paper has none.
 
     Args:
         model: The paper's or this project's name of a network.
         split: "test_a" or "test_b"; any other split has no published value.
+        width: Of the network, as `paper_name` has it.
     """
-    name = paper_name(model)
+    name = paper_name(model, width)
     if name not in TABLE_6 or split not in _COLUMNS:
         return None
     oa = TABLE_6[name][_COLUMNS[split]] / 100
     return Published(SOURCE_TABLE_6, name, round(oa, 4), None, None, True, "only the overall accuracy is published")
 
 
-def change(method: str, model: str, split: str) -> Published | None:
+def change(method: str, model: str, split: str, width: float = 1.0) -> Published | None:
     """The entry of Table 7 (change detection), or None where the paper has none.
 
     Args:
         method: "cdc_1", "cdc_2", "cfsm" or "sscd".
         model: The paper's or this project's name of a network.
         split: "test_a" or "test_b"; any other split has no published value.
+        width: Of the network, as `paper_name` has it.
     """
-    name = paper_name(model)
+    name = paper_name(model, width)
     for entry in audit():
         if (entry.method, entry.model, entry.split) == (method, name, split):
             return Published(
@@ -217,89 +231,6 @@ def change(method: str, model: str, split: str) -> Published | None:
     return None
 
 
-def kappa_bound(oa: float) -> float:
-    """The largest Cohen's kappa of any binary confusion matrix with this overall accuracy: OA^2 / (1 + (1-OA)^2).
-
-    Raises:
-        ValueError: `oa` is outside [0, 1].
-    """
-    if not 0.0 <= oa <= 1.0:
-        raise ValueError(f"overall accuracy must lie in [0, 1], got {oa}")
-    return oa**2 / (1 + (1 - oa) ** 2)
-
-
-def kappa_lower_bound(oa: float) -> float:
-    """The smallest Cohen's kappa of any binary confusion matrix with this overall accuracy: -(1-OA) / (1+OA).
-
-    Raises:
-        ValueError: `oa` is outside [0, 1].
-    """
-    if not 0.0 <= oa <= 1.0:
-        raise ValueError(f"overall accuracy must lie in [0, 1], got {oa}")
-    return -(1 - oa) / (1 + oa)
-
-
-def is_possible(oa: float, kappa: float, n: int | None = None, positives: int | None = None) -> bool:
-    """Whether some binary confusion matrix prints as this overall accuracy and kappa.
-
-    Printed means rounded to the nearest 1/10,000 or cut off there, both numbers alike. Without `n` and `positives` the
-    bounds on kappa decide, widened by what printing hides; with both the answer is exact.
-
-    Args:
-        oa: Overall accuracy in [0, 1], four decimals.
-        kappa: Cohen's kappa in [-1, 1], four decimals.
-        n: Number of examples, if known; `oa` must then be some count over n.
-        positives: Number of truly positive (changed) examples, if known.
-
-    Raises:
-        ValueError: A number outside its range, or `positives` without `n`.
-    """
-    if not -1.0 <= kappa <= 1.0:
-        raise ValueError(f"kappa must lie in [-1, 1], got {kappa}")
-    if positives is not None and n is None:
-        raise ValueError("positives without n says nothing: give the number of examples as well")
-    half = 0.5 / UNITS
-    below = kappa - half <= kappa_bound(min(oa + 2 * half, 1.0))
-    above = kappa + 2 * half >= kappa_lower_bound(max(oa - half, 0.0))
-    if not (below and above):
-        return False
-    if n is None:
-        return True
-    if positives is None:
-        return any(_errors(oa, n, rounding) for rounding in ("nearest", "down"))
-    return any(integer_tables(oa, kappa, n, positives, rounding) for rounding in ("nearest", "down"))
-
-
-def integer_tables(
-    oa: float, kappa: float, n: int, positives: int, rounding: Rounding = "nearest"
-) -> tuple[Table, ...]:
-    """Every (tn, fp, fn, tp) of n examples with these positives that prints as this OA and kappa, by rising fp.
-
-    Args:
-        oa: Overall accuracy, four decimals.
-        kappa: Cohen's kappa, four decimals.
-        n: Number of examples, 1 to 1,000,000.
-        positives: Truly positive examples, 0 to n.
-        rounding: Printed to the "nearest" 1/10,000 (a tie may go either way) or cut off "down" towards zero.
-
-    Raises:
-        ValueError: `n` or `positives` outside its range.
-    """
-    if not 0 <= positives <= n:
-        raise ValueError(f"positives must lie in 0 .. {n}, got {positives}")
-    found: list[Table] = []
-    for errors in _errors(oa, n, rounding):
-        fn = np.arange(max(0, errors - (n - positives)), min(errors, positives) + 1, dtype=np.int64)[::-1]
-        fp, tp = errors - fn, positives - fn
-        tn = n - positives - fp
-        # Kappa as a ratio of integers; 0/0 where truth and prediction are one and the same class throughout.
-        numerator = 2 * (tp * tn - fp * fn)
-        denominator = (tp + fp) * (fp + tn) + (tp + fn) * (fn + tn)
-        fits = _prints_as(numerator, denominator, kappa, rounding)
-        found += [(int(tn[i]), int(fp[i]), int(fn[i]), int(tp[i])) for i in np.flatnonzero(fits)]
-    return tuple(sorted(found, key=lambda table: table[1]))
-
-
 @functools.cache
 def audit() -> tuple[Audit, ...]:
     """All 46 entries of Table 7 with what can be said of each, in the order of the paper."""
@@ -307,39 +238,10 @@ def audit() -> tuple[Audit, ...]:
     for (method, model), values in TABLE_7.items():
         for split, column in _COLUMNS.items():
             oa, kappa = values[2 * column : 2 * column + 2]
-            pairs, changed = PAIRS_CHANGED[split]
+            found = judge(oa, kappa, *PAIRS_CHANGED[split])
+            assert found.all_unchanged is not None
+            assert found.tables is not None
             entries.append(
-                Audit(
-                    method=method,
-                    model=model,
-                    split=split,
-                    oa=oa,
-                    kappa=kappa,
-                    bound=kappa_bound(oa),
-                    possible=is_possible(oa, kappa),
-                    all_unchanged=changed in _errors(oa, pairs, "nearest"),
-                    tables=integer_tables(oa, kappa, pairs, changed),
-                )
+                Audit(method, model, split, oa, kappa, found.bound, found.possible, found.all_unchanged, found.tables)
             )
     return tuple(entries)
-
-
-def _errors(oa: float, n: int, rounding: Rounding) -> list[int]:
-    """Every number of errors among n examples whose overall accuracy prints as `oa`."""
-    if not 1 <= n <= 1_000_000:
-        raise ValueError(f"n must lie in 1 .. 1,000,000, got {n}")
-    if not 0.0 <= oa <= 1.0:
-        raise ValueError(f"overall accuracy must lie in [0, 1], got {oa}")
-    correct = np.arange(max(0, int((oa - 2 / UNITS) * n)), min(n, int((oa + 2 / UNITS) * n) + 1) + 1, dtype=np.int64)
-    return [int(n - c) for c in correct[_prints_as(correct, np.full_like(correct, n), oa, rounding)]][::-1]
-
-
-def _prints_as(numerator: np.ndarray, denominator: np.ndarray, value: float, rounding: Rounding) -> np.ndarray:
-    """Where numerator/denominator prints as the four-digit `value`, in integers; never where the denominator is 0."""
-    units = round(value * UNITS)
-    scaled = numerator * UNITS
-    if rounding == "nearest":
-        fits = 2 * np.abs(scaled - units * denominator) <= denominator
-    else:
-        fits = np.sign(scaled) * (np.abs(scaled) // np.maximum(denominator, 1)) == units
-    return fits & (denominator > 0)

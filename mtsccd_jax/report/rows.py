@@ -19,15 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from mtsccd_jax.config import PATH_KEYS, flatten
+from mtsccd_jax.config import essentials
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
 
-SCHEMA = 1
+SCHEMA = 2
 ROWS_FILE = "rows.jsonl"
 ARTEFACTS_FOLDER = "artefacts"
 
-PROTOCOLS = ("scene", "cdc_1", "cfsm")
+PROTOCOLS = ("scene", "cdc_1", "cdc_2", "cfsm", "sscd")
 
 # What may differ between two runs of the same row: times, paths, versions, and checksums of files that hold times.
 _INCIDENTAL = ("times", "images_per_s", "versions", "commit", "artefacts")
@@ -40,18 +40,20 @@ class Row:
     Attributes:
         id: `row_id` of the recipe, split, protocol and seed.
         dataset: Such as "mtsccd_lusc/official" or "folder:eurosat".
+        generated: Whether its images are drawn by `mtsccd-jax data synth`: no result of the real data set.
         split: Such as "test_a".
         protocol: One of `PROTOCOLS`.
         model: Name of the network.
         seed: Seed of the run.
         n: Number of examples (scenes or pairs).
         metrics: Name (oa, kappa, f1, precision, recall, balanced) -> {"value", "low", "high"}; low and high bound the
-            bootstrap's 95 % interval, or are None.
+            bootstrap's 95 % interval, or are None. Of change with scene labels and class scores also "transition": the
+            share of the truly changed pairs whose classes at both dates are named rightly.
         metrics_rechosen: The same with the interval of a threshold chosen anew on re-drawn validation pairs, or None.
         confusion: Integer counts, rows are truth. Change: [[tn, fp], [fn, tp]].
         class_names: Names of the rows of `confusion`.
-        threshold: The distance from which a pair is called changed; None: nothing is called changed (cfsm), or the
-            protocol has no threshold.
+        threshold: The distance from which a pair is called changed; None: nothing is called changed (cfsm, sscd),
+            or the protocol has no threshold.
         objective: What the threshold maximises, or None.
         threshold_from: "validation" or "cross_validation_5", or None.
         baseline: The trivial predictor {"name", "oa", "kappa"}.
@@ -62,7 +64,7 @@ class Row:
         commit: Revision of the source, or None.
         times: Name -> seconds, and "started" / "finished" as ISO 8601.
         images_per_s: Throughput of this evaluation, or None.
-        checksums: {"data": sha256 or {split: sha256}, "artefacts": {name: sha256}}.
+        checksums: {"data": sha256, "initial_weights": sha256 or None, "artefacts": {name: sha256}}.
         artefacts: Name -> path relative to the work directory.
         schema: Version of this layout.
     """
@@ -78,6 +80,7 @@ class Row:
     confusion: list[list[int]]
     class_names: list[str]
     recipe: dict[str, Any]
+    generated: bool = False
     metrics_rechosen: dict[str, dict[str, float | None]] | None = None
     threshold: float | None = None
     objective: str | None = None
@@ -112,6 +115,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "times": dict,
     "checksums": dict,
     "artefacts": dict,
+    "generated": bool,
     "metrics_rechosen": (dict, type(None)),
     "threshold": (int, float, type(None)),
     "objective": (str, type(None)),
@@ -142,7 +146,7 @@ def row_id(
         protocol: One of `PROTOCOLS`.
         seed: Seed of the run.
         objective: Of the threshold, where it is not the recipe's own.
-        dataset: Name of the evaluated data, where it is not the recipe's TFDS data set.
+        dataset: `data_identity` of the evaluated data.
     """
     identity: dict[str, Any] = {"recipe": recipe_identity(recipe), "split": split, "protocol": protocol, "seed": seed}
     if objective is not None:
@@ -150,6 +154,16 @@ def row_id(
     if dataset is not None:
         identity["dataset"] = dataset
     return hashlib.sha256(_json(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def data_identity(dataset: str, fingerprint: str) -> str:
+    """What tells evaluated data from others: a data set's name; of a folder, which any may be called, its content too.
+
+    Args:
+        dataset: `Source.dataset`.
+        fingerprint: `Source.fingerprint()`.
+    """
+    return f"{dataset} {fingerprint}" if dataset.startswith("folder:") else dataset
 
 
 def append(workdir: str | os.PathLike[str], row: Row) -> None:
@@ -275,7 +289,7 @@ def _essence(row: Row) -> dict[str, Any]:
 
 def recipe_identity(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The dotted keys and values of a recipe that make its result what it is: no paths, pacing or prose."""
-    return {key: value for key, value in flatten(dict(recipe)).items() if key not in (*PATH_KEYS, "summary")}
+    return essentials(recipe)
 
 
 def _row_of(values: Any, where: str) -> Row:
@@ -297,7 +311,7 @@ def _row_of(values: Any, where: str) -> Row:
     if unknown := sorted(values.keys() - known):
         raise InputError(f"{where}: the row has unknown keys: {', '.join(unknown)}; delete them")
     for key, kind in _TYPES.items():
-        if not isinstance(values[key], kind) or isinstance(values[key], bool):
+        if not isinstance(values[key], kind) or (isinstance(values[key], bool) and kind is not bool):
             raise InputError(f"{where}: '{key}' is {_shown(values[key])}, which cannot be; evaluate that row again")
     if values["protocol"] not in PROTOCOLS:
         raise InputError(f"{where}: protocol {values['protocol']!r} is none of {', '.join(PROTOCOLS)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtsccd_jax.report import words
-from mtsccd_jax.report.figures import INK, MUTED, VERMILION
+from mtsccd_jax.report.drawing import INK, MUTED, VERMILION
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
@@ -42,28 +42,38 @@ class SceneClass:
 
 @dataclass(frozen=True)
 class Pair:
-    """One example pair: both dates (h, w, 3) uint8, what happened, and how far apart they are."""
+    """One example pair: both dates (h, w, 3) uint8, the land use at both where known, and whether it changed."""
 
     image_t1: np.ndarray
     image_t2: np.ndarray
     label: str
     changed: bool
-    predicted: bool
-    distance: float | None
-
-    @property
-    def right(self) -> bool:
-        """Whether the verdict is the truth."""
-        return self.changed == self.predicted
 
 
-# (truth changed, called changed) -> title of the group, in the order shown.
-OUTCOMES: dict[tuple[bool, bool], str] = {
-    (True, True): "Change found",
-    (False, False): "Rightly unchanged",
-    (True, False): "Change missed",
-    (False, True): "False alarm",
-}
+@dataclass(frozen=True)
+class Opinion:
+    """What one method says of every pair of a grid, and of how many it is right.
+
+    Attributes:
+        title: Method and network.
+        called: Whether each pair is called changed.
+        distance: How far apart the dates of each pair are for it.
+        right: Whether that is the truth.
+    """
+
+    title: str
+    called: tuple[bool, ...]
+    distance: tuple[float | None, ...]
+    right: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The same pairs under several methods (the paper's Table 8)."""
+
+    title: str
+    pairs: tuple[Pair, ...]
+    opinions: tuple[Opinion, ...]
 
 
 def scene_classes(sheets: Sequence[dict[str, np.ndarray]]) -> list[SceneClass]:
@@ -88,29 +98,35 @@ def scene_classes(sheets: Sequence[dict[str, np.ndarray]]) -> list[SceneClass]:
     ]
 
 
-def pairs_by_outcome(examples: dict[str, np.ndarray]) -> dict[str, list[Pair]]:
-    """The pairs of an `examples` artefact by title of their outcome; outcomes without an example are empty."""
-    names = [str(name) for name in examples["class_names"]]
-    shorts = words.short_class_names(names)
+def example_pairs(examples: dict[str, np.ndarray]) -> tuple[Pair, ...]:
+    """The pairs of an `examples` artefact."""
+    shorts = words.short_class_names([str(name) for name in examples["class_names"]])
 
     def short(label: int) -> str:
         return shorts[label] if 0 <= label < len(shorts) else ""
 
-    groups: dict[str, list[Pair]] = {title: [] for title in OUTCOMES.values()}
+    pairs = []
     for i in range(len(examples["changed"])):
-        changed, predicted = bool(examples["changed"][i]), bool(examples["predicted"][i])
         t1, t2 = short(int(examples["label_t1"][i])), short(int(examples["label_t2"][i]))
-        distance = float(examples["distance"][i])
-        pair = Pair(
-            image_t1=np.asarray(examples["thumb_t1"][i], np.uint8),
-            image_t2=np.asarray(examples["thumb_t2"][i], np.uint8),
-            label=f"{t1} → {t2}" if t1 and t2 else "",
-            changed=changed,
-            predicted=predicted,
-            distance=distance if np.isfinite(distance) else None,
+        pairs.append(
+            Pair(
+                image_t1=np.asarray(examples["thumb_t1"][i], np.uint8),
+                image_t2=np.asarray(examples["thumb_t2"][i], np.uint8),
+                label=f"{t1} → {t2}" if t1 and t2 else "",
+                changed=bool(examples["changed"][i]),
+            )
         )
-        groups[OUTCOMES[changed, predicted]].append(pair)
-    return groups
+    return tuple(pairs)
+
+
+def opinion(title: str, pairs: Sequence[Pair], called_n: np.ndarray, distance_n: np.ndarray) -> Opinion:
+    """What a method says of the pairs: whether each is called changed, and its distance."""
+    return Opinion(
+        title,
+        tuple(bool(called) for called in called_n),
+        tuple(float(distance) if np.isfinite(distance) else None for distance in distance_n),
+        tuple(bool(called) == pair.changed for called, pair in zip(called_n, pairs, strict=True)),
+    )
 
 
 def scene_sheet(classes: Sequence[SceneClass]) -> bytes:
@@ -132,23 +148,27 @@ def scene_sheet(classes: Sequence[SceneClass]) -> bytes:
     return _png(canvas)
 
 
-def pair_sheet(groups: dict[str, list[Pair]]) -> bytes:
-    """The PNG of example pairs, one line an outcome, first date left of the second."""
-    longest = max((len(pairs) for pairs in groups.values()), default=0)
-    wide = 2 * THUMB + 2
-    line = THUMB + 2 * _TEXT + 2 * _GAP + _TEXT
-    canvas, draw, font = _canvas(2 * _MARGIN + max(longest, 1) * (wide + 2 * _GAP), 2 * _MARGIN + len(groups) * line)
-    for row, (title, pairs) in enumerate(groups.items()):
-        y = _MARGIN + row * line
-        color = VERMILION if pairs and not pairs[0].right else INK
-        draw.text((_MARGIN, y), title if pairs else f"{title}: no example", fill=color, font=font)
-        for column, pair in enumerate(pairs):
-            x = _MARGIN + column * (wide + 2 * _GAP)
-            canvas.paste(_photo(pair.image_t1), (x, y + _TEXT))
-            canvas.paste(_photo(pair.image_t2), (x + THUMB + 2, y + _TEXT))
-            distance = f"distance {pair.distance:.3f}" if pair.distance is not None else ""
-            caption = "   ".join(text for text in (pair.label.replace("→", "to"), distance) if text)
-            draw.text((x, y + _TEXT + THUMB + 3), caption, fill=MUTED, font=font)
+def verdict_sheet(grid: Grid) -> bytes:
+    """The PNG of a grid: the pairs across, first date above the second, and a line of verdicts a method below."""
+    left, wide, line = 210, THUMB + _GAP, 2 * _TEXT
+    top = _MARGIN + 2 * (THUMB + 2) + 2 * _TEXT
+    height = top + line * len(grid.opinions) + _MARGIN
+    canvas, draw, font = _canvas(2 * _MARGIN + left + wide * len(grid.pairs), height)
+    for place, text in ((THUMB // 2, "First date"), (THUMB + THUMB // 2, "Second date"), (2 * THUMB + 8, "Truth")):
+        draw.text((_MARGIN, _MARGIN + place), text, fill=MUTED, font=font)
+    for column, pair in enumerate(grid.pairs):
+        x = _MARGIN + left + column * wide
+        canvas.paste(_photo(pair.image_t1), (x, _MARGIN))
+        canvas.paste(_photo(pair.image_t2), (x, _MARGIN + THUMB + 2))
+        truth = "changed" if pair.changed else "unchanged"
+        draw.text((x, _MARGIN + 2 * THUMB + 4), pair.label.replace("→", "to"), fill=MUTED, font=font)
+        draw.text((x, _MARGIN + 2 * THUMB + 4 + _TEXT), truth, fill=INK, font=font)
+    for row, said in enumerate(grid.opinions):
+        y = top + row * line + _TEXT // 2
+        draw.text((_MARGIN, y), said.title[:34], fill=INK, font=font)
+        for column, (called, right) in enumerate(zip(said.called, said.right, strict=True)):
+            text = ("changed" if called else "unchanged") + ("" if right else "  wrong")
+            draw.text((_MARGIN + left + column * wide, y), text, fill=INK if right else VERMILION, font=font)
     return _png(canvas)
 
 

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtsccd_jax.data.folders import folder_source, image_files, pair_files, pair_splits, pairs_source
+from mtsccd_jax.data.folders import (
+    folder_source,
+    folder_splits,
+    image_files,
+    pair_files,
+    pair_list_splits,
+    pairs_source,
+)
 from mtsccd_jax.errors import InputError
 
 SPLITS = ("train", "validation", "test")
@@ -82,6 +89,8 @@ def test_split_folders_win_and_share_their_classes(class_tree, tmp_path):
     for split, classes in (("train", ("forest", "water")), ("test", ("water",))):
         for name in classes:
             shutil.copytree(class_tree / name, root / split / name)
+    assert folder_splits(root) == ("train", "test")
+    assert folder_splits(class_tree) == ("train", "validation", "test")
     test = folder_source(root, "test", image_size=24)
     assert test.class_names == ("forest", "water")
     assert test.column("label").tolist() == [1] * 10
@@ -101,6 +110,12 @@ def test_fingerprint_is_of_content_and_not_of_place(class_tree, tmp_path):
     assert folder_source(second, "all").fingerprint() == before
     os.truncate(second / "water" / "0.JPG", 100)
     assert folder_source(second, "all").fingerprint() != before
+
+
+def test_results_call_a_folder_by_its_own_name_however_it_is_spelled(class_tree, monkeypatch):
+    monkeypatch.chdir(class_tree)
+    for spelling in (class_tree, ".", f"../{class_tree.name}", "./water/.."):
+        assert folder_source(spelling, "all").dataset == f"folder:{class_tree.name}"
 
 
 def test_bad_trees_say_what_to_do(class_tree, tmp_path):
@@ -156,7 +171,7 @@ def test_pair_list_with_fractions(pair_tree):
     assert source.fields == ("image_t1", "image_t2", "changed", "filename_t1", "filename_t2")
     assert source.names == {"changed": ("unchanged", "changed")}
     assert source.class_names == ()
-    assert pair_splits(pair_tree) == ("all",)
+    assert pair_list_splits(pair_tree) == ("all",)
     assert source.column("changed").tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1, 1]  # 0.0100 is not above 0.01
     assert pairs_source(pair_tree, "all", changed_above=0.04).column("changed").sum() == 1
     example = source[0]
@@ -173,7 +188,7 @@ def test_pair_list_with_flags_and_splits_and_a_byte_order_mark(pair_tree):
     assert train.column("filename_t2").tolist() == ["1.png", "2.JPG"]
     assert pairs_source(pair_tree, "test").column("filename_t1").tolist() == ["1.png"]
     assert len(pairs_source(pair_tree, "all")) == 3
-    assert pair_splits(pair_tree) == ("test", "train")
+    assert pair_list_splits(pair_tree) == ("test", "train")
     with pytest.raises(InputError, match="has no split 'validation'; it has all, test, train"):
         pairs_source(pair_tree, "validation")
 

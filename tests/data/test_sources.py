@@ -4,15 +4,16 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import CLASSES, ROWS, SIDE, encoded
 from PIL import Image
+from scene_tiles import CLASSES, ROWS, SIDE, encoded
 
 import tfds_builders
 from mtsccd_jax.config import Data
-from mtsccd_jax.data.sources import open_pairs, open_source, tfds_source
+from mtsccd_jax.data.sources import open_pairs, open_source, pair_splits, scene_splits, tfds_source
 from mtsccd_jax.errors import InputError
 from tfds_builders.mtsccd import CLASS_NAMES
 from tfds_builders.synthetic import write_archive
@@ -53,6 +54,12 @@ def test_columns_hold_every_row_and_no_image(tiles_dir):
         np.testing.assert_array_equal(source.column(field), everything[field])
     with pytest.raises(KeyError, match="no column 'image'"):
         source.column("image")
+
+
+def test_the_splits_of_a_data_set_are_those_that_it_was_built_with(tiles_dir):
+    data = Data(dataset="scene_tiles", pair_dataset="scene_tiles", config="", data_dir=str(tiles_dir))
+    assert scene_splits(data) == pair_splits(data) == tuple(ROWS)
+    assert not open_source(data, "train").generated, "taken for real unless the archive says otherwise"
 
 
 def test_slices_are_splits_too(tiles_dir):
@@ -137,10 +144,20 @@ def test_open_source_picks_what_the_recipe_names(tiles_dir, class_tree, tmp_path
     pairs = Data(dataset=None, pairs=str(tmp_path), changed_above=0.5, image_size=16)
     for opened in (open_source(pairs, "all"), open_pairs(pairs, "all")):
         assert opened.column("changed").tolist() == [0]
+    beside = replace(pairs, dataset="scene_tiles", config="", data_dir=str(tiles_dir))
+    assert open_source(beside, "train").name == "scene_tiles", "scenes of a data set, pairs of a list"
+    assert scene_splits(beside) == tuple(ROWS)
+    assert pair_splits(beside) == ("all",)
     with pytest.raises(InputError, match=r"give --folder DIR, --dataset NAME or --pairs DIR$"):
         open_source(Data(dataset=None), "train")
     with pytest.raises(InputError, match=r"give one of data.pair_dataset and data.pairs$"):
         open_pairs(Data(pair_dataset=None), "train")
+    with pytest.raises(InputError, match="no input is named"):
+        scene_splits(Data(dataset=None))
+    with pytest.raises(InputError, match="no pairs are named"):
+        pair_splits(Data(pair_dataset=None))
+    with pytest.raises(InputError, match=r"not in .*, which holds nothing; build it with"):
+        pair_splits(Data(data_dir=str(tmp_path)))
 
 
 def test_the_published_data_sets_are_read_as_they_are_built(tmp_path):
@@ -155,7 +172,10 @@ def test_the_published_data_sets_are_read_as_they_are_built(tmp_path):
     scenes = tfds_source("mtsccd_lusc/official", "train", data_dir=tmp_path / "tfds")
     pairs = open_pairs(data, "test_a")
     assert open_source(data, "train").fingerprint() == scenes.fingerprint()
-    assert scenes.name == "mtsccd_lusc/official"
+    assert scenes.name == scenes.dataset == "mtsccd_lusc/official"
+    assert scenes.generated
+    assert pairs.generated
+    assert scene_splits(data) == pair_splits(data) == ("train", "validation", "test_a", "test_b")
     assert pairs.image_fields == ("image_t1", "image_t2")
     assert scenes.class_names == pairs.class_names == CLASS_NAMES
     assert scenes.names["city"][:2] == ("hangzhou", "shanghai")

@@ -95,5 +95,5 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path, recipe, with_engine):
 def test_a_checkpoint_of_another_network_is_refused(recipe, whole):
     if not (whole / "recipe.json").exists():
         fit(recipe, whole, quiet=True)
-    with pytest.raises(InputError, match="only these can be set now: change"):
+    with pytest.raises(InputError, match=r"only these can be set now: scene\.\*, change"):
         load_trained(whole, ["model.name=resnet34"])

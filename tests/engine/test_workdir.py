@@ -5,7 +5,21 @@ from dataclasses import replace
 
 import pytest
 
-from mtsccd_jax.engine.workdir import HISTORY_FILE, RECIPE_FILE, History, Run, StepRecord, claim, load, read_history
+from mtsccd_jax.engine.workdir import (
+    HISTORY_FILE,
+    RECIPE_FILE,
+    History,
+    Run,
+    StepRecord,
+    TrainedPairs,
+    Validation,
+    claim,
+    load,
+    read_history,
+    read_trained_pairs,
+    read_validations,
+    write_trained_pairs,
+)
 from mtsccd_jax.errors import InputError
 
 
@@ -46,7 +60,7 @@ def test_a_directory_without_a_run_says_so(tmp_path):
 def test_the_history_drops_what_lies_beyond_the_checkpoint_and_a_torn_line(tmp_path):
     history = History(tmp_path, 0)
     history.extend(a_record(step) for step in (1, 2, 3))
-    history.add_validation(3, 0.7)
+    history.add_validation(Validation(3, 0, "oa", 0.7))
     history.close()
     with (tmp_path / HISTORY_FILE).open("a") as file:
         file.write('{"step": 4, "epo')
@@ -57,3 +71,30 @@ def test_the_history_drops_what_lies_beyond_the_checkpoint_and_a_torn_line(tmp_p
     resumed.close()
     lines = [json.loads(line) for line in (tmp_path / HISTORY_FILE).read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]
+    assert resumed.validations == [], "what the dropped steps led to is dropped with them"
+
+
+def test_the_best_validation_is_the_first_among_equals_and_survives_a_kill(tmp_path):
+    history = History(tmp_path, 0)
+    assert history.best is None
+    assert history.epochs_without_better == 0
+    for epoch, score in enumerate((0.5, 0.7, 0.7, 0.6)):
+        history.extend([a_record(epoch + 1)])
+        history.add_validation(Validation(epoch + 1, epoch, "kappa", score))
+    assert history.best == Validation(2, 1, "kappa", 0.7)
+    assert history.epochs_without_better == 2
+    history.close()
+    assert read_validations(tmp_path, 3) == history.validations[:3]
+    for resume_step in (4, 1):
+        resumed = History(tmp_path, resume_step)
+        resumed.close()
+        assert resumed.validations == history.validations[:resume_step]
+    assert resumed.best == Validation(1, 0, "kappa", 0.5)
+
+
+def test_the_pairs_trained_on_read_back_or_are_missed(tmp_path):
+    pairs = TrainedPairs("lists/one", (("a.png", "é.png"), ("b.png", "b.png")), "0" * 64)
+    write_trained_pairs(tmp_path, pairs)
+    assert read_trained_pairs(tmp_path) == pairs
+    with pytest.raises(InputError, match="nobody can say which pairs are new"):
+        read_trained_pairs(tmp_path / "nothing")

@@ -8,7 +8,7 @@ from flax import nnx
 from jax import export
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models import MODELS, create_model, describe_models, list_models
+from mtsccd_jax.models import MODELS, create_model, describe_models, list_models, model_size
 from mtsccd_jax.models.resnet import BasicBlock
 
 # The smallest side that every network takes.
@@ -51,6 +51,19 @@ def evaluating(model: nnx.Module) -> nnx.Module:
 def abstract(name: str, **arguments: object) -> nnx.Module:
     """A small network of which only the shapes exist."""
     return nnx.eval_shape(lambda: create_model(name, **(SMALL | arguments), rngs=nnx.Rngs(0)))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(("resnet18", "googlenet", "vit_tiny_patch16"), id="some"),
+        pytest.param(tuple(MODELS), id="all", marks=pytest.mark.parity),
+    ],
+)
+def test_sizes_are_those_of_the_networks(names: tuple[str, ...]) -> None:
+    described = {entry["name"]: entry for entry in describe_models()}
+    for name in names:
+        assert described[name] == {"name": name, **model_size(name), "source": MODELS[name].source}
 
 
 def test_every_network_is_described_with_its_published_size() -> None:
@@ -161,3 +174,20 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     )
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg11"])
+def test_features_before_the_rectifier_are_those_behind_it_but_for_the_rectifier(name: str) -> None:
+    image = jax.random.normal(jax.random.key(0), (2, 64, 64, 3))
+    behind, before = (
+        evaluating(create_model(name, **(SMALL | {"rectified_features": rectified}), rngs=nnx.Rngs(0)))(image)
+        for rectified in (True, False)
+    )
+    assert before.features.min() < 0
+    np.testing.assert_array_equal(nnx.relu(before.features), behind.features)
+    np.testing.assert_array_equal(before.logits, behind.logits)
+
+
+def test_a_network_without_a_rectifier_behind_its_features_says_so() -> None:
+    with pytest.raises(InputError, match=r"model\.features=linear: of 'resnet18' no rectifier follows the features"):
+        abstract("resnet18", rectified_features=False)

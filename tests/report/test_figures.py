@@ -1,21 +1,23 @@
 """Charts are valid SVG, the same every time, show what they were given, and take the page's colours."""
 
+import io
 import re
 import warnings
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from mtsccd_jax.report import figures
-from mtsccd_jax.report.figures import Curve, Estimate, Point
+from mtsccd_jax.report import drawing, figures
+from mtsccd_jax.report.figures import Curve, Estimate, Point, Speed
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 
 
-def texts(svg):
+def texts(chart):
     """Everything written in a chart."""
-    return [" ".join("".join(e.itertext()).split()) for e in ElementTree.fromstring(svg).iter(f"{NAMESPACE}text")]
+    return [" ".join("".join(e.itertext()).split()) for e in ElementTree.fromstring(chart.svg).iter(f"{NAMESPACE}text")]
 
 
 def random_pairs(n=300, seed=0):
@@ -46,6 +48,7 @@ def charts():
         "curves": figures.threshold_curves(random_curve(), random_curve(90), 0.5, 0.8, "distance", "alt"),
         "loss": figures.loss_curve(step, np.exp(-step / 300), np.full(900, 0.1), "alt"),
         "throughput": figures.throughput(step, np.full(900, 812.0), "alt"),
+        "pareto": figures.pareto([Speed(900, 0.7, "slow"), Speed(5000, 0.6, "fast", "other")], "kappa", "alt"),
         "plane": figures.kappa_plane([Point(0.7, 0.3)], [Point(0.8, 0.8)], [Point(0.3, -0.2, "mine")], "alt"),
     }
 
@@ -56,8 +59,11 @@ def drawn():
 
 
 def test_charts_are_svg_with_a_name_and_labelled_axes(drawn):
-    for name, svg in drawn.items():
-        root = ElementTree.fromstring(svg)
+    for name, chart in drawn.items():
+        root = ElementTree.fromstring(chart.svg)
+        with Image.open(io.BytesIO(chart.png)) as image:
+            assert image.format == "PNG", name
+            assert image.width >= 600, name
         assert root.tag == f"{NAMESPACE}svg", name
         assert root.get("role") == "img", name
         assert root.get("aria-label") == "alt", name
@@ -74,7 +80,7 @@ def test_the_same_chart_is_the_same_text(drawn):
 
 
 def test_charts_load_nothing(drawn):
-    for svg in drawn.values():
+    for svg in (chart.svg for chart in drawn.values()):
         links = re.findall(r'(?:href|src)="([^"]*)"', svg) + re.findall(r"url\(([^)]*)\)", svg)
         assert all(link.startswith("#") for link in links)
 
@@ -103,27 +109,28 @@ def test_histograms_and_curves_take_edge_cases():
     cases = [(distance, changed, None), (distance, np.ones(40, bool), 0.5), (np.full(40, 0.3), changed, 0.3)]
     cases += [(np.zeros(0), np.zeros(0, bool), None)]
     for d, c, threshold in cases:
-        ElementTree.fromstring(figures.distance_histogram(d, c, threshold, "distance", "alt"))
-    ElementTree.fromstring(figures.threshold_curves(random_curve(1), None, None, None, "distance", "alt"))
-    ElementTree.fromstring(figures.loss_curve(np.array([1]), np.array([np.nan]), None, "alt"))
-    ElementTree.fromstring(figures.kappa_plane([], [], [], "alt"))
+        ElementTree.fromstring(figures.distance_histogram(d, c, threshold, "distance", "alt").svg)
+    ElementTree.fromstring(figures.threshold_curves(random_curve(1), None, None, None, "distance", "alt").svg)
+    ElementTree.fromstring(figures.loss_curve(np.array([1]), np.array([np.nan]), None, "alt").svg)
+    ElementTree.fromstring(figures.kappa_plane([], [], [], "alt").svg)
 
 
 def test_text_is_escaped():
-    svg = figures.intervals([Estimate("a < b & c", 0.1)], "x", 'say "<no>" & go')
-    assert ElementTree.fromstring(svg).get("aria-label") == 'say "<no>" & go'
-    assert "a < b & c" in texts(svg)
+    chart = figures.intervals([Estimate("a < b & c", 0.1)], "x", 'say "<no>" & go')
+    assert ElementTree.fromstring(chart.svg).get("aria-label") == 'say "<no>" & go'
+    assert "a < b & c" in texts(chart)
 
 
 def test_inline_charts_take_the_pages_colours_and_have_ids_of_their_own(drawn):
-    for name, svg in drawn.items():
-        inline = figures.inline(svg, "f7")
+    for name, chart in drawn.items():
+        svg, inline = chart.svg, drawing.inline(chart.svg, "f7")
+        assert len(inline) < 0.7 * len(svg), name
         root = ElementTree.fromstring(inline)
         assert root.tag == "svg", name
         assert root.get("viewBox"), name
         assert root.get("width") is None, name
         assert "http" not in inline, name
-        for color, variable in figures.CSS_VARIABLES.items():
+        for color, variable in drawing.CSS_VARIABLES.items():
             assert color not in inline, name
             assert (f"var({variable})" in inline) == (color in svg), name
         ids = [e.get("id") for e in root.iter() if e.get("id")]
@@ -133,10 +140,35 @@ def test_inline_charts_take_the_pages_colours_and_have_ids_of_their_own(drawn):
         assert set(used) <= set(ids), name
 
 
+def test_short_charts_say_the_same_in_the_same_places(drawn):
+    for name, chart in drawn.items():
+        before, after = ElementTree.fromstring(chart.svg), ElementTree.fromstring(drawing.inline(chart.svg, "f7"))
+        written = [
+            [" ".join("".join(e.itertext()).split()) for e in root.iter() if e.tag.rpartition("}")[2] == "text"]
+            for root in (before, after)
+        ]
+        assert written[0] == written[1], name
+        paths = [[e.get("d") for e in root.iter() if e.tag.rpartition("}")[2] == "path"] for root in (before, after)]
+        assert len(paths[0]) == len(paths[1]) > 0, name
+        for long, short in zip(*paths, strict=True):
+            assert re.findall("[A-Za-z]", long) == re.findall("[A-Za-z]", short), name
+            numbers = [np.array(re.findall(r"-?[\d.]+", text), float) for text in (long, short)]
+            np.testing.assert_allclose(*numbers, atol=0.051)
+
+
+def test_the_frontier_is_what_none_beats_in_both():
+    places = [(100, 0.9), (200, 0.8), (150, 0.7), (200, 0.7), (400, 0.8), (500, 0.1)]
+    front = figures.frontier([Speed(x, y, str(i)) for i, (x, y) in enumerate(places)])
+    assert [speed.label for speed in front] == ["0", "4", "5"]
+    for i, (x, y) in enumerate(places):
+        beaten = any(a >= x and b >= y and (a, b) != (x, y) for a, b in places)
+        assert (str(i) in {speed.label for speed in front}) == (not beaten)
+
+
 def test_long_series_are_thinned_with_their_ends():
     x = np.arange(100_000)
-    thin_x, thin_y = figures._thinned(x, np.where(x == 5, np.nan, x * 2.0))
-    assert len(thin_x) == figures.MAX_POINTS
+    thin_x, thin_y = drawing.thinned(x, np.where(x == 5, np.nan, x * 2.0))
+    assert len(thin_x) == drawing.MAX_POINTS
     assert (thin_x[0], thin_x[-1]) == (0, 99_999)
     np.testing.assert_array_equal(thin_y, 2 * thin_x)
 
@@ -144,7 +176,7 @@ def test_long_series_are_thinned_with_their_ends():
 def test_running_mean_is_the_mean_of_the_last_values():
     y = np.random.default_rng(0).normal(size=50)
     expected = [y[max(0, i - 6) : i + 1].mean() for i in range(50)]
-    np.testing.assert_allclose(figures._running_mean(y, 7), expected, atol=1e-12)
+    np.testing.assert_allclose(drawing.running_mean(y, 7), expected, atol=1e-12)
 
 
 def test_the_readers_matplotlib_settings_do_not_matter(drawn):

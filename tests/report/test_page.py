@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
+from made_up_runs import make_reproduction
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.report import page, rows
+from mtsccd_jax.report import folders, page, published, rows, words
 
 # Elements that HTML never closes, and those of the charts that close themselves.
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -80,7 +81,7 @@ def test_the_page_asks_for_nothing_beyond_itself(index, parsed):
 def test_every_picture_is_described(parsed):
     images = [attrs for tag, attrs in parsed.tags if tag == "img"]
     charts = [attrs for tag, attrs in parsed.tags if tag == "svg"]
-    assert len(images) == 40 + 4 * 16 * 2
+    assert len(images) == 40 + 2 * 16 * 2, "scenes of two cities, and the same pairs for both methods of each"
     assert len(charts) >= 15
     assert all(attrs.get("alt") for attrs in images)
     assert all(attrs.get("role") == "img" and attrs.get("aria-label") for attrs in charts)
@@ -92,25 +93,31 @@ def test_the_page_holds_what_it_must(workdir, parsed):
         assert f"{row.metrics['kappa']['value']:.3f}" in text
         assert row.id in text
         assert row.checksums["artefacts"]["predictions"] in text
-    for words in (
+    for sentence in (
         "On Hefei (test A) the land use of",
         "CFSM on Nanjing (test B): kappa",
         "never saying “changed”",
         "16 of the 46 kappas",
         "5 entries have exactly the overall accuracy",
-        "Change missed",
-        "False alarm",
+        "Truth",
+        "CFSM ResNet101",
+        "of 16 right",
+        "Which differences hold",
+        "McNemar's exact test",
+        "as in the paper's Figure 4",
+        "the paper's Table 5",
+        "From-to right in",
         "Residential land",
         "PSCL",
         "Hefei T2",
-        "Loss, resnet101",
-        "Throughput, resnet101",
+        "Loss, ResNet101",
+        "Throughput, ResNet101",
         "best kappa",
         "1 x NVIDIA H200",
         "optim.learning_rate",
         "1f0c9a7be214",
     ):
-        assert words in text, words
+        assert sentence in text, sentence
     assert "Not shown" not in text
 
 
@@ -119,11 +126,13 @@ def test_figures_and_tables_stand_beside_the_page(index, workdir):
     assert len(charts) >= 15
     for path in charts:
         assert ElementTree.parse(path).getroot().tag.endswith("svg")
-    names = {path.name for path in (index.parent / "figures").glob("*.png")}
-    assert "scenes.png" in names
-    assert len(names) == 5
+    names = {path.stem for path in (index.parent / "figures").glob("*.png")}
+    assert {path.stem for path in charts} < names
+    assert {name.partition("_")[0] for name in names - {path.stem for path in charts}} == {"scenes", "verdicts"}
     tables = {path.name for path in (index.parent / "tables").iterdir()}
-    assert {"scene.csv", "scene.md", "change.csv", "change.md", "throughput.csv", "published_table7.csv"} <= tables
+    stems = {name.partition(".")[0] for name in tables}
+    assert {"scene", "change", "throughput", "published_table7", "table6", "table7"} <= stems
+    assert tables == {f"{stem}.{suffix}" for stem in stems for suffix in ("csv", "md", "tex")}
     with (index.parent / "tables" / "scene.csv").open() as stream:
         assert {record["id"] for record in csv.DictReader(stream)} == {
             row.id for row in rows.load(workdir) if row.protocol == "scene"
@@ -197,3 +206,73 @@ def test_what_cannot_be_reported_is_said_with_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"rows\.jsonl, line 1: schema 7"):
         page.write([tmp_path], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def reproduction(tmp_path_factory):
+    """The report of a small made-up reproduction with two seeds, both splits and a failed row: (page, its folder)."""
+    folder = tmp_path_factory.mktemp("reproduction")
+    networks = ("alexnet", "densenet201")
+    make_reproduction(folder, networks=networks, similar=("resnet18",), seeds=(0, 1), share=0.03)
+    make_reproduction(folder, networks=("alexnet",), similar=(), share=0.03, config="paired")
+    return page.write([folder], tmp_path_factory.mktemp("out")), folder
+
+
+def test_a_row_that_came_in_the_end_is_no_failure(reproduction):
+    made = [row for workdir in folders.work_directories(reproduction[1]) for row in rows.load(workdir)]
+    paired = next(row for row in made if row.dataset.endswith("/paired"))
+    came = folders.Failure(f"{words.recipe_name(paired)}-paired", paired.protocol, paired.split, paired.seed, "killed")
+    missing = dataclasses.replace(came, seed=99)
+    assert page.still_missing([came, missing], made) == [missing]
+
+
+def test_a_folder_of_work_directories_is_one_report(reproduction):
+    index, folder = reproduction
+    reader = read(index)
+    assert {"paper", "differences", "speed"} <= set(reader.ids)
+    for text in ("fewer than the words asked for", "What the leak was worth", "seeds", "leak-free", "SSCD ResNet18"):
+        assert text in reader.text, text
+    with (index.parent / "tables" / "table7.csv").open() as stream:
+        lines = {(r["method"], r["network"], r["dataset"]): r for r in csv.DictReader(stream)}
+    assert {key[:2] for key in lines} >= set(published.TABLE_7) | {("sscd", "ResNet18")}
+    assert lines["cdc_1", "ViT", ""]["test_a_kappa"] == "", "no such row: the cell is empty"
+    one = lines["cfsm", "DenseNet", "mtsccd_lucd/official"]
+    assert one["test_a_paper_kappa_possible"] == "False"
+    values = [
+        row.metrics["kappa"]["value"]
+        for path in sorted(folder.glob("densenet201-*"))
+        for row in rows.load(path)
+        if (row.protocol, row.split) == ("cfsm", "test_a")
+    ]
+    assert float(one["test_a_kappa"]) == pytest.approx(sum(values) / 2)
+    assert float(one["test_a_kappa_std"]) == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+    assert one["test_a_seeds"] == "2"
+
+
+def test_the_leak_is_validation_beside_test_in_both_splits(reproduction):
+    index, _ = reproduction
+    with (index.parent / "tables" / "leak.csv").open() as stream:
+        lines = {r.pop("protocol"): r for r in csv.DictReader(stream)}
+    assert set(lines) == {"scene", "cfsm"}, "what chooses nothing on pairs, or learns from none of them, leaks nothing"
+    for protocol in ("scene", "cfsm"):
+        r = {key: float(value) for key, value in lines[protocol].items() if key not in ("model", "recipe", "metric")}
+        gaps = [r[f"{c}_validation"] - (r[f"{c}_test_a"] + r[f"{c}_test_b"]) / 2 for c in ("official", "paired")]
+        assert [r["gap_official"], r["gap_paired"]] == pytest.approx(gaps)
+        assert r["leak"] == pytest.approx(gaps[0] - gaps[1])
+
+
+def test_rows_of_other_examples_are_not_compared(reproduction):
+    index, _ = reproduction
+    found = sorted((index.parent / "tables").glob("pairs_change_test_a_*.csv"))
+    assert len(found) == 1
+    with found[0].open() as stream:
+        lines = list(csv.DictReader(stream))
+    labels = {r["a"] for r in lines} | {r["b"] for r in lines}
+    assert len(lines) == len(labels) * (len(labels) - 1) // 2
+    assert {"CFSM DenseNet", "SSCD ResNet18", "CDC_2 AlexNet"} <= labels
+
+
+def test_rows_that_failed_cannot_be_read_from_another_file(workdir, tmp_path):
+    (tmp_path / "failures.json").write_text('{"network": 1}')
+    with pytest.raises(InputError, match=r"failures\.json: not a list of objects"):
+        page.write([tmp_path], tmp_path / "out")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 
-from mtsccd_jax.report import published
+from mtsccd_jax.report import binary_tables, published
 
 
 def exact(tn, fp, fn, tp):
@@ -98,9 +98,9 @@ def test_integer_tables_are_those_of_brute_force(n, positives, rounding):
         oa, kappa = exact(int(n - positives - fp), int(fp), int(fn), int(positives - fn))
         printed = (round(float(oa), 4), round(float(kappa or 0), 4))
         expected = brute_force(*printed, n, positives, rounding)
-        assert published.integer_tables(*printed, n, positives, rounding) == expected
+        assert binary_tables.integer_tables(*printed, n, positives, rounding) == expected
         for other in (printed[1] + 0.0137, printed[1] - 0.02):
-            assert published.integer_tables(printed[0], other, n, positives, rounding) == brute_force(
+            assert binary_tables.integer_tables(printed[0], other, n, positives, rounding) == brute_force(
                 printed[0], other, n, positives, rounding
             )
 
@@ -112,24 +112,26 @@ def test_bounds_on_kappa_hold_for_every_table_of_30_and_are_reached():
             for fn in range(31 - tn - fp):
                 oa, kappa = exact(tn, fp, fn, 30 - tn - fp - fn)
                 if kappa is not None:
-                    assert published.kappa_lower_bound(float(oa)) - 1e-12 <= kappa
-                    assert kappa <= published.kappa_bound(float(oa)) + 1e-12
-                    gap.append(published.kappa_bound(float(oa)) - float(kappa))
-                    assert published.is_possible(round(float(oa), 4), round(float(kappa), 4))
-                    assert published.is_possible(
+                    assert binary_tables.kappa_lower_bound(float(oa)) - 1e-12 <= kappa
+                    assert kappa <= binary_tables.kappa_bound(float(oa)) + 1e-12
+                    gap.append(binary_tables.kappa_bound(float(oa)) - float(kappa))
+                    assert binary_tables.is_possible(round(float(oa), 4), round(float(kappa), 4))
+                    assert binary_tables.is_possible(
                         round(float(oa), 4), round(float(kappa), 4), 30, fn + 30 - tn - fp - fn
                     )
     assert min(gap) < 1e-12
 
 
 def test_is_possible_knows_more_with_n_and_positives():
-    assert not published.is_possible(0.8163, 0.8163)
-    assert published.is_possible(0.6881, 0.2780)  # within the bound ...
-    assert not published.is_possible(0.6881, 0.2780, *published.PAIRS_CHANGED["test_a"])  # ... but no table prints so
-    assert published.is_possible(0.5, 0.1, 10)
-    assert not published.is_possible(0.55, 0.05, 10)
-    assert published.is_possible(0.8163, 0.0, 5078, 933)  # never "changed"
-    assert published.is_possible(0.6666, 0.0, 3)  # cut off, not rounded
+    assert not binary_tables.is_possible(0.8163, 0.8163)
+    assert binary_tables.is_possible(0.6881, 0.2780)  # within the bound ...
+    assert not binary_tables.is_possible(
+        0.6881, 0.2780, *published.PAIRS_CHANGED["test_a"]
+    )  # ... but no table prints so
+    assert binary_tables.is_possible(0.5, 0.1, 10)
+    assert not binary_tables.is_possible(0.55, 0.05, 10)
+    assert binary_tables.is_possible(0.8163, 0.0, 5078, 933)  # never "changed"
+    assert binary_tables.is_possible(0.6666, 0.0, 3)  # cut off, not rounded
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def test_is_possible_knows_more_with_n_and_positives():
 )
 def test_is_possible_names_the_wrong_argument(arguments, message):
     with pytest.raises(ValueError, match=message):
-        published.is_possible(*arguments)
+        binary_tables.is_possible(*arguments)
 
 
 def test_published_values_are_found_under_both_names():
@@ -165,6 +167,13 @@ def test_what_the_paper_does_not_have_is_none():
     assert published.scene("resnet18", "validation") is None
     assert published.change("cfsm", "resnet18", "test_a") is None
     assert published.change("cdc_2", "vit_b16", "test_a") is None
+
+
+def test_a_network_of_another_width_is_none_of_the_papers():
+    assert published.paper_name("resnet18", width=0.25) is None
+    assert published.scene("resnet18", "test_a", width=0.25) is None
+    assert published.change("cfsm", "alexnet", "test_a", width=0.25) is None
+    assert published.change("cfsm", "alexnet", "test_a", width=1.0) == published.change("cfsm", "alexnet", "test_a")
 
 
 def test_tables_agree_with_each_other():

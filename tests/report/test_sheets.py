@@ -20,16 +20,14 @@ def sheet_of(city, labels, size=32):
     }
 
 
-def examples(outcomes, size=32):
-    n = len(outcomes)
+def examples(changed, size=32):
+    n = len(changed)
     return {
         "thumb_t1": np.zeros((n, size, size, 3), np.uint8),
         "thumb_t2": np.full((n, size, size, 3), 200, np.uint8),
-        "changed": np.array([changed for changed, _ in outcomes]),
-        "predicted": np.array([predicted for _, predicted in outcomes]),
+        "changed": np.array(changed, bool),
         "label_t1": np.zeros(n, np.int32),
-        "label_t2": np.array([1 if changed else 0 for changed, _ in outcomes], np.int32),
-        "distance": np.linspace(0.1, 0.9, n),
+        "label_t2": np.array(changed, np.int32),
         "class_names": np.array(["residential_land", "water_body"]),
     }
 
@@ -49,25 +47,19 @@ def test_scenes_without_city_or_date_have_no_caption():
     assert sheets.scene_classes([]) == []
 
 
-def test_pairs_are_grouped_by_outcome():
-    groups = sheets.pairs_by_outcome(examples([(True, True), (False, True), (True, False), (True, True)]))
-    assert {title: len(pairs) for title, pairs in groups.items()} == {
-        "Change found": 2,
-        "Rightly unchanged": 0,
-        "Change missed": 1,
-        "False alarm": 1,
-    }
-    found = groups["Change found"][0]
-    assert (found.label, found.right, found.distance) == ("RL → WB", True, 0.1)
-    assert not groups["Change missed"][0].right
-    assert groups["False alarm"][0].label == "RL → RL"
+def test_pairs_have_their_land_use_and_truth():
+    pairs = sheets.example_pairs(examples([True, False]))
+    assert [(pair.label, pair.changed) for pair in pairs] == [("RL → WB", True), ("RL → RL", False)]
+    (unknown,) = sheets.example_pairs(examples([True]) | {"label_t1": np.array([-1])})
+    assert unknown.label == ""
 
 
-def test_unknown_labels_and_distances_are_left_out():
-    arrays = examples([(True, True)]) | {"label_t1": np.array([-1]), "distance": np.array([np.nan])}
-    (pair,) = sheets.pairs_by_outcome(arrays)["Change found"]
-    assert pair.label == ""
-    assert pair.distance is None
+def test_an_opinion_is_right_where_it_says_what_is_true():
+    pairs = sheets.example_pairs(examples([True, True, False, False]))
+    said = sheets.opinion("m", pairs, np.array([True, False, True, False]), np.array([0.9, np.nan, 0.8, 0.1]))
+    assert said.right == (True, False, False, True)
+    assert said.called == (True, False, True, False)
+    assert said.distance == (0.9, None, 0.8, 0.1)
 
 
 def test_sheets_are_png_files_with_every_image():
@@ -77,11 +69,12 @@ def test_sheets_are_png_files_with_every_image():
         pixels = np.asarray(image)
     for value in (0, 20, 40):
         assert (pixels == value).all(axis=-1).sum() >= sheets.THUMB**2
-    groups = sheets.pairs_by_outcome(examples([(True, True), (False, False)]))
-    with Image.open(io.BytesIO(sheets.pair_sheet(groups))) as image:
+    pairs = sheets.example_pairs(examples([True, False]))
+    said = sheets.opinion("CFSM", pairs, np.array([True, True]), np.array([0.5, 0.6]))
+    with Image.open(io.BytesIO(sheets.verdict_sheet(sheets.Grid("g", pairs, (said, said))))) as image:
         pixels = np.asarray(image)
     assert (pixels == 200).all(axis=-1).sum() >= 2 * sheets.THUMB**2
-    assert sheets.pair_sheet(sheets.pairs_by_outcome(examples([])))
+    assert sheets.verdict_sheet(sheets.Grid("empty", (), ()))
 
 
 def test_thumbnails_are_data_uris_of_at_most_the_size_of_a_thumbnail():

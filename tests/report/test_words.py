@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from mtsccd_jax.config import Optim, Recipe, to_dict
+from mtsccd_jax.config import Model, Optim, Recipe, to_dict
 from mtsccd_jax.report import words
 from mtsccd_jax.report.rows import Row
 from tfds_builders.mtsccd import CLASSES
@@ -125,6 +125,19 @@ def test_rows_of_other_objectives_are_no_repetitions():
     assert [len(repeats) for repeats in run.repeats] == [1, 1]
 
 
+def test_networks_are_called_by_the_papers_name_only_at_its_width():
+    narrow = change_row(id="n", recipe=to_dict(Recipe("stand_in", "made up", model=Model("resnet18", width=0.25))))
+    again = dataclasses.replace(narrow, id="m", recipe=narrow.recipe | {"name": "other"})
+    whole = change_row()
+    assert [words.network(row) for row in (whole, narrow)] == ["ResNet18", "resnet18 x0.25"]
+    assert words.network(change_row(recipe={})) == "ResNet18"
+    assert words.network(whole, [whole, narrow, again]) == "ResNet18"
+    assert words.network(narrow, [whole, narrow, again]) == "resnet18 x0.25, stand_in"
+    assert words.network(narrow, [narrow, dataclasses.replace(again, protocol="cdc_1")]) == "resnet18 x0.25"
+    titles = [title for title, _ in words.headline(words.group_runs([whole, narrow]))]
+    assert titles == ["ResNet18, demo", "resnet18 x0.25, stand_in"]
+
+
 def test_names_of_splits_and_classes():
     assert words.split_name("test_a", "mtsccd_lusc/official") == "Hefei (test A)"
     assert words.split_name("test_suzhou", "mtsccd_lucd/mine") == "Suzhou (test)"
@@ -153,6 +166,9 @@ def test_the_papers_values_are_no_comparison_for_another_number_of_examples():
     whole = dataclasses.replace(small, n=5078, confusion=[[4000, 145], [433, 500]])
     assert words.comparable(whole)
     assert words.orientation_note([whole, change_row()]) == ""
+    drawn = dataclasses.replace(whole, generated=True)
+    assert not words.comparable(drawn)
+    assert "5,078 pairs; drawn by a program, 5,078 (Hefei). They stand" in words.orientation_note([drawn])
 
 
 def test_distances_are_labelled_as_the_recipe_measures_them():

@@ -1,0 +1,168 @@
+"""Early stopping and the best epoch: what is kept, and that a run killed anywhere ends as one that was never killed."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from mtsccd_jax.config import Model
+from mtsccd_jax.engine import loop, tasks
+from mtsccd_jax.engine.evaluate import load_trained
+from mtsccd_jax.engine.loop import fit
+from mtsccd_jax.engine.workdir import HISTORY_FILE, History, read_history, read_validations
+from mtsccd_jax.errors import InputError
+
+# What validation says after each epoch: the second is the best, the third no better.
+SCORES = (0.5, 0.8, 0.8, 0.7, 0.9, 0.6)
+
+
+MOMENTS = ("before validation", "after validation", "after saving")
+
+
+class Killed(BaseException):
+    """The process is gone: nothing that handles errors gets to see it."""
+
+
+@pytest.fixture
+def small(recipe, monkeypatch):
+    """A recipe of six epochs on a very small network, judged by SCORES; and its steps an epoch."""
+    settings = replace(recipe.engine, epochs=6, batch_size=32, keep="best", patience=2, checkpoint_every_s=1e9)
+    optim = replace(recipe.optim, schedule="constant", warmup_epochs=0, learning_rate=0.01)
+    small = replace(recipe, model=Model("scnn", width=0.0625), optim=optim, engine=settings)
+    steps = len(tasks.open_task(small).train) // 32
+
+    def scripted(recipe, network, parallel, validation):
+        return lambda state: SCORES[int(state.step) // steps - 1]
+
+    monkeypatch.setattr(tasks, "scene_score", scripted)
+    return small, steps
+
+
+def everything(workdir):
+    """What comes of a run: the parameters that are evaluated, its losses and its validations."""
+    state = load_trained(workdir).state
+    arrays = jax.tree.leaves(jax.device_get((state.step, state.params, state.statistics, state.optimizer)))
+    return arrays, [record.loss for record in read_history(workdir)], read_validations(workdir, 10**9)
+
+
+def assert_same(one, other):
+    for a, b in zip(one[0], other[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert one[1:] == other[1:]
+
+
+def engine(recipe, **settings):
+    return replace(recipe, engine=replace(recipe.engine, **settings))
+
+
+def test_training_stops_and_the_best_epoch_is_the_result(small, tmp_path):
+    recipe, steps = small
+    done = fit(recipe, tmp_path / "best", quiet=True)
+    assert done.step == 4 * steps, "the best epoch is the second, and two more were not better"
+    assert done.stopped_early
+    assert (done.best.step, done.best.epoch, done.best.score_name, done.best.score) == (2 * steps, 1, "oa", 0.8)
+    assert done.checkpoint.name == str(2 * steps)
+    assert done.checkpoint.is_dir()
+    assert len(list(done.checkpoint.parent.iterdir())) <= 3
+
+    trained = load_trained(tmp_path / "best")
+    assert int(trained.state.step) == 2 * steps
+    fit(engine(recipe, epochs=2, keep="last", patience=None), tmp_path / "two", quiet=True)
+    fit(engine(recipe, epochs=4, keep="last", patience=None), tmp_path / "four", quiet=True)
+    two, four = (jax.device_get(load_trained(tmp_path / name).state.params) for name in ("two", "four"))
+    kept = jax.device_get(trained.state.params)
+    for a, b in zip(jax.tree.leaves(kept), jax.tree.leaves(two), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(jax.tree.leaves(kept), jax.tree.leaves(four), strict=True))
+
+    before = everything(tmp_path / "best")
+    again = fit(recipe, tmp_path / "best", quiet=True)
+    assert (again.step, again.compile_s, again.best) == (done.step, None, done.best)
+    assert_same(before, everything(tmp_path / "best"))
+
+
+def test_patience_alone_keeps_the_last_parameters(small, tmp_path):
+    recipe, steps = small
+    done = fit(engine(recipe, keep="last", patience=1), tmp_path, quiet=True)
+    assert done.step == int(load_trained(tmp_path).state.step) == 3 * steps
+    assert done.checkpoint.name == str(3 * steps)
+    assert not (tmp_path / "checkpoints" / str(2 * steps)).exists(), "nothing but the last is saved"
+
+
+def test_without_patience_a_late_best_is_found(small, tmp_path):
+    recipe, steps = small
+    done = fit(engine(recipe, patience=None), tmp_path, quiet=True)
+    assert (done.step, done.best.step, done.stopped_early) == (6 * steps, 5 * steps, False)
+    assert int(load_trained(tmp_path).state.step) == 5 * steps
+
+
+@pytest.mark.parametrize("every_s", [0.0, 1e9], ids=["checkpoint-every-step", "checkpoint-of-best-only"])
+def test_killed_around_every_epoch_the_run_ends_as_if_never_killed(small, tmp_path, monkeypatch, every_s):
+    """Before a validation, after it is written and before its checkpoint, and after that, in every epoch."""
+    recipe, steps = small
+    recipe = engine(recipe, patience=3, epochs=4, checkpoint_every_s=every_s)
+    fit(recipe, tmp_path / "whole", quiet=True)
+    to_come = {(moment, epoch * steps) for moment in MOMENTS for epoch in range(1, 5)}
+
+    def killing(moment, function):
+        def call(self, subject, *arguments, **settings):
+            here = (moment, int(subject.step))  # of a state, or of a validation
+            if moment.startswith("before") and here in to_come:
+                to_come.remove(here)
+                raise Killed
+            function(self, subject, *arguments, **settings)
+            if moment.startswith("after") and here in to_come:
+                to_come.remove(here)
+                raise Killed
+
+        return call
+
+    monkeypatch.setattr(loop.Trainer, "validate", killing(MOMENTS[0], loop.Trainer.validate))
+    monkeypatch.setattr(History, "add_validation", killing(MOMENTS[1], History.add_validation))
+    monkeypatch.setattr(loop.Checkpoints, "save", killing(MOMENTS[2], loop.Checkpoints.save))
+    kills, done = 0, None
+    while done is None:
+        try:
+            done = fit(recipe, tmp_path / "killed", quiet=True)
+        except Killed:
+            kills += 1
+    assert kills >= 9, "most of these moments must have come"
+    assert done.step == 4 * steps
+    assert_same(everything(tmp_path / "whole"), everything(tmp_path / "killed"))
+
+
+def test_a_run_without_a_validated_epoch_has_no_best(small, tmp_path, monkeypatch):
+    recipe, _ = small
+
+    def stop(self, *arguments):
+        raise Killed
+
+    monkeypatch.setattr(loop.Trainer, "validate", stop)
+    with pytest.raises(Killed):
+        fit(engine(recipe, checkpoint_every_s=0.0), tmp_path, quiet=True)
+    with pytest.raises(InputError, match="no epoch has been validated yet"):
+        load_trained(tmp_path)
+
+
+def test_a_lost_history_is_not_guessed(small, tmp_path):
+    recipe, _ = small
+    fit(recipe, tmp_path, quiet=True)
+    (tmp_path / HISTORY_FILE).unlink()
+    with pytest.raises(InputError, match="holds 0 validations, but 3 epochs have been trained"):
+        fit(recipe, tmp_path, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"validate": False, "patience": 3}, r"engine\.patience=3: needs validation"),
+        ({"validate": False, "patience": None}, r"engine\.keep=best: needs validation"),
+        ({"patience": 0}, r"engine\.patience=0: must be 1 epoch or more"),
+    ],
+)
+def test_what_cannot_be_decided_is_refused(small, tmp_path, settings, message):
+    recipe, _ = small
+    with pytest.raises(InputError, match=message):
+        fit(engine(recipe, **settings), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
