@@ -21,10 +21,10 @@ import jax
 import numpy as np
 from record import make_parser, publish, spread
 
-from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine.loop import Trainer
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import State, create
+from mtsccd_jax.engine.tasks import open_task
 from mtsccd_jax.engine.workdir import History
 from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.perf.timing import Timing
@@ -51,10 +51,10 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
     write_scenes(place / "scenes", batch * options.steps, options.image_size)
     data = replace(recipe.data, folder=str(place / "scenes"), image_size=options.image_size, input="resident")
     recipe = replace(recipe, data=data, model=replace(recipe.model, width=1.0))
-    parallel, source = make_parallel("jit"), open_source(recipe.data, "train")
-    network = create(recipe, source.class_names, options.steps, parallel)
+    parallel, task = make_parallel("jit"), open_task(recipe)
+    network = create(recipe, task.train.class_names, options.steps, parallel)
     history = History(place, 0)
-    trainer = Trainer(recipe, network, parallel, source, None, options.steps, history, quiet=True)
+    trainer = Trainer(recipe, network, parallel, task, options.steps, history, quiet=True)
     state = network.initial(0)
     indices = np.arange(batch)[None]
     with trainer.feed.batches(indices) as batches:
