@@ -156,6 +156,15 @@ def demo_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def run_copy(demo_run, tmp_path_factory):
+    """A copy of the demonstration's work directory without its rows: adding to it disturbs no other test."""
+    workdir = tmp_path_factory.mktemp("copy") / "run"
+    ignored = shutil.ignore_patterns("rows.jsonl", "artefacts", "archive", "tfds", "report")
+    shutil.copytree(demo_run[0], workdir, ignore=ignored)
+    return workdir
+
+
+@pytest.fixture(scope="session")
 def tiny() -> list[str]:
     """Overrides on the command line that make any recipe a matter of seconds."""
     return TINY

@@ -105,13 +105,13 @@ def test_the_demo_again_makes_nothing_anew(demo_run, tiny, capsys):
     assert second["rows"] == first["rows"]
 
 
-def test_evaluate_and_change_on_a_trained_run(demo_run, capsys):
-    workdir, first = demo_run
-    status, result, _ = run(capsys, "evaluate", workdir, "--split", "test_a", "-q")
+def test_evaluate_and_change_on_a_trained_run(run_copy, demo_run, capsys):
+    _, first = demo_run
+    status, result, _ = run(capsys, "evaluate", run_copy, "--split", "test_a", "-q")
     assert status == 0
     assert result["rows"] == 1
     assert result["test_a"] == first["scene"]["test_a"]
-    status, result, _ = run(capsys, "change", workdir, "--method", "cfsm", "--objective", "f1", "-q")
+    status, result, _ = run(capsys, "change", run_copy, "--method", "cfsm", "--objective", "f1", "-q")
     assert status == 0
     assert set(result["cfsm"]) == {"test_a", "test_b"}
     assert set(result["cfsm"]["test_a"]) >= {"oa", "kappa", "threshold"}

@@ -1,6 +1,5 @@
-"""Networks of seconds for the protocols: one as it was born, and a copy of the demonstration's work directory."""
+"""A network of seconds for the protocols, as it was born."""
 
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -26,12 +25,3 @@ def born(recipe, scenes, tmp_path_factory):
         return Trained(settings, tmp_path_factory.mktemp("born"), network, parallel, state, embed_step)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def run_copy(demo_run, tmp_path_factory):
-    """A copy of the demonstration's work directory without its rows: adding to it disturbs no other test."""
-    workdir = tmp_path_factory.mktemp("copy") / "run"
-    ignored = shutil.ignore_patterns("rows.jsonl", "artefacts", "archive", "tfds", "report")
-    shutil.copytree(demo_run[0], workdir, ignore=ignored)
-    return workdir
