@@ -50,28 +50,36 @@ def test_result_is_a_fixed_point_and_its_inertia_is_exact():
     np.testing.assert_array_equal(kmeans.nearest_center(point, found.center_kd), label)
 
 
-def test_iterations_are_those_of_scikit_learn(monkeypatch):
+@pytest.fixture
+def begin(monkeypatch):
+    """A call that says where k-means begins; no program that was compiled so outlives the test."""
+
+    def with_seeds(seeds):
+        monkeypatch.setattr(kmeans, "_seeds", seeds)
+        kmeans._fit.clear_cache()
+
+    yield with_seeds
+    kmeans._fit.clear_cache()
+
+
+def test_iterations_are_those_of_scikit_learn(begin):
     point = _blobs(400, 6, 8, 1.0)
     start = point[:8]
-    monkeypatch.setattr(kmeans, "_seeds", lambda points, n, key, k: points.point_brd.reshape(-1, 6)[:8])
-    kmeans._fit.clear_cache()
+    begin(lambda points, n, key, k: points.point_brd.reshape(-1, 6)[:8])
     for limit in (1, 4, 100):
         peer = KMeans(8, init=start, n_init=1, max_iter=limit).fit(point.astype(np.float64))
         found = kmeans.fit_kmeans(point, 8, max_iterations=limit)
         assert found.iterations == peer.n_iter_
         np.testing.assert_allclose(found.center_kd, peer.cluster_centers_, atol=1e-4)
         assert found.inertia == pytest.approx(peer.inertia_, rel=1e-5)
-    kmeans._fit.clear_cache()
 
 
-def test_an_empty_cluster_takes_the_farthest_point(monkeypatch):
+def test_an_empty_cluster_takes_the_farthest_point(begin):
     point = np.concatenate([_blobs(60, 3, 1, 0.1), _blobs(60, 3, 1, 0.1, seed=1) + 5, [[40, 0, 0], [0, 60, 0]]])
     point = point.astype(np.float32)
     start = np.stack([point[0], point[60], np.full(3, 900), np.full(3, 990)]).astype(np.float32)
-    monkeypatch.setattr(kmeans, "_seeds", lambda points, n, key, k: jnp.asarray(start - point.mean(0)))
-    kmeans._fit.clear_cache()
+    begin(lambda points, n, key, k: jnp.asarray(start - point.mean(0)))
     found = kmeans.fit_kmeans(point, 4, max_iterations=20)
-    kmeans._fit.clear_cache()
     peer = KMeans(4, init=start, n_init=1, max_iter=20).fit(point)
     assert found.inertia == pytest.approx(peer.inertia_, rel=1e-4)
     assert np.bincount(kmeans.nearest_center(point, found.center_kd), minlength=4).min() == 1
