@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 
 from tfds_builders.archives import ArchiveError
 from tfds_builders.records import ShardResult
+from tfds_builders.shard_pipeline import parse_beam_options, write_shards_with_beam
 from tfds_builders.shard_pool import ExamplesFn, Shard, default_workers, write_shards
 
 # Small enough that every core gets a shard of a split of MtSCCD, large enough that files stay few.
@@ -27,17 +28,21 @@ Progress = Callable[[int, int], None]
 
 
 class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """A TFDS builder whose data set is written in both formats, by several processes.
+    """A TFDS builder whose data set is written in both formats, by several processes or an Apache Beam pipeline.
 
     A subclass returns, from `_shard_iterators_per_split`, one picklable function per shard. Its iterator yields
     `(key, example)`: every feature by name, as TFDS stores it (encoded image bytes, labels as integers), or
-    `records.Skipped`. Beside TFDS's own arguments a builder takes:
+    `records.Skipped`. It counts in `absent` what the archive's lists name and the archive does not have. Beside TFDS's
+    own arguments a builder takes:
 
     Args:
         archive: the folder, zip or tar file to build from, instead of TFDS's manual download folder.
         skip_bad: leave out what cannot be read and name it in `skipped`, instead of raising ArchiveError.
         workers: number of processes that write; the default is one per processor.
         progress: called with (examples done, examples in all) while they write.
+        beam_options: write by a Beam pipeline with these options ("runner=DirectRunner"), not by `workers` processes.
+            Beam's workers must see the archive and the data folder under the same paths. What TFDS's own
+            DownloadConfig says of Beam has the same effect.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         skip_bad: bool = False,
         workers: int | None = None,
         progress: Progress | None = None,
+        beam_options: Sequence[str] | None = None,
     ):
         # tfds.data_source asks for array_record by this argument. Both formats are always there, so it decides
         # nothing.
@@ -62,8 +68,11 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         self._skip_bad = skip_bad
         self._workers = default_workers() if workers is None else workers
         self._progress = progress
+        self._beam_options = None if beam_options is None else parse_beam_options(beam_options)
+        self._beam_runner: Any = None
         self._examples_per_split: dict[str, int] = {}
         self.skipped: list[str] = []
+        self.absent = 0
         super().__init__(data_dir=data_dir, config=config, version=version)
 
     def dataset_info_from_configs(self, **kwargs: Any) -> tfds.core.DatasetInfo:
@@ -97,12 +106,15 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
     def _download_and_prepare(
         self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig | None = None
     ) -> None:
-        del download_config  # nothing in it applies to shards that are given
+        if download_config is not None and (download_config.beam_options or download_config.beam_runner):
+            self._beam_options = download_config.beam_options or parse_beam_options([])
+            self._beam_runner = download_config.beam_runner
         self._read_tfrecord()
         splits = self._shard_iterators_per_split(dl_manager)
         results = self._write(splits)
         shutil.rmtree(self._scratch_dir(), ignore_errors=True)
         self.info.metadata["skipped"] = self.skipped
+        self.info.metadata["absent"] = self.absent
         self.info.set_splits(tfds.core.splits.SplitDict(self._split_infos(results)))
 
     # TFDS prints to standard output, which belongs to the caller, that it downloads something of unknown size.
@@ -131,10 +143,17 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
                 self._progress(done, total)
 
         results: dict[str, list[ShardResult]] = {split: [] for split in splits}
-        for split, result in zip(owner, write_shards(shards, self._workers, report), strict=True):
+        for split, result in zip(owner, self._write_shards(shards, report), strict=True):
             results[split].append(result)
             self.skipped += result.skipped
         return results
+
+    def _write_shards(self, shards: Sequence[Shard], report: Callable[[int], None]) -> list[ShardResult]:
+        if self._beam_options is None:
+            return write_shards(shards, self._workers, report)
+        return write_shards_with_beam(
+            shards, self._scratch_dir() / "beam", self._beam_options, self._beam_runner, report
+        )
 
     def _split_infos(self, results: Mapping[str, Sequence[ShardResult]]) -> list[tfds.core.SplitInfo]:
         infos = []
@@ -150,11 +169,15 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build came to: examples per split, one line per thing left out, and where TFDS finds the data."""
+    """What a build came to: examples per split, one line per thing left out, and where TFDS finds the data.
+
+    `absent` counts what the archive's own lists name and the archive does not have: a part of it, say.
+    """
 
     splits: dict[str, int]
     skipped: list[str]
     data_dir: Path
+    absent: int = 0
 
 
 def build(
@@ -166,36 +189,49 @@ def build(
     workers: int | None = None,
     config: str | tfds.core.BuilderConfig = "official",
     progress: Progress | None = None,
+    beam_options: Sequence[str] | None = None,
 ) -> BuildResult:
     """Returns what was built: the data set `name` from `archive`, in both formats.
 
     Data that are already there are kept, if they came from the same archive.
 
     Args:
-        name: `mtsccd_lusc` or `mtsccd_lucd`.
+        name: one of `BUILDERS`, such as `mtsccd_lusc`.
         archive: a folder, a zip or a tar file.
         data_dir: TFDS's data folder; its default is TFDS's own.
         skip_bad: leave out what cannot be read, and name it in the result, instead of stopping.
         workers: number of processes; the default is one per processor.
-        config: `official`, `paired`, or a configuration of your own.
+        config: `official`, another one of the data set's, or a configuration of your own.
         progress: called with (examples done, examples in all).
+        beam_options: options of an Apache Beam pipeline that writes, such as "runner=DirectRunner"; None writes with
+            `workers` processes of this machine. Both give the same files.
 
     Raises:
-        ArchiveError: the archive is missing, empty or wrong, or the data set or configuration is unknown.
+        ArchiveError: the archive is missing, empty or wrong, the data set, the configuration or a Beam option is
+            unknown, or Beam is not installed.
         OSError: the disk is full.
+        ChildProcessError: a worker was killed.
     """
     builder_cls = _builder_class(name)
     if isinstance(config, str) and config not in builder_cls.builder_configs:
         known = ", ".join(builder_cls.builder_configs)
         raise ArchiveError(f"{name}: unknown configuration '{config}'; it has {known}")
     builder = builder_cls(
-        data_dir=data_dir, config=config, archive=archive, skip_bad=skip_bad, workers=workers, progress=progress
+        data_dir=data_dir,
+        config=config,
+        archive=archive,
+        skip_bad=skip_bad,
+        workers=workers,
+        progress=progress,
+        beam_options=beam_options,
     )
     if (Path(builder.data_dir) / _INFO_FILE).is_file() and builder.info.metadata.get("source") != builder.source():
         raise ArchiveError(f"{builder.data_dir}: built from another archive; remove it or give another data folder")
     builder.download_and_prepare()
     splits = {split: int(info.num_examples) for split, info in builder.info.splits.items()}
-    return BuildResult(splits, list(builder.info.metadata["skipped"]), Path(builder.data_dir_root))
+    # Data of an earlier release do not say what was absent.
+    absent = int(builder.info.metadata.get("absent", 0))
+    return BuildResult(splits, list(builder.info.metadata["skipped"]), Path(builder.data_dir_root), absent)
 
 
 def _builder_class(name: str) -> type[DualFormatBuilder]:

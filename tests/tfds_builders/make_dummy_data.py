@@ -1,15 +1,18 @@
-"""Rewrites the dummy archives of the two MtSCCD builders: `python tests/tfds_builders/make_dummy_data.py`.
+"""Rewrites the dummy archives of MtSCCD and MLRSNet: `python tests/tfds_builders/make_dummy_data.py`.
 
-LUSC's is an unsplit zip file with classes as numbers, LUCD's a tar.gz file with split folders and abbreviations.
+LUSC's is an unsplit zip file with classes as numbers, LUCD's a tar.gz file with split folders and abbreviations,
+MLRSNet's a zip file with both label sets.
 """
 
 import gzip
 import io
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
 from archive_files import CLASSES, image_bytes, name, scenes
+from mlrsnet_files import write_mlrsnet
 
 TILES = 5
 _BUILDERS = Path(__file__).parents[2] / "tfds_builders"
@@ -17,7 +20,7 @@ _SPLITS = {"HF": "testA", "NJ": "testB"}
 
 
 def main() -> None:
-    """Writes both archives."""
+    """Writes the archives."""
     lusc = _BUILDERS / "mtsccd_lusc" / "dummy_data" / "MtSCCD.zip"
     lusc.parent.mkdir(exist_ok=True)
     with zipfile.ZipFile(lusc, "w") as packed:
@@ -35,6 +38,12 @@ def main() -> None:
             info = tarfile.TarInfo(path)
             info.size = len(data)
             tarred.addfile(info, io.BytesIO(data))
+    mlrsnet = _BUILDERS / "mlrsnet" / "dummy_data" / "MLRSNet.zip"
+    mlrsnet.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(mlrsnet, "w", zipfile.ZIP_DEFLATED) as packed:
+        root = write_mlrsnet(Path(folder), count=4, corrected="labels_corrected")
+        for path in sorted(root.rglob("*.*")):
+            packed.writestr(zipfile.ZipInfo(path.relative_to(root).as_posix()), path.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,8 @@
 
 import abc
 import hashlib
-import itertools
 import logging
-import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +11,7 @@ import tensorflow_datasets as tfds
 
 from tfds_builders.archives import Archive, ArchiveError, is_generated
 from tfds_builders.formats import SHARD_BYTES, DualFormatBuilder
-from tfds_builders.images import load_image_size
+from tfds_builders.image_shards import common_size, image_file, image_shards
 from tfds_builders.mtsccd import City, MtsccdConfig
 from tfds_builders.mtsccd.archive import (
     DOWNLOAD_HINT,
@@ -25,10 +22,8 @@ from tfds_builders.mtsccd.archive import (
     with_archive_cities,
 )
 from tfds_builders.records import Value
-from tfds_builders.shard_examples import ExampleFiles, ImageFile, ShardExamples
+from tfds_builders.shard_examples import ExampleFiles, ShardExamples
 
-# Enough files to tell the common size of an archive's images and their mean number of bytes.
-_SAMPLE = 64
 _LOGGED_WARNINGS = 20
 _LOG = logging.getLogger(__name__)
 
@@ -103,24 +98,26 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         self._report(archive, listing, splits)
         examples = [scenes for split in splits.values() for scenes in split]
         paths = archive.files((scene.path for scenes in examples for scene in scenes), self._scratch_dir())
-        size, image_bytes = _common_size([_image_file(archive, name, paths[name]) for name in _sample(paths)])
+        size, image_bytes = common_size(archive, paths)
         self._examples_per_split = {split: len(scenes) for split, scenes in splits.items()}
         shards: dict[str, list[ShardExamples]] = {}
         for split, scenes_of_examples in splits.items():
-            ready = tuple(
+            ready = [
                 ExampleFiles(
-                    tuple(_image_file(archive, scene.path, paths[scene.path]) for scene in scenes),
+                    tuple(image_file(archive, scene.path, paths[scene.path]) for scene in scenes),
                     self._values(scenes, city_names.index(scenes[0].name.city)),
                 )
                 for scenes in scenes_of_examples
-            )
-            split_bytes = len(ready) * len(self.IMAGE_FEATURES) * image_bytes
-            count = min(len(ready), math.ceil(split_bytes / SHARD_BYTES))
-            bounds = [len(ready) * i // count for i in range(count + 1)]
-            shards[split] = [
-                ShardExamples(self.IMAGE_FEATURES, self.VALUE_FEATURES, ready[start:stop], size, self._skip_bad)
-                for start, stop in itertools.pairwise(bounds)
             ]
+            shards[split] = image_shards(
+                ready,
+                image_features=self.IMAGE_FEATURES,
+                value_features=self.VALUE_FEATURES,
+                image_size=size,
+                image_bytes=image_bytes,
+                shard_bytes=SHARD_BYTES,
+                skip_bad=self._skip_bad,
+            )
         return shards
 
     def _splits_from(self, listing: Listing) -> str:
@@ -150,36 +147,3 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
 
 def _and_more(messages: Sequence[str]) -> str:
     return f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
-
-
-def _image_file(archive: Archive, name: str, path: str) -> ImageFile:
-    shown = str(archive.path / name)
-    return ImageFile(path, path if path == shown else shown)
-
-
-def _sample(names: Iterable[str]) -> list[str]:
-    """Returns names from all parts of the archive, the same ones in every build."""
-    ordered = sorted(names)
-    return ordered[:: max(1, len(ordered) // _SAMPLE)]
-
-
-def _common_size(files: Sequence[ImageFile]) -> tuple[tuple[int, int], int]:
-    """Returns the most common (width, height) of `files`, and their mean number of bytes.
-
-    Raises:
-        ArchiveError: none of them can be read.
-    """
-    sizes: Counter[tuple[int, int]] = Counter()
-    num_bytes = []
-    failure: ArchiveError | None = None
-    for file in files:
-        try:
-            size = load_image_size(file.path, file.shown_path)
-        except ArchiveError as error:
-            failure = failure or error
-        else:
-            sizes[size] += 1
-            num_bytes.append(Path(file.path).stat().st_size)
-    if failure is not None and not sizes:
-        raise failure
-    return sizes.most_common(1)[0][0], sum(num_bytes) // len(num_bytes)

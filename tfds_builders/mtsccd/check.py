@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfds_builders.archive_report import ArchiveReport, CountTable
 from tfds_builders.mtsccd import (
     CHANGED_PAIRS,
     CITIES,
@@ -25,70 +26,21 @@ _CLASS_ROWS = tuple(f"{entry.number} {entry.abbreviation}" for entry in CLASSES)
 _PUBLISHED_CITIES = frozenset(city.name for city in CITIES)
 
 
-@dataclass(frozen=True)
-class CountTable:
-    """Counts found beside counts published: `found[row][column]`, `published[row][column]`."""
+@dataclass(frozen=True, kw_only=True)
+class MtsccdReport(ArchiveReport):
+    """What `check_archive` found: `images` are those with a readable name (of LUSC where the sub-sets have folders).
 
-    title: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    found: tuple[tuple[int, ...], ...]
-    published: tuple[tuple[int, ...], ...]
-
-    def differences(self) -> list[str]:
-        """Returns one line for every cell that is not as published."""
-        return [
-            f"{self.title}: {row}, {column}: {found} instead of {published}"
-            for row, found_row, published_row in zip(self.rows, self.found, self.published, strict=True)
-            for column, found, published in zip(self.columns, found_row, published_row, strict=True)
-            if found != published
-        ]
-
-    def text(self) -> str:
-        """Returns the table for people: the count found, and after a slash the published one where they differ."""
-        cells = [
-            [str(f) if f == p else f"{f}/{p}" for f, p in zip(found_row, published_row, strict=True)]
-            for found_row, published_row in zip(self.found, self.published, strict=True)
-        ]
-        label = max(map(len, self.rows))
-        width = [max(map(len, column)) for column in zip(self.columns, *cells, strict=True)]
-        lines = [self.title, " ".join([" " * label, *(c.rjust(w) for c, w in zip(self.columns, width, strict=True))])]
-        for row, values in zip(self.rows, cells, strict=True):
-            lines.append(" ".join([row.ljust(label), *(v.rjust(w) for v, w in zip(values, width, strict=True))]))
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class ArchiveReport:
-    """What `check_archive` found.
-
-    `images` are those with a readable name (of LUSC where the sub-sets have folders), `pairs` the tiles with both
-    dates. `problems` are single files and tiles that a build stumbles over or doubts, `differences` everything in
-    which the counts are not the published ones.
+    `pairs` are the tiles with both dates.
     """
 
-    path: Path
-    images: int
     pairs: int
-    problems: list[str]
-    differences: list[str]
-    tables: tuple[CountTable, ...]
 
-    @property
-    def strict_ok(self) -> bool:
-        """Whether this is the published archive: no problem and no difference."""
-        return not self.problems and not self.differences
-
-    def text(self) -> str:
-        """Returns the whole report for people."""
-        parts = [f"{self.path}: {self.images} images, {self.pairs} pairs"]
-        parts += [table.text() for table in self.tables]
-        parts += ["\n".join([f"{len(self.problems)} problems", *self.problems])]
-        parts += ["\n".join([f"{len(self.differences)} differences from the published counts", *self.differences])]
-        return "\n\n".join(parts)
+    def counted(self) -> str:
+        """Returns how much there is, in words."""
+        return f"{self.images} images, {self.pairs} pairs"
 
 
-def check_archive(path: str | os.PathLike) -> ArchiveReport:
+def check_archive(path: str | os.PathLike) -> MtsccdReport:
     """Returns the archive's counts beside Tables 2, 3, 4 and 5 with every difference and every doubtful file.
 
     Only names are read, no image. Of Table 4 the totals and the test columns are compared: the others depend on which
@@ -116,13 +68,13 @@ def check_archive(path: str | os.PathLike) -> ArchiveReport:
     problems += [*lucd.unpaired, *_outside(archive.names, lusc, lucd)]
     differences = [line for listing in (lusc, lucd) for line in [*listing.absent, *_other_cities(listing)]]
     differences += [line for table in tables for line in table.differences()]
-    return ArchiveReport(
-        archive.path,
-        len(lusc.scenes),
-        len(pairs),
-        list(dict.fromkeys(problems)),
-        list(dict.fromkeys(differences)),
-        tables,
+    return MtsccdReport(
+        path=archive.path,
+        images=len(lusc.scenes),
+        pairs=len(pairs),
+        problems=list(dict.fromkeys(problems)),
+        differences=list(dict.fromkeys(differences)),
+        tables=tables,
     )
 
 

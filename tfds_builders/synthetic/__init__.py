@@ -6,18 +6,14 @@ writes a MtSCCD archive in the paper's naming: at scale 1 with exactly the publi
 any other scale in proportion. What it shows is drawn (see `scenes`) and says nothing about the cities it names.
 """
 
-import concurrent.futures
-import contextlib
 import functools
-import multiprocessing
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from tfds_builders.archives import GENERATED_MARK, ArchiveError
 from tfds_builders.synthetic import mtsccd
+from tfds_builders.synthetic.running import checked_workers, folder_made_at_once, run_tasks
 from tfds_builders.synthetic.scenes import SMALLEST_IMAGE
 from tfds_builders.synthetic.writing import write_tiles
 
@@ -64,15 +60,11 @@ def write_archive(
         raise ArchiveError(f"image size {image_size}: give {SMALLEST_IMAGE} pixels or more")
     if seed < 0:
         raise ArchiveError(f"seed {seed}: give 0 or more")
-    if workers is not None and workers < 1:
-        raise ArchiveError(f"{workers} workers: give 1 or more")
+    workers = checked_workers(workers)
     form = mtsccd.find_layout(layout)
-    final = Path(out_dir) / form.root
-    if final.exists():
-        raise ArchiveError(f"{final}: exists already; remove it or give another folder")
     tiles = mtsccd.tiles(scale, seed)
     paths = mtsccd.scene_paths(tiles, form)
-    with _folder_made_at_once(final) as root:
+    with folder_made_at_once(Path(out_dir) / form.root) as root:
         for folder in sorted({path.rpartition("/")[0] for pair in paths for path in pair}):
             (root / folder).mkdir(parents=True, exist_ok=True)
         for name, text in mtsccd.split_lists(tiles, form).items():
@@ -81,38 +73,8 @@ def write_archive(
         write = functools.partial(write_tiles, str(root), image_size, seed)
         tasks = [(tiles[at : at + _TASK], paths[at : at + _TASK]) for at in range(0, len(tiles), _TASK)]
         done = 0
-        for count in _run(write, tasks, workers or _processors(), len(tiles)):
+        for count in run_tasks(write, tasks, workers, worth_processes=len(tiles) >= _FEWEST_FOR_PROCESSES):
             done += count
             if progress is not None:
                 progress(done, 2 * len(tiles))
     return done
-
-
-def _run(write: Callable[[tuple], int], tasks: list[tuple], workers: int, tiles: int) -> Iterator[int]:
-    """Yields the number of images of every task, as they are done, in order."""
-    if workers == 1 or tiles < _FEWEST_FOR_PROCESSES:
-        yield from map(write, tasks)
-        return
-    context = multiprocessing.get_context("spawn")  # the caller may hold a JAX client and threads: never fork
-    pool = concurrent.futures.ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context)
-    try:
-        yield from pool.map(write, tasks)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def _folder_made_at_once(final: Path) -> Iterator[Path]:
-    """Gives a new folder beside `final` that becomes `final` at the end, or goes away with an error."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        partial.rename(final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

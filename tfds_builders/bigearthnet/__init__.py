@@ -1,0 +1,1 @@
+"""What both versions of BigEarthNet share: patch names, classes, bands."""

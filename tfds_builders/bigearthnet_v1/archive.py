@@ -1,0 +1,213 @@
+"""What lies in a BigEarthNet v1 archive, from names alone: patches, and the official lists beside them.
+
+    BigEarthNet-v1.0/<S2 patch>/<S2 patch>_B02.tif ... <S2 patch>_labels_metadata.json
+    BigEarthNet-S1-v1.0/<S1 patch>/<S1 patch>_VV.tif, _VH.tif, _labels_metadata.json
+    train.csv, val.csv, test.csv, patches_with_seasonal_snow.csv, ... (or .csv.bz2), in any folder that is no patch
+
+Folders may have other names and lie deeper: a patch is known by its own. Only the names of patches are held, not
+those of their files, so that the listing of the whole archive takes some 200 MB.
+"""
+
+import bz2
+import gzip
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tfds_builders.archives import GENERATED_MARK, ArchiveError, extract, packed_stem
+from tfds_builders.bigearthnet.names import is_s1, is_s2_v1
+
+HOMEPAGE = "https://bigearth.net"
+DOWNLOAD_HINT = (
+    "download BigEarthNet-S2-v1.0.tar.gz (and BigEarthNet-S1-v1.0.tar.gz) from https://zenodo.org/records/12687186 and "
+    "unpack them into one folder, with the official lists (train.csv, val.csv, test.csv, ...) beside them"
+)
+# Kinds of list, and the names that they go by before their suffix.
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
+SNOW, CLOUD, NO_TARGET = "seasonal snow", "cloud or shadow", "no class of the 19"
+FLAGS: tuple[str, ...] = (SNOW, CLOUD, NO_TARGET)
+LIST_NAMES: dict[str, tuple[str, ...]] = {
+    "train": ("train", "bigearthnet-train"),
+    "validation": ("val", "validation", "bigearthnet-val"),
+    "test": ("test", "bigearthnet-test"),
+    SNOW: ("patches_with_seasonal_snow",),
+    CLOUD: ("patches_with_cloud_and_shadow",),
+    NO_TARGET: ("patches_with_no_19_class_targets", "patches_with_no_19_class_target"),
+}
+_KIND_OF_LIST = {name: kind for kind, names in LIST_NAMES.items() for name in names}
+_OPEN_LIST = {".csv": open, ".csv.bz2": bz2.open, ".csv.gz": gzip.open}
+_DEEPEST = 4  # folders above a patch
+# The folder in which the content of a packed file lies, where it is not called like the file.
+_UNPACKED = {"BigEarthNet-S2-v1.0": "BigEarthNet-v1.0"}
+
+
+@dataclass
+class Lists:
+    """The official lists: what each says of a Sentinel-2 patch.
+
+    `split_of` are the train, validation and test lists; `s1_of` is what their second column says, where they have one;
+    `flagged` holds the patches of each other list; `files` which file a list is.
+    """
+
+    split_of: dict[str, str] = field(default_factory=dict)
+    s1_of: dict[str, str] = field(default_factory=dict)
+    flagged: dict[str, frozenset[str]] = field(default_factory=lambda: dict.fromkeys(FLAGS, frozenset()))
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def missing(self, *kinds: str) -> list[str]:
+        """Returns the file names of those of `kinds` that the archive does not have."""
+        return [f"{LIST_NAMES[kind][0]}.csv" for kind in kinds if kind not in self.files]
+
+
+@dataclass
+class Listing:
+    """The patches of an archive: name -> the folder that holds the patch's own folder.
+
+    `problems` are folders that look like patches and are none. `scratch` is where packed files were unpacked to.
+    """
+
+    path: Path
+    s2: dict[str, str]
+    s1: dict[str, str]
+    lists: Lists
+    problems: list[str]
+    generated: bool
+    scratch: str
+
+
+def list_archive(path: Path | str, scratch: Path) -> Listing:
+    """Returns the patches and lists of the archive at `path`: a folder, or a zip or tar file.
+
+    Packed files at the top of the folder are unpacked below `scratch`, unless what they hold lies beside them. For the
+    whole archive unpack them first: some 97 GB for Sentinel-2 and 69 GB for Sentinel-1.
+
+    Raises:
+        ArchiveError: there is nothing at `path`, no patch in it, a patch is there twice, or a list is wrong.
+        OSError: the disk is full.
+    """
+    path = _existing(path)
+    roots = [path] if path.is_dir() else []
+    for number, packed in enumerate(_packed_files(path)):
+        roots.append(scratch / str(number))
+        extract(packed, roots[-1])
+    listing = Listing(path, {}, {}, Lists(), [], False, str(scratch))
+    list_files: dict[str, Path] = {}
+    for root in roots:
+        _walk(root, listing, list_files, set(), 0)
+    if not listing.s2 and not listing.s1:
+        raise ArchiveError(f"{path}: holds no patch of BigEarthNet v1; {DOWNLOAD_HINT}")
+    listing.lists = _read_lists({kind: list_files[kind] for kind in LIST_NAMES if kind in list_files})
+    return listing
+
+
+def archive_names(path: Path | str) -> Iterator[str]:
+    """Yields what tells this archive from another one: its patches and lists, and name and size of packed files.
+
+    Raises:
+        ArchiveError: see `list_archive`; nothing is unpacked.
+    """
+    path = _existing(path)
+    for packed in _packed_files(path):
+        yield f"{packed.name} {packed.stat().st_size}"
+    if path.is_dir():
+        listing = Listing(path, {}, {}, Lists(), [], False, "")
+        list_files: dict[str, Path] = {}
+        _walk(path, listing, list_files, set(), 0)
+        yield from sorted([*listing.s2, *listing.s1])
+        for kind, file in sorted(list_files.items()):
+            yield f"{kind} {file.stat().st_size}"
+
+
+def _existing(path: Path | str) -> Path:
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise ArchiveError(f"{path}: no such archive; {DOWNLOAD_HINT} and give the folder")
+    return path.resolve()
+
+
+def _packed_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    packed = []
+    for entry in sorted(path.iterdir()):
+        stem = packed_stem(entry)
+        unpacked = any((path / folder).is_dir() for folder in (stem, _UNPACKED.get(stem, stem)))
+        if entry.is_file() and stem != entry.name and not entry.name.startswith(".") and not unpacked:
+            packed.append(entry)
+    return packed
+
+
+def _walk(folder: Path, listing: Listing, lists: dict[str, Path], seen: set[tuple[int, int]], depth: int) -> None:
+    """Adds the patches and lists of `folder` and its sub-folders to the listing; each folder once, links included."""
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    inside = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            patches = listing.s2 if is_s2_v1(entry.name) else listing.s1 if is_s1(entry.name) else None
+            if entry.name.startswith("."):
+                continue
+            if patches is not None and entry.is_dir():
+                if entry.name in patches:
+                    raise ArchiveError(
+                        f"{listing.path}: patch {entry.name} is there twice, in {patches[entry.name]} and {folder}"
+                    )
+                patches[entry.name] = str(folder)
+            elif entry.is_dir():
+                inside.append(Path(entry.path))
+            elif entry.name == GENERATED_MARK:
+                listing.generated = True
+            else:
+                _note_list(Path(entry.path), lists)
+                if entry.name.endswith("_labels_metadata.json"):
+                    listing.problems.append(f"{folder}: not the name of a patch; its files are passed over")
+    if depth < _DEEPEST:
+        for sub_folder in sorted(inside):
+            _walk(sub_folder, listing, lists, seen, depth + 1)
+
+
+def _note_list(path: Path, lists: dict[str, Path]) -> None:
+    stem, dot, suffix = path.name.lower().partition(".")
+    kind = _KIND_OF_LIST.get(stem)
+    if kind is None or dot + suffix not in _OPEN_LIST:
+        return
+    if kind in lists:
+        raise ArchiveError(f"{lists[kind]} and {path}: two lists of the same kind; keep one")
+    lists[kind] = path
+
+
+def _read_lists(files: dict[str, Path]) -> Lists:
+    lists = Lists(files=files)
+    for kind in SPLITS:
+        for name, s1_name in _lines(files[kind]) if kind in files else ():
+            split = lists.split_of.setdefault(name, kind)
+            if split != kind:
+                raise ArchiveError(f"{files[kind]}: patch {name} is also in {files[split]}; a patch has one split")
+            if s1_name:
+                lists.s1_of[name] = s1_name
+    for kind in FLAGS:
+        if kind in files:
+            lists.flagged[kind] = frozenset(name for name, _ in _lines(files[kind]))
+    return lists
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yields (Sentinel-2 patch, Sentinel-1 patch or "") of every line of a list."""
+    opened = _OPEN_LIST[path.name.lower()[path.name.index(".") :]]
+    try:
+        with opened(path, "rt", encoding="utf-8", newline=None) as file:  # type: ignore[operator]
+            for number, line in enumerate(file, start=1):
+                name, comma, s1_name = line.strip().partition(",")
+                if not is_s2_v1(name) or (comma and not is_s1(s1_name)):
+                    if not line.strip():
+                        continue
+                    raise ArchiveError(
+                        f"{path}, line {number}: '{line.strip()[:80]}' is neither a Sentinel-2 patch nor a Sentinel-2 "
+                        "and a Sentinel-1 patch with a comma between; is it another version's list?"
+                    )
+                yield name, s1_name
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise ArchiveError(f"{path}: broken or incomplete ({error}); download it again") from error

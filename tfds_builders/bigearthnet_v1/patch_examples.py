@@ -1,0 +1,103 @@
+"""The examples of a shard, read patch by patch: picklable, and light to import for the worker processes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tfds_builders.archives import ArchiveError
+from tfds_builders.bigearthnet.bands import BANDS
+from tfds_builders.bigearthnet.countries import COUNTRIES, country_of
+from tfds_builders.bigearthnet.names import SEASONS, parse_s1, parse_s2_v1
+from tfds_builders.bigearthnet.nomenclature import LABEL_SETS
+from tfds_builders.bigearthnet_v1.patch_files import PatchMetadata, band_path, metadata_path, read_metadata
+from tfds_builders.bigearthnet_v1.splits import Patch
+from tfds_builders.geotiff import read_tiff
+from tfds_builders.records import Example, Skipped, Value
+
+# The country of a patch in a tile that v2 does not have is not known.
+UNKNOWN_COUNTRY = "unknown"
+COUNTRY_NAMES: tuple[str, ...] = (*COUNTRIES, UNKNOWN_COUNTRY)
+
+
+@dataclass(frozen=True)
+class PatchExamples:
+    """The examples of one shard. A call yields (key, example), and with `skip_bad` Skipped where a patch is bad.
+
+    Files below `scratch` were unpacked from the archive at `shown`, which is what errors call them.
+    """
+
+    patches: tuple[Patch, ...]
+    bands: tuple[str, ...]
+    label_set: str
+    skip_bad: bool
+    scratch: str
+    shown: str
+
+    def __call__(self) -> Iterator[tuple[int, Example | Skipped]]:
+        """Yields the examples; raises ArchiveError at the first bad patch unless `skip_bad`."""
+        for key, patch in enumerate(self.patches):
+            try:
+                example = self._example(patch)
+            except ArchiveError as error:
+                if not self.skip_bad:
+                    raise ArchiveError(f"{error}; replace or remove the patch, or build with --skip-bad") from error
+                yield key, Skipped(str(error))
+            else:
+                yield key, example
+
+    def _example(self, patch: Patch) -> Example:
+        acquired = parse_s2_v1(patch.name)
+        s1 = parse_s1(patch.s1_name) if patch.s1_name else None
+        metadata, shown = self._metadata(patch)
+        label_set = LABEL_SETS[self.label_set]
+        try:
+            labels = label_set.multi_hot(metadata.labels)
+        except ArchiveError as error:
+            raise ArchiveError(f"{shown}: {error}") from error
+        if not labels.any():
+            raise ArchiveError(
+                f"{shown}: none of its labels is among the {len(labels)} classes, and the list of such patches lacks it"
+            )
+        tile = s1.tile if s1 and s1.tile else metadata.tile
+        if metadata.tile not in ("", tile):
+            raise ArchiveError(f"{shown}: tile {metadata.tile}, but its Sentinel-1 patch is {patch.s1_name}")
+        values: dict[str, Value] = {
+            "labels": labels,
+            "patch_id": patch.name,
+            "s1_name": patch.s1_name,
+            "acquired": acquired.acquired,
+            "s1_acquired": s1.acquired if s1 else "",
+            "season": SEASONS.index(acquired.season),
+            "country": COUNTRY_NAMES.index(country_of(tile, acquired.x, acquired.y) or UNKNOWN_COUNTRY),
+            "tile": tile,
+            "x": acquired.x,
+            "y": acquired.y,
+            "ulx": metadata.ulx,
+            "uly": metadata.uly,
+            "has_snow": patch.has_snow,
+            "has_cloud_or_shadow": patch.has_cloud_or_shadow,
+        }
+        return values | {name: self._pixels(patch, name) for name in self.bands}
+
+    def _metadata(self, patch: Patch) -> tuple[PatchMetadata, str]:
+        """Returns what the patch's own JSON file says, and the name of that file; both halves must agree."""
+        found = []
+        for folder, name in ((patch.s2_folder, patch.name), (patch.s1_folder, patch.s1_name)):
+            if folder:
+                path = metadata_path(folder, name)
+                shown = self._shown(path)
+                metadata = read_metadata(path, shown)
+                if folder == patch.s1_folder and metadata.s2_name != patch.name:
+                    raise ArchiveError(f"{shown}: belongs to patch {metadata.s2_name}, not to {patch.name}")
+                found.append((metadata, shown))
+        if set(found[0][0].labels) != set(found[-1][0].labels):
+            raise ArchiveError(f"{found[-1][1]}: labels unlike those of {patch.name}")
+        return found[0]
+
+    def _pixels(self, patch: Patch, name: str) -> bytes:
+        band = BANDS[name]
+        folder, owner = (patch.s2_folder, patch.name) if band.sensor == "S2" else (patch.s1_folder, patch.s1_name)
+        path = band_path(folder, owner, name)
+        return read_tiff(path, shape=band.shape, dtype=band.dtype, shown_path=self._shown(path)).tobytes()
+
+    def _shown(self, path: str) -> str:
+        return f"{self.shown}{path[len(self.scratch) :]}" if path.startswith(f"{self.scratch}/") else path

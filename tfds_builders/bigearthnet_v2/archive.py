@@ -1,0 +1,257 @@
+"""What a copy of BigEarthNet v2 holds, as the extracted archives or as the LMDB that rico-hdl writes.
+
+Extracted, below one folder:
+
+    BigEarthNet-S2/<product>/<patch_id>/<patch_id>_<band>.tif
+    BigEarthNet-S1/<scene>/<s1_name>/<s1_name>_<VV|VH>.tif
+    Reference_Maps/<product>/<patch_id>/<patch_id>_reference_map.tif
+
+As an LMDB: a folder with `data.mdb`, whose keys are `<patch_id>`, `<s1_name>` and `<patch_id>_reference_map`. In both
+cases the metadata tables lie in the folder or, for an LMDB, beside it.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfds_builders.archives import GENERATED_MARK, ArchiveError
+from tfds_builders.bigearthnet.names import is_s1, is_s2_v2, s1_scene, s2_v2_product
+from tfds_builders.bigearthnet_v2.metadata import TABLES, Metadata, read_metadata
+from tfds_builders.bigearthnet_v2.patches import (
+    LMDB_FILE,
+    MAP_SUFFIX,
+    MAPS,
+    S1,
+    S2,
+    FolderPatches,
+    LmdbPatches,
+    open_lmdb,
+)
+
+HOMEPAGE = "https://bigearth.net"
+DOWNLOAD_HINT = (
+    "download BigEarthNet v2.0 by hand from https://zenodo.org/records/10891137 (BigEarthNet-S1.tar.zst, "
+    "BigEarthNet-S2.tar.zst, Reference_Maps.tar.zst and both metadata*.parquet), unpack the tar files into one folder"
+)
+_KEYS_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True)
+class V2Archive:
+    """Where the patches and the tables of an archive lie. `tables` are those that are there."""
+
+    path: Path
+    patches: FolderPatches | LmdbPatches
+    tables: dict[str, Path]
+    generated: bool
+
+    def metadata(self) -> Metadata:
+        """Returns the rows of all tables that are there.
+
+        Raises:
+            ArchiveError: there is no table, or see `read_metadata`.
+        """
+        if not self.tables:
+            raise ArchiveError(f"{self.path}: no {TABLES[0]}; it is a file of its own, {DOWNLOAD_HINT}")
+        return read_metadata(self.tables)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The patches of one kind that an archive holds (ASCII bytes, sorted), and a line for all that is no patch."""
+
+    name_n: np.ndarray
+    bad: tuple[str, ...]
+
+
+def open_v2(path: str | os.PathLike[str]) -> V2Archive:
+    """Returns the archive at `path`, or in the only folder below it that is one. Nothing but names is looked at.
+
+    Raises:
+        ArchiveError: there is nothing, no archive, or more than one.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise ArchiveError(f"{path}: no such archive; {DOWNLOAD_HINT} and give that folder")
+    if not path.is_dir():
+        raise ArchiveError(f"{path}: not a folder; unpack it and give the folder")
+    path = path.resolve()
+    if _is_archive(path):
+        return _archive(path)
+    inside = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and _is_archive(entry)]
+    if len(inside) == 1:
+        # A folder of tables with an LMDB in it is one archive; so is a folder with one archive in it.
+        return _archive(inside[0])
+    if inside:
+        raise ArchiveError(f"{path}: holds {len(inside)} archives, {' and '.join(e.name for e in inside)}; give one")
+    packed = [entry.name for entry in sorted(path.iterdir()) if ".tar" in entry.name]
+    if packed:
+        raise ArchiveError(f"{path}: {packed[0]} is not unpacked; unpack it in this folder")
+    raise ArchiveError(f"{path}: no archive of BigEarthNet v2; {DOWNLOAD_HINT} and give that folder")
+
+
+def _is_archive(path: Path) -> bool:
+    return (path / LMDB_FILE).is_file() or any((path / kind).is_dir() for kind in (S2, S1, MAPS))
+
+
+def _archive(root: Path) -> V2Archive:
+    in_lmdb = (root / LMDB_FILE).is_file()
+    places = (root, root.parent) if in_lmdb else (root,)
+    tables = {}
+    for name in TABLES:
+        there = [place / name for place in places if (place / name).is_file()]
+        if there:
+            tables[name] = there[0]
+    generated = any((place / GENERATED_MARK).is_file() for place in places)
+    return V2Archive(root, LmdbPatches(str(root)) if in_lmdb else FolderPatches(str(root)), tables, generated)
+
+
+def find_patches(archive: V2Archive, kinds: tuple[str, ...]) -> dict[str, Found]:
+    """Returns what the archive holds of each of `kinds` (`S2`, `S1`, `MAPS`), by names alone.
+
+    Raises:
+        ArchiveError: the LMDB cannot be opened.
+    """
+    root = archive.path
+    if isinstance(archive.patches, LmdbPatches):
+        return _found_in_lmdb(root, kinds)
+    return {kind: _found_in_folders(root, kind) for kind in kinds}
+
+
+_IS_PATCH: dict[str, Callable[[str], bool]] = {S2: is_s2_v2, S1: is_s1, MAPS: is_s2_v2}
+# The folder above a patch.
+_GROUP_BYTES = {
+    S2: len("S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP"),
+    S1: len("S1A_IW_GRDH_1SDV_20170613T165043"),
+    MAPS: len("S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP"),
+}
+_GROUP_OF_PATCH: dict[str, Callable[[str], str]] = {S2: s2_v2_product, S1: s1_scene, MAPS: s2_v2_product}
+
+
+def _found_in_folders(root: Path, kind: str) -> Found:
+    """Returns the patch folders of one kind; what is in them is seen when they are read."""
+    parts: list[np.ndarray] = []
+    bad: list[str] = []
+    for group in _folders(root / kind, bad):
+        names = []
+        for patch in _folders(root / kind / group, bad):
+            if not _IS_PATCH[kind](patch):
+                bad.append(f"{root / kind / group / patch}: not the name of a patch")
+            elif _GROUP_OF_PATCH[kind](patch) != group:
+                bad.append(f"{root / kind / group / patch}: lies in the folder of another product")
+            else:
+                names.append(patch)
+        if names:
+            parts.append(np.array(names, dtype=bytes))
+    return Found(np.sort(np.concatenate(parts)) if parts else np.zeros(0, "S1"), tuple(bad))
+
+
+def _folders(folder: Path, bad: list[str]) -> Iterator[str]:
+    """Yields the names of the folders in `folder`, sorted; files there are bad, hidden ones are passed over."""
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        visible = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+    for name, is_folder in visible:
+        if is_folder:
+            yield name
+        else:
+            bad.append(f"{folder / name}: a file among the folders of patches")
+
+
+def _found_in_lmdb(path: Path, kinds: tuple[str, ...]) -> dict[str, Found]:
+    names: dict[str, list[bytes]] = {kind: [] for kind in (S2, S1, MAPS)}
+    packed: dict[str, list[np.ndarray]] = {kind: [] for kind in names}
+    bad: list[str] = []
+
+    def pack(most: int) -> None:
+        for kind, waiting in names.items():
+            if len(waiting) > most:
+                packed[kind].append(np.array(waiting))
+                waiting.clear()
+
+    with open_lmdb(str(path)).begin() as transaction:
+        for key in transaction.cursor().iternext(values=False):
+            kind, patch = _kind_of_key(key)
+            if kind is None:
+                bad.append(f"{path}: key '{key.decode(errors='replace')}' {_why_no_patch(key)}")
+            else:
+                names[kind].append(patch)
+                pack(most=_KEYS_AT_ONCE)
+    pack(most=0)
+    found = {kind: np.sort(np.concatenate(packed[kind])) if packed[kind] else np.zeros(0, "S1") for kind in kinds}
+    # A key that is no patch is of no kind: it is told once, with the first.
+    return {kind: Found(name_n, tuple(bad) if at == 0 else ()) for at, (kind, name_n) in enumerate(found.items())}
+
+
+def _kind_of_key(key: bytes) -> tuple[str | None, bytes]:
+    """Returns S2, S1, MAPS or None (no patch), and the name of the patch."""
+    text = key.decode(errors="replace")
+    if is_s2_v2(text):
+        return S2, key
+    if is_s1(text):
+        return S1, key
+    if text.endswith(MAP_SUFFIX) and is_s2_v2(text.removesuffix(MAP_SUFFIX)):
+        return MAPS, key.removesuffix(MAP_SUFFIX.encode())
+    return None, key
+
+
+def _why_no_patch(key: bytes) -> str:
+    text = key.decode(errors="replace")
+    if is_s2_v2(f"{text}_00_00") or is_s1(f"{text}_00AAA_0_0"):
+        return "is that of a whole tile, not of a patch; write the LMDB again with rico-hdl"
+    return "is not the name of a patch of BigEarthNet v2; write the LMDB again with rico-hdl"
+
+
+def content_digest(metadata: Metadata, found: dict[str, Found]) -> str:
+    """Returns a SHA-256 over the metadata and over which patches are there (not over their pixels)."""
+    digest = hashlib.sha256()
+    columns = (metadata.patch_id_n, metadata.s1_name_n, metadata.split_n, metadata.labels_nk, metadata.recommended_n)
+    for array in (*columns, metadata.has_snow_n, metadata.country_n):
+        digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
+    for kind, names in found.items():
+        digest.update(f"{kind} {names.name_n.dtype} {names.name_n.shape}".encode() + names.name_n.tobytes())
+    return digest.hexdigest()
+
+
+def unlisted(archive: V2Archive, kind: str, found_n: np.ndarray, listed_n: np.ndarray) -> list[str]:
+    """Returns a line for each product or scene with patches that are in the archive and in no table."""
+    tables = " or ".join(archive.tables)
+    groups = _by_group(kind, found_n[~np.isin(found_n, listed_n)])
+    return [f"{archive.path}: {kind}: {_some(group, *names)} in no list ({tables})" for group, names in groups.items()]
+
+
+def missing(archive: V2Archive, kind: str, absent_n: np.ndarray, listed_n: np.ndarray) -> list[str]:
+    """Returns a line for each product or scene with patches in `absent_n`, those of `listed_n` that are not there."""
+    if not absent_n.size:
+        return []
+    listed = _by_group(kind, listed_n)
+    return [
+        f"{archive.path}: {kind}: {_some(group, *names)} missing, of {listed[group][1]:,} in the tables"
+        for group, names in _by_group(kind, absent_n).items()
+    ]
+
+
+def _some(group: str, first: str, count: int) -> str:
+    return f"patch {first} is" if count == 1 else f"{count:,} patches of {group}, the first {first}, are"
+
+
+def group_names(kind: str, name_n: np.ndarray) -> np.ndarray:
+    """Returns the product or scene (ASCII bytes, (n,)) of patches of this kind; their names have one length each."""
+    return name_n.astype(f"S{_GROUP_BYTES[kind]}")
+
+
+def _by_group(kind: str, name_n: np.ndarray) -> dict[str, tuple[str, int]]:
+    """Returns product or scene -> (its first patch by name, number of patches), sorted."""
+    if not name_n.size:
+        return {}
+    ordered = np.sort(name_n)
+    groups, first, count = np.unique(group_names(kind, ordered), return_index=True, return_counts=True)
+    return {
+        group.decode(): (ordered[at].decode(), number)
+        for group, at, number in zip(groups.tolist(), first.tolist(), count.tolist(), strict=True)
+    }

@@ -1,0 +1,215 @@
+"""What a copy of BigEarthNet v2 holds beside what is published, from names and the metadata tables alone."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfds_builders.archive_report import ArchiveReport, CountTable
+from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
+from tfds_builders.bigearthnet.countries import COUNTRIES
+from tfds_builders.bigearthnet.names import s1_scene, s2_v2_product
+from tfds_builders.bigearthnet.nomenclature import CLASSES_19
+from tfds_builders.bigearthnet_v2.archive import Found, V2Archive, find_patches, group_names, missing, open_v2, unlisted
+from tfds_builders.bigearthnet_v2.metadata import TABLES, Metadata
+from tfds_builders.bigearthnet_v2.patches import MAP_SUFFIX, MAPS, S1, S2, FolderPatches
+from tfds_builders.bigearthnet_v2.splits import PATCHES_PER_SIDE, SPLITS, split_of_patches
+from tfds_builders.bigearthnet_v2.tables import (
+    ALL_PATCHES,
+    CLOUD,
+    OTHERS_OF_CLASS,
+    OTHERS_OF_COUNTRY,
+    PATCHES,
+    RECOMMENDED,
+    RECOMMENDED_OF_CLASS,
+    RECOMMENDED_OF_COUNTRY,
+    S1_SCENES,
+    S2_PRODUCTS,
+    SEEN_IN_V1_TRAIN,
+    SNOW,
+)
+from tfds_builders.leaks import V1, seen_in_training
+
+_FILES_OF_PATCH = {S2: S2_BANDS, S1: S1_BANDS, MAPS: (MAP_SUFFIX.removeprefix("_"),)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class V2Report(ArchiveReport):
+    """What `check_archive` found: `images` are Sentinel-2 patches, `rows` those of the tables.
+
+    `pairs` are patches with both sensors and a reference map.
+    """
+
+    pairs: int
+    rows: int
+
+    def counted(self) -> str:
+        """Returns how much there is, in words."""
+        return (
+            f"{self.rows} patches in the tables, {self.images} with Sentinel-2, {self.pairs} with Sentinel-1 and a "
+            "reference map too"
+        )
+
+
+def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> V2Report:
+    """Returns the counts of an archive beside the published ones, with every difference and every doubtful patch.
+
+    No image is read. Of extracted archives every patch's folder is looked into, of an LMDB the keys alone. Patches of
+    which nothing is there, and a part that is missing as a whole (Sentinel-1, say), are differences, no problems.
+
+    Args:
+        path: the folder of the extracted archives, or that of the LMDB.
+        progress: called with (patches looked at, patches in all).
+
+    Raises:
+        ArchiveError: there is no archive or no table at `path`, or a table is wrong.
+    """
+    archive = open_v2(path)
+    metadata = archive.metadata()
+    found = find_patches(archive, (S2, S1, MAPS))
+    problems = [*metadata.bad, *_contradictions(metadata)]
+    differences = [f"{name} is missing" for name in TABLES if name not in archive.tables]
+    name_n = {kind: metadata.s1_name_n if kind == S1 else metadata.patch_id_n for kind in found}
+    there_n = {kind: np.isin(name_n[kind], listed.name_n) for kind, listed in found.items()}
+    partly_n = np.logical_or.reduce([*there_n.values()])
+    complete_n = np.logical_and.reduce([*there_n.values()])
+    for kind, listed in found.items():
+        problems += listed.bad
+        if listed.name_n.size:
+            problems += unlisted(archive, kind, listed.name_n, name_n[kind])
+            problems += missing(archive, kind, name_n[kind][partly_n & ~there_n[kind]], name_n[kind])
+        else:
+            differences.append(f"{kind} is missing")
+    absent_n = metadata.patch_id_n[~partly_n]
+    if absent_n.size:
+        first = min(absent_n.tolist()).decode()
+        differences.append(f"of {absent_n.size:,} patches in the tables nothing is there, the first: {first}")
+    problems += _missing_files(archive, found, progress)
+    tables = _tables(metadata, found)
+    differences += [line for table in tables for line in table.differences()]
+    images = len(found[S2].name_n)
+    return V2Report(
+        path=archive.path,
+        images=images,
+        pairs=int(complete_n.sum()),
+        rows=len(metadata),
+        problems=problems,
+        differences=differences,
+        tables=tables,
+    )
+
+
+def _missing_files(
+    archive: V2Archive, found: Mapping[str, Found], progress: Callable[[int, int], None] | None
+) -> list[str]:
+    """Returns a line for every file that a patch's folder lacks; an LMDB has no such files."""
+    if not isinstance(archive.patches, FolderPatches):
+        return []
+    lines = []
+    done, total = 0, sum(len(listed.name_n) for listed in found.values())
+    for kind, listed in found.items():
+        for name in listed.name_n.tolist():
+            patch = name.decode()
+            folder = archive.path / kind / (s1_scene(patch) if kind == S1 else s2_v2_product(patch)) / patch
+            files = set(os.listdir(folder))
+            for part in _FILES_OF_PATCH[kind]:
+                if not files & {f"{patch}_{part}.tif", f"{patch}_{part}.tiff"}:
+                    lines.append(f"{folder / f'{patch}_{part}.tif'}: missing")
+            done += 1
+            if progress is not None:
+                progress(done, total)
+    return lines
+
+
+def _contradictions(metadata: Metadata) -> list[str]:
+    """Returns a line for every row whose names, split or flags contradict one another."""
+    x_n, y_n = positions(metadata.patch_id_n)
+    lines = []
+    inside_n = np.maximum(x_n, y_n) < PATCHES_PER_SIDE
+    split_n = np.full(len(metadata), len(SPLITS), np.int64)
+    split_n[inside_n] = split_of_patches(x_n[inside_n], y_n[inside_n])
+    faults = {"its place in the tile is not in the frame of its split": split_n != metadata.split_n}
+    for other_n, what in ((metadata.s1_name_n, "s1_name"), (metadata.s2v1_name_n, "s2v1_name")):
+        other_x_n, other_y_n = positions(other_n)
+        faults[f"its {what} is that of another place"] = (x_n != other_x_n) | (y_n != other_y_n)
+    flagged_n = metadata.has_snow_n | metadata.has_cloud_or_shadow_n
+    faults["flagged with snow, cloud or shadow, yet recommended"] = metadata.recommended_n & flagged_n
+    faults["neither recommended nor flagged"] = ~metadata.recommended_n & ~flagged_n
+    for why, wrong_n in faults.items():
+        for name in metadata.patch_id_n[wrong_n].tolist():
+            lines.append(f"patch {name.decode()}: {why}")
+    return lines
+
+
+def positions(name_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns column and row in the tile (int64, (n,) each) out of names of patches, of any kind."""
+    width = max(1, name_n.dtype.itemsize)
+    byte_nw = name_n.view(np.uint8).reshape(len(name_n), width).astype(np.int64)
+    at_n = np.count_nonzero(byte_nw, axis=1)
+    found = []
+    for _ in range(2):  # from the end: one or two digits, then "_"
+        row = np.arange(len(name_n))
+        ones_n, tens_n = byte_nw[row, at_n - 1] - ord("0"), byte_nw[row, at_n - 2]
+        single_n = tens_n == ord("_")
+        found.append(np.where(single_n, ones_n, 10 * (tens_n - ord("0")) + ones_n))
+        at_n = at_n - np.where(single_n, 2, 3)
+    return found[1], found[0]
+
+
+def _tables(metadata: Metadata, found: Mapping[str, Found]) -> tuple[CountTable, ...]:
+    kinds = {
+        RECOMMENDED: metadata.recommended_n,
+        SNOW: ~metadata.recommended_n & metadata.has_snow_n,
+        CLOUD: ~metadata.recommended_n & metadata.has_cloud_or_shadow_n,
+    }
+    seen_n = np.zeros(len(metadata), bool)
+    rows = np.flatnonzero(metadata.recommended_n)
+    seen_n[rows] = seen_in_training(V1, metadata.s2v1_name_n[rows])
+    groups = {
+        "Patches": ({**kinds, "in v1's train list": seen_n}, {**PATCHES, "in v1's train list": SEEN_IN_V1_TRAIN}),
+        "Recommended patches by country": (_by_country(metadata, metadata.recommended_n), RECOMMENDED_OF_COUNTRY),
+        "Other patches by country": (_by_country(metadata, ~metadata.recommended_n), OTHERS_OF_COUNTRY),
+        "Recommended patches by class": (_by_class(metadata, metadata.recommended_n), RECOMMENDED_OF_CLASS),
+        "Other patches by class": (_by_class(metadata, ~metadata.recommended_n), OTHERS_OF_CLASS),
+    }
+    tables = [_split_table(title, masks, published, metadata) for title, (masks, published) in groups.items()]
+    groups_found = {
+        "S2 products": (np.unique(group_names(S2, metadata.patch_id_n)), S2_PRODUCTS),
+        "S1 scenes": (np.unique(group_names(S1, metadata.s1_name_n)), S1_SCENES),
+    }
+    counts = {kind: (len(listed.name_n), ALL_PATCHES) for kind, listed in found.items()}
+    counts |= {title: (len(names), published) for title, (names, published) in groups_found.items()}
+    whole = CountTable(
+        "Folders or keys of patches, and products and scenes in the tables",
+        tuple(counts),
+        ("count",),
+        tuple((count,) for count, _ in counts.values()),
+        tuple((published,) for _, published in counts.values()),
+    )
+    return whole, *tables
+
+
+def _by_country(metadata: Metadata, of_n: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: of_n & (metadata.country_n == at) for at, name in enumerate(COUNTRIES)}
+
+
+def _by_class(metadata: Metadata, of_n: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: of_n & (metadata.labels_nk[:, at] > 0) for at, name in enumerate(CLASSES_19)}
+
+
+def _split_table(
+    title: str,
+    masks: Mapping[str, np.ndarray],
+    published: Mapping[str, tuple[int, int, int]],
+    metadata: Metadata,
+) -> CountTable:
+    """Returns a table of the patches in each of `masks` (rows), by split."""
+    found = {name: np.bincount(metadata.split_n[mask], minlength=len(SPLITS)).tolist() for name, mask in masks.items()}
+    return CountTable(
+        title,
+        tuple(name[:40] for name in masks),
+        SPLITS,
+        tuple(tuple(found[name]) for name in masks),
+        tuple(published[name] for name in masks),
+    )

@@ -1,0 +1,207 @@
+"""The two metadata tables of BigEarthNet v2, which alone say how the names of a patch belong together.
+
+Names must never be made from one another: `patch_id` pads the patch's column and row to two digits, `s1_name` and
+`s2v1_name` do not, and the time in the v1 name may be another one.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfds_builders.archives import ArchiveError
+from tfds_builders.bigearthnet.countries import COUNTRIES
+from tfds_builders.bigearthnet.nomenclature import CLASSES_19
+from tfds_builders.bigearthnet_v2.splits import SPLITS
+
+RECOMMENDED_TABLE = "metadata.parquet"
+OTHERS_TABLE = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
+TABLES = (RECOMMENDED_TABLE, OTHERS_TABLE)
+
+_TEXT_COLUMNS = ("patch_id", "split", "country", "s1_name", "s2v1_name")
+_FLAG_COLUMNS = ("contains_seasonal_snow", "contains_cloud_or_shadow")
+COLUMNS = ("patch_id", "labels", "split", "country", "s1_name", "s2v1_name", *_FLAG_COLUMNS)
+# Names become paths: nothing else may pass. What the parts mean is read patch by patch, where it is needed.
+_NAME_FORMS = {
+    "patch_id": r"^S2[AB]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T\d{2}[A-Z]{3}_\d{2}_\d{2}$",
+    "s1_name": r"^S1[AB]_IW_GRDH_1SDV_\d{8}T\d{6}_\d{2}[A-Z]{3}_\d{1,2}_\d{1,2}$",
+    "s2v1_name": r"^S2[AB]_MSIL2A_\d{8}T\d{5,6}_\d{1,2}_\d{1,2}$",
+}
+
+
+_ROWS_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Rows of the metadata tables as arrays with one entry a patch; names are ASCII bytes (`S`).
+
+    `labels_nk` is uint8, 1 for each class of `CLASSES_19`; `split_n` and `country_n` are places in `SPLITS` and
+    `COUNTRIES`; `recommended_n` says that the row is from the table of recommended patches. `bad` has one line for
+    every row that could not be used, which is then not among the others.
+    """
+
+    patch_id_n: np.ndarray
+    s1_name_n: np.ndarray
+    s2v1_name_n: np.ndarray
+    labels_nk: np.ndarray
+    split_n: np.ndarray
+    country_n: np.ndarray
+    has_snow_n: np.ndarray
+    has_cloud_or_shadow_n: np.ndarray
+    recommended_n: np.ndarray
+    bad: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.patch_id_n)
+
+    def take(self, rows: np.ndarray) -> "Metadata":
+        """Returns the rows that an index or a mask names, as copies of their own size."""
+        return self._map(lambda values: values[rows])
+
+    def _map(self, change: Any) -> "Metadata":
+        arrays = {field.name: change(getattr(self, field.name)) for field in _ARRAYS}
+        return dataclasses.replace(self, **arrays)
+
+
+_ARRAYS = tuple(field for field in dataclasses.fields(Metadata) if field.name != "bad")
+
+
+def read_metadata(paths: dict[str, Path]) -> Metadata:
+    """Returns the rows of the tables, one after the other; `paths` maps names of `TABLES` to files.
+
+    Some thousand rows are read at a time, so that memory is that of the result (150 bytes a patch) and little more.
+
+    Raises:
+        ArchiveError: a file is missing, is no parquet file or not of this version of the archive (columns and their
+            types), or a patch occurs twice.
+    """
+    parts: list[Metadata] = []
+    bad: list[str] = []
+    for table, path in paths.items():
+        for part in _parts(path, recommended=table == RECOMMENDED_TABLE):
+            parts.append(part)
+            bad += part.bad
+    arrays = {field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in _ARRAYS}
+    metadata = Metadata(**arrays, bad=tuple(bad))
+    _refuse_duplicates(metadata, " and ".join(str(path) for path in paths.values()))
+    return metadata
+
+
+def _refuse_duplicates(metadata: Metadata, where: str) -> None:
+    for name_n in (metadata.patch_id_n, metadata.s1_name_n):
+        ordered = np.sort(name_n)
+        twice = np.flatnonzero(ordered[1:] == ordered[:-1])
+        if twice.size:
+            raise ArchiveError(f"{where}: {ordered[twice[0]].decode()} is there twice; download the tables again")
+
+
+def _parts(path: Path, *, recommended: bool) -> Iterator[Metadata]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            _check_columns(file.schema_arrow, path)
+            yield _converted(file.schema_arrow.empty_table(), path, recommended=recommended)  # there may be no row
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(COLUMNS)):
+                yield _converted(pyarrow.Table.from_batches([batch]), path, recommended=recommended)
+    except FileNotFoundError as error:
+        raise ArchiveError(f"{path}: missing; it is a file of its own beside the archives, download it too") from error
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ArchiveError(f"{path}: no parquet file, or broken ({reason}); download it again") from error
+
+
+def _check_columns(schema: Any, path: Path) -> None:
+    import pyarrow.types as types
+
+    def is_text(kind: Any) -> bool:
+        return types.is_string(kind) or types.is_large_string(kind)
+
+    def is_texts(kind: Any) -> bool:
+        return (types.is_list(kind) or types.is_large_list(kind)) and is_text(kind.value_type)
+
+    wanted = {"labels": ("list of texts", is_texts)}
+    wanted |= dict.fromkeys(_TEXT_COLUMNS, ("text", is_text))
+    wanted |= dict.fromkeys(_FLAG_COLUMNS, ("truth value", types.is_boolean))
+    wrong = [f"no column '{column}'" for column in COLUMNS if column not in schema.names]
+    wrong += [
+        f"column '{column}' is {schema.field(column).type} instead of {kind}"
+        for column, (kind, fits) in wanted.items()
+        if column in schema.names and not fits(schema.field(column).type)
+    ]
+    if wrong:
+        raise ArchiveError(f"{path}: not a table of BigEarthNet v2 ({'; '.join(wrong)}); download it again")
+
+
+def _converted(table: Any, path: Path, *, recommended: bool) -> Metadata:
+    """Returns these rows as arrays; rows that cannot be used are named in `bad` and left out."""
+    import pyarrow
+    import pyarrow.compute as pc
+
+    table = table.combine_chunks()
+    rows = table.num_rows
+    faults: dict[int, str] = {}  # the first of a row
+
+    def fault(at: np.ndarray, why: str, values: Any = None) -> None:
+        for row in at.tolist():
+            shown = why if values is None else why.format(values[row].as_py())
+            faults.setdefault(row, shown)
+
+    for column in COLUMNS:
+        fault(np.flatnonzero(table[column].is_null().to_numpy()), f"no {column}")
+    for column, form in _NAME_FORMS.items():
+        fits = pc.match_substring_regex(pc.fill_null(table[column], ""), form).to_numpy()
+        fault(np.flatnonzero(~fits), f"{column} '{{}}' is no such name", table[column])
+    places = {}
+    for column, known in (("split", SPLITS), ("country", COUNTRIES)):
+        found = pc.index_in(table[column], value_set=pyarrow.array(known))
+        places[column] = pc.fill_null(found, 255).to_numpy().astype(np.uint8)
+        fault(np.flatnonzero(places[column] == 255), f"{column} '{{}}' is none of {', '.join(known)}", table[column])
+    labels_nk = np.zeros((rows, len(CLASSES_19)), np.uint8)
+    lists = pc.fill_null(table["labels"], []).combine_chunks()
+    row_of_label = np.repeat(np.arange(rows), pc.list_value_length(lists).to_numpy(zero_copy_only=False))
+    names = pc.list_flatten(lists)
+    class_of_label = pc.fill_null(pc.index_in(names, value_set=pyarrow.array(CLASSES_19)), -1).to_numpy()
+    for at in np.flatnonzero(class_of_label < 0).tolist():
+        faults.setdefault(
+            int(row_of_label[at]), f"label '{names[at].as_py()}' is not in the nomenclature of 19 classes"
+        )
+    known_label = class_of_label >= 0
+    labels_nk[row_of_label[known_label], class_of_label[known_label]] = 1
+    fault(np.flatnonzero(~labels_nk.any(axis=1)), "no label")
+
+    good = np.ones(rows, bool)
+    good[list(faults)] = False
+    patch = table["patch_id"]
+    bad = tuple(f"{path}: patch {patch[row].as_py()}: {faults[row]}" for row in sorted(faults))
+    return Metadata(
+        patch_id_n=_ascii(table["patch_id"], good),
+        s1_name_n=_ascii(table["s1_name"], good),
+        s2v1_name_n=_ascii(table["s2v1_name"], good),
+        labels_nk=labels_nk[good],
+        split_n=places["split"][good],
+        country_n=places["country"][good],
+        has_snow_n=_flags(table["contains_seasonal_snow"])[good],
+        has_cloud_or_shadow_n=_flags(table["contains_cloud_or_shadow"])[good],
+        recommended_n=np.full(int(good.sum()), recommended),
+        bad=bad,
+    )
+
+
+def _flags(column: Any) -> np.ndarray:
+    import pyarrow.compute as pc
+
+    return pc.fill_null(column, False).to_numpy().astype(bool)
+
+
+def _ascii(column: Any, good: np.ndarray) -> np.ndarray:
+    """Returns a text column's rows as fixed-width bytes."""
+    import pyarrow
+
+    texts = column.filter(pyarrow.array(good)).cast(pyarrow.binary()).to_numpy()
+    return texts.astype(bytes) if len(texts) else np.zeros(0, "S1")

@@ -1,0 +1,125 @@
+"""What an archive of MLRSNet holds beside what was published, and what is known to be wrong with its labels."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfds_builders.archive_report import ArchiveReport, CountTable
+from tfds_builders.mlrsnet.archive import label_files, list_images, open_mlrsnet
+from tfds_builders.mlrsnet.labels import (
+    LabelSet,
+    correction_lines,
+    corrections,
+    damage,
+    damage_lines,
+    read_label_set,
+    rows_of_one_set_only,
+)
+from tfds_builders.mlrsnet.names import CATEGORIES, LABEL_SETS, LABELS
+from tfds_builders.mlrsnet.tables import CORRECTIONS, LABEL_COUNTS, LABEL_DAMAGE
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlrsnetReport(ArchiveReport):
+    """What `check_archive` found: `images` are those in the folders of categories.
+
+    `damage` is what the published files are known to have wrong, as far as it is found here: images that break the
+    README's 1 to 13 labels, category by category, and how the corrected labels differ from the official ones. It is
+    part of the published archive, and so no problem and no difference.
+    """
+
+    damage: list[str]
+
+    def paragraphs(self) -> list[str]:
+        """Returns the damage."""
+        return ["\n".join(["damage of the labels", *(self.damage or ["none"])])]
+
+
+def check_archive(path: str | os.PathLike) -> MlrsnetReport:
+    """Returns the archive's counts beside those of the published files, with every difference and every bad row.
+
+    The label files are read (the official ones, and the corrected ones where they are there); of images only names.
+
+    Raises:
+        ArchiveError: there is no archive at `path`, no label file in it, or one has other columns than the 60 labels.
+    """
+    archive = open_mlrsnet(Path(path))
+    files = label_files(archive)
+    label_sets = [read_label_set(archive, name, files[name]) for name in LABEL_SETS if name in files]
+    listings = [list_images(archive, labels) for labels in label_sets]
+    images = Counter(
+        category
+        for category, image in zip(label_sets[0].category_of_row, listings[0].image_of_row, strict=True)
+        if image is not None
+    )
+    tables = [_category_table(images, label_sets), _label_table(label_sets), _damage_table(label_sets)]
+    problems = [line for listing in listings for line in listing.bad]
+    lines = [line for labels in label_sets for line in damage_lines(labels)]
+    differences = []
+    if len(label_sets) == 2:
+        tables.append(_correction_table(*label_sets))
+        lines += correction_lines(*label_sets)
+        differences += rows_of_one_set_only(*label_sets)
+    differences += [line for table in tables for line in table.differences()]
+    return MlrsnetReport(
+        path=archive.path,
+        images=listings[0].images,
+        problems=list(dict.fromkeys(problems)),
+        differences=differences,
+        damage=lines,
+        tables=tuple(tables),
+    )
+
+
+def _category_table(images: Counter[str], label_sets: list[LabelSet]) -> CountTable:
+    columns = [images, *(Counter(labels.category_of_row) for labels in label_sets)]
+    return CountTable(
+        "Images with labels, and rows of the label files",
+        tuple(CATEGORIES),
+        ("images", *(labels.name for labels in label_sets)),
+        tuple(tuple(column[category] for column in columns) for category in CATEGORIES),
+        tuple((count,) * len(columns) for count in CATEGORIES.values()),
+    )
+
+
+def _label_table(label_sets: list[LabelSet]) -> CountTable:
+    found = [labels.labels_nk.sum(axis=0, dtype=int).tolist() for labels in label_sets]
+    which = [LABEL_SETS.index(labels.name) for labels in label_sets]
+    return CountTable(
+        "Images with each label",
+        LABELS,
+        tuple(labels.name for labels in label_sets),
+        tuple(zip(*found, strict=True)),
+        tuple(tuple(LABEL_COUNTS[label][column] for column in which) for label in LABELS),
+    )
+
+
+def _damage_table(label_sets: list[LabelSet]) -> CountTable:
+    counts = [
+        {c: (entry.without_labels, entry.above_13) for c, entry in damage(labels).items()} for labels in label_sets
+    ]
+    known = [LABEL_DAMAGE[labels.name] for labels in label_sets]
+    columns = [f"{labels.name} {kind}" for labels in label_sets for kind in ("none", "above 13")]
+    return CountTable(
+        "Images that break the README's 1 to 13 labels",
+        tuple(CATEGORIES),
+        tuple(columns),
+        tuple(_side_by_side(counts, category) for category in CATEGORIES),
+        tuple(_side_by_side(known, category) for category in CATEGORIES),
+    )
+
+
+def _side_by_side(columns: list[dict[str, tuple[int, int]]], category: str) -> tuple[int, ...]:
+    return tuple(count for column in columns for count in column.get(category, (0, 0)))
+
+
+def _correction_table(official: LabelSet, corrected: LabelSet) -> CountTable:
+    found = corrections(official, corrected)
+    return CountTable(
+        "Corrected labels that differ from the official ones",
+        tuple(CATEGORIES),
+        ("images", "cells"),
+        tuple((found[c].images, found[c].cells) if c in found else (0, 0) for c in CATEGORIES),
+        tuple(CORRECTIONS.get(category, (0, 0)) for category in CATEGORIES),
+    )

@@ -1,0 +1,216 @@
+"""A generated archive of MLRSNet: the layout, the label files with their damage, and drawn scenes.
+
+    write_archive("archive", scale=0.01, image_size=64)
+
+writes `archive/MLRSNet` with `Images/`, `labels/` and `labels_corrected/`. At scale 1 it has the published number of
+images of every category, and its corrected labels the published count of every label in every category; at any other
+scale in proportion. What it shows is drawn (see `labelled_scenes`) and says nothing about the real images.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tfds_builders.archives import GENERATED_MARK, ArchiveError
+from tfds_builders.mlrsnet.names import CATEGORIES, IMAGES, LABELS, MOST_LABELS
+from tfds_builders.mlrsnet.splits import in_proportion
+from tfds_builders.mlrsnet.tables import LABEL_DAMAGE
+from tfds_builders.synthetic.labelled_scenes import draw_scene
+from tfds_builders.synthetic.running import checked_workers, folder_made_at_once, run_tasks
+from tfds_builders.synthetic.writing import encode_jpeg
+
+SMALLEST_IMAGE = 16
+_MARK = """\
+These images are drawn by a program. They lie in the folders, and bear the names, of the data set MLRSNet, and are no
+part of it: what they show was never seen from above, and no result on them says anything about the real images.
+"""
+_TASK = 64  # images a task: some tenths of a second
+_FEWEST_FOR_PROCESSES = 6 * _TASK
+_COUNTS = Path(__file__).with_name("mlrsnet_labels.json")
+# The first number of a category's files; the real ones have gaps, and some do not begin at 1.
+_FIRST_NUMBER = {"forest": 1000, "meadow": 1000, "park": 969, "sparse_residential_area": 900}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """Official labels that are wrong: in this share of a category's images, all of `labels` have `value`."""
+
+    category: str
+    share: float
+    labels: tuple[str, ...]
+    value: int
+
+
+def _filled(first: str, last: str, but: str) -> tuple[str, ...]:
+    """Returns the labels of a block of columns that a spreadsheet's fill command ran over."""
+    block = LABELS[LABELS.index(first) : LABELS.index(last) + 1]
+    return tuple(label for label in block if label not in but.split(","))
+
+
+# The large faults of the published files, in their published extent.
+FAULTS = (
+    Fault("storage_tank", 1.0, ("tanks",), 0),
+    Fault("stadium", 1.0, ("stadium",), 0),
+    Fault("parkway", 1933 / 2537, _filled("railway", "transmission tower", "road"), 1),
+    Fault("intersection", 1467 / 2498, _filled("greenhouse", "transmission tower", "intersection,pavement,road"), 1),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenes:
+    """The images of one category: their file names, and both label matrices, uint8 (n, 60)."""
+
+    category: str
+    filenames: tuple[str, ...]
+    corrected_nk: np.ndarray
+    official_nk: np.ndarray
+
+
+def write_archive(
+    out_dir: str | os.PathLike[str],
+    *,
+    scale: float = 0.01,
+    image_size: int = 256,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Returns the number of images of the MLRSNet archive written below `out_dir`.
+
+    The same arguments give the same bytes, whatever the number of workers. More than a few hundred images are drawn in
+    spawned processes, so a script that calls this needs the usual `if __name__ == "__main__":`.
+
+    Args:
+        out_dir: folder of the archive; made if need be. `MLRSNet` appears in it when it is complete.
+        scale: share of the 109,161 images, above 0 to 1; every category keeps one.
+        image_size: side of the square images in pixels, from 16; 256 in the real archive.
+        seed: draws the scenes and which image has which labels, not how many there are of a kind.
+        workers: processes; by default one for each processor that this process may use.
+        progress: called with (images written, images in all).
+
+    Raises:
+        ArchiveError: an argument is out of range, or `out_dir` already holds such an archive.
+        OSError: the archive cannot be written (a full disk, say); nothing is left of it then.
+    """
+    if image_size < SMALLEST_IMAGE:
+        raise ArchiveError(f"image size {image_size}: give {SMALLEST_IMAGE} pixels or more")
+    if seed < 0:
+        raise ArchiveError(f"seed {seed}: give 0 or more")
+    workers = checked_workers(workers)
+    scenes = plan(scale, seed)
+    with folder_made_at_once(Path(out_dir) / "MLRSNet") as root:
+        (root / GENERATED_MARK).write_text(_MARK, encoding="utf-8")
+        for folder in ("labels", "labels_corrected"):
+            (root / folder).mkdir()
+        tasks = []
+        for number, of_category in enumerate(scenes):
+            (root / "Images" / of_category.category).mkdir(parents=True)
+            # The authors' files end their lines as Windows does, the corrected ones do not.
+            _write_labels(root / "labels", of_category, of_category.official_nk, "\r\n")
+            _write_labels(root / "labels_corrected", of_category, of_category.corrected_nk, "\n")
+            for start in range(0, len(of_category.filenames), _TASK):
+                stop = start + _TASK
+                part = (of_category.filenames[start:stop], of_category.corrected_nk[start:stop])
+                tasks.append((of_category.category, (seed, number, start), *part))
+        total = sum(len(of_category.filenames) for of_category in scenes)
+        done = 0
+        write = functools.partial(_write_scenes, str(root), image_size)
+        for count in run_tasks(write, tasks, workers, worth_processes=total >= _FEWEST_FOR_PROCESSES):
+            done += count
+            if progress is not None:
+                progress(done, total)
+    return done
+
+
+def plan(scale: float, seed: int) -> list[Scenes]:
+    """Returns the images of every category with their labels.
+
+    Raises:
+        ArchiveError: `scale` is not in (0, 1].
+    """
+    if not 0 < scale <= 1:
+        raise ArchiveError(f"scale {scale:g}: give a number above 0 and at most 1 (1 is all {IMAGES:,} images)")
+    images = in_proportion(CATEGORIES, round(scale * IMAGES))
+    counts = json.loads(_COUNTS.read_text(encoding="utf-8"))
+    result = []
+    for number, category in enumerate(CATEGORIES):
+        rng = np.random.default_rng((seed, number))
+        rows = max(1, images[category])
+        first = _FIRST_NUMBER.get(category, 1)
+        filenames = tuple(f"{category}_{first + row:05d}.jpg" for row in range(rows))
+        empty = LABEL_DAMAGE["corrected"].get(category, (0, 0))[0] * rows // CATEGORIES[category]
+        corrected_nk = np.zeros((rows, len(LABELS)), dtype=np.uint8)
+        corrected_nk[: rows - empty] = _draw_labels(counts[category], CATEGORIES[category], rows, rows - empty, rng)
+        corrected_nk = rng.permutation(corrected_nk)
+        result.append(Scenes(category, filenames, corrected_nk, _with_faults(category, corrected_nk, rng)))
+    return result
+
+
+def _draw_labels(counts: dict[str, int], images: int, rows: int, labelled: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns labels of `labelled` images, uint8 (labelled, 60), each label as often as in the corrected files.
+
+    `counts` are of `images` images and are scaled to `rows`. Every image has 1 to 13 labels: those with none or too
+    many give to, or take from, the others.
+    """
+    labels_nk = np.zeros((labelled, len(LABELS)), dtype=np.uint8)
+    for label, count in counts.items():
+        chosen = rng.permutation(labelled)[: min(labelled, (2 * count * rows + images) // (2 * images))]
+        labels_nk[chosen, LABELS.index(label)] = 1
+    commonest = LABELS.index(max(counts, key=lambda label: counts[label]))
+    count_n = labels_nk.sum(axis=1)
+    while count_n[poorest := int(np.argmin(count_n))] < 1:
+        richest = int(np.argmax(count_n))
+        if count_n[richest] > 1:
+            _move(labels_nk, richest, poorest, rng)
+        else:
+            labels_nk[poorest, commonest] = 1  # too few images for labels to go round
+        count_n = labels_nk.sum(axis=1)
+    while count_n[richest := int(np.argmax(count_n))] > MOST_LABELS:
+        _move(labels_nk, richest, int(np.argmin(count_n)), rng)
+        count_n = labels_nk.sum(axis=1)
+    return labels_nk
+
+
+def _move(labels_nk: np.ndarray, giver: int, taker: int, rng: np.random.Generator) -> None:
+    """Moves a label that `taker` does not have."""
+    label = int(rng.choice(np.flatnonzero((labels_nk[giver] == 1) & (labels_nk[taker] == 0))))
+    labels_nk[giver, label], labels_nk[taker, label] = 0, 1
+
+
+def _with_faults(category: str, corrected_nk: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    official_nk = corrected_nk.copy()
+    for fault in FAULTS:
+        if fault.category == category:
+            rows = rng.permutation(len(official_nk))[: round(fault.share * len(official_nk))]
+            columns = np.array([LABELS.index(label) for label in fault.labels])
+            official_nk[rows[:, None], columns] = fault.value
+    return official_nk
+
+
+def _write_labels(folder: Path, scenes: Scenes, labels_nk: np.ndarray, newline: str) -> None:
+    lines = [",".join(("image", *LABELS))]
+    for filename, row in zip(scenes.filenames, labels_nk.tolist(), strict=True):
+        lines.append(",".join((filename, *map(str, row))))
+    with (folder / f"{scenes.category}.csv").open("w", encoding="utf-8", newline=newline) as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def _write_scenes(root: str, image_size: int, task: tuple[str, tuple[int, ...], tuple[str, ...], np.ndarray]) -> int:
+    """Returns the number of images written; each is drawn from the task's seed and its place in it alone."""
+    category, seed, filenames, labels_nk = task
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        for place, (filename, row) in enumerate(zip(filenames, labels_nk, strict=True)):
+            labels = [LABELS[column] for column in np.flatnonzero(row)]
+            image_hwc = draw_scene(labels, image_size, np.random.default_rng((*seed, place)))
+            (Path(root) / "Images" / category / filename).write_bytes(encode_jpeg(image_hwc))
+    finally:
+        cv2.setNumThreads(threads)
+    return len(filenames)
