@@ -19,6 +19,10 @@ class Data:
     Scenes are those of `folder` (one folder a class) or else of `dataset` (TFDS), bi-temporal pairs those of `pairs` (a
     pair list) or else of `pair_dataset` (TFDS). Sizes are in pixels, `mean` and `std` per RGB channel in [0, 1] units
     (defaults: ImageNet's, which most published networks expect).
+
+    A network sees the stored `bands` of that name instead of images, stacked in that order (or one channel set's name,
+    such as "10m_20m"), each brought to `image_size` on the device by `resample`. Then `mean` and `std` are in the units
+    of the bands; empty they are the published statistics of the data set's archive.
     """
 
     dataset: str | None = "mtsccd_lusc"
@@ -29,8 +33,10 @@ class Data:
     pairs: str | None = None
     changed_above: float = 0.01
     image_size: int = 224
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    bands: tuple[str, ...] = ()
+    resample: Literal["nearest", "bilinear", "bicubic"] = "nearest"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
     crop_padding: int = 0
     flip: bool = True
     turn: bool = True
@@ -44,15 +50,21 @@ class Model:
     """The network; `width` multiplies its channels.
 
     `init` names the weights it begins with: a .safetensors or .pth file, or `hf:OWNER/NAME[@REVISION][:FILE]`; None for
-    random ones. `task`: classify scenes, or judge the similarity of both dates of a pair (SSCD). `features`: those of
-    AlexNet and VGG behind the rectifier of their layer, or before it; other networks have no such choice.
+    random ones. `task`: name the class of a scene, every one of its labels, or judge the similarity of both dates of a
+    pair (SSCD). `features`: those of AlexNet and VGG behind the rectifier of their layer, or before it; other networks
+    have no such choice. `hidden` puts a rectified layer of that width between features and classifier. `dropout` is
+    that before both, `drop_path` the share of examples that skip the last block in training, less in earlier ones (but
+    for an MLP-Mixer, whose blocks are alike); None leaves both as the network was published.
     """
 
     name: str = "resnet18"
     width: float = 1.0
     init: str | None = None
-    task: Literal["scenes", "similarity"] = "scenes"
+    task: Literal["scenes", "labels", "similarity"] = "scenes"
     features: Literal["rectified", "linear"] = "rectified"
+    hidden: int | None = None
+    dropout: float | None = None
+    drop_path: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +119,30 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """Multi-label classification: from which probability on a label is called present.
+
+    `threshold`: one half for every label, or each label's own, which maximises `objective` on the validation split.
+    """
+
+    threshold: Literal["half", "validation"] = "half"
+    objective: Objective = "f1"
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Image retrieval: which split is searched, how far features are apart, and what hit lists are measured by.
+
+    `cutoffs` are the lengths of hit lists; `gain` says what a hit of several shared labels is worth to NDCG.
+    """
+
+    gallery: str = "train"
+    metric: Literal["euclidean", "cosine"] = "cosine"
+    cutoffs: tuple[int, ...] = (1, 5, 10, 20)
+    gain: Literal["overlap", "exponential"] = "overlap"
+
+
+@dataclass(frozen=True)
 class Change:
     """Change detection: how feature distances are measured (CFSM), visual words counted (CDC_2), thresholds chosen.
 
@@ -150,6 +186,8 @@ class Recipe:
     optim: Optim = field(default_factory=Optim)
     engine: Engine = field(default_factory=Engine)
     scene: Scene = field(default_factory=Scene)
+    labels: Labels = field(default_factory=Labels)
+    retrieval: Retrieval = field(default_factory=Retrieval)
     change: Change = field(default_factory=Change)
     similarity: Similarity = field(default_factory=Similarity)
     seed: int = 0
@@ -159,7 +197,15 @@ class Recipe:
 PATH_KEYS = ("data.data_dir", "data.folder", "data.pairs", "data.input", "engine.checkpoint_every_s")
 
 # What an evaluation may set otherwise than the training did.
-EVALUATION_KEYS = ("scene.", "change.", "engine.eval_batch_size", "engine.parallel", "data.skip_bad")
+EVALUATION_KEYS = (
+    "scene.",
+    "labels.",
+    "retrieval.",
+    "change.",
+    "engine.eval_batch_size",
+    "engine.parallel",
+    "data.skip_bad",
+)
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -257,8 +303,6 @@ def _parse(value: Any, expected: Any, key: str) -> Any:
         )
     if origin is tuple:
         items = [item for item in value.split(",") if item] if isinstance(value, str) else list(value)
-        if arguments[-1] is not Ellipsis and len(items) != len(arguments):
-            raise InputError(f"{key}={value}: expected {len(arguments)} values separated by commas")
         return tuple(_parse(item, arguments[0], key) for item in items)
     words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     try:

@@ -1,5 +1,6 @@
 """One test session: eight fake CPU devices, no display, temporary files and compiled programs of its own."""
 
+import atexit
 import csv
 import json
 import os
@@ -28,6 +29,12 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Removes the temporary files once this process is done with them; they stay where a test failed."""
+    if exitstatus == 0:
+        atexit.register(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -155,9 +162,9 @@ def demo_run(tmp_path_factory):
     return shutil.copytree(first, tmp_path_factory.mktemp("demo") / "run"), json.loads(lines[0])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def run_copy(demo_run, tmp_path_factory):
-    """A copy of the demonstration's work directory without its rows: adding to it disturbs no other test."""
+    """A copy of the demonstration's work directory without its rows: adding to it disturbs no other file's tests."""
     workdir = tmp_path_factory.mktemp("copy") / "run"
     ignored = shutil.ignore_patterns("rows.jsonl", "artefacts", "archive", "tfds", "report")
     shutil.copytree(demo_run[0], workdir, ignore=ignored)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from safetensors import safe_open
 
 from mtsccd_jax import models
 from mtsccd_jax.cli import main, make_parser
+from mtsccd_jax.cli.data import ARCHIVES
 from mtsccd_jax.errors import RunError
 
 COMMANDS = {
@@ -27,6 +29,7 @@ COMMANDS = {
     "change",
     "predict",
     "embed",
+    "retrieve",
     "report",
     "export",
     "verify",
@@ -93,8 +96,9 @@ def test_the_demo_reports_what_the_interface_names(demo_run):
     assert len((workdir / "rows.jsonl").read_text().splitlines()) >= 7
 
 
-def test_the_demo_again_makes_nothing_anew(demo_run, tiny, capsys):
-    workdir, first = demo_run
+def test_the_demo_again_makes_nothing_anew(demo_run, tiny, capsys, tmp_path):
+    first = demo_run[1]
+    workdir = shutil.copytree(demo_run[0], tmp_path / "demo")  # its report is written anew
     archive = sorted((workdir / "archive").rglob("*.jpg"))[0]
     before = archive.stat().st_mtime_ns
     status, second, _ = run(capsys, "demo", "--workdir", workdir, "--scale", "0.01", "--json", *tiny)
@@ -190,6 +194,47 @@ def test_data_commands(capsys, tmp_path):
     assert result["skipped"] == []
 
 
+@pytest.mark.parametrize(
+    ("archive", "scale", "images", "options"),
+    [
+        ("mlrsnet", "0.0005", 55, ["--image-size", "16"]),
+        ("bigearthnet_v1", "0.00002", None, []),
+        ("bigearthnet_v2", "0.00002", None, []),
+    ],
+)
+def test_data_commands_of_the_other_archives(capsys, tmp_path, archive, scale, images, options):
+    synth = ("data", "synth", "--dataset", archive, "--out", tmp_path / "a", "--scale", scale, "-q")
+    status, result, _ = run(capsys, *synth, *options)
+    assert status == 0
+    assert images is None or result["images"] == images
+    images = result["images"]
+    status, result, err = run(capsys, "data", "check", tmp_path / "a", "--dataset", archive)
+    assert status == 0
+    assert set(result) == {"images", "pairs", "problems", "differences", *ARCHIVES[archive].counts}
+    assert (result["images"], result["problems"]) == (images, [])
+    assert result["pairs"] is None or 0 < result["pairs"] <= images
+    assert result["differences"], "a small archive differs from the published counts"
+    assert f"{len(result['differences'])} differences" in err
+    strict = refused(capsys, "data", "check", tmp_path / "a", "--dataset", archive, "--strict")
+    assert "all without --strict" in strict
+    build = ("data", "build", archive, "--archive", tmp_path / "a", "--data-dir", tmp_path / "tfds", "-q")
+    status, result, _ = run(capsys, *build)
+    assert status == 0
+    assert set(result["splits"]) == {"train", "validation", "test"}
+    assert min(result["splits"].values()) > 0
+    assert (result["skipped"], result["absent"]) == ([], 0)
+    assert run(capsys, *build)[1] == result  # what is there already is kept
+    wrong = refused(capsys, "data", "build", f"{archive}/nothing", *build[3:])
+    assert f"{archive}: unknown configuration 'nothing'; it has official" in wrong
+
+
+@pytest.mark.filterwarnings("ignore")  # Beam's own
+def test_beam_options_are_checked_before_anything_is_read(capsys, tmp_path):
+    command = ("data", "build", "mlrsnet", "--archive", tmp_path / "nothing", "--data-dir", tmp_path / "tfds")
+    assert "Beam options" in refused(capsys, *command, "--beam-options", "runner=DirectRunner", "runer=x")
+    assert not (tmp_path / "tfds" / "mlrsnet").exists()
+
+
 def test_export_writes_weights_under_published_names(demo_run, capsys, tmp_path):
     workdir, _ = demo_run
     out = tmp_path / "weights.safetensors"
@@ -216,6 +261,9 @@ def test_lists(capsys, monkeypatch):
     assert "demo" in err
 
 
+SMALLER_THAN_A_PATCH = ["--set", "data.image_size=12", "--set", "data.crop_padding=0"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -228,7 +276,7 @@ def test_lists(capsys, monkeypatch):
         (["train", "demo", "--folder", "{empty}", "--pairs", "{empty}"], "give one input"),
         (["train", "demo", "--folder", "{empty}"], "no class folders"),
         (["evaluate", "{empty}"], "no trained run here"),
-        (["reproduce", "table6", "--only", "resnet81"], "no network of table6. Did you mean 'resnet18'?"),
+        (["reproduce", "table6", "--only", "resnet81"], "no network or recipe of table6. Did you mean 'resnet18'?"),
         (["reproduce", "all", "--data-dir", "{empty}", "--workdir", "{empty}/w"], "data build mtsccd_lusc"),
         (["reproduce", "all", "--init-dir", "{empty}/nothing"], "no such folder"),
         (["reproduce", "all", "--split", "paired", "--pairs", "{empty}"], "leave out --folder and --pairs"),
@@ -237,6 +285,18 @@ def test_lists(capsys, monkeypatch):
         (["data", "check", "{empty}/nothing"], "nothing"),
         (["data", "build", "mtsccd_lusc", "--archive", "{empty}", "--data-dir", "{empty}/t"], "{empty}"),
         (["data", "build", "mtsccd_luscc", "--archive", "{empty}", "--data-dir", "{empty}/t"], "mtsccd_lusc"),
+        (
+            ["data", "synth", "--dataset", "mlrsnet", "--out", "{empty}/a", "--layout", "1"],
+            "--layout: archives of mlrs",
+        ),
+        (["data", "synth", "--dataset", "bigearthnet_v1", "--out", "{empty}/a", "--image-size", "64"], "--image-size:"),
+        (
+            ["data", "synth", "--dataset", "mlrsnet", "--out", "{empty}/a", "--image-size", "8"],
+            "give 16 pixels or more",
+        ),
+        (["data", "synth", "--dataset", "eurosat", "--out", "{empty}/a"], "--dataset"),
+        (["data", "check", "{empty}", "--dataset", "mlrsnet"], "holds no label file"),
+        (["data", "build", "mlrsnet", "--archive", "{empty}", "--data-dir", "{empty}/t"], "holds no label file"),
         (["report", "{empty}"], "rows"),
         (["data"], "synth"),
         (["data", "synth", "--out", "{scenes}/train/a/0.png", "--scale", "0.002", "--image-size", "8"], "another path"),
@@ -244,7 +304,10 @@ def test_lists(capsys, monkeypatch):
         (["train", "scenes_64", "--workdir", "{empty}/w"], "--folder DIR"),
         (["embed", "{empty}"], "--out"),
         (["train", "demo", "--folder", "{scenes}", "--init", "absent.pth"], "absent.pth: no such weight file"),
-        (["train", "demo", "--folder", "{scenes}", "--set", "model.name=vit_base_patch16"], "choose 80 or 96"),
+        (
+            ["train", "demo", "--folder", "{scenes}", "--set", "model.name=vit_base_patch16", *SMALLER_THAN_A_PATCH],
+            "16 pixels or more, not 12x12",
+        ),
         (["export", "{empty}", "--format", "safetensors"], "no trained run here"),
         (["export", "{empty}", "--format", "onnx"], "--format"),
     ],

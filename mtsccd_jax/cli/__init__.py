@@ -70,6 +70,7 @@ def show_warnings(quiet: bool) -> None:
     logger = logging.getLogger("tfds_builders")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.ERROR if quiet else logging.WARNING)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax says how long a save took
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 

@@ -15,13 +15,19 @@ def add(commands: Any) -> None:
 
 def run_recipes(options: argparse.Namespace) -> Json | None:
     """Lists the recipes."""
+    from rich.table import Table
+
     from mtsccd_jax.progress import console
     from mtsccd_jax.recipes import RECIPES
 
     if options.json:
         return [to_dict(recipe) for recipe in RECIPES.values()]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column()
     for recipe in RECIPES.values():
-        console.print(f"[bold]{recipe.name:<20}[/bold] {recipe.summary}")
+        table.add_row(recipe.name, recipe.summary)
+    console.print(table)
     return None
 
 

@@ -26,14 +26,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], Json | None], help_text: str, example: str
+    commands: Any, name: str, run: Callable[[argparse.Namespace], Json | None], help_text: str, *examples: str
 ) -> argparse.ArgumentParser:
     """A subcommand with the options that all have."""
     parser = commands.add_parser(
         name,
         help=help_text,
         description=help_text[0].upper() + help_text[1:] + ".",
-        epilog=f"example:\n  {example}",
+        epilog="\n  ".join(["example:", *examples]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="machine output only")
@@ -63,12 +63,13 @@ def add_workdir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("workdir", type=Path, metavar="WORKDIR", help="work directory of a trained recipe")
 
 
-def add_input(parser: argparse.ArgumentParser, folder: bool = True) -> None:
-    """--dataset, --folder (where scenes are asked for), --pairs and --data-dir."""
+def add_input(parser: argparse.ArgumentParser, folder: bool = True, pairs: bool = True) -> None:
+    """--dataset, --folder (where scenes are asked for), --pairs (unless only scenes are) and --data-dir."""
     parser.add_argument("--dataset", default=None, metavar="NAME[/CONFIG]", help="TFDS data set")
     if folder:
         parser.add_argument("--folder", type=Path, default=None, metavar="DIR", help="one folder a class")
-    parser.add_argument("--pairs", type=Path, default=None, metavar="DIR", help="A/, B/ and pairs.csv")
+    if pairs:
+        parser.add_argument("--pairs", type=Path, default=None, metavar="DIR", help="A/, B/ and pairs.csv")
     parser.add_argument("--data-dir", type=Path, default=None, help="where TFDS data sets lie (default: TFDS's own)")
 
 

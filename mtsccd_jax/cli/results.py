@@ -1,10 +1,21 @@
-"""`evaluate`, `change`, `predict` and `embed`: what a trained network says."""
+"""`evaluate`, `change`, `predict`, `embed` and `retrieve`: what a trained network says."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from mtsccd_jax.cli.options import Json, add_input, add_override, add_split, add_workdir, command, input_data, share
+from mtsccd_jax.cli.options import (
+    Json,
+    add_input,
+    add_override,
+    add_split,
+    add_workdir,
+    at_least,
+    command,
+    input_data,
+    share,
+)
+from mtsccd_jax.errors import InputError
 
 
 def add(commands: Any) -> None:
@@ -13,8 +24,9 @@ def add(commands: Any) -> None:
         commands,
         "evaluate",
         run_evaluate,
-        "scene classification metrics",
+        "metrics of scene classification, of one class or several labels a scene",
         "mtsccd-jax evaluate runs/demo --split test_a --split test_b",
+        "mtsccd-jax evaluate runs/reben --set labels.threshold=validation",
     )
     add_workdir(evaluate)
     add_override(evaluate)
@@ -59,8 +71,31 @@ def add(commands: Any) -> None:
     )
     add_workdir(embed)
     add_input(embed)
-    embed.add_argument("--split", default=None, help="default: test_a of TFDS data, all of folders and pair lists")
+    embed.add_argument(
+        "--split", default=None, help="default: test_a or test of TFDS data, all of folders and pair lists"
+    )
     embed.add_argument("--out", type=Path, required=True, help="NPZ file to write")
+
+    retrieve = command(
+        commands,
+        "retrieve",
+        run_retrieve,
+        "image search: its metrics, or the images nearest to a query",
+        "mtsccd-jax retrieve runs/demo --query my_image.jpg -k 10",
+    )
+    add_workdir(retrieve)
+    add_override(retrieve)
+    add_input(retrieve, pairs=False)
+    retrieve.add_argument(
+        "--query",
+        type=Path,
+        default=None,
+        metavar="IMAGE",
+        help="search with this image, or folder of a patch's bands, alone",
+    )
+    retrieve.add_argument("-k", type=at_least(1), default=10, help="hits of the query (default: %(default)s)")
+    retrieve.add_argument("--gallery", default=None, metavar="SPLIT", help="split that is searched (default: train)")
+    add_split(retrieve)
 
 
 def run_evaluate(options: argparse.Namespace) -> Json:
@@ -68,12 +103,19 @@ def run_evaluate(options: argparse.Namespace) -> Json:
     from mtsccd_jax.engine.evaluate import load_trained
     from mtsccd_jax.protocols.classifier import scene_classifier
     from mtsccd_jax.protocols.embedded import Embedded
+    from mtsccd_jax.protocols.evidence import said
+    from mtsccd_jax.protocols.multilabel import evaluate_labels
     from mtsccd_jax.protocols.scene import default_splits, evaluate
 
     trained = load_trained(options.workdir, options.set)
     passes = Embedded(trained, input_data(options, trained.recipe.data), quiet=options.quiet)
+    several = trained.recipe.model.task == "labels"
     splits = options.split or default_splits(passes.data)
-    rows = [evaluate(passes, split) for split in splits]
+    if several and not options.split and trained.recipe.labels.threshold == "validation":
+        splits = [split for split in splits if split != "validation"]  # whose scenes the thresholds were chosen on
+    rows = [(evaluate_labels if several else evaluate)(passes, split) for split in splits]
+    for row in rows:
+        passes.say(said(row))
     result = {row.split: {name: metric["value"] for name, metric in row.metrics.items()} for row in rows}
     if trained.recipe.scene.classifier == "svm":
         return {"rows": len(rows), "svm": {"c": scene_classifier(passes).c}, **result}
@@ -85,11 +127,14 @@ def run_change(options: argparse.Namespace) -> Json:
     from mtsccd_jax.engine.evaluate import load_trained
     from mtsccd_jax.protocols.change import detect, supported_methods
     from mtsccd_jax.protocols.embedded import Embedded
+    from mtsccd_jax.protocols.evidence import said
 
     trained = load_trained(options.workdir, options.set)
     passes = Embedded(trained, input_data(options, trained.recipe.data), quiet=options.quiet)
     methods = options.method or supported_methods(trained)
     rows = detect(passes, methods, options.objective or trained.recipe.change.objective, splits=options.split)
+    for row in rows:
+        passes.say(said(row))
     result: dict[str, Any] = {"rows": len(rows)}
     for row in rows:
         metrics = {name: metric["value"] for name, metric in row.metrics.items()}
@@ -109,12 +154,42 @@ def run_predict(options: argparse.Namespace) -> Json:
 
 def run_embed(options: argparse.Namespace) -> Json:
     """Features (and pair distances) of any input."""
-    from mtsccd_jax.data.sources import open_source
+    from mtsccd_jax.data.sources import open_source, scene_splits
     from mtsccd_jax.engine.evaluate import load_trained
     from mtsccd_jax.protocols.predict import embed_to_file
 
     trained = load_trained(options.workdir)
     data = input_data(options, trained.recipe.data)
-    split = options.split or ("test_a" if data.folder is None and data.pairs is None else "all")
-    shape = embed_to_file(trained, open_source(data, split), options.out, quiet=options.quiet)
+    split = options.split
+    if split is None and data.folder is None and data.pairs is None:
+        split = "test_a" if "test_a" in scene_splits(data) else "test"
+    shape = embed_to_file(trained, open_source(data, split or "all"), options.out, quiet=options.quiet)
     return {"shape": list(shape), "out": options.out}
+
+
+def run_retrieve(options: argparse.Namespace) -> Json:
+    """Metrics of a search with every image of the splits, or the hits of one query."""
+    from mtsccd_jax.engine.evaluate import load_trained
+    from mtsccd_jax.protocols.embedded import Embedded
+    from mtsccd_jax.protocols.evidence import said
+    from mtsccd_jax.protocols.retrieval import evaluate_retrieval, retrieve
+    from mtsccd_jax.protocols.scene import default_splits
+
+    gallery = [] if options.gallery is None else [f"retrieval.gallery={options.gallery}"]
+    trained = load_trained(options.workdir, [*options.set, *gallery])
+    passes = Embedded(trained, input_data(options, trained.recipe.data), quiet=options.quiet)
+    searched = trained.recipe.retrieval.gallery
+    if options.query is not None:
+        if options.split:
+            raise InputError("--query and --split: search with one image, or with those of a split")
+        found = retrieve(passes, options.query, options.k)
+        hits = [{"name": hit.name, "labels": hit.labels, "distance": hit.distance} for hit in found.hits]
+        about = {"query": options.query, "gallery": searched, "images": found.searched}
+        return about | {"hits": hits, "picture": found.picture}
+    rows = [evaluate_retrieval(passes, split) for split in options.split or default_splits(passes.data)]
+    for row in rows:
+        passes.say(said(row))
+    result: dict[str, Any] = {"rows": len(rows), "gallery": searched}
+    for row in rows:
+        result[row.split] = {name: metric["value"] for name, metric in row.metrics.items()} | {"queries": row.n}
+    return result

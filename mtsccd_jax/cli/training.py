@@ -21,6 +21,7 @@ def add(commands: Any) -> None:
         run_train,
         "train a recipe, or continue where it stopped",
         "mtsccd-jax train resnet18_scratch --data-dir tfds --set optim.learning_rate=0.05",
+        "mtsccd-jax train bigearthnet_v2_resnet50_s2 --data-dir tfds --set engine.batch_size=64",
     )
     train.add_argument("recipe", help="see `mtsccd-jax recipes`")
     train.add_argument(

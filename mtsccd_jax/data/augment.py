@@ -9,15 +9,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtsccd_jax.config import Data
+from mtsccd_jax.errors import InputError
+
+
+def check_augmentation(data: Data) -> None:
+    """Raises InputError where training images of the recipe's size and kind cannot be changed as it says."""
+    if not 0 <= data.crop_padding < data.image_size:
+        raise InputError(
+            f"data.crop_padding={data.crop_padding}: must be 0 or more and below data.image_size={data.image_size}"
+        )
+    if data.color_jitter and data.bands:
+        raise InputError(
+            f"data.color_jitter={data.color_jitter}: bands have physical units and no brightness to change; set it to 0"
+        )
 
 
 def augment(key: jax.Array, row_b: jax.Array, image_bhwc: jax.Array, data: Data) -> jax.Array:
-    """The images after a random crop, flip, turn and colour change, float32 (b, h, w, 3) in [0, 255].
+    """The images after a random crop, flip, turn and colour change, float32 (b, h, w, c) in their own units.
 
     Args:
         key: of this step.
         row_b: dataset rows, int32; folded into the key for each example.
-        image_bhwc: uint8.
+        image_bhwc: uint8, or float32 stacked bands.
         data: `crop_padding` reflects that many pixels around the image and crops its own size again; `flip` mirrors
             left and right; `turn` makes 0 to 3 quarter turns; `color_jitter` j scales brightness and contrast each
             by a factor in [1 - j, 1 + j], contrast about the mean of the image.
@@ -48,16 +61,6 @@ def augment(key: jax.Array, row_b: jax.Array, image_bhwc: jax.Array, data: Data)
         factor_b2 = 1 + data.color_jitter * (2 * unit_b2 - 1)
         return _recolor(image_bhwc, factor_b2[:, 0], factor_b2[:, 1])
     return image_bhwc.astype(jnp.float32)
-
-
-def normalize(image_bhwc: jax.Array, mean: tuple[float, float, float], std: tuple[float, float, float]) -> jax.Array:
-    """The images as model input, float32: (image / 255 - mean) / std for each channel.
-
-    `image_bhwc` is in [0, 255], uint8 or float; `mean` and `std` are in [0, 1] units.
-    """
-    offset_c = np.asarray(mean, np.float32) * 255
-    scale_c = np.float32(1 / 255) / np.asarray(std, np.float32)
-    return (image_bhwc.astype(jnp.float32) - offset_c) * scale_c
 
 
 def _crop(image_bhwc: jax.Array, offset_b2: jax.Array, padding: int) -> jax.Array:

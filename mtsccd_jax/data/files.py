@@ -36,6 +36,7 @@ class FileSource:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     image_size: int | None = None
     skipped: tuple[str, ...] = ()
+    band_fields: tuple[str, ...] = ()
     generated = False  # what lies in folders is taken for real
 
     @property
@@ -146,7 +147,8 @@ def readable_rows(root: Path, rows: Sequence[tuple[str, ...]], skip_bad: bool) -
 def _check_file(file: Path) -> None:
     if file.suffix.lower() not in IMAGE_SUFFIXES:
         raise InputError(
-            f"{file} is not an image ({', '.join(sorted(IMAGE_SUFFIXES))}); remove it or set data.skip_bad=true"
+            f"{file} is not an image ({', '.join(sorted(IMAGE_SUFFIXES))}); remove it, or skip it "
+            "(predict: --skip-bad; elsewhere: --set data.skip_bad=true)"
         )
     try:
         size = file.stat().st_size

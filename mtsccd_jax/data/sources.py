@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from mtsccd_jax.config import Data
+from mtsccd_jax.data.bands import band_names
 from mtsccd_jax.data.decode import ImageBatch
 from mtsccd_jax.data.folders import folder_source, folder_splits, pair_list_splits, pairs_source
 from mtsccd_jax.data.records import Records, Shard
@@ -23,6 +26,7 @@ class Source(Protocol):
     """A split of labelled scenes or pairs, read by row number, from any thread.
 
     Images are uint8 (h, w, 3), red first, already at the size asked for; integers are int32; text is NumPy `str`.
+    Several labels of a scene are `labels`, (k,) uint8 of 0 and 1.
     """
 
     @property
@@ -43,11 +47,15 @@ class Source(Protocol):
 
     @property
     def image_fields(self) -> tuple[str, ...]:
-        """("image",) for scenes, ("image_t1", "image_t2") for pairs."""
+        """("image",) for scenes, ("image_t1", "image_t2") for pairs, () where the source is read for its bands."""
+
+    @property
+    def band_fields(self) -> tuple[str, ...]:
+        """The stored bands that the source is read for, each (h, w) of its own size and type; mostly ()."""
 
     @property
     def names(self) -> Mapping[str, tuple[str, ...]]:
-        """The names of the values of each class-valued field: {"label": (...), "city": (...)}."""
+        """The names of each class-valued field's values and of the labels: {"label": (...), "city": (...)}."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -69,7 +77,7 @@ class Source(Protocol):
         """The rows as one batch: every field stacked, images (b, h, w, 3)."""
 
     def column(self, field: str) -> np.ndarray:
-        """All values of a field that is not an image, (n,), without decoding any image."""
+        """All values of a field that is neither image nor band, (n,) or (n, k), without decoding any image."""
 
     def fingerprint(self) -> str:
         """A SHA-256 that changes with the content of the split, and not with where it lies."""
@@ -87,7 +95,34 @@ def open_source(data: Data, split: str) -> Source:
         return open_pairs(data, split)
     if data.dataset is None:
         raise InputError(_NO_INPUT)
-    return tfds_source(_with_config(data.dataset, data), split, data_dir=data.data_dir, image_size=data.image_size)
+    return tfds_source(
+        _with_config(data.dataset, data),
+        split,
+        data_dir=data.data_dir,
+        image_size=data.image_size,
+        bands=band_names(data) or None,
+    )
+
+
+def views(source: Source) -> tuple[str, ...]:
+    """What a network can see of a row: the names of its images, or "image" for the one that its bands make."""
+    return source.image_fields or (("image",) if source.band_fields else ())
+
+
+def stored(source: Source, batch: Mapping[str, Any], view: str) -> dict[str, Any]:
+    """The part of a batch that a view is made of, as steps take it: {"image": ...}, or each band by its name."""
+    return {"image": batch[view]} if view in source.image_fields else {name: batch[name] for name in source.band_fields}
+
+
+def check_views(source: Source, data: Data) -> None:
+    """Raises InputError where a network sees images, of which the source has none, or bands likewise."""
+    if data.bands and not source.band_fields:
+        raise InputError(f"{source.name}: holds no bands, and the network sees {', '.join(data.bands)} and no images")
+    if not source.image_fields and not data.bands:
+        raise InputError(
+            f"{source.name}: holds no images; a network of bands is trained with these named, as in "
+            "--set data.bands=rgb --set data.mean= --set data.std="
+        )
 
 
 def open_pairs(data: Data, split: str) -> Source:
@@ -141,12 +176,14 @@ class TfdsSource:
     """A split of a prepared TFDS data set, read from its array_record files; TensorFlow is never imported.
 
     The rows are in the order of the files, which is that of `tfds.data_source`. Fields are the features that are an
-    image, an integer, a float or a text; nested and variable-length features are left out.
+    image, an integer, a float or a text, and tensors of fixed shape in their own type: a vector (multi-hot `labels`,
+    say) is a column, anything of more axes (a band, a map) one of `band_fields`. Nested, compressed and variable-length
+    features are left out. A source that is read for some `bands` has these and no other, and no images.
     """
 
     skipped: tuple[str, ...] = ()
 
-    def __init__(self, builder: Any, split: str, image_size: int | None):
+    def __init__(self, builder: Any, split: str, image_size: int | None, bands: Sequence[str] | None = None):
         import tensorflow_datasets as tfds
 
         # Raises where there is no array_record, and turns the names of the files to it.
@@ -161,14 +198,25 @@ class TfdsSource:
         self.split = split
         self.generated = (info.metadata or {}).get("generated") is True
         self.image_size = image_size
+        self._builder = builder
         self._kinds = _field_kinds(info.features)
+        self.stored_bands = tuple(field for field, kind in self._kinds.items() if kind == "band")
+        if bands is not None:
+            self._kinds = _kinds_with(self._kinds, bands, self.name)
+        self._tensors = {
+            field: _Tensor.of(info.features[field]) for field, kind in self._kinds.items() if kind in ("band", "vector")
+        }
         self.fields = tuple(self._kinds)
         self.image_fields = tuple(field for field, kind in self._kinds.items() if kind == "image")
+        self.band_fields = tuple(field for field, kind in self._kinds.items() if kind == "band")
         self.names: Mapping[str, tuple[str, ...]] = {
             field: tuple(info.features[field].names)
             for field in self.fields
             if isinstance(info.features[field], tfds.features.ClassLabel) and info.features[field].names
         }
+        label_names = (info.metadata or {}).get("label_names")  # a tensor has no names of its own
+        if label_names and self._kinds.get("labels") == "vector":
+            self.names = {**self.names, "labels": tuple(label_names)}
         self.class_names = self.names.get("label", self.names.get("label_t1", ()))
         self._version = str(info.version)
         self._split_bytes = int(part.num_bytes)
@@ -183,25 +231,44 @@ class TfdsSource:
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         return (self[row] for row in range(len(self)))
 
+    def reading(self, bands: Sequence[str]) -> "TfdsSource":
+        """The same rows, read for other bands.
+
+        Raises:
+            InputError: there is no such band among `stored_bands`.
+        """
+        return TfdsSource(self._builder, self.split, self.image_size, bands)
+
     def read(self, row_b: np.ndarray) -> dict[str, np.ndarray]:
         """The rows as one batch: images (b, h, w, 3) uint8, integers int32, floats float32, text `str`.
+
+        Bands (b, h, w) and vectors (b, k) have the shape and type that they were built with.
 
         Raises:
             IndexError: a row that the split does not have.
             InputError: a file or an image is damaged, or sizes differ and there is no `image_size`.
         """
         images = {field: ImageBatch(len(row_b), self.image_size) for field in self.image_fields}
+        bands = {
+            field: np.empty((len(row_b), *self._tensors[field].shape), self._tensors[field].dtype)
+            for field in self.band_fields
+        }
 
         def decode(position: int, example: Mapping[str, Any]) -> None:
+            place = f"row {row_b[position]} of {self.name}, split {self.split},"
             for field, batch in images.items():
-                where = f"{field} of row {row_b[position]} of {self.name}, split {self.split},"
-                batch.decode(position, example[field].bytes_list.value[0], where)
+                batch.decode(position, example[field].bytes_list.value[0], f"{field} of {place}")
+            for field, band_bhw in bands.items():
+                band_bhw[position] = self._tensors[field].value(example[field], f"{field} of {place}")
 
         columns = self._read_columns(row_b.tolist(), decode)
-        return {field: batch.image_bhwc for field, batch in images.items()} | columns
+        return {field: batch.image_bhwc for field, batch in images.items()} | bands | columns
 
     def column(self, field: str) -> np.ndarray:
-        """All values of a field that is not an image, (n,). The first call reads every record once, for all fields."""
+        """All values of a field that is neither image nor band, (n,) or (n, k).
+
+        The first call reads every record once, for all fields.
+        """
         if self._columns is None:
             self._columns = self._read_columns(range(len(self)), lambda position, example: None)
         if field not in self._columns:
@@ -224,15 +291,61 @@ class TfdsSource:
     def _read_columns(
         self, rows: Sequence[int], visit: Callable[[int, Mapping[str, Any]], None]
     ) -> dict[str, np.ndarray]:
-        """The fields of `rows` that are no images; every parsed record is shown to `visit` while it is at hand."""
-        kinds = {field: kind for field, kind in self._kinds.items() if kind != "image"}
+        """The fields of `rows` that are columns; every parsed record is shown to `visit` while it is at hand."""
+        kinds = {field: kind for field, kind in self._kinds.items() if kind not in ("image", "band")}
         values: dict[str, list[Any]] = {field: [] for field in kinds}
         for position, row in enumerate(rows):
             example = _parse(self._records[row])
             visit(position, example)
             for field, kind in kinds.items():
-                values[field].append(_VALUE[kind](example[field]))
-        return {field: np.array(values[field], _DTYPE[kind]) for field, kind in kinds.items()}
+                if kind == "vector":
+                    where = f"{field} of row {row} of {self.name}, split {self.split},"
+                    values[field].append(self._tensors[field].value(example[field], where))
+                else:
+                    values[field].append(_VALUE[kind](example[field]))
+        return {field: self._stacked(field, kind, values[field]) for field, kind in kinds.items()}
+
+    def _stacked(self, field: str, kind: str, values: list[Any]) -> np.ndarray:
+        if kind != "vector":
+            return np.array(values, _DTYPE[kind])
+        tensor = self._tensors[field]
+        return np.array(values, tensor.dtype).reshape(len(values), *tensor.shape)
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """What the values of a tensor feature are, and whether a record holds their bytes or a list of numbers."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    as_bytes: bool
+
+    @classmethod
+    def of(cls, feature: Any) -> "_Tensor":
+        """The description of a feature of TFDS."""
+        return cls(tuple(feature.shape), np.dtype(feature.np_dtype), _encoding(feature) == "bytes")
+
+    def value(self, feature: Any, where: str) -> np.ndarray:
+        """The tensor in one record; InputError where its length is not that of the shape."""
+        if self.as_bytes:
+            content = feature.bytes_list.value[0]
+            flat = np.frombuffer(content, self.dtype) if len(content) % self.dtype.itemsize == 0 else np.empty(0)
+        else:
+            flat = np.array(feature.int64_list.value or feature.float_list.value, self.dtype)
+        if flat.size != math.prod(self.shape):
+            raise InputError(f"{where} has another size than {self.shape}; build the data set again")
+        return flat.reshape(self.shape)
+
+
+def _is_read(feature: Any) -> bool:
+    """Whether a tensor feature is one of numbers, of fixed shape and not compressed."""
+    of_numbers = np.dtype(feature.np_dtype).kind in "iubf"
+    return of_numbers and None not in feature.shape and _encoding(feature) in ("none", "bytes")
+
+
+def _encoding(feature: Any) -> str:
+    """How a tensor feature is stored: "none" (a list of numbers), "bytes" or "zlib", as features.json has it."""
+    return feature.to_json_content().encoding
 
 
 _DTYPE = {"integer": np.int32, "float": np.float32, "text": np.str_}
@@ -251,7 +364,7 @@ def _parse(record: bytes) -> Mapping[str, Any]:
 
 
 def _field_kinds(features: Mapping[str, Any]) -> dict[str, str]:
-    """Field -> "image", "integer", "float" or "text" for the features that a source offers."""
+    """Field -> "image", "integer", "float", "text", "band" or "vector" for the features that a source offers."""
     import tensorflow_datasets as tfds
 
     kinds: dict[str, str] = {}
@@ -261,11 +374,33 @@ def _field_kinds(features: Mapping[str, Any]) -> dict[str, str]:
         elif isinstance(feature, (tfds.features.Tensor, tfds.features.Text)) and feature.shape == ():
             dtype = np.dtype(feature.np_dtype)
             kinds[field] = "integer" if dtype.kind in "iub" else "float" if dtype.kind == "f" else "text"
+        elif isinstance(feature, tfds.features.Tensor) and _is_read(feature):
+            kinds[field] = "vector" if len(feature.shape) == 1 else "band"
     return kinds
 
 
+def _kinds_with(kinds: Mapping[str, str], bands: Sequence[str], name: str) -> dict[str, str]:
+    """The fields of a source that is read for some of its bands.
+
+    Raises:
+        InputError: it has no such band.
+    """
+    known = [field for field, kind in kinds.items() if kind == "band"]
+    for band in bands:
+        if band not in known:
+            have = ", ".join(known) or "none, its examples are images"
+            raise InputError(f"{name} has no band '{band}'; it has {have} (data.bands says which are read)")
+    columns = {field: kind for field, kind in kinds.items() if kind not in ("image", "band")}
+    return dict.fromkeys(bands, "band") | columns
+
+
 def tfds_source(
-    name: str, split: str, *, data_dir: str | Path | None = None, image_size: int | None = None
+    name: str,
+    split: str,
+    *,
+    data_dir: str | Path | None = None,
+    image_size: int | None = None,
+    bands: Sequence[str] | None = None,
 ) -> TfdsSource:
     """A split of a TFDS data set that has been built with array_record files.
 
@@ -273,10 +408,12 @@ def tfds_source(
         name: "data_set", "data_set/config" or "data_set/config:version".
         split: a split's name, or a slice of it as TFDS writes it ("train[:10%]").
         data_dir: where it was built; None is TFDS's own default.
-        image_size: side to resize to, in pixels; None keeps the stored size.
+        image_size: side to resize images to, in pixels; None keeps the stored size.
+        bands: the bands that are read, in this order, and no images; None for all that there is.
 
     Raises:
-        InputError: the data set is not built there, lacks array_record files, or has no such split or an empty one.
+        InputError: the data set is not built there, lacks array_record files or a band, or has no such split or an
+            empty one.
     """
     builder = _builder(name, data_dir)
     splits = builder.info.splits
@@ -290,7 +427,7 @@ def tfds_source(
             f"split {split!r} of {name} in {builder.data_dir_root} is empty; choose one of {', '.join(splits)}"
         )
     try:
-        return TfdsSource(builder, split, image_size)
+        return TfdsSource(builder, split, image_size, bands)
     except NotImplementedError as error:
         place = builder.data_dir_root
         raise InputError(

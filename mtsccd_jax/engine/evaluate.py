@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from mtsccd_jax.config import EVALUATION_KEYS, Recipe, override
 from mtsccd_jax.data.order import evaluation_batches
-from mtsccd_jax.data.sources import Source
+from mtsccd_jax.data.sources import Source, check_views, stored, views
 from mtsccd_jax.engine import workdir as work
 from mtsccd_jax.engine.checkpoint import Checkpoints
 from mtsccd_jax.engine.feed import Feed
@@ -49,6 +49,11 @@ class Embedding:
         """Softmax of the logits, (n, k) float32."""
         shifted = np.exp(self.logits - self.logits.max(-1, keepdims=True))
         return shifted / shifted.sum(-1, keepdims=True)
+
+    @property
+    def label_probability(self) -> np.ndarray:
+        """Sigmoid of the logits, (n, k) float32: of each label on its own."""
+        return expit(self.logits)
 
 
 @dataclass(frozen=True)
@@ -113,10 +118,12 @@ def load_trained(workdir: Path, assignments: Sequence[str] = ()) -> Trained:
 
     Raises:
         InputError: no run or no checkpoint lies there, no epoch has been validated though the best is asked for, or
-            an assignment would need another training.
+            an assignment would need another training or asks for no resample.
     """
     run = work.load(workdir)
     run = replace(run, recipe=override(run.recipe, list(assignments)))
+    if run.recipe.change.resamples < 1:
+        raise InputError(f"change.resamples={run.recipe.change.resamples}: an interval needs 1 or more")
     for assignment in assignments:
         if not assignment.startswith(EVALUATION_KEYS):
             keys = ", ".join(f"{key}*" if key.endswith(".") else key for key in EVALUATION_KEYS)
@@ -163,12 +170,12 @@ def outputs_of(
     title: str = "embed",
     quiet: bool = False,
 ) -> tuple[dict[str, dict[str, np.ndarray]], float]:
-    """What a compiled step returns of every image field of a source, and the images/s it took.
+    """What a compiled step returns of every image (or the one of its bands) of a source, and the images/s it took.
 
     Args:
         trained: whose devices and batch size are used.
         source: of n rows.
-        step: `step(known, {"image": (b, h, w, c), ...}) -> {name: (b, ...)}`, compiled by `compile_outputs`.
+        step: `step(known, {"image" (b, h, w, c) or bands, ...}) -> {name: (b, ...)}`, compiled by `compile_outputs`.
         known: the first argument of the step, the same for all batches.
         rows: the rows that are read; None for all.
         arrays: further inputs of the step, one entry for each of the rows that are read.
@@ -176,23 +183,24 @@ def outputs_of(
         quiet: no progress bar.
 
     Raises:
-        InputError: the network learned nothing of single scenes.
+        InputError: the network learned nothing of single scenes, or the source has nothing that it sees.
         RunError: what it returns is not finite.
     """
     trained.require_scenes()
+    check_views(source, trained.recipe.data)
     rows = np.arange(len(source)) if rows is None else rows
     feed, batch_size = Feed(source, trained.parallel, "stream"), evaluation_batch(trained, len(rows))
 
     def call(batch: Batch, place_b: np.ndarray) -> dict[str, Mapping[str, jax.Array]]:
         more = trained.parallel.place({name: array[place_b] for name, array in (arrays or {}).items()})
-        return {field: step(known, {"image": batch[field], **more}) for field in source.image_fields}
+        return {view: step(known, {**stored(source, batch, view), **more}) for view in views(source)}
 
     started = time.perf_counter()
     with bar(f"{title} {source.name}"[:22], quiet) as advance:
         outputs = every_row(call, feed, rows, batch_size, advance)
     for output in outputs.values():
         _check_finite(trained, source, output)
-    return outputs, len(rows) * len(source.image_fields) / (time.perf_counter() - started)
+    return outputs, len(rows) * len(views(source)) / (time.perf_counter() - started)
 
 
 def compare(trained: Trained, source: Source, *, quiet: bool = False) -> tuple[Comparison, float]:

@@ -6,6 +6,7 @@ Of a similarity network it is the backbone with its scene head, where one was tr
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +14,16 @@ import numpy as np
 from flax import nnx
 from jax import export
 
-from mtsccd_jax.data.augment import normalize
+from mtsccd_jax.data.bands import band_names, known_bands, seen, statistics
 from mtsccd_jax.engine.evaluate import Trained, load_trained
+from mtsccd_jax.engine.workdir import load
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
 from mtsccd_jax.models import MODELS
 from mtsccd_jax.models.layers import HEAD
 from mtsccd_jax.models.pretrained import published, slots
 from mtsccd_jax.models.siamese import backbone_of
-from mtsccd_jax.models.weight_files import WeightFile
+from mtsccd_jax.models.weight_files import TRAINED_ON, WeightFile
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -45,17 +47,25 @@ def weights_of_run(workdir: Path, name: str, class_names: tuple[str, ...]) -> We
         raise InputError(f"{workdir}: holds a trained {recipe.model.name}, not the {name} that model.init is to begin")
     model, names = evaluated_model(trained), MODELS[name].names[0]
     has_head = trained.class_names == class_names and (
-        recipe.model.task == "scenes" or recipe.similarity.scene_weight > 0
+        recipe.model.task != "similarity" or recipe.similarity.scene_weight > 0
     )
     arrays = {slot.name: slot.to_published() for slot in slots(model, names) if has_head or slot.path[0] != HEAD}
     digest = hashlib.sha256()
     for array_name, array in sorted(arrays.items()):
         digest.update(array_name.encode() + str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
-    return WeightFile(str(workdir), arrays, digest.hexdigest(), (recipe.data.mean, recipe.data.std))
+    return WeightFile(str(workdir), arrays, digest.hexdigest(), statistics(recipe.data), seen_data(workdir))
+
+
+def seen_data(workdir: Path) -> tuple[str, ...]:
+    """The data sets that the network of a work directory has been trained on, one after the other."""
+    run = load(workdir)
+    return (*run.learned_before, run.data)
 
 
 def write_safetensors(trained: Trained, path: Path) -> None:
     """Writes the weights as torchvision or timm name and lay them out; torch loads them as a state dict.
+
+    With a hidden layer its classifier is two, in a ResNet `fc.hidden` and `fc.output`, with a rectifier between them.
 
     The header says what else is needed to use them: the network, its classes in order, image size and normalisation.
 
@@ -67,15 +77,18 @@ def write_safetensors(trained: Trained, path: Path) -> None:
     trained.require_scenes()
     recipe = trained.recipe
     names = MODELS[recipe.model.name].names[0]
+    mean, std = statistics(recipe.data)
     arrays = {name: np.ascontiguousarray(value) for name, value in published(evaluated_model(trained), names).items()}
     header = {
         "format": "pt",
         "model": recipe.model.name,
         "width": str(recipe.model.width),
         "image_size": str(recipe.data.image_size),
-        "mean": json.dumps(recipe.data.mean),
-        "std": json.dumps(recipe.data.std),
+        "bands": json.dumps(band_names(recipe.data)),
+        "mean": json.dumps(mean),
+        "std": json.dumps(std),
         "class_names": json.dumps(trained.class_names, ensure_ascii=False),
+        TRAINED_ON: json.dumps(seen_data(trained.workdir), ensure_ascii=False),
     }
     with replacing(path) as stream:
         stream.write(save(arrays, header))
@@ -85,7 +98,8 @@ def write_stablehlo(trained: Trained, path: Path) -> None:
     """Writes the forward pass with its weights for CPU, CUDA and TPU.
 
     `jax.export.deserialize(path.read_bytes()).call(image)` takes a batch (b, size, size, 3) uint8 of any length as
-    images are stored, and returns `{"logits": (b, k), "features": (b, d)}` float32; `.mlir_module()` is the StableHLO.
+    images are stored, or a dict of bands, each (b, h, w) as it is stored; it returns `{"logits": (b, k), "features":
+    (b, d)}` float32. `.mlir_module()` is the StableHLO.
 
     Raises:
         InputError: the network learned nothing of single scenes.
@@ -96,12 +110,15 @@ def write_stablehlo(trained: Trained, path: Path) -> None:
     graph, state = nnx.split(model)
     state = jax.tree.map(np.asarray, state)
 
-    def forward(image_bhwc: jax.Array) -> dict[str, jax.Array]:
-        output = nnx.merge(graph, state)(normalize(image_bhwc.astype(jnp.float32), data.mean, data.std))
+    def forward(given: Any) -> dict[str, jax.Array]:
+        output = nnx.merge(graph, state)(seen(given if data.bands else {"image": given}, data))
         return {"logits": output.logits, "features": output.features}
 
     (batch,) = export.symbolic_shape("b")
-    image = jax.ShapeDtypeStruct((batch, data.image_size, data.image_size, 3), jnp.uint8)
+    image: Any = jax.ShapeDtypeStruct((batch, data.image_size, data.image_size, 3), jnp.uint8)
+    if data.bands:
+        stored = [known_bands().BANDS[name] for name in band_names(data)]
+        image = {band.name: jax.ShapeDtypeStruct((batch, *band.shape), band.dtype) for band in stored}
     with replacing(path) as stream:
         stream.write(export.export(jax.jit(forward), platforms=PLATFORMS)(image).serialize())
 

@@ -44,7 +44,7 @@ class Feed:
             how = "resident on the devices" if self.resident else "streamed"
             why = "as asked for"
             if mode == "auto":
-                why = f"{needed / 1e6:,.0f} MB as uint8, {available / 1e9:,.1f} GB at hand"
+                why = f"{needed / 1e6:,.0f} MB as stored, {available / 1e9:,.1f} GB at hand"
             say(f"{source.name}: {len(source):,} examples, {how} ({why})")
 
     @cached_property
@@ -79,9 +79,9 @@ class Feed:
 
 
 def split_bytes(source: Source) -> int:
-    """Bytes of the split's images as uint8 at the size the source decodes to."""
+    """Bytes of the split's images as uint8 at the size the source decodes to, or of its bands as they are stored."""
     first = source[0]
-    return len(source) * sum(first[name].nbytes for name in source.image_fields)
+    return len(source) * sum(first[name].nbytes for name in (*source.image_fields, *source.band_fields))
 
 
 def memory_at_hand(parallel: Parallel) -> int:

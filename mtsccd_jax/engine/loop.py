@@ -22,7 +22,9 @@ import jax
 import numpy as np
 
 from mtsccd_jax.config import Engine, Recipe
+from mtsccd_jax.data.bands import statistics
 from mtsccd_jax.data.order import batch_indices
+from mtsccd_jax.data.sources import views
 from mtsccd_jax.engine.checkpoint import Checkpoints, has_checkpoint
 from mtsccd_jax.engine.export import weights_of_run
 from mtsccd_jax.engine.feed import Feed
@@ -102,14 +104,15 @@ def fit(recipe: Recipe, workdir: Path, *, quiet: bool = False) -> Fit:
             f"engine.batch_size={recipe.engine.batch_size}: more than the {len(train)} training {task.examples} of "
             f"{train.name}; choose a smaller one with --set engine.batch_size=N"
         )
-    network = create(recipe, train.class_names, steps_per_epoch, parallel)
+    network = create(recipe, task.class_names, steps_per_epoch, parallel)
     fresh = not has_checkpoint(workdir)
-    weights = initial_weights(recipe, train.class_names) if fresh and recipe.model.init else None
+    weights = initial_weights(recipe, task.class_names) if fresh and recipe.model.init else None
     fitted = fit_weights(network, recipe.model.name, weights) if weights else None
     if fresh and recipe.model.task == "similarity":
         write_trained_pairs(workdir, trained_pairs(train))
     weights_sha256 = weights.sha256 if weights else None
-    claim(workdir, Run(recipe, train.class_names, train.name, len(train), weights_sha256, train.fingerprint()))
+    seen = weights.trained_on if weights else ()
+    claim(workdir, Run(recipe, task.class_names, train.name, len(train), weights_sha256, train.fingerprint(), seen))
     keeps_best = recipe.engine.keep == "best"
     started = time.perf_counter()
     with Checkpoints(workdir) as checkpoints, stop_requested() as stop_signal:
@@ -174,10 +177,10 @@ def initial_weights(recipe: Recipe, class_names: tuple[str, ...]) -> WeightFile:
 
 def normalization_notes(weights: WeightFile, recipe: Recipe) -> list[str]:
     """A line where published weights were trained on images that were normalised otherwise than the recipe's."""
-    ours = (recipe.data.mean, recipe.data.std)
-    if weights.normalization is None or np.allclose(weights.normalization, ours):
+    ours, theirs = statistics(recipe.data), weights.normalization
+    if theirs is None or (np.shape(theirs) == np.shape(ours) and np.allclose(theirs, ours)):
         return []
-    mean, std = (",".join(map(str, values)) for values in weights.normalization)
+    mean, std = (",".join(map(str, values)) for values in theirs)
     return [f"these weights expect --set data.mean={mean} --set data.std={std}"]
 
 
@@ -286,7 +289,7 @@ class Trainer:
                     )
             self.steps_seen += 1
             # The first steps of a process waited for the compiler.
-            images = self.recipe.engine.batch_size * len(self.task.train.image_fields)
+            images = self.recipe.engine.batch_size * len(views(self.task.train))
             rate = images / (now - before) if self.steps_seen > LATE + 1 else None
             self.history.extend([StepRecord(step=step, epoch=epoch, images_per_s=rate, **values)])
 

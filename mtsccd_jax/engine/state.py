@@ -10,6 +10,8 @@ import optax
 from flax import nnx
 
 from mtsccd_jax.config import Optim, Recipe
+from mtsccd_jax.data.augment import check_augmentation
+from mtsccd_jax.data.bands import channels, statistics
 from mtsccd_jax.engine.parallel import Parallel
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS, create_model
@@ -73,8 +75,11 @@ def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, p
     """The network of a recipe; nothing is computed yet.
 
     Raises:
-        InputError: the recipe's network, size or frozen part does not exist.
+        InputError: the recipe's network, size, bands or frozen part does not exist, or its training images cannot be
+            changed as it says.
     """
+    statistics(recipe.data)
+    check_augmentation(recipe.data)
 
     def build(key: jax.Array) -> nnx.Module:
         if recipe.model.task == "similarity":
@@ -87,15 +92,22 @@ def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, p
                 radius=recipe.similarity.radius,
                 dtype=jnp.dtype(recipe.engine.dtype),
                 rectified_features=recipe.model.features == "rectified",
+                scene_hidden=recipe.model.hidden,
+                dropout=recipe.model.dropout,
+                drop_path=recipe.model.drop_path,
                 rngs=nnx.Rngs(params=key),
             )
         return create_model(
             recipe.model.name,
             num_classes=len(class_names),
             image_size=recipe.data.image_size,
+            in_channels=channels(recipe.data),
             width=recipe.model.width,
             dtype=jnp.dtype(recipe.engine.dtype),
             rectified_features=recipe.model.features == "rectified",
+            hidden=recipe.model.hidden,
+            dropout=recipe.model.dropout,
+            drop_path=recipe.model.drop_path,
             rngs=nnx.Rngs(params=key),
         )
 

@@ -1,7 +1,8 @@
 """The steps: pure functions of (state, batch), written once, compiled and made parallel from outside.
 
-A batch holds arrays as stored (uint8 images) plus `row` (the example's place in the data set, which keys its
-augmentation, so that it does not depend on how a batch is divided over devices) and, in evaluation, `mask`.
+A batch holds arrays as stored (uint8 images, or bands of their own sizes and types) plus `row` (the example's place in
+the data set, which keys its augmentation, so that it does not depend on how a batch is divided over devices) and, in
+evaluation, `mask`.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +13,8 @@ import optax
 from flax import nnx
 
 from mtsccd_jax.config import Data
-from mtsccd_jax.data.augment import augment, normalize
+from mtsccd_jax.data.augment import augment
+from mtsccd_jax.data.bands import images_of, normalize, seen
 from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
 from mtsccd_jax.models.layers import Output
@@ -35,6 +37,24 @@ def cross_entropy(label_smoothing: float) -> Objective:
     def objective(model: nnx.Module, images: Images, batch: Batch) -> tuple[jax.Array, jax.Array]:
         output = model(images["image"])
         return scene_loss(output, batch["label"], label_smoothing), jnp.argmax(output.logits, -1) == batch["label"]
+
+    return objective
+
+
+def label_entropy(label_smoothing: float) -> Objective:
+    """Sigmoid cross-entropy of scenes against `labels` (b, k), the mean over labels; a label is called from 0.5 on.
+
+    Smoothing moves the target of every label towards one half, as that of a class towards their mean.
+    """
+
+    def objective(model: nnx.Module, images: Images, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        output: Output = model(images["image"])
+        label_bk = batch["labels"] == 1
+        target_bk = label_bk * (1 - label_smoothing) + label_smoothing / 2
+        loss_b = optax.sigmoid_binary_cross_entropy(output.logits, target_bk).mean(-1)
+        for logits in output.auxiliary:
+            loss_b += output.auxiliary_weight * optax.sigmoid_binary_cross_entropy(logits, target_bk).mean(-1)
+        return loss_b, jnp.mean((output.logits >= 0) == label_bk, -1)
 
     return objective
 
@@ -71,11 +91,6 @@ def scene_loss(output: Output, label_b: jax.Array, label_smoothing: float) -> ja
     return loss_b
 
 
-def images_of(batch: Batch) -> Images:
-    """The image fields of a batch: what is stored as (b, h, w, c)."""
-    return {name: array for name, array in batch.items() if array.ndim == 4}
-
-
 def make_train_step(network: Network, objective: Objective, data: Data, axis_name: str | None) -> Step:
     """`train_step(state, batch) -> (state, metrics)`: one optimiser update on the mean loss of the global batch.
 
@@ -90,8 +105,8 @@ def make_train_step(network: Network, objective: Objective, data: Data, axis_nam
         dropout_key_b = jax.vmap(lambda row: jax.random.fold_in(dropout_key, row))(batch["row"])
         # Both dates of a pair are cropped, flipped, turned and recoloured alike, and lose the same values to dropout.
         images = {
-            name: normalize(augment(key, batch["row"], image, data), data.mean, data.std)
-            for name, image in images_of(batch).items()
+            name: normalize(augment(key, batch["row"], image, data), data)
+            for name, image in images_of(batch, data).items()
         }
         dropout_key_b = jnp.repeat(dropout_key_b, len(images), axis=0)
 
@@ -119,14 +134,14 @@ def make_train_step(network: Network, objective: Objective, data: Data, axis_nam
 
 
 def make_embed_step(network: Network, data: Data) -> Callable[[State, Batch], dict[str, jax.Array]]:
-    """`embed_step(state, {"image": ...}) -> {"logits" (b, k), "features" (b, d)}` in float32.
+    """`embed_step(state, {"image": ...} or bands) -> {"logits" (b, k), "features" (b, d)}` in float32.
 
     One image field at a time, so that scenes and both dates of pairs share one compiled program.
     """
 
     def embed_step(state: State, batch: Batch) -> dict[str, jax.Array]:
         model = backbone_of(nnx.merge(network.eval_graph, state.params, state.statistics))
-        output = model(normalize(batch["image"].astype(jnp.float32), data.mean, data.std))
+        output = model(seen(batch, data))
         return {"logits": output.logits, "features": output.features}
 
     return embed_step
@@ -140,7 +155,7 @@ def make_compare_step(network: Network, data: Data) -> Callable[[State, Batch], 
 
     def compare_step(state: State, batch: Batch) -> dict[str, jax.Array]:
         model = nnx.merge(network.eval_graph, state.params, state.statistics)
-        t1, t2 = (normalize(batch[name].astype(jnp.float32), data.mean, data.std) for name in ("image_t1", "image_t2"))
+        t1, t2 = (normalize(batch[name], data) for name in ("image_t1", "image_t2"))
         judged: Judgement = model(t1, t2)
         logits_t1, logits_t2 = dates(judged.scenes.logits)
         return {"change": judged.change_b, "logits_t1": logits_t1, "logits_t2": logits_t2}
@@ -155,7 +170,7 @@ def make_descriptor_step(network: Network, data: Data) -> Callable[[State, Batch
     """
 
     def descriptor_step(state: State, batch: Batch) -> dict[str, jax.Array]:
-        local = local_descriptors(network, data, state, batch["image"])
+        local = local_descriptors(network, data, state, batch)
         return {"descriptors": jnp.take_along_axis(local, batch["place"][:, :, None], axis=1)}
 
     return descriptor_step
@@ -169,7 +184,7 @@ def make_words_step(network: Network, data: Data) -> Callable[[tuple[State, jax.
 
     def words_step(known: tuple[State, jax.Array], batch: Batch) -> dict[str, jax.Array]:
         state, center_kd = known
-        local = local_descriptors(network, data, state, batch["image"])
+        local = local_descriptors(network, data, state, batch)
         images, places, channels = local.shape
         word = nearest_center(local.reshape(-1, channels), center_kd).reshape(images, places)
         # Comparisons summed: a float scatter-add is hundreds of times slower on some GPUs.
@@ -179,10 +194,10 @@ def make_words_step(network: Network, data: Data) -> Callable[[tuple[State, jax.
     return words_step
 
 
-def local_descriptors(network: Network, data: Data, state: State, image: jax.Array) -> jax.Array:
+def local_descriptors(network: Network, data: Data, state: State, batch: Batch) -> jax.Array:
     """The last feature map of each image as (b, h w, c) float32, its places row by row."""
     model = backbone_of(nnx.merge(network.eval_graph, state.params, state.statistics))
-    feature_map = model(normalize(image.astype(jnp.float32), data.mean, data.std)).feature_map
+    feature_map = model(seen(batch, data)).feature_map
     return feature_map.reshape(feature_map.shape[0], -1, feature_map.shape[-1]).astype(jnp.float32)
 
 
@@ -193,7 +208,7 @@ def make_eval_step(
 
     def eval_step(state: State, batch: Batch) -> dict[str, jax.Array]:
         model = nnx.merge(network.eval_graph, state.params, state.statistics)
-        logits = model(normalize(batch["image"].astype(jnp.float32), data.mean, data.std)).logits
+        logits = model(seen(batch, data)).logits
         confusion = confusion_matrix(batch["label"], jnp.argmax(logits, -1), len(network.class_names), batch["mask"])
         return {"confusion": jax.lax.psum(confusion, axis_name) if axis_name else confusion}
 

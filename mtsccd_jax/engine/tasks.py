@@ -1,8 +1,10 @@
-"""What the two tasks of training differ in: their data, their loss, and what validation says after an epoch.
+"""What the tasks of training differ in: their data, their loss, and what validation says after an epoch.
 
-Scenes: cross-entropy, and the overall accuracy of the validation split. Similarity of pairs: sigmoid cross-entropy (and
-that of both dates' scenes where the recipe wants it), and the kappa of the threshold that is best on the validation
-pairs: what the threshold is chosen by in the end, and blind to how many pairs are unchanged, unlike overall accuracy.
+Scenes: cross-entropy, and the overall accuracy of the validation split. Labels of scenes: sigmoid cross-entropy, and
+the mean over labels of their average precision on validation, as reBEN's model cards have it. Similarity of pairs:
+sigmoid cross-entropy (and that of both dates' scenes where the recipe wants it), and the kappa of the threshold that is
+best on the validation pairs: what the threshold is chosen by in the end, and blind to how many pairs are unchanged,
+unlike overall accuracy.
 """
 
 import hashlib
@@ -11,18 +13,28 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
+from scipy.special import expit
 
 from mtsccd_jax.config import Recipe
 from mtsccd_jax.data.order import evaluation_batches
-from mtsccd_jax.data.sources import Source, open_pairs, open_source, pair_splits
+from mtsccd_jax.data.sources import Source, check_views, open_pairs, open_source, pair_splits, stored, views
 from mtsccd_jax.engine.evaluate import PAIR_FIELDS, check_pairs, every_row, pair_images, similarity_of
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.parallel import Batch, Parallel
 from mtsccd_jax.engine.state import Network, State
-from mtsccd_jax.engine.steps import Objective, change_entropy, cross_entropy, make_compare_step, make_eval_step
+from mtsccd_jax.engine.steps import (
+    Objective,
+    change_entropy,
+    cross_entropy,
+    label_entropy,
+    make_compare_step,
+    make_embed_step,
+    make_eval_step,
+)
 from mtsccd_jax.engine.workdir import TrainedPairs
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.ops.metrics import overall_accuracy
+from mtsccd_jax.ops.multilabel import average_precision
 from mtsccd_jax.ops.threshold import best_threshold
 
 Score = Callable[[State], float]
@@ -33,6 +45,7 @@ class Task:
     """What is learned from what.
 
     Attributes:
+        class_names: of the outputs of the network's classifier.
         train: the source that is learned from.
         validation: the source that epochs are judged on, or None.
         objective: what is minimised.
@@ -41,6 +54,7 @@ class Task:
         make_score: the function that judges a state on the validation split; compiles nothing yet.
     """
 
+    class_names: tuple[str, ...]
     train: Source
     validation: Source | None
     objective: Objective
@@ -53,16 +67,28 @@ def open_task(recipe: Recipe) -> Task:
     """The task of a recipe with its data.
 
     Raises:
-        InputError: the data do not exist or cannot teach the task.
+        InputError: the data do not exist or cannot teach the task, or the smoothing of labels is no share.
     """
-    return _pairs(recipe) if recipe.model.task == "similarity" else _scenes(recipe)
+    if not 0 <= recipe.optim.label_smoothing < 1:
+        raise InputError(f"optim.label_smoothing={recipe.optim.label_smoothing}: must be 0 or more and below 1")
+    return {"scenes": _scenes, "labels": _labels, "similarity": _pairs}[recipe.model.task](recipe)
 
 
 def _scenes(recipe: Recipe) -> Task:
     train = open_source(recipe.data, "train")
     validation = open_source(recipe.data, "validation") if recipe.engine.validate else None
     check_scenes(train)
-    return Task(train, validation, cross_entropy(recipe.optim.label_smoothing), "oa", "scenes", scene_score)
+    objective = cross_entropy(recipe.optim.label_smoothing)
+    return Task(train.class_names, train, validation, objective, "oa", "scenes", scene_score)
+
+
+def _labels(recipe: Recipe) -> Task:
+    train = open_source(recipe.data, "train")
+    validation = open_source(recipe.data, "validation") if recipe.engine.validate else None
+    check_labels(train)
+    check_views(train, recipe.data)
+    objective = label_entropy(recipe.optim.label_smoothing)
+    return Task(train.names["labels"], train, validation, objective, "ap_macro", "scenes", label_score)
 
 
 def _pairs(recipe: Recipe) -> Task:
@@ -88,7 +114,7 @@ def _pairs(recipe: Recipe) -> Task:
         )
     weights = balanced_weights(train) if settings.balance else (1.0, 1.0)
     objective = change_entropy(weights, settings.scene_weight, recipe.optim.label_smoothing)
-    return Task(train, validation, objective, "kappa", "pairs", pair_score)
+    return Task(train.class_names, train, validation, objective, "kappa", "pairs", pair_score)
 
 
 def balanced_weights(pairs: Source) -> tuple[float, float]:
@@ -114,8 +140,17 @@ def _check_both_kinds(pairs: Source, purpose: str) -> None:
 
 def check_scenes(source: Source) -> None:
     """Raises InputError unless the source holds labelled scenes."""
-    if "image" not in source.image_fields or not source.class_names:
-        raise InputError(f"{source.name}: holds {', '.join(source.fields)}, not labelled scenes; use class folders")
+    if "image" not in views(source) or "label" not in source.names:
+        hint = "train with --set model.task=labels" if "labels" in source.names else "use class folders"
+        raise InputError(f"{source.name}: holds {', '.join(source.fields)}, not scenes of one class each; {hint}")
+
+
+def check_labels(source: Source) -> None:
+    """Raises InputError unless the source holds scenes of several labels each."""
+    if "labels" not in source.names:
+        raise InputError(f"{source.name}: holds {', '.join(source.fields)}, not scenes with `labels` of several names")
+    if "image" not in views(source):
+        raise InputError(f"{source.name}: holds {', '.join(source.fields)}, no scenes")
 
 
 def scene_score(recipe: Recipe, network: Network, parallel: Parallel, validation: Source) -> Score:
@@ -123,6 +158,25 @@ def scene_score(recipe: Recipe, network: Network, parallel: Parallel, validation
     feed = Feed(validation, parallel, recipe.data.input)
     evaluate = parallel.compile_counts(make_eval_step(network, recipe.data, parallel.axis_name))
     return lambda state: overall_accuracy(count_confusion(evaluate, state, feed, recipe.engine.eval_batch_size))
+
+
+def label_score(recipe: Recipe, network: Network, parallel: Parallel, validation: Source) -> Score:
+    """`score(state)`: the mean of the labels' average precision on labelled scenes, over the labels that occur."""
+    feed = Feed(validation, parallel, recipe.data.input)
+    embed = parallel.compile_outputs(make_embed_step(network, recipe.data))
+    rows, label = np.arange(len(validation)), validation.column("labels")
+    if not label.any():
+        raise InputError(f"{validation.name}, {validation.split}: no scene has any label, so no epoch can be judged")
+
+    def score(state: State) -> float:
+        def call(batch: Batch, place_b: np.ndarray) -> jax.Array:
+            return embed(state, stored(validation, batch, "image"))["logits"]
+
+        logits = every_row(call, feed, rows, recipe.engine.eval_batch_size)
+        check_finite_scores(validation, "scenes", logits)
+        return float(average_precision(label, expit(logits))[0][label.any(0)].mean())  # as rows rank, ties and all
+
+    return score
 
 
 def pair_score(recipe: Recipe, network: Network, parallel: Parallel, validation: Source) -> Score:
@@ -136,14 +190,19 @@ def pair_score(recipe: Recipe, network: Network, parallel: Parallel, validation:
             return compare(state, pair_images(batch))
 
         change = every_row(call, feed, rows, recipe.engine.eval_batch_size)["change"]
-        if not np.isfinite(change).all():
-            raise RunError(
-                f"{validation.name}: what the network says of the validation pairs is not finite; lower "
-                "optim.learning_rate or set optim.clip_norm, and start in a new --workdir"
-            )
+        check_finite_scores(validation, "pairs", change)
         return float(best_threshold(np.float32(1) - similarity_of(change), changed, "kappa").value)
 
     return score
+
+
+def check_finite_scores(validation: Source, examples: str, score: np.ndarray) -> None:
+    """Raises RunError unless what a network says of the validation split is finite."""
+    if not np.isfinite(score).all():
+        raise RunError(
+            f"{validation.name}: what the network says of the validation {examples} is not finite; lower "
+            "optim.learning_rate or set optim.clip_norm, and start in a new --workdir"
+        )
 
 
 def count_confusion(evaluate: Callable, state: State, feed: Feed, batch_size: int) -> np.ndarray:

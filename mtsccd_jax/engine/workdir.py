@@ -27,6 +27,7 @@ class Run:
         train_sha256: the fingerprint of the training data, None where it was not written down.
         weights_sha256: checksum of the weights that the network began with (a published file, or another run's),
             None for random ones.
+        learned_before: names of the training data of the weights that the network began with, where that is known.
     """
 
     recipe: Recipe
@@ -35,10 +36,11 @@ class Run:
     train_examples: int
     weights_sha256: str | None = None
     train_sha256: str | None = None
+    learned_before: tuple[str, ...] = ()
 
 
 # What no training depends on.
-_AFTER_TRAINING = ("scene.", "change.", "engine.eval_batch_size")
+_AFTER_TRAINING = ("scene.", "labels.", "retrieval.", "change.", "engine.eval_batch_size")
 
 
 def check_recipe(workdir: Path, recipe: Recipe) -> None:
@@ -85,6 +87,7 @@ def claim(workdir: Path, run: Run) -> None:
         "train_examples": run.train_examples,
         "weights_sha256": run.weights_sha256,
         "train_sha256": run.train_sha256,
+        "learned_before": list(run.learned_before),
     }
     with replacing(workdir / RECIPE_FILE) as stream:
         stream.write(json.dumps(values, indent=1, ensure_ascii=False).encode() + b"\n")
@@ -108,6 +111,7 @@ def load(workdir: Path) -> Run:
             int(values["train_examples"]),
             values.get("weights_sha256"),
             values.get("train_sha256"),
+            tuple(values.get("learned_before", ())),
         )
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a recipe file ({error!r}); choose another work directory") from None
@@ -130,7 +134,8 @@ class StepRecord:
 class Validation:
     """One line of the training history: what the validation split said after an epoch, larger is better.
 
-    `score_name` is "oa" (overall accuracy of scenes) or "kappa" (of pairs, at the threshold that is best for it).
+    `score_name` is "oa" (overall accuracy of scenes), "ap_macro" (average precision of their labels, the mean over
+    labels) or "kappa" (of pairs, at the threshold that is best for it).
     """
 
     step: int

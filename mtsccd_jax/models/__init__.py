@@ -29,8 +29,9 @@ from mtsccd_jax.models import (
     vgg,
     vit,
 )
+from mtsccd_jax.models.head import Head
 from mtsccd_jax.models.initializers import Keys
-from mtsccd_jax.models.layers import AUXILIARY, BatchNorm, Names, Output, Settings
+from mtsccd_jax.models.layers import AUXILIARY, BatchNorm, Names, Output, Settings, wide
 from mtsccd_jax.perf import flops
 
 __all__ = ["MODELS", "BatchNorm", "Entry", "Output", "create_model", "describe_models", "list_models", "model_size"]
@@ -138,6 +139,18 @@ MODELS: dict[str, Entry] = {
     "mobilevit_s": _mobilevit(mobilevit.S),
 }
 
+# Families that are published with dropout before their classifiers, and those of blocks that an example can skip.
+OWN_DROPOUT = (alexnet.AlexNet, efficientnet.EfficientNet, googlenet.GoogLeNet, inception_v3.InceptionV3, vgg.VGG)
+STOCHASTIC_DEPTH = (
+    convnext.ConvNeXt,
+    efficientnet.EfficientNet,
+    mixer.MlpMixer,
+    mobilevit.MobileVit,
+    resnet.ResNet,
+    swin.Swin,
+    vit.VisionTransformer,
+)
+
 
 def list_models() -> list[str]:
     """The names that `create_model` knows, in the order of the table."""
@@ -153,6 +166,9 @@ def create_model(
     width: float = 1.0,
     dtype: DTypeLike = jnp.float32,
     rectified_features: bool = True,
+    hidden: int | None = None,
+    dropout: float | None = None,
+    drop_path: float | None = None,
     rngs: nnx.Rngs,
 ) -> nnx.Module:
     """A new network in train mode; called on images (b, h, w, c) it returns an `Output`.
@@ -168,22 +184,44 @@ def create_model(
         width: factor on the number of channels.
         dtype: type of the computation, float32 or bfloat16; parameters and statistics are float32.
         rectified_features: of AlexNet and VGG, whether `features` are taken behind the rectifier or before it.
+        hidden: outputs of a new rectified layer between what the classifier sees and a new classifier; both are part
+            of `head`, and `features` stay those of the network. None for the network as it was published.
+        dropout: share of what the classifier (or the hidden layer) sees that is zeroed in training, in place of the
+            network's own dropout where it has any. None for the network as it was published.
+        drop_path: share of the examples that skip the last block in training (stochastic depth, arXiv:1603.09382), by
+            block as timm divides it. None for the network as it was published.
         rngs: source of the initial weights.
 
     Raises:
-        InputError: unknown name, a size the network does not take, a number that is not positive, or a network whose
-            features no rectifier follows and `rectified_features` False.
+        InputError: unknown name, a size the network does not take, a number that is not positive, a share that is not
+            in [0, 1), a network whose features no rectifier follows and `rectified_features` False, or one of no blocks
+            to skip and `drop_path`.
     """
     if name not in MODELS:
         raise InputError(f"unknown model '{name}': choose one of {', '.join(MODELS)}.{nearest(name, MODELS)}")
     for key, value in (("num_classes", num_classes), ("in_channels", in_channels), ("width", width)):
         if not value > 0:
             raise InputError(f"{key} of model '{name}' must be positive, not {value}")
+    if hidden is not None and hidden < 1:
+        raise InputError(f"model.hidden={hidden}: must be positive, or none for no hidden layer")
+    for key, share in (("dropout", dropout), ("drop_path", drop_path)):
+        if share is not None and not 0 <= share < 1:
+            raise InputError(f"model.{key}={share}: must be a share of 0 or more and below 1, or none")
     entry, keys = MODELS[name], Keys(rngs)
     if not rectified_features and entry.network not in (alexnet.AlexNet, vgg.VGG):
         raise InputError(f"model.features=linear: of '{name}' no rectifier follows the features; leave it 'rectified'")
-    settings = Settings(num_classes, image_size, in_channels, width, dtype, rectified_features)
-    network = entry.network(entry.architecture, settings, rngs=keys)
+    if drop_path is not None and entry.network not in STOCHASTIC_DEPTH:
+        able = ", ".join(other for other in MODELS if MODELS[other].network in STOCHASTIC_DEPTH)
+        raise InputError(
+            f"model.drop_path={drop_path}: '{name}' has no blocks to skip; leave it none, or choose {able}"
+        )
+    settings = Settings(
+        num_classes, image_size, in_channels, width, dtype, rectified_features, dropout=dropout, drop_path=drop_path
+    )
+    network: Any = entry.network(entry.architecture, settings, rngs=keys)
+    added_dropout = 0.0 if entry.network in OWN_DROPOUT else dropout or 0.0
+    if hidden is not None or added_dropout:
+        network.head = Head(network.head, hidden, added_dropout, dtype=wide(dtype), rngs=keys)
     rngs.params.count.set_value(rngs.params.count[...] + keys.drawn)
     return network
 

@@ -67,9 +67,10 @@ class AlexNet(nnx.Module):
             )
             in_channels = channels
         hidden = scaled(architecture.hidden, settings.width)
-        self.drop_map = Dropout(0.5, salt=0)
+        dropout = 0.5 if settings.dropout is None else settings.dropout
+        self.drop_map = Dropout(dropout, salt=0)
         self.first = torch_linear(in_channels * architecture.grid**2, hidden, dtype=dtype, rngs=rngs)
-        self.drop_features = Dropout(0.5, salt=1)
+        self.drop_features = Dropout(dropout, salt=1)
         self.second = torch_linear(hidden, hidden, dtype=dtype, rngs=rngs)
         self.head = torch_linear(hidden, settings.num_classes, dtype=wide(dtype), rngs=rngs)
 

@@ -1,5 +1,6 @@
 """ConvNeXt V2, arXiv:2301.00808 (section 3), in the variant and with the initial weights of timm."""
 
+import itertools
 from dataclasses import dataclass
 
 import jax
@@ -8,7 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from mtsccd_jax.models.convolution import Conv
-from mtsccd_jax.models.layers import Names, Output, Settings, check_size, scaled, wide
+from mtsccd_jax.models.layers import Dropout, Names, Output, Settings, check_size, drop_path_rates, scaled, wide
 from mtsccd_jax.models.pooling import global_average_pool
 from mtsccd_jax.models.transformer import WEIGHT_INIT, gelu, layer_norm, linear
 
@@ -71,9 +72,12 @@ class ResponseNorm(nnx.Module):
 
 
 class Block(nnx.Module):
-    """A 7x7 convolution of every channel by itself, then an MLP over the channels, beside a shortcut (figure 5)."""
+    """A 7x7 convolution of every channel by itself, then an MLP over the channels, beside a shortcut (figure 5).
 
-    def __init__(self, channels: int, convolutions: bool, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+    `drop` is stochastic depth of both.
+    """
+
+    def __init__(self, channels: int, convolutions: bool, drop: Dropout, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         def pointwise(in_channels: int, out_channels: int) -> nnx.Module:
             if convolutions:
                 return convolution(in_channels, out_channels, 1, 1, dtype=dtype, rngs=rngs)
@@ -84,11 +88,12 @@ class Block(nnx.Module):
         self.expand = pointwise(channels, 4 * channels)
         self.response_norm = ResponseNorm(4 * channels)
         self.contract = pointwise(4 * channels, channels)
+        self.drop = drop
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """(b, h, w, c) -> (b, h, w, c)."""
         y = gelu(self.expand(self.norm(self.depthwise(x))))
-        return x + self.contract(self.response_norm(y))
+        return x + self.drop(self.contract(self.response_norm(y)))
 
 
 class Downsampling(nnx.Module):
@@ -104,7 +109,7 @@ class Downsampling(nnx.Module):
 
 
 class ConvNeXt(nnx.Module):
-    """A ConvNeXt V2 for images of 32 pixels or more on a side, square or not; without stochastic depth, as in timm.
+    """A ConvNeXt V2 for images of 32 pixels or more on a side, square or not; without stochastic depth unless asked.
 
     Args:
         architecture: depths and channels.
@@ -124,12 +129,14 @@ class ConvNeXt(nnx.Module):
         self.downsamplings = nnx.List(
             [Downsampling(channels[i], channels[i + 1], dtype=dtype, rngs=rngs) for i in range(3)]
         )
-        self.stages = nnx.List(
-            [
-                nnx.List([Block(width, architecture.convolutions, dtype=dtype, rngs=rngs) for _ in range(depth)])
-                for width, depth in zip(channels, architecture.depths, strict=True)
-            ]
-        )
+        self.stages: nnx.List[nnx.List[Block]] = nnx.List()
+        rates = enumerate(drop_path_rates(settings.drop_path, sum(architecture.depths)))
+        for width, depth in zip(channels, architecture.depths, strict=True):
+            blocks: nnx.List[Block] = nnx.List()
+            for index, rate in itertools.islice(rates, depth):
+                drop = Dropout(rate, salt=index, whole_example=True)
+                blocks.append(Block(width, architecture.convolutions, drop, dtype=dtype, rngs=rngs))
+            self.stages.append(blocks)
         self.norm = layer_norm(channels[-1], wide(dtype), rngs)
         self.head = linear(channels[-1], settings.num_classes, wide(dtype), rngs)
 

@@ -115,12 +115,13 @@ class EfficientNet(nnx.Module):
         self.stem = ConvNorm(settings.in_channels, in_channels, 3, 2, dtype=dtype, rngs=rngs)
         self.stages: nnx.List[nnx.List[InvertedResidual]] = nnx.List()
         depth = sum(stage.blocks for stage in architecture.stages)
+        drop_path = architecture.stochastic_depth if settings.drop_path is None else settings.drop_path
         position = 0
         for expansion, size, stride, stage_channels, count in architecture.stages:
             channels = scaled(stage_channels, settings.width)
             blocks: nnx.List[InvertedResidual] = nnx.List()
             for block in range(count):
-                rate = architecture.stochastic_depth * position / depth
+                rate = drop_path * position / depth
                 drop = Dropout(rate, salt=position, whole_example=True)
                 step = stride if block == 0 else 1
                 blocks.append(
@@ -131,7 +132,7 @@ class EfficientNet(nnx.Module):
             self.stages.append(blocks)
         features = scaled(architecture.last, settings.width)
         self.last = ConvNorm(in_channels, features, 1, dtype=dtype, rngs=rngs)
-        self.dropout = Dropout(architecture.dropout, salt=depth)
+        self.dropout = Dropout(architecture.dropout if settings.dropout is None else settings.dropout, salt=depth)
         head_init = uniform(settings.num_classes**-0.5)
         self.head = nnx.Linear(features, settings.num_classes, dtype=wide(dtype), kernel_init=head_init, rngs=rngs)
 

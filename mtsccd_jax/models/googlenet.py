@@ -141,7 +141,7 @@ class GoogLeNet(nnx.Module):
             in_channels = row.one + row.three + row.five + row.projection
             if name in SIDE_CLASSIFIERS:
                 self.auxiliary.append(SideClassifier(in_channels, settings, salt=len(self.auxiliary) + 1, rngs=rngs))
-        self.dropout = Dropout(0.2, salt=0)
+        self.dropout = Dropout(0.2 if settings.dropout is None else settings.dropout, salt=0)
         self.head = torch_linear(in_channels, settings.num_classes, init=WEIGHT_INIT, dtype=wide(dtype), rngs=rngs)
 
     def set_view(self, use_running_average: bool | None = None) -> None:

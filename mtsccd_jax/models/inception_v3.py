@@ -242,7 +242,7 @@ class InceptionV3(nnx.Module):
             in_channels = self.blocks[-1].channels
             if name == self.side_classifier and settings.image_size >= SMALLEST_IMAGE_OF_SIDE_CLASSIFIER:
                 self.auxiliary.append(SideClassifier(in_channels, settings, rngs=rngs))
-        self.dropout = Dropout(0.5, salt=0)
+        self.dropout = Dropout(0.5 if settings.dropout is None else settings.dropout, salt=0)
         self.head = torch_linear(in_channels, settings.num_classes, init=WEIGHT_INIT, dtype=wide(dtype), rngs=rngs)
 
     def set_view(self, use_running_average: bool | None = None) -> None:

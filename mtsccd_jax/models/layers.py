@@ -26,6 +26,8 @@ class Settings:
         width: factor on the number of channels everywhere.
         dtype: type of the computation, float32 or bfloat16; parameters and statistics are float32.
         rectified_features: of AlexNet and VGG, whether `features` are taken behind the rectifier or before it.
+        dropout: rate of the network's own dropout, where it has any outside side classifiers; None for the published.
+        drop_path: share of the examples that skip the last block in training; None for the published.
     """
 
     num_classes: int
@@ -34,6 +36,8 @@ class Settings:
     width: float = 1.0
     dtype: DTypeLike = jnp.float32
     rectified_features: bool = True
+    dropout: float | None = None
+    drop_path: float | None = None
 
 
 class Output(NamedTuple):
@@ -275,6 +279,8 @@ class Dropout(nnx.Module):
     The randomness is given from outside, one key an example, by `nnx.view(model, example_keys=keys_b)`: so a mask
     depends on its example alone and not on how a batch is divided over devices. Without keys nothing happens.
 
+    Where an example has several rows, which lie together, they share its mask.
+
     Args:
         rate: share of the values that are zeroed.
         salt: tells the masks of one network's layers apart.
@@ -297,13 +303,25 @@ class Dropout(nnx.Module):
             self.example_keys = example_keys
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(b, ...) -> (b, ...)."""
+        """(b, ...) -> (b, ...), or as many rows for every example."""
         if self.example_keys is None or self.rate == 0:
             return x
         shape = (1,) * (x.ndim - 1) if self.whole_example else x.shape[1:]
         kept = 1 - self.rate
         keep = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, self.salt), kept, shape))
-        return jnp.where(keep(self.example_keys), x / kept, 0).astype(x.dtype)
+        mask = keep(self.example_keys)
+        if (rows := len(x) // len(mask)) > 1:
+            mask = jnp.repeat(mask, rows, axis=0)
+        return jnp.where(mask, x / kept, 0).astype(x.dtype)
+
+
+def drop_path_rates(last: float | None, blocks: int) -> list[float]:
+    """The share of the examples that skip each block in training: 0 for the first, on a line to `last` for the last.
+
+    The linear decay rule of arXiv:1603.09382 (section 3, equation 4), begun at the first block as in timm; None is 0
+    for every block.
+    """
+    return [(last or 0.0) * block / max(blocks - 1, 1) for block in range(blocks)]
 
 
 def torch_linear(
@@ -372,25 +390,6 @@ def check_size(image: tuple[int, ...], smallest: int, network: str) -> None:
         height, width = image
         raise InputError(
             f"{network} takes images of {smallest} pixels or more, not {height}x{width}: set a larger image_size"
-        )
-
-
-def check_patches(image_size: int, patch: int, network: str) -> None:
-    """Refuse a size that patches do not fill.
-
-    Args:
-        image_size: side of the images in pixels.
-        patch: side of a patch.
-        network: as the message calls it, "a ViT".
-
-    Raises:
-        InputError: the size is not a multiple of the patch.
-    """
-    if image_size < patch or image_size % patch:
-        below = max(image_size // patch, 1) * patch
-        raise InputError(
-            f"{network} with {patch}-pixel patches takes image sizes that are multiples of {patch}, not {image_size}: "
-            f"choose {below} or {below + patch}"
         )
 
 

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 
 from mtsccd_jax.models.convolution import Conv
 from mtsccd_jax.models.initializers import uniform
-from mtsccd_jax.models.layers import Names, Output, Settings, check_made_for, check_patches, scaled, wide
+from mtsccd_jax.models.layers import Dropout, Names, Output, Settings, check_made_for, check_size, scaled, wide
 from mtsccd_jax.models.transformer import Mlp, layer_norm
 
 
@@ -31,19 +31,31 @@ class Block(nnx.Module):
     """An MLP over the tokens of each channel, then one over the channels of each token, beside shortcuts (equation 1).
 
     The biases begin at zero, which timm's millionths are to float32.
+
+    Args:
+        tokens: of an image.
+        embedding: channels of a token.
+        drop_path: share of the examples that skip an MLP in training.
+        index: of the block in the network.
+        dtype: type of the computation.
+        rngs: source of the initial weights.
     """
 
-    def __init__(self, tokens: int, embedding: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, tokens: int, embedding: int, *, drop_path: float, index: int, dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
         self.norm_tokens = layer_norm(embedding, dtype, rngs)
         # Half and four times as many hidden units as a token has channels, also over the tokens.
         self.mlp_tokens = Mlp(tokens, max(1, embedding // 2), init=xavier_uniform, dtype=dtype, rngs=rngs)
+        self.drop_tokens = Dropout(drop_path, salt=2 * index, whole_example=True)
         self.norm_channels = layer_norm(embedding, dtype, rngs)
         self.mlp_channels = Mlp(embedding, 4 * embedding, init=xavier_uniform, dtype=dtype, rngs=rngs)
+        self.drop_channels = Dropout(drop_path, salt=2 * index + 1, whole_example=True)
 
     def __call__(self, x_bnd: jax.Array) -> jax.Array:
         """(b, n, d) -> (b, n, d)."""
-        x_bnd = x_bnd + self.mlp_tokens(self.norm_tokens(x_bnd).swapaxes(1, 2)).swapaxes(1, 2)
-        return x_bnd + self.mlp_channels(self.norm_channels(x_bnd))
+        x_bnd = x_bnd + self.drop_tokens(self.mlp_tokens(self.norm_tokens(x_bnd).swapaxes(1, 2)).swapaxes(1, 2))
+        return x_bnd + self.drop_channels(self.mlp_channels(self.norm_channels(x_bnd)))
 
 
 class MlpMixer(nnx.Module):
@@ -53,16 +65,17 @@ class MlpMixer(nnx.Module):
 
     Args:
         architecture: patch, embedding and depth.
-        settings: what is chosen whatever the family; `image_size` is a multiple of the patch.
+        settings: what is chosen whatever the family. What no patch of `image_size` fills is cut off, and examples skip
+            every block alike, not the last ones more than the first: both as in timm.
         rngs: source of the initial weights.
 
     Raises:
-        InputError: the size is not a multiple of the patch, or an image has another size than the network was made for.
+        InputError: the size is smaller than a patch, or an image has another size than the network was made for.
     """
 
     def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
         patch, self.image_size, dtype = architecture.patch, settings.image_size, settings.dtype
-        check_patches(self.image_size, patch, "an MLP-Mixer")
+        check_size((self.image_size,) * 2, patch, "an MLP-Mixer")
         embedding = scaled(architecture.embedding, settings.width)
         self.patch_embedding = Conv(
             settings.in_channels,
@@ -76,7 +89,13 @@ class MlpMixer(nnx.Module):
             rngs=rngs,
         )
         tokens = (self.image_size // patch) ** 2
-        self.blocks = nnx.List([Block(tokens, embedding, dtype=dtype, rngs=rngs) for _ in range(architecture.depth)])
+        drop_path = settings.drop_path or 0.0
+        self.blocks = nnx.List(
+            [
+                Block(tokens, embedding, drop_path=drop_path, index=index, dtype=dtype, rngs=rngs)
+                for index in range(architecture.depth)
+            ]
+        )
         self.norm = layer_norm(embedding, dtype, rngs)
         self.head = nnx.Linear(
             embedding, settings.num_classes, dtype=wide(dtype), kernel_init=nnx.initializers.zeros, rngs=rngs

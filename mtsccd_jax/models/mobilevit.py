@@ -10,7 +10,18 @@ from jax.typing import DTypeLike
 
 from mtsccd_jax.models.convolution import Conv
 from mtsccd_jax.models.initializers import normal
-from mtsccd_jax.models.layers import BatchNorm, ConvNorm, Names, Output, Settings, check_size, scaled, wide
+from mtsccd_jax.models.layers import (
+    BatchNorm,
+    ConvNorm,
+    Dropout,
+    Names,
+    Output,
+    Settings,
+    check_size,
+    drop_path_rates,
+    scaled,
+    wide,
+)
 from mtsccd_jax.models.pooling import global_average_pool
 from mtsccd_jax.models.transformer import Block, block_names, layer_norm, linear
 
@@ -60,30 +71,62 @@ S = Architecture(
 
 
 class InvertedResidual(nnx.Module):
-    """A depthwise 3x3 convolution of more channels than come in and go out (arXiv:1801.04381, section 3.3)."""
+    """A depthwise 3x3 convolution of more channels than come in and go out (arXiv:1801.04381, section 3.3).
+
+    `drop` is stochastic depth where the block has an identity to skip it by. timm drops the others too, which leaves
+    nothing of an example.
+    """
 
     def __init__(
-        self, in_channels: int, channels: int, expansion: int, stride: int, *, dtype: DTypeLike, rngs: nnx.Rngs
+        self,
+        in_channels: int,
+        channels: int,
+        expansion: int,
+        stride: int,
+        drop: Dropout,
+        *,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
     ) -> None:
         inner = expansion * in_channels
         self.expand = ConvNorm(in_channels, inner, 1, dtype=dtype, rngs=rngs)
         self.depthwise = ConvNorm(inner, inner, 3, stride, groups=inner, dtype=dtype, rngs=rngs)
         self.project = ConvNorm(inner, channels, 1, dtype=dtype, rngs=rngs)
-        self.has_identity = stride == 1 and in_channels == channels
-        if self.has_identity:
+        self.drop = drop if stride == 1 and in_channels == channels else None
+        if self.drop is not None:
             # A block that can begin as the identity does.
             self.project.norm = BatchNorm(channels, dtype=dtype, initial_scale=0.0)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """(b, h, w, in_channels) -> (b, h / stride, w / stride, channels)."""
         y = self.project(nnx.silu(self.depthwise(nnx.silu(self.expand(x)))))
-        return x + y if self.has_identity else y
+        return y if self.drop is None else x + self.drop(y)
 
 
 class MobileVitBlock(nnx.Module):
-    """Convolutions for what is near, transformer blocks for what is far, and a convolution over both (section 3.1)."""
+    """Convolutions for what is near, transformer blocks for what is far, and a convolution over both (section 3.1).
 
-    def __init__(self, channels: int, embedding: int, depth: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+    Args:
+        channels: of the map.
+        embedding: channels of a token.
+        depth: transformer blocks.
+        drop_path: share of the examples that skip a branch of any of them in training.
+        first: index of the first of them in the network.
+        dtype: type of the computation.
+        rngs: source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        embedding: int,
+        depth: int,
+        *,
+        drop_path: float,
+        first: int,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ) -> None:
         self.local = ConvNorm(channels, channels, 3, dtype=dtype, rngs=rngs)
         self.embed = Conv(channels, embedding, 1, dtype=dtype, rngs=rngs)
         self.blocks = nnx.List(
@@ -93,11 +136,13 @@ class MobileVitBlock(nnx.Module):
                 mlp_ratio=MLP_RATIO,
                 activation=nnx.silu,
                 epsilon=LAYER_NORM_EPSILON,
+                drop_path=drop_path,
+                index=first + index,
                 init=LINEAR_INIT,
                 dtype=dtype,
                 rngs=rngs,
             )
-            for _ in range(depth)
+            for index in range(depth)
         )
         self.norm = layer_norm(embedding, dtype, rngs, LAYER_NORM_EPSILON)
         self.project = ConvNorm(embedding, channels, 1, dtype=dtype, rngs=rngs)
@@ -134,7 +179,8 @@ class MobileVit(nnx.Module):
     Args:
         architecture: a column of Table 4.
         settings: what is chosen whatever the family; `image_size` is only checked, the network takes any from 32.
-            `width` scales channels and heads, whose number stays.
+            `width` scales channels and heads, whose number stays. The transformer blocks of a stage share a rate of
+            stochastic depth, as in timm.
         rngs: source of the initial weights.
 
     Raises:
@@ -148,18 +194,33 @@ class MobileVit(nnx.Module):
         in_channels = scaled(architecture.stem, width)
         self.stem = ConvNorm(settings.in_channels, in_channels, 3, 2, dtype=dtype, rngs=rngs)
         self.stages: nnx.List[nnx.List[InvertedResidual | MobileVitBlock]] = nnx.List()
+        depth = sum(stage.blocks + (stage.depth > 0) for stage in architecture.stages)
+        rates = enumerate(drop_path_rates(settings.drop_path, depth))
+        transformers = 0
+        # Behind the salts of the transformer blocks, two each.
+        first_salt = 2 * sum(stage.depth for stage in architecture.stages)
         for stage in architecture.stages:
             channels = scaled(stage.channels, width)
             blocks: nnx.List[InvertedResidual | MobileVitBlock] = nnx.List()
             for block in range(stage.blocks):
                 stride = stage.stride if block == 0 else 1
+                index, rate = next(rates)
+                drop = Dropout(rate, salt=first_salt + index, whole_example=True)
                 blocks.append(
-                    InvertedResidual(in_channels, channels, architecture.expansion, stride, dtype=dtype, rngs=rngs)
+                    InvertedResidual(
+                        in_channels, channels, architecture.expansion, stride, drop, dtype=dtype, rngs=rngs
+                    )
                 )
                 in_channels = channels
             if stage.embedding:
                 embedding = HEADS * scaled(stage.embedding // HEADS, width)
-                blocks.append(MobileVitBlock(channels, embedding, stage.depth, dtype=dtype, rngs=rngs))
+                _, rate = next(rates)
+                blocks.append(
+                    MobileVitBlock(
+                        channels, embedding, stage.depth, drop_path=rate, first=transformers, dtype=dtype, rngs=rngs
+                    )
+                )
+                transformers += stage.depth
             self.stages.append(blocks)
         features = scaled(architecture.last, width)
         self.last = ConvNorm(in_channels, features, 1, dtype=dtype, rngs=rngs)

@@ -13,6 +13,7 @@ from flax import nnx
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models.convolution import Conv
+from mtsccd_jax.models.head import Head, head_names
 from mtsccd_jax.models.layers import AUXILIARY, HEAD, BatchNorm, Names, Resampled
 from mtsccd_jax.models.weight_files import WeightFile
 
@@ -70,9 +71,13 @@ Path = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Slot:
-    """One array of a network: its published name, its place in ours, and how it is laid out (None: as in ours)."""
+    """One array of a network: its published name, its place in ours, and how it is laid out (None: as in ours).
+
+    `part` is the published name of the module that the dialect names: what the name begins with.
+    """
 
     name: str
+    part: str
     path: Path
     variable: nnx.Variable
     layout: Layout | None
@@ -94,11 +99,13 @@ def slots(network: nnx.Module, names: Dialect) -> Iterator[Slot]:
         if part is None:
             continue
         if isinstance(part, nnx.Variable):
-            yield Slot(name, paths[id(part)], part, None)
+            yield Slot(name, name, paths[id(part)], part, None)
             continue
-        for layout in LAYOUTS[type(part)]:
-            if (variable := getattr(part, layout.ours)) is not None:
-                yield Slot(f"{name}.{layout.published}", paths[id(variable)], variable, layout)
+        layers = head_names(name, part) if isinstance(part, Head) else [(name, part)]
+        for layer_name, layer in layers:
+            for layout in LAYOUTS[type(layer)]:
+                if (variable := getattr(layer, layout.ours)) is not None:
+                    yield Slot(f"{layer_name}.{layout.published}", name, paths[id(variable)], variable, layout)
 
 
 def published(network: nnx.Module, names: Dialect) -> dict[str, np.ndarray]:
@@ -123,8 +130,8 @@ def fit(network: nnx.Module, dialects: Sequence[Dialect], weights: WeightFile) -
     """The arrays of a weight file for a network, which may be abstract (made under `nnx.eval_shape`).
 
     The dialect, and the prefix that the file puts before every name, are those under which most names fit. A head for
-    other classes stays random, the first convolution adapts to other channels, and position embeddings and relative
-    position tables to another image size; the notes say so.
+    other classes or with another hidden layer stays random as a whole, the first convolution adapts to other channels,
+    and position embeddings and relative position tables to another image size; the notes say so.
 
     Raises:
         InputError: arrays that no part of the network takes, parts without an array, arrays of another shape: all are
@@ -144,14 +151,15 @@ def fit(network: nnx.Module, dialects: Sequence[Dialect], weights: WeightFile) -
         stored = found.pop(prefix + slot.name, None)
         if stored is None:
             if part in (HEAD, AUXILIARY):
-                at_random[part] = "none there"
+                at_random.setdefault(part, "none there")
             else:
                 missing.append(slot.name)
             continue
         value = slot.to_ours(stored)
         if value.shape != shape:
             if part in (HEAD, AUXILIARY):
-                at_random[part] = f"{value.shape[-1]} classes there, {shape[-1]} here"
+                outputs = "hidden units" if slot.path[:2] == (HEAD, "hidden") else "classes"
+                at_random.setdefault(part, f"{value.shape[-1]} {outputs} there, {shape[-1]} here")
                 continue
             adapted = _adapted(slot, value, is_first=slot is first)
             if adapted is None:
@@ -160,6 +168,10 @@ def fit(network: nnx.Module, dialects: Sequence[Dialect], weights: WeightFile) -
             fitted.notes.append(f"{slot.name}: adapted from {value.shape} to {shape}")
             value = adapted
         fitted.arrays[slot.path] = np.ascontiguousarray(value, np.float32)
+    if HEAD in at_random:
+        at_random[HEAD] = _other_head(wanted, prefix, found) or at_random[HEAD]
+        for path in [path for path in fitted.arrays if path[0] == HEAD]:
+            del fitted.arrays[path]
     fitted.notes.extend(f"{part}: {why}; begins at random" for part, why in at_random.items())
     misfits = [
         f"{len(names)} {what} ({', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''})"
@@ -183,6 +195,19 @@ def _best_match(
         candidates += [(sum(prefix + slot.name in found for slot in wanted), wanted, prefix) for prefix in prefixes]
     _, wanted, prefix = max(candidates, key=lambda candidate: candidate[0])
     return wanted, prefix
+
+
+def _other_head(wanted: list[Slot], prefix: str, found: dict[str, np.ndarray]) -> str | None:
+    """Removes from `found` a head with a hidden layer where ours has none, or without; returns why it does not fit."""
+    head = [slot for slot in wanted if slot.path[0] == HEAD]
+    has_hidden = any(slot.path[1] == "hidden" for slot in head)
+    layers = ("",) if has_hidden else (".hidden", ".output")
+    other = [f"{prefix}{head[0].part}{layer}.{array}" for layer in layers for array in ("weight", "bias")]
+    if not found.keys() & set(other):
+        return None
+    for name in other:
+        found.pop(name, None)
+    return "no hidden layer there" if has_hidden else "a hidden layer there, none here"
 
 
 def _adapted(slot: Slot, value: np.ndarray, is_first: bool) -> np.ndarray | None:

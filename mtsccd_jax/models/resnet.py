@@ -14,10 +14,12 @@ from mtsccd_jax.models.initializers import uniform
 from mtsccd_jax.models.layers import (
     BatchNorm,
     ConvNorm,
+    Dropout,
     Names,
     Output,
     Settings,
     check_size,
+    drop_path_rates,
     scaled,
     torch_linear,
     wide,
@@ -30,13 +32,16 @@ SMALLEST_IMAGE = 32
 
 
 class BasicBlock(nnx.Module):
-    """Two 3x3 convolutions beside a shortcut (ResNet-18 and 34)."""
+    """Two 3x3 convolutions beside a shortcut (ResNet-18 and 34); `drop` is stochastic depth of the two."""
 
     expansion: ClassVar[int] = 1
 
-    def __init__(self, in_channels: int, width: int, stride: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, in_channels: int, width: int, stride: int, drop: Dropout, *, dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
         self.first = ConvNorm(in_channels, width, 3, stride, dtype=dtype, rngs=rngs)
         self.second = ConvNorm(width, width, 3, 1, dtype=dtype, rngs=rngs)
+        self.drop = drop
         self.shortcut = shortcut(in_channels, width, stride, dtype, rngs)
 
     @property
@@ -46,20 +51,23 @@ class BasicBlock(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """(b, h, w, in_channels) -> (b, h / stride, w / stride, width)."""
-        y = self.second(nnx.relu(self.first(x)))
+        y = self.drop(self.second(nnx.relu(self.first(x))))
         return nnx.relu(y + (x if self.shortcut is None else self.shortcut(x)))
 
 
 class BottleneckBlock(nnx.Module):
-    """1x1, 3x3 and 1x1 convolutions beside a shortcut (ResNet-50, 101 and 152)."""
+    """1x1, 3x3 and 1x1 convolutions beside a shortcut (ResNet-50, 101 and 152); `drop` is their stochastic depth."""
 
     expansion: ClassVar[int] = 4
 
-    def __init__(self, in_channels: int, width: int, stride: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, in_channels: int, width: int, stride: int, drop: Dropout, *, dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
         channels = width * self.expansion
         self.first = ConvNorm(in_channels, width, 1, 1, dtype=dtype, rngs=rngs)
         self.second = ConvNorm(width, width, 3, stride, dtype=dtype, rngs=rngs)
         self.third = ConvNorm(width, channels, 1, 1, dtype=dtype, rngs=rngs)
+        self.drop = drop
         self.shortcut = shortcut(in_channels, channels, stride, dtype, rngs)
 
     @property
@@ -69,18 +77,20 @@ class BottleneckBlock(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """(b, h, w, in_channels) -> (b, h / stride, w / stride, 4 width)."""
-        return nnx.relu(self.residual(x) + (x if self.shortcut is None else self.shortcut(x)))
+        return nnx.relu(self.drop(self.residual(x)) + (x if self.shortcut is None else self.shortcut(x)))
 
     def residual(self, x: jax.Array) -> jax.Array:
-        """What is added to the shortcut."""
+        """What is added to the shortcut, where an example does not skip it."""
         return self.third(nnx.relu(self.second(nnx.relu(self.first(x)))))
 
 
 class SqueezeBottleneckBlock(BottleneckBlock):
     """A bottleneck whose residual branch ends in squeeze-and-excitation and begins at zero (SE-ResNet-50)."""
 
-    def __init__(self, in_channels: int, width: int, stride: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        super().__init__(in_channels, width, stride, dtype=dtype, rngs=rngs)
+    def __init__(
+        self, in_channels: int, width: int, stride: int, drop: Dropout, *, dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
+        super().__init__(in_channels, width, stride, drop, dtype=dtype, rngs=rngs)
         channels = width * self.expansion
         self.third.norm = BatchNorm(channels, dtype=dtype, initial_scale=0.0)
         self.attention = SqueezeExcitation(
@@ -88,7 +98,7 @@ class SqueezeBottleneckBlock(BottleneckBlock):
         )
 
     def residual(self, x: jax.Array) -> jax.Array:
-        """What is added to the shortcut."""
+        """What is added to the shortcut, where an example does not skip it."""
         return self.attention(super().residual(x))
 
 
@@ -126,11 +136,16 @@ class ResNet(nnx.Module):
         self.stem = ConvNorm(settings.in_channels, channels, 7, 2, dtype=dtype, rngs=rngs)
         self.stages: nnx.List[nnx.List[BasicBlock | BottleneckBlock]] = nnx.List()
         in_channels = channels
+        rates = enumerate(drop_path_rates(settings.drop_path, sum(architecture.depths)))
         for stage, depth in enumerate(architecture.depths):
             blocks: nnx.List[BasicBlock | BottleneckBlock] = nnx.List()
             for block in range(depth):
                 stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(architecture.block(in_channels, channels * 2**stage, stride, dtype=dtype, rngs=rngs))
+                index, rate = next(rates)
+                drop = Dropout(rate, salt=index, whole_example=True)
+                blocks.append(
+                    architecture.block(in_channels, channels * 2**stage, stride, drop, dtype=dtype, rngs=rngs)
+                )
                 in_channels = channels * 2**stage * architecture.block.expansion
             self.stages.append(blocks)
         self.head = torch_linear(in_channels, settings.num_classes, dtype=wide(dtype), rngs=rngs)

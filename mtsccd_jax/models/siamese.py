@@ -90,6 +90,9 @@ def create_siamese(
     radius: int = 1,
     dtype: DTypeLike = jnp.float32,
     rectified_features: bool = True,
+    scene_hidden: int | None = None,
+    dropout: float | None = None,
+    drop_path: float | None = None,
     rngs: nnx.Rngs,
 ) -> Siamese:
     """A new siamese network in train mode; the backbone begins as `create_model` begins it from the same `rngs`.
@@ -103,6 +106,9 @@ def create_siamese(
         radius: a place is compared with those within so many cells of the other date's map.
         dtype: type of the backbone's computation; what fuses is float32.
         rectified_features: as `create_model`.
+        scene_hidden: outputs of a hidden layer of the backbone's own classifier, `hidden` of `create_model`.
+        dropout: of the backbone, as `create_model`.
+        drop_path: of the backbone, as `create_model`.
         rngs: source of the initial weights.
 
     Raises:
@@ -115,6 +121,9 @@ def create_siamese(
         width=width,
         dtype=dtype,
         rectified_features=rectified_features,
+        hidden=scene_hidden,
+        dropout=dropout,
+        drop_path=drop_path,
         rngs=rngs,
     )
     return Siamese(backbone, image_size, hidden, radius, rngs=rngs)

@@ -13,7 +13,18 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers import Dropout, Names, Output, Resampled, Settings, check_size, scaled, torch_conv, wide
+from mtsccd_jax.models.layers import (
+    Dropout,
+    Names,
+    Output,
+    Resampled,
+    Settings,
+    check_size,
+    drop_path_rates,
+    scaled,
+    torch_conv,
+    wide,
+)
 from mtsccd_jax.models.pooling import global_average_pool
 from mtsccd_jax.models.transformer import WEIGHT_INIT, Mlp, layer_norm, linear
 
@@ -203,7 +214,8 @@ class Swin(nnx.Module):
         self.norm_embedding = layer_norm(embedding, dtype, rngs, EPSILON)
         self.stages: nnx.List[nnx.List[Block]] = nnx.List()
         self.mergings: nnx.List[PatchMerging] = nnx.List()
-        last = sum(architecture.depths) - 1
+        drop_path = architecture.drop_path if settings.drop_path is None else settings.drop_path
+        rates = drop_path_rates(drop_path, sum(architecture.depths))
         for stage, depth in enumerate(architecture.depths):
             if stage > 0:
                 self.mergings.append(PatchMerging(embedding, dtype=dtype, rngs=rngs))
@@ -217,7 +229,7 @@ class Swin(nnx.Module):
                         heads[stage],
                         architecture.window,
                         shifted=i % 2 == 1,
-                        drop_path=architecture.drop_path * index / last,
+                        drop_path=rates[index],
                         index=index,
                         dtype=dtype,
                         rngs=rngs,

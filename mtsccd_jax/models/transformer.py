@@ -7,7 +7,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from mtsccd_jax.models.initializers import normal
-from mtsccd_jax.models.layers import Names
+from mtsccd_jax.models.layers import Dropout, Names
 
 # timm truncates its normal at +-2, which is 100 standard deviations: a plain normal.
 WEIGHT_INIT = normal(0.02)
@@ -89,6 +89,8 @@ class Block(nnx.Module):
         mlp_ratio: width of the MLP's hidden layer over `embedding`.
         activation: of the MLP.
         epsilon: of the layer normalisations.
+        drop_path: share of the examples that skip a branch in training.
+        index: of the block in the network.
         init: initialiser of every weight matrix.
         dtype: type of the computation.
         rngs: source of the initial weights.
@@ -102,19 +104,23 @@ class Block(nnx.Module):
         mlp_ratio: int = 4,
         activation: Callable[[jax.Array], jax.Array] = gelu,
         epsilon: float = 1e-6,
+        drop_path: float,
+        index: int,
         init: nnx.initializers.Initializer = WEIGHT_INIT,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ) -> None:
         self.norm_attention = layer_norm(embedding, dtype, rngs, epsilon)
         self.attention = Attention(embedding, heads, init=init, dtype=dtype, rngs=rngs)
+        self.drop_attention = Dropout(drop_path, salt=2 * index, whole_example=True)
         self.norm_mlp = layer_norm(embedding, dtype, rngs, epsilon)
         self.mlp = Mlp(embedding, mlp_ratio * embedding, activation=activation, init=init, dtype=dtype, rngs=rngs)
+        self.drop_mlp = Dropout(drop_path, salt=2 * index + 1, whole_example=True)
 
     def __call__(self, x_bnd: jax.Array) -> jax.Array:
         """(b, n, d) -> (b, n, d)."""
-        x_bnd = x_bnd + self.attention(self.norm_attention(x_bnd))
-        return x_bnd + self.mlp(self.norm_mlp(x_bnd))
+        x_bnd = x_bnd + self.drop_attention(self.attention(self.norm_attention(x_bnd)))
+        return x_bnd + self.drop_mlp(self.mlp(self.norm_mlp(x_bnd)))
 
 
 def block_names(prefix: str, block: Block) -> Names:

@@ -68,9 +68,10 @@ class VGG(nnx.Module):
             self.stages.append(stage)
         hidden = scaled(HIDDEN, settings.width)
         self.first = linear(in_channels * GRID**2, hidden, dtype, rngs)
-        self.drop_features = Dropout(0.5, salt=0)
+        dropout = 0.5 if settings.dropout is None else settings.dropout
+        self.drop_features = Dropout(dropout, salt=0)
         self.second = linear(hidden, hidden, dtype, rngs)
-        self.drop_hidden = Dropout(0.5, salt=1)
+        self.drop_hidden = Dropout(dropout, salt=1)
         self.head = linear(hidden, settings.num_classes, wide(dtype), rngs)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:

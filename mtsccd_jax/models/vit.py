@@ -15,7 +15,8 @@ from mtsccd_jax.models.layers import (
     Resampled,
     Settings,
     check_made_for,
-    check_patches,
+    check_size,
+    drop_path_rates,
     scaled,
     torch_conv,
     wide,
@@ -50,17 +51,17 @@ class VisionTransformer(nnx.Module):
 
     Args:
         architecture: patch, embedding, depth and heads.
-        settings: what is chosen whatever the family. `image_size`, a multiple of the patch, decides the number of
-            learned positions; `width` scales every head, their number and the depth stay.
+        settings: what is chosen whatever the family. `image_size` decides the number of learned positions; what no
+            patch fills is cut off, as in timm. `width` scales every head, their number and the depth stay.
         rngs: source of the initial weights.
 
     Raises:
-        InputError: the size is not a multiple of the patch, or an image has another size than the network was made for.
+        InputError: the size is smaller than a patch, or an image has another size than the network was made for.
     """
 
     def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
         patch, heads, image_size = architecture.patch, architecture.heads, settings.image_size
-        check_patches(image_size, patch, "a ViT")
+        check_size((image_size,) * 2, patch, "a ViT")
         embedding = heads * scaled(architecture.embedding // heads, settings.width)
         self.image_size = image_size
         self.dtype = dtype = settings.dtype
@@ -71,7 +72,12 @@ class VisionTransformer(nnx.Module):
         self.class_token = nnx.Param(normal(1e-6)(rngs.params(), (1, 1, embedding)))
         positions = (image_size // patch) ** 2 + 1
         self.position_embedding = PositionEmbedding(WEIGHT_INIT(rngs.params(), (1, positions, embedding)))
-        self.blocks = nnx.List([Block(embedding, heads, dtype=dtype, rngs=rngs) for _ in range(architecture.depth)])
+        self.blocks = nnx.List(
+            [
+                Block(embedding, heads, drop_path=rate, index=index, dtype=dtype, rngs=rngs)
+                for index, rate in enumerate(drop_path_rates(settings.drop_path, architecture.depth))
+            ]
+        )
         self.norm = layer_norm(embedding, dtype, rngs)
         self.head = linear(embedding, settings.num_classes, wide(dtype), rngs)
 

@@ -18,6 +18,8 @@ HUB_PREFIX = "hf:"
 # The names under which hub repositories keep their weights, in the order in which they are looked for.
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 SAFETENSORS_SUFFIXES = (".safetensors",)
+# What `mtsccd-jax export` writes into the header of a safetensors file: the data sets that the weights have seen.
+TRAINED_ON = "trained_on"
 TORCH_SUFFIXES = (".pth", ".pt", ".bin")
 # Where training scripts put the arrays inside what they save.
 NESTED_KEYS = ("state_dict", "model", "model_state_dict", "model_ema", "module")
@@ -32,12 +34,14 @@ class WeightFile:
         arrays: by published name, in torch's layout, half precision widened to float32.
         sha256: of the file.
         normalization: mean and standard deviation that the weights were trained with, where the repository says so.
+        trained_on: the data sets that they have been trained on one after the other, where that is known.
     """
 
     source: str
     arrays: dict[str, np.ndarray]
     sha256: str
     normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    trained_on: tuple[str, ...] = ()
 
 
 def read(source: str) -> WeightFile:
@@ -47,7 +51,7 @@ def read(source: str) -> WeightFile:
         InputError: no such file or repository, no network and nothing cached, a broken file, one that holds code, or
             the library that reads it is not installed.
     """
-    normalization = None
+    normalization, trained_on = None, tuple[str, ...]()
     if source.startswith(HUB_PREFIX):
         path, normalization = _download(source)
     else:
@@ -55,14 +59,14 @@ def read(source: str) -> WeightFile:
         if not path.is_file():
             raise InputError(f"{source}: no such weight file; give a .safetensors, a .pth or {HUB_PREFIX}OWNER/NAME")
     if path.suffix in SAFETENSORS_SUFFIXES:
-        arrays = _read_safetensors(path, source)
+        arrays, trained_on = _read_safetensors(path, source), _trained_on(path)
     elif path.suffix in TORCH_SUFFIXES:
         arrays = _read_torch(path, source)
     else:
         raise InputError(f"{source}: cannot read '{path.suffix}' weights; give a .safetensors or a .pth")
     with path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    return WeightFile(source, arrays, sha256, normalization)
+    return WeightFile(source, arrays, sha256, normalization, trained_on)
 
 
 def _read_safetensors(path: Path, source: str) -> dict[str, np.ndarray]:
@@ -74,6 +78,15 @@ def _read_safetensors(path: Path, source: str) -> dict[str, np.ndarray]:
             return {name: _widened(np.asarray(stored.get_tensor(name))) for name in stored.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise InputError(f"{source}: a broken safetensors file ({error}); download it again") from None
+
+
+def _trained_on(path: Path) -> tuple[str, ...]:
+    """What a safetensors file that `mtsccd-jax export` wrote says of the data sets that its weights have seen."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="flax") as stored:
+        said = (stored.metadata() or {}).get(TRAINED_ON)
+    return tuple(map(str, json.loads(said))) if said else ()
 
 
 def _read_torch(path: Path, source: str) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ from mtsccd_jax.protocols.verdict import Verdict, change_margin, judge, write_ve
 from mtsccd_jax.report.rows import Row, load_artefact
 
 # What a network can be asked, by what it was trained for.
-METHODS = {"scenes": ("cfsm", "cdc_1", "cdc_2"), "similarity": ("sscd",)}
+METHODS = {"scenes": ("cfsm", "cdc_1", "cdc_2"), "labels": (), "similarity": ("sscd",)}
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,18 @@ class Scale:
 
 
 def supported_methods(trained: Trained) -> tuple[str, ...]:
-    """The change methods of a network, by what it was trained for."""
-    return METHODS[trained.recipe.model.task]
+    """The change methods of a network, by what it was trained for.
+
+    Raises:
+        InputError: there is none.
+    """
+    methods: tuple[str, ...] = METHODS[trained.recipe.model.task]
+    if not methods:
+        raise InputError(
+            f"{trained.workdir}: names all labels of a scene (model.task=labels); change detection needs a network "
+            "that was trained with model.task=scenes or model.task=similarity"
+        )
+    return methods
 
 
 def detect(

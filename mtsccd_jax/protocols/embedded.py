@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from mtsccd_jax.config import Data
 from mtsccd_jax.data.sources import Source, open_pairs, open_source
 from mtsccd_jax.engine.evaluate import Embedding, Trained, embed
-from mtsccd_jax.engine.tasks import check_scenes
+from mtsccd_jax.engine.export import seen_data
+from mtsccd_jax.engine.tasks import check_labels, check_scenes
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.progress import console
 
@@ -97,6 +98,80 @@ class Embedded:
         data = data or self.data
         source = self.scene_source(split, data)
         return self.once(("scenes", data, split), lambda: self._pass(source, split))
+
+    def label_source(self, split: str) -> Source:
+        """The scenes of a split with several labels each, of the data that the network is evaluated on.
+
+        Raises:
+            InputError: they do not exist, are no such scenes, have other labels than the network, or the network has
+                seen some of them in another data set.
+        """
+        source: Source = self.once(("label source", split), lambda: open_source(self.data, split))
+        check_labels(source)
+        names, theirs = self.trained.class_names, source.names["labels"]
+        if tuple(theirs) != names:
+            raise InputError(
+                f"{source.name}: its labels ({len(theirs)}: {', '.join(theirs[:3])}, ...) are not those the network of "
+                f"{self.trained.workdir} was trained on ({len(names)}: {', '.join(names[:3])}, ...)"
+            )
+        self.once(("leak", split), lambda: self._refuse_leak(source, split))
+        return source
+
+    def _refuse_leak(self, source: Source, split: str) -> None:
+        """Raises ArchiveError where the network has learned from the same images under another name."""
+        from tfds_builders.leaks import refuse_leak
+
+        names = [name for name in ("s2v1_name", "patch_id") if name in source.fields]
+        for trained_on in seen_data(self.trained.workdir):
+            refuse_leak(
+                trained_on=trained_on,
+                trained_split="train",
+                evaluated_on=source.name,
+                split=split,
+                v1_name_n=source.column(names[0]) if names else (),
+            )
+
+    def labelled(self, split: str) -> Pass:
+        """The pass over the scenes of a split with several labels each.
+
+        Raises:
+            InputError: as `label_source`.
+        """
+        source = self.label_source(split)
+        return self.once(("labelled", split), lambda: self._pass(source, split))
+
+    def search_source(self, split: str) -> Source:
+        """The images of a split with a class or labels, whichever they are: a search asks nothing of the network's own.
+
+        Raises:
+            InputError: they do not exist, or are no such images.
+        """
+        source: Source = self.once(("search source", split), lambda: open_source(self.data, split))
+        if "labels" in source.names:
+            check_labels(source)
+        else:
+            check_scenes(source)
+        return source
+
+    def gallery(self, split: str) -> Pass:
+        """The pass over the images of a split that are searched.
+
+        Raises:
+            InputError: as `search_source`.
+        """
+        source = self.search_source(split)
+        key = ("labelled", split) if "labels" in source.names else ("scenes", self.data, split)
+        return self.once(key, lambda: self._pass(source, split))
+
+    def queries(self, split: str) -> Pass:
+        """The pass over the images of a split that a search is measured on.
+
+        Raises:
+            InputError: as `search_source`, or the network has seen some of them in another data set.
+        """
+        source = self.search_source(split)
+        self.once(("leak", split), lambda: self._refuse_leak(source, split))
+        return self.gallery(split)
 
     def pair_source(self, split: str) -> Source:
         """The labelled pairs of a split.

@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from mtsccd_jax import provenance
 from mtsccd_jax.config import to_dict
-from mtsccd_jax.data.sources import Source
+from mtsccd_jax.data.bands import picture, picture_bands
+from mtsccd_jax.data.patches import PatchSource
+from mtsccd_jax.data.sources import Source, TfdsSource
 from mtsccd_jax.engine import workdir as work
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.report import rows
@@ -96,6 +98,15 @@ def write_row(trained: Trained, source: Source, result: Result) -> rows.Row:
     return row
 
 
+def said(row: rows.Row) -> str:
+    """A row in one line for people: the two metrics that its protocol is best known by."""
+    known = {"multilabel": ("ap_macro", "f1_macro"), "retrieval": ("map", "precision_at_10")}
+    names = [name for name in known.get(row.protocol, ("oa", "kappa")) if name in row.metrics]
+    values = {name: row.metrics[name]["value"] for name in names}
+    scores = "  ".join(f"{name} {'-' if value is None else format(value, '.4f')}" for name, value in values.items())
+    return f"{row.protocol:<10} {row.split:<11} {scores}"
+
+
 def training_curve(trained: Trained) -> dict[str, np.ndarray]:
     """The training history as arrays: step, epoch, loss, accuracy, learning_rate, images_per_s; NaN where not known."""
     history = work.read_history(trained.workdir)
@@ -130,8 +141,25 @@ def is_mtsccd(source: Source) -> bool:
 
 def thumbnails(source: Source, indices: np.ndarray, field: str) -> np.ndarray:
     """The images of a field at THUMB pixels a side, (n, THUMB, THUMB, 3) uint8."""
-    thumbs = np.zeros((len(indices), THUMB, THUMB, 3), np.uint8)
-    if len(indices):
-        for row, image in enumerate(source.read(indices)[field]):
-            thumbs[row] = cv2.resize(image, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
+    return _small(source.read(indices)[field]) if len(indices) else _small([])
+
+
+def pictures(source: Source, indices: np.ndarray) -> np.ndarray:
+    """Scenes as people look at them, (n, THUMB, THUMB, 3) uint8: their images, or natural colours of their bands.
+
+    Of a data set without these bands radar in false colours, or else one band in grey.
+    """
+    if source.image_fields:
+        return thumbnails(source, indices, source.image_fields[0])
+    assert isinstance(source, (TfdsSource, PatchSource))
+    names = picture_bands(source.stored_bands)
+    found = source.reading(names).read(indices) if len(indices) else {}
+    return _small(picture({name: found[name] for name in names}) if found else [])
+
+
+def _small(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    thumbs = np.zeros((len(images), THUMB, THUMB, 3), np.uint8)
+    for row, image in enumerate(images):
+        larger = min(image.shape[:2]) < THUMB
+        thumbs[row] = cv2.resize(image, (THUMB, THUMB), interpolation=cv2.INTER_CUBIC if larger else cv2.INTER_AREA)
     return thumbs

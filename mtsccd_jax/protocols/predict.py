@@ -13,9 +13,10 @@ from mtsccd_jax.data.sources import Source
 from mtsccd_jax.engine.evaluate import Embedding, Trained, embed
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
+from mtsccd_jax.ops.multilabel import decide
 from mtsccd_jax.progress import console
-from mtsccd_jax.protocols.change import feature_distance, row_scale
-from mtsccd_jax.report.rows import load
+from mtsccd_jax.protocols.change import feature_distance, row_scale, supported_methods
+from mtsccd_jax.report.rows import load, load_artefact
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,21 @@ def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False
 
     Columns: filename, label, probability and `p_<class>` of each class. Of pairs: these of both dates (`_t1`, `_t2`),
     `changed_cdc_1` (the labels differ), `distance`, and `changed_cfsm` (distance >= threshold) where CFSM has been run
-    in this work directory with the recipe's metric, scale and objective; its threshold is the newest one's.
+    in this work directory with the recipe's metric, scale and objective; its threshold is the newest one's. Of a
+    network that names several labels: filename, labels (those that are called, joined by "; ") and `p_<label>` of each.
+
+    Raises:
+        InputError: the images cannot be read, or the network sees bands or cannot say whether a pair changed.
     """
-    size = trained.recipe.data.image_size
+    size, several = trained.recipe.data.image_size, trained.recipe.model.task == "labels"
+    if trained.recipe.data.bands:
+        raise InputError(
+            f"{trained.workdir}: the network sees bands and not images, so it cannot name those of a folder; for data "
+            "sets of bands there are `evaluate` and `embed`, for the folder of one patch `retrieve --query`"
+        )
     of_pairs = (images / "A").is_dir() and (images / "B").is_dir()
+    if of_pairs:
+        supported_methods(trained)
     source: Source = (pair_files if of_pairs else image_files)(images, image_size=size, skip_bad=skip_bad)
     for line in source.skipped:
         console.print(f"skipped: {line}", style="yellow", markup=False)
@@ -43,7 +55,8 @@ def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False
     for field, embedding in embeddings.items():
         suffix = field.removeprefix("image")
         columns[f"filename{suffix}"] = source.column(f"filename{suffix}")
-        columns |= {f"{name}{suffix}": values for name, values in _labels(trained, embedding).items()}
+        said = (_labels if several else _class)(trained, embedding)
+        columns |= {f"{name}{suffix}": values for name, values in said.items()}
     if of_pairs:
         columns |= _changes(trained, embeddings["image_t1"], embeddings["image_t2"])
     _write_csv(out, columns)
@@ -51,13 +64,40 @@ def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False
 
 
 def _labels(trained: Trained, embedding: Embedding) -> dict[str, np.ndarray]:
+    """The columns of an image: the labels that are called, and the probability of each."""
+    probability, names = embedding.label_probability, np.array(trained.class_names)
+    called = decide(probability, label_thresholds(trained))
+    columns = {"labels": np.array(["; ".join(names[row]) for row in called])}
+    return columns | {f"p_{name}": _digits(probability[:, k]) for k, name in enumerate(trained.class_names)}
+
+
+def label_thresholds(trained: Trained) -> np.ndarray | float:
+    """From which probability on a label is called, one or (k,): one half, or as last chosen by the recipe's objective.
+
+    Raises:
+        InputError: the recipe wants chosen thresholds and no evaluation has chosen any, or they are gone.
+    """
+    if trained.recipe.labels.threshold == "half":
+        return 0.5
+    objective = trained.recipe.labels.objective
+    chosen = [row for row in load(trained.workdir) if row.protocol == "multilabel" and row.objective == objective]
+    found = load_artefact(trained.workdir, chosen[-1], "predictions") if chosen else None
+    if found is None:
+        raise InputError(
+            f"{trained.workdir}: labels.threshold=validation, and no thresholds by {objective} are there; run "
+            "`mtsccd-jax evaluate` first, or train with labels.threshold=half"
+        )
+    return found["threshold"]
+
+
+def _class(trained: Trained, embedding: Embedding) -> dict[str, np.ndarray]:
     """The columns of one date: the most probable class, its probability, and that of every class."""
     probability, prediction = embedding.probability, embedding.prediction
     columns = {
         "label": np.array(trained.class_names)[prediction],
-        "probability": probability.max(-1).round(6),
+        "probability": _digits(probability.max(-1)),
     }
-    return columns | {f"p_{name}": probability[:, k].round(6) for k, name in enumerate(trained.class_names)}
+    return columns | {f"p_{name}": _digits(probability[:, k]) for k, name in enumerate(trained.class_names)}
 
 
 def _changes(trained: Trained, t1: Embedding, t2: Embedding) -> dict[str, np.ndarray]:
@@ -94,11 +134,18 @@ def embed_to_file(trained: Trained, source: Source, out: Path, *, quiet: bool = 
     }
     if len(embeddings) == 2:
         arrays["distance"] = feature_distance(trained, embeddings["image_t1"], embeddings["image_t2"])
-    arrays |= {name: source.column(name) for name in source.fields if name not in source.image_fields}
+    arrays |= {
+        name: source.column(name) for name in source.fields if name not in (*source.image_fields, *source.band_fields)
+    }
     with replacing(out) as stream:
         np.savez(stream, **arrays)
     first = next(iter(embeddings.values())).features
     return first.shape[0], first.shape[1]
+
+
+def _digits(value_n: np.ndarray) -> np.ndarray:
+    """Probabilities to six places, as a table has them."""
+    return value_n.astype(np.float64).round(6)
 
 
 def _write_csv(out: Path, columns: dict[str, np.ndarray]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import jax
 
 from mtsccd_jax.config import Data, Recipe, essentials, to_dict
-from mtsccd_jax.data.sources import open_pairs, open_source
+from mtsccd_jax.data.sources import Source, open_pairs, open_source
 from mtsccd_jax.engine.evaluate import load_trained
 from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.engine.workdir import check_recipe
@@ -24,8 +24,10 @@ from mtsccd_jax.files import replacing
 from mtsccd_jax.progress import console
 from mtsccd_jax.protocols.change import detect, evaluated_splits
 from mtsccd_jax.protocols.embedded import Embedded
+from mtsccd_jax.protocols.evidence import said
+from mtsccd_jax.protocols.multilabel import evaluate_labels
 from mtsccd_jax.protocols.scene import default_splits, evaluate
-from mtsccd_jax.recipes.mtsccd import Experiment
+from mtsccd_jax.recipes.experiment import Experiment
 from mtsccd_jax.report import rows
 from mtsccd_jax.report.folders import FAILURES_FILE, Failure, failures
 
@@ -33,6 +35,9 @@ from mtsccd_jax.report.folders import FAILURES_FILE, Failure, failures
 _FAILURES = (InputError, RunError, jax.errors.JaxRuntimeError, MemoryError)
 # XLA's account of a full memory is pages long.
 _REASON_LENGTH = 300
+
+# Protocols whose rows are about single scenes; those of the others are about pairs.
+_OF_SCENES = ("scene", "multilabel")
 
 # (protocol, split) of a row
 Asked = tuple[str, str]
@@ -62,8 +67,7 @@ def reproduce(experiments: Sequence[Experiment], root: Path, *, seeds: int = 1, 
         InputError: the data that rows are about cannot be read, or a work directory holds another recipe's network.
         Stopped: a signal arrived; the state is saved.
     """
-    for experiment in experiments:
-        _check_data(experiment)
+    _check_data(experiments)
     fingerprint = cache(_fingerprint)
     runs = [
         replace(experiment, recipe=replace(experiment.recipe, seed=experiment.recipe.seed + offset))
@@ -119,9 +123,8 @@ def run(experiment: Experiment, workdir: Path, fingerprint: Fingerprint, *, quie
     for together in _groups(asked):
         try:
             for row in _rows(passes, together):
-                scores = "  ".join(f"{name} {row.metrics[name]['value']:.4f}" for name in ("oa", "kappa"))
                 if not quiet:
-                    console.print(f"{row.protocol:<6} {row.split:<11} {scores}", markup=False, highlight=False)
+                    console.print(said(row), markup=False, highlight=False)
         except _FAILURES as error:
             left = missing(experiment, workdir, fingerprint)
             yield from _failed(experiment, [row for row in together if row in left], error)
@@ -150,25 +153,24 @@ def missing(experiment: Experiment, workdir: Path, fingerprint: Fingerprint) -> 
 def _asked(experiment: Experiment) -> list[Asked]:
     """Every row of an experiment."""
     data = experiment.recipe.data
+    splits = {"scene": default_splits, "multilabel": lambda data: ["test"]}
     return [
-        (protocol, split)
-        for protocol in experiment.protocols
-        for split in (default_splits(data) if protocol == "scene" else evaluated_splits(data))
+        (protocol, split) for protocol in experiment.protocols for split in splits.get(protocol, evaluated_splits)(data)
     ]
 
 
 def _groups(asked: list[Asked]) -> list[list[Asked]]:
     """Scenes split by split; the splits of a change method together, which share its validation."""
-    scenes = [[row] for row in asked if row[0] == "scene"]
-    methods = dict.fromkeys(protocol for protocol, _ in asked if protocol != "scene")
+    scenes = [[row] for row in asked if row[0] in _OF_SCENES]
+    methods = dict.fromkeys(protocol for protocol, _ in asked if protocol not in _OF_SCENES)
     return scenes + [[row for row in asked if row[0] == method] for method in methods]
 
 
 def _rows(passes: Embedded, together: list[Asked]) -> Iterator[rows.Row]:
     """The rows of a group, each in its work directory before the next is begun."""
     protocol, splits = together[0][0], [split for _, split in together]
-    if protocol == "scene":
-        yield evaluate(passes, splits[0])
+    if protocol in _OF_SCENES:
+        yield (evaluate if protocol == "scene" else evaluate_labels)(passes, splits[0])
     else:
         yield from detect(passes, (protocol,), passes.trained.recipe.change.objective, splits=splits)
 
@@ -193,14 +195,28 @@ def _write_failures(root: Path, experiment: Experiment, failed: Sequence[Failure
         path.unlink(missing_ok=True)
 
 
-def _check_data(experiment: Experiment) -> None:
-    """Raises InputError where the data that rows are about cannot be opened; what training needs is its own affair."""
-    recipe = experiment.recipe
-    if recipe.model.task == "scenes":
-        open_source(recipe.data, "train")
-    for protocol, split in _asked(experiment):
-        (open_source if protocol == "scene" else open_pairs)(recipe.data, split)
+def _check_data(experiments: Sequence[Experiment]) -> None:
+    """Raises InputError, with all that is wrong, where the data that rows are about cannot be opened.
+
+    What a similarity network trains on is its own affair.
+    """
+    wrong = dict[str, None]()
+    for experiment in experiments:
+        recipe = experiment.recipe
+        try:
+            if recipe.model.task != "similarity":
+                open_source(recipe.data, "train")
+            for protocol, split in _asked(experiment):
+                _open(recipe.data, protocol, split)
+        except InputError as error:
+            wrong[str(error)] = None
+    if wrong:
+        raise InputError("; ".join(wrong))
 
 
 def _fingerprint(data: Data, protocol: str, split: str) -> str:
-    return (open_source if protocol == "scene" else open_pairs)(data, split).fingerprint()
+    return _open(data, protocol, split).fingerprint()
+
+
+def _open(data: Data, protocol: str, split: str) -> Source:
+    return (open_source if protocol in _OF_SCENES else open_pairs)(data, split)

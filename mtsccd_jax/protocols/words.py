@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mtsccd_jax.data.sources import Source
+from mtsccd_jax.data.sources import Source, views
 from mtsccd_jax.engine.evaluate import Trained, outputs_of
 from mtsccd_jax.engine.steps import local_descriptors, make_descriptor_step, make_words_step
 from mtsccd_jax.errors import InputError
@@ -69,7 +69,7 @@ def fit_dictionary(passes: Embedded, source: Source) -> Dictionary:
     Raises:
         InputError: fewer descriptors than words, or no words asked for.
     """
-    trained, fields = passes.trained, len(source.image_fields)
+    trained, fields = passes.trained, len(views(source))
     settings, images, places = trained.recipe.change, len(source) * fields, map_places(trained)
     if settings.words < 1:
         raise InputError(f"change.words={settings.words}: a dictionary has at least one word")
@@ -108,7 +108,8 @@ def map_places(trained: Trained) -> int:
     """How many places the network's last feature map has, height times width; nothing is computed."""
     size = trained.recipe.data.image_size
     local = partial(local_descriptors, trained.network, trained.recipe.data)
-    return int(jax.eval_shape(local, trained.state, jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8)).shape[1])
+    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8)
+    return int(jax.eval_shape(local, trained.state, {"image": image}).shape[1])
 
 
 def count_words(passes: Embedded, source: Source, dictionary: Dictionary) -> Words:

@@ -2,9 +2,19 @@
 
 from mtsccd_jax.config import Recipe
 from mtsccd_jax.errors import InputError, nearest
-from mtsccd_jax.recipes import mtsccd, scratch
+from mtsccd_jax.recipes import bigearthnet, mlrsnet, mtsccd, scratch
+from mtsccd_jax.recipes.experiment import Experiment
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*scratch.RECIPES, *mtsccd.RECIPES)}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for part in (scratch, mtsccd, bigearthnet, mlrsnet) for recipe in part.RECIPES
+}
+
+# Every matrix of rows that `reproduce` knows by name.
+EXPERIMENTS: dict[str, tuple[Experiment, ...]] = {
+    **mtsccd.EXPERIMENTS,
+    **bigearthnet.EXPERIMENTS,
+    **mlrsnet.EXPERIMENTS,
+}
 
 
 def get_recipe(name: str) -> Recipe:

@@ -23,9 +23,8 @@ leaves the rest open; here, and why:
 Every one of them can be set: `--set optim.momentum=0`.
 """
 
-from dataclasses import dataclass, replace
-
 from mtsccd_jax.config import Data, Engine, Model, Optim, Recipe, Scene, Similarity
+from mtsccd_jax.recipes.experiment import Experiment
 
 _GENTLE = Optim("sgd", learning_rate=8e-5, weight_decay=5e-4, schedule="constant")
 _SGD_1E3 = Optim("sgd", learning_rate=1e-3, weight_decay=5e-4, schedule="constant")
@@ -110,48 +109,18 @@ TABLE_7 = {
 }
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """One training and the protocols whose rows it fills."""
-
-    recipe: Recipe
-    protocols: tuple[str, ...]
-
-
-def experiments(table: str) -> tuple[Experiment, ...]:
-    """The experiments of "table6", of "table7", or of "all", where one training serves both tables."""
-    scenes = ("scene",) if table in ("table6", "all") else ()
-    pairs = TABLE_7 if table in ("table7", "all") else {}
-    tuned = (Experiment(recipe, scenes + pairs.get(recipe.model.name, ())) for recipe in TABLE_6)
+def _experiments(scenes: bool, pairs: bool) -> tuple[Experiment, ...]:
+    """Those that fill rows of Table 6, of Table 7, or of both, where one training serves both."""
+    of_pairs = TABLE_7 if pairs else {}
+    tuned = (
+        Experiment(recipe, (("scene",) if scenes else ()) + of_pairs.get(recipe.model.name, ())) for recipe in TABLE_6
+    )
     learned = (Experiment(recipe, ("sscd",)) for recipe in SSCD if pairs)
     return tuple(experiment for experiment in (*tuned, *learned) if experiment.protocols)
 
 
-# Small relatives of the paper's networks, from random weights: at scale 0.02 and 96 pixels the whole matrix takes a
-# quarter of an hour on two CPU cores. Their rows prove the pipeline and say nothing about the paper's networks.
-_STAND_INS = {
-    "alexnet": Model("alexnet", width=0.25),
-    "vgg16": Model("vgg11", width=0.125),
-    "vgg19": Model("vgg11", width=0.25),
-    "googlenet": Model("googlenet", width=0.25),
-    "resnet18": Model("resnet18", width=0.125),
-    "resnet50": Model("resnet18", width=0.25),
-    "resnet101": Model("resnet34", width=0.25),
-    "densenet201": Model("densenet121", width=0.25),
-    "efficientnet_b0": Model("efficientnet_b0", width=0.5),
-    "seresnet50": Model("seresnet50", width=0.125),
-    "vit_base_patch16": Model("vit_tiny_patch16", width=0.5),
-    "swin_tiny": Model("swin_tiny", width=0.25),
+EXPERIMENTS = {
+    "table6": _experiments(scenes=True, pairs=False),
+    "table7": _experiments(scenes=False, pairs=True),
+    "all": _experiments(scenes=True, pairs=True),
 }
-
-
-def stand_in(recipe: Recipe) -> Recipe:
-    """The recipe with a small relative of its network from random weights, a few epochs, and a name that says so."""
-    model = replace(_STAND_INS[recipe.model.name], task=recipe.model.task)
-    return replace(
-        recipe,
-        name=f"{recipe.name}_stand_in",
-        model=model,
-        optim=Optim("adamw", learning_rate=2e-3, weight_decay=0.02, warmup_epochs=1),
-        engine=Engine(batch_size=32, epochs=3, eval_batch_size=64, keep="best"),
-    )

@@ -15,7 +15,7 @@ import numpy as np
 
 from mtsccd_jax.ops.comparison import mcnemar, paired_difference
 from mtsccd_jax.report import words
-from mtsccd_jax.report.rows import Row
+from mtsccd_jax.report.rows import CHANGE, Row
 from mtsccd_jax.report.tables import Cell, Table
 from mtsccd_jax.report.words import NOT_KNOWN, Run
 
@@ -54,7 +54,7 @@ def contests(runs: Sequence[Run], predictions: Predictions) -> list[list[Contend
     for run in runs:
         for repeats in run.repeats:
             row = repeats[0]
-            if row.split in ("train", "validation"):
+            if row.split in ("train", "validation") or row.protocol not in ("scene", *CHANGE):
                 continue
             scene = row.protocol == "scene"
             names = ("filename",) if scene else ("filename_t1", "filename_t2")
@@ -67,13 +67,17 @@ def contests(runs: Sequence[Run], predictions: Predictions) -> list[list[Contend
             groups.setdefault(key, []).append(
                 Contender("", run, row, arrays[truth].astype(np.int64), arrays[predicted].astype(np.int64))
             )
-    return [_named(sorted(group, key=_kappa, reverse=True)) for group in groups.values() if len(group) > 1]
+    return [named(sorted(group, key=_kappa, reverse=True)) for group in groups.values() if len(group) > 1]
 
 
-def comparison_table(contenders: Sequence[Contender]) -> Table:
-    """Every row beside the best, in words, and the pairs of rows whose difference holds."""
+def comparison_table(contenders: Sequence[Contender], where: str) -> Table:
+    """Every row beside the best, in words, and the pairs of rows whose difference holds.
+
+    Args:
+        contenders: Of one contest.
+        where: Its split in words.
+    """
     first = contenders[0].row
-    where = words.split_name(first.split, first.dataset)
     task = "scenes" if first.protocol == "scene" else "change"
     pairs = list(itertools.combinations(range(len(contenders)), 2))
     right = [contender.right for contender in contenders]
@@ -129,8 +133,11 @@ def comparison_table(contenders: Sequence[Contender]) -> Table:
     return Table(f"differences_{task}_{first.split}_{first.id}", caption, columns, rows, records)
 
 
-def pair_table(contenders: Sequence[Contender]) -> Table:
-    """Every pair of rows: the examples that only one has right with McNemar's p, and the difference of their kappas."""
+def pair_table(contenders: Sequence[Contender], where: str) -> Table:
+    """Every pair of rows: the examples that only one has right with McNemar's p, and the difference of their kappas.
+
+    `where` is the split in words.
+    """
     pairs = list(itertools.combinations(contenders, 2))
     tests = [mcnemar(a.right, b.right) for a, b in pairs]
     corrected = holm([test.p_value for test in tests])
@@ -167,8 +174,8 @@ def pair_table(contenders: Sequence[Contender]) -> Table:
     first = contenders[0].row
     task = "scenes" if first.protocol == "scene" else "change"
     caption = (
-        f"All pairs of rows, {words.split_name(first.split, first.dataset)}, {task}. p: McNemar's exact test, "
-        "Holm-corrected. Kappa: paired bootstrap, 95 %, uncorrected."
+        f"All pairs of rows, {where}, {task}. p: McNemar's exact test, Holm-corrected. "
+        "Kappa: paired bootstrap, 95 %, uncorrected."
     )
     return Table(f"pairs_{task}_{first.split}_{first.id}", caption, columns, rows, records)
 
@@ -183,7 +190,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in corrected]
 
 
-def _named(contenders: list[Contender]) -> list[Contender]:
+def named(contenders: list[Contender]) -> list[Contender]:
     """The same with labels that tell them apart: method and network, and the recipe where these are not enough."""
     labels = [_label(c.row) for c in contenders]
     for part in (

@@ -205,6 +205,28 @@ def legend_below(figure: "Figure", axes: "Axes", columns: int) -> None:
     figure.legend(handles, labels, loc="outside lower left", ncols=columns, columnspacing=1.4, borderaxespad=0.2)
 
 
+def wrapped(text: str, length: int, lines: int) -> str:
+    """The text on lines of at most `length` characters, broken at spaces, else at underscores.
+
+    What does not fit on so many lines is cut out of its middle: names differ at their ends.
+    """
+    for kept in range(len(text), 0, -1):
+        cut = (
+            text
+            if kept == len(text)
+            else f"{text[: (kept + 1) // 2].rstrip()}…{text[len(text) - kept // 2 :].lstrip()}"
+        )
+        found = [""]
+        for word in re.findall(r"\s*[^\s_]+_*|\s*_+", cut):
+            if len(found[-1] + word) > length and found[-1]:
+                found.append("")
+            word = word if found[-1] else word.lstrip()
+            found[-1:] = [(found[-1] + word)[i : i + length] for i in range(0, len(found[-1] + word), length)]
+        if len(found) <= lines:
+            return "\n".join(found)
+    return text
+
+
 def thinned(x_n: np.ndarray, y_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """At most `MAX_POINTS` of the points, evenly spaced in rank, first and last included, where both are finite."""
     x_n, y_n = np.asarray(x_n, dtype=np.float64), np.asarray(y_n, dtype=np.float64)

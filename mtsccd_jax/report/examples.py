@@ -7,7 +7,7 @@ import numpy as np
 
 from mtsccd_jax.report import published, sheets, words
 from mtsccd_jax.report.folder import Folder, write_bytes
-from mtsccd_jax.report.rows import Row
+from mtsccd_jax.report.rows import CHANGE, Row
 from mtsccd_jax.report.sheets import Grid, Opinion
 from mtsccd_jax.report.words import Run
 
@@ -32,7 +32,7 @@ def verdict_grids(folder: Folder, runs: Sequence[Run]) -> list[Shown]:
     by_split: dict[tuple[str, str], list[tuple[Run, Row]]] = {}
     for run in runs:
         for repeats in run.repeats:
-            if (row := repeats[0]).protocol != "scene":
+            if (row := repeats[0]).protocol in CHANGE:
                 by_split.setdefault((row.dataset, row.split), []).append((run, row))
     order = list(published.METHOD_NAMES)
     return [_grid(folder, sorted(m, key=lambda pair: order.index(pair[1].protocol))) for m in by_split.values()]

@@ -8,6 +8,10 @@ import numpy as np
 from mtsccd_jax.report import drawing
 from mtsccd_jax.report.drawing import BLUE, GREEN, HEIGHT_IN, INK, MUTED, RULE, VERMILION, WIDTH_IN, Chart
 
+# Characters of a line of a row's name in a chart, and lines of it.
+_LINE_LENGTH = 26
+_LINES = 3
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -61,9 +65,18 @@ class Speed:
     kind: str = ""
 
 
-def intervals(estimates: Sequence[Estimate], axis_label: str, alt: str) -> Chart:
-    """The chart of values with their 95 % intervals, one line each, beside the trivial predictor's and the paper's."""
-    with drawing.figure(WIDTH_IN, 1.05 + 0.3 * len(estimates)) as (figure, axes):
+def intervals(estimates: Sequence[Estimate], axis_label: str, alt: str, *, source: str = "paper") -> Chart:
+    """The chart of values with their 95 % intervals, one line each, beside the trivial predictor's and the published.
+
+    Args:
+        estimates: From above.
+        axis_label: What the values are.
+        alt: What it shows, for those who cannot see it.
+        source: What the published values are called.
+    """
+    labels = [drawing.wrapped(e.label, _LINE_LENGTH, _LINES) for e in estimates]
+    lines = max((label.count("\n") + 1 for label in labels), default=1)
+    with drawing.figure(WIDTH_IN, 1.05 + (0.16 + 0.14 * lines) * len(estimates)) as (figure, axes):
         y = np.arange(len(estimates))[::-1]
         for position, e in zip(y, estimates, strict=True):
             if e.low is not None and e.high is not None:
@@ -74,17 +87,56 @@ def intervals(estimates: Sequence[Estimate], axis_label: str, alt: str) -> Chart
         )
         published = [(e.published, p, e.possible) for e, p in zip(estimates, y, strict=True)]
         drawing.marks(
-            axes, [(v, p) for v, p, possible in published if possible], "D", VERMILION, "paper", 5.5, hollow=True
+            axes, [(v, p) for v, p, possible in published if possible], "D", VERMILION, source, 5.5, hollow=True
         )
         impossible = [(v, p) for v, p, possible in published if not possible]
-        drawing.marks(axes, impossible, "x", VERMILION, "paper, impossible value", 6.5)
-        axes.set_yticks(y, [e.label for e in estimates])
-        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        drawing.marks(axes, impossible, "x", VERMILION, f"{source}, impossible value", 6.5)
+        axes.locator_params(axis="x", nbins=6)
+        axes.set_yticks(y, labels)
+        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9.0 if lines > 1 else 10.0)
         axes.grid(visible=False, axis="y")
         axes.set_ylim(-0.6, len(estimates) - 0.4)
         axes.set_xlabel(axis_label)
         axes.spines["left"].set_visible(False)
         drawing.legend_below(figure, axes, columns=2)
+        return drawing.chart(figure, alt)
+
+
+def by_label(names: Sequence[str], ap_k: np.ndarray, f1_k: np.ndarray, share_k: np.ndarray, alt: str) -> Chart:
+    """The chart of average precision and F1 of every label, the most frequent above, beside its share of the images.
+
+    Args:
+        names: Of the labels, short enough to stand beside the axis.
+        ap_k: Average precision, (k,).
+        f1_k: F1, (k,).
+        share_k: Share of the images that have the label, (k,): the average precision of scores that say nothing.
+        alt: What it shows, for those who cannot see it.
+    """
+    order = np.argsort(-np.asarray(share_k), kind="stable")
+    with drawing.figure(WIDTH_IN, 1.0 + 0.235 * len(names)) as (figure, axes):
+        y = np.arange(len(names))[::-1]
+        for position, label in zip(y, order, strict=True):
+            axes.plot([share_k[label], ap_k[label]], [position] * 2, color=BLUE, linewidth=1.4, alpha=0.45)
+        axes.plot(np.asarray(share_k)[order], y, "|", color=MUTED, markersize=9, markeredgewidth=1.6, label="share")
+        axes.plot(
+            np.asarray(f1_k)[order],
+            y,
+            "D",
+            color=VERMILION,
+            markerfacecolor=drawing.SURFACE,
+            markersize=4.5,
+            markeredgewidth=1.4,
+            label="F1",
+        )
+        axes.plot(np.asarray(ap_k)[order], y, "o", color=BLUE, markersize=5, label="average precision")
+        axes.set_yticks(y, [names[label] for label in order])
+        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9.0)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.7, len(names) - 0.3)
+        axes.set_xlabel("0 to 1")
+        axes.spines["left"].set_visible(False)
+        drawing.legend_below(figure, axes, columns=3)
         return drawing.chart(figure, alt)
 
 
@@ -274,7 +326,7 @@ def pareto(speeds: Sequence[Speed], axis_label: str, alt: str) -> Chart:
             own = [speed for speed in speeds if speed.kind == kind]
             x, y = [speed.images_per_s for speed in own], [speed.value for speed in own]
             color, marker = (BLUE, VERMILION, GREEN, MUTED)[index % 4], "oDs^"[index % 4]
-            axes.plot(x, y, marker, color=color, markersize=5.5, alpha=0.9, label=kind or "network")
+            axes.plot(x, y, marker, color=color, markersize=5.5, alpha=0.9, label=kind or "network", zorder=4)
         front = frontier(speeds)
         x, y = [speed.images_per_s for speed in front], [speed.value for speed in front]
         axes.step(x, y, where="pre", color=INK, linewidth=1, linestyle=(0, (4, 2)), label="none is better in both")
@@ -283,12 +335,18 @@ def pareto(speeds: Sequence[Speed], axis_label: str, alt: str) -> Chart:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.margins(x=0.14, y=0.12)
-        names = [axes.text(speed.images_per_s, speed.value, speed.label, fontsize=9.0) for speed in front]
-        everything = [speed.images_per_s for speed in speeds], [speed.value for speed in speeds]
-        adjust_text(names, *everything, ax=axes, expand=(1.1, 1.6), arrowprops={"arrowstyle": "-", "color": MUTED})
+        names = [
+            axes.text(speed.images_per_s, speed.value, drawing.wrapped(speed.label, _LINE_LENGTH, _LINES), fontsize=9.0)
+            for speed in front
+        ]
+        for name in names:
+            name.set_bbox({"facecolor": drawing.SURFACE, "edgecolor": "none", "alpha": 0.8, "pad": 0.5})
+            name.set_in_layout(False)  # they are moved into the axes, and must not make these smaller
         axes.set_xlabel("images/s of this evaluation")
         axes.set_ylabel(axis_label)
         drawing.legend_below(figure, axes, columns=2)
+        everything = [speed.images_per_s for speed in speeds], [speed.value for speed in speeds]
+        adjust_text(names, *everything, ax=axes, expand=(1.1, 1.6), arrowprops={"arrowstyle": "-", "color": MUTED})
         return drawing.chart(figure, alt)
 
 

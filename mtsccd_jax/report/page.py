@@ -8,24 +8,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mtsccd_jax.config import flatten
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.report import (
     comparisons,
     examples,
     folders,
+    label_comparisons,
+    label_results,
+    label_sections,
+    label_tables,
+    naming,
     paper_tables,
     published,
     row_tables,
     rows,
     sections,
+    sentences,
     sheets,
     transitions,
     words,
 )
 from mtsccd_jax.report.folder import Folder, write_text
 from mtsccd_jax.report.folders import Failure
-from mtsccd_jax.report.rows import Row
+from mtsccd_jax.report.label_results import Source
+from mtsccd_jax.report.rows import CHANGE, Row
 from mtsccd_jax.report.tables import Table
 from mtsccd_jax.report.words import Run
 
@@ -36,10 +45,14 @@ TILES = (
     ("cdc_1", "kappa", "Change by CDC_1, kappa"),
     ("cdc_2", "kappa", "Change by CDC_2, kappa"),
     ("sscd", "kappa", "Change by SSCD, kappa"),
+    ("multilabel", "ap_macro", "Labels, average precision"),
+    ("retrieval", "map", "Retrieval, mAP"),
 )
 
 # Longer lists of rows, networks and curves are folded away.
 LONG = 14
+# So many networks' labels make the cards of example images too tall to stand open.
+MANY_OPINIONS = 6
 
 
 def write(workdirs: Sequence[str | os.PathLike[str]], out_dir: str | os.PathLike[str]) -> Path:
@@ -85,14 +98,18 @@ def _content(folder: Folder, all_rows: list[Row], failed: list[Failure]) -> dict
     """Everything the template shows."""
     runs = words.group_runs(all_rows)
     scene_rows = [row for row in all_rows if row.protocol == "scene"]
-    change_rows = [row for row in all_rows if row.protocol != "scene"]
+    change_rows = [row for row in all_rows if row.protocol in CHANGE]
+    kinds = {words.kind(row) for row in all_rows}
     training, speeds = sections.training_figures(folder, runs)
     return {
-        "title": "Land use: scenes and change",
+        "title": _title(kinds),
+        "land_use": bool({"scene", "change"} & kinds),
         "subtitle": _subtitle(runs, len(all_rows), len(set(folder.workdir_of.values()))),
         "long": LONG,
+        "many_opinions": MANY_OPINIONS,
         "tiles": _tiles(runs, speeds),
-        "headline": words.headline(runs),
+        "generated": words.generated_note(all_rows),
+        "headline": sentences.headline(runs),
         "paper": _written(folder, paper_tables.table_6(runs), paper_tables.table_7(runs)),
         "paper_notes": [note for kind in (scene_rows, change_rows) if (note := words.orientation_note(kind))],
         "leak": _written(folder, paper_tables.leak_table(runs, sections.validation_metric(folder))),
@@ -106,13 +123,21 @@ def _content(folder: Folder, all_rows: list[Row], failed: list[Failure]) -> dict
         "change_overview": sections.overview(folder, runs, "change"),
         "change_details": sections.change_details(folder, runs),
         "transitions": transitions.details(folder, runs),
+        "label_tables": _written(folder, label_tables.label_table(runs)) if "labels" in kinds else [],
+        "label_published": _beside_published(folder, runs, all_rows),
+        "label_overview": label_sections.overview(folder, runs, "multilabel"),
+        "label_details": label_sections.label_details(folder, runs),
+        "label_examples": label_sections.label_examples(folder, runs),
+        "retrieval_tables": _written(folder, label_tables.retrieval_table(runs)) if "retrieval" in kinds else [],
+        "retrieval_overview": label_sections.overview(folder, runs, "retrieval"),
+        "searches": label_sections.searches(folder, runs),
         "scenes": sections.scene_sheet(folder, scene_rows),
         "examples": examples.verdict_grids(folder, runs),
         "data_uri": sheets.data_uri,
         "number": words.number,
         "training": training,
         "throughput": folder.table(row_tables.throughput_table(runs, speeds)),
-        "audit": folder.table(paper_tables.audit_table()),
+        "audit": folder.table(paper_tables.audit_table()) if {"scene", "change"} & kinds else None,
         "audit_words": _audit_words(),
         "provenance": [_provenance(folder, run, seed) for run in runs for seed in run.seeds],
     }
@@ -123,12 +148,48 @@ def _written(folder: Folder, *made: Table | None) -> list[Table]:
     return [folder.table(table) for table in made if table is not None]
 
 
+def _title(kinds: set[str]) -> str:
+    """What the report is about: "Land use: scenes and change", "Images: labels and retrieval"."""
+    land_use = {"scene", "change"} & kinds
+    parts = ["scenes", "change"] * bool(land_use) + [kind for kind in ("labels", "retrieval") if kind in kinds]
+    listed = " and ".join(text for text in (", ".join(parts[:-1]), parts[-1]) if text)
+    return f"{'Land use' if land_use else 'Images'}: {listed}"
+
+
+def _beside_published(folder: Folder, runs: Sequence[Run], all_rows: Sequence[Row]) -> list[tuple[Source, str, Table]]:
+    """(source, why its values are no comparison or nothing, our rows beside it) of every source of labels."""
+    found = []
+    for source, table in label_tables.published_tables(runs):
+        own = [
+            row for row in all_rows if label_results.source_of(row.dataset) is source and words.kind(row) == "labels"
+        ]
+        found.append((source, words.orientation_note(own), folder.table(table)))
+    return found
+
+
 def _differences(folder: Folder, runs: Sequence[Run]) -> list[Table]:
     """A table for every test set on which rows can be compared."""
-    found = comparisons.contests(runs, lambda row, names: folder.artefact(row, "predictions", names))
-    for contenders in found:
-        folder.table(comparisons.pair_table(contenders))
-    return [folder.table(comparisons.comparison_table(contenders)) for contenders in found]
+
+    def predictions(row: Row, names: Sequence[str]) -> dict[str, np.ndarray] | str:
+        return folder.artefact(row, "predictions", names)
+
+    tables = []
+    found = comparisons.contests(runs, predictions)
+    firsts = [contenders[0].row for contenders in found]
+    # Splits are told apart among scenes and among pairs: the titles say which of the two they are.
+    for kind in dict.fromkeys(map(words.kind, firsts)):
+        own = [(contenders, row) for contenders, row in zip(found, firsts, strict=True) if words.kind(row) == kind]
+        titles = [words.split_name(row.split, row.dataset) for _, row in own]
+        for where, (contenders, _) in zip(naming.titles_apart(titles, [row for _, row in own]), own, strict=True):
+            folder.table(comparisons.pair_table(contenders, where))
+            tables.append(folder.table(comparisons.comparison_table(contenders, where)))
+    of_labels = label_comparisons.contests(runs, predictions)
+    firsts = [contenders[0].row for contenders in of_labels]
+    titles = naming.titles_apart([words.place(row) for row in firsts], firsts)
+    for where, named in zip(titles, of_labels, strict=True):
+        folder.table(label_comparisons.pair_table(named, where))
+        tables.append(folder.table(label_comparisons.comparison_table(named, where)))
+    return tables
 
 
 def _render(content: dict[str, Any]) -> str:
@@ -150,10 +211,16 @@ def _subtitle(runs: Sequence[Run], row_count: int, workdirs: int) -> str:
     """One line on what the report is of."""
     seeds = sum(len(run.seeds) for run in runs)
     recipes = list(dict.fromkeys(run.name for run in runs))
-    names = ", ".join(recipes[:4]) + (f" and {len(recipes) - 4} more" if len(recipes) > 4 else "")
+    names = f"Recipe {', '.join(recipes)}" if len(recipes) < 4 else f"{len(recipes)} recipes, {_outline(recipes)}"
     rows_text = f"{row_count} row{'s' * (row_count != 1)}"
     dirs_text = f"{workdirs} work director{'y' if workdirs == 1 else 'ies'}"
-    return f"Recipe {names} · {rows_text} from {dirs_text}, {seeds} trained network{'s' * (seeds != 1)}"
+    return f"{names} · {rows_text} from {dirs_text}, {seeds} trained network{'s' * (seeds != 1)}"
+
+
+def _outline(recipes: Sequence[str]) -> str:
+    """What the names of many recipes have in common, else the first of them."""
+    common = naming.pattern(recipes)
+    return common if common != "…" else f"{', '.join(recipes[:3])} and {len(recipes) - 3} more"
 
 
 def _tiles(runs: Sequence[Run], speeds: dict[tuple[str, int], float]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtsccd_jax.report import published, words
+from mtsccd_jax.report import naming, published, words
 from mtsccd_jax.report.folders import Failure
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.tables import Cell, Table
@@ -74,8 +74,12 @@ def table_6(runs: Sequence[Run]) -> Table | None:
         for split in SPLITS:
             paper = published.scene(network, split)
             repeats = line.rows.get(split, []) if line else []
-            cells += [Cell(f"{100 * paper.oa:.2f}") if paper else EMPTY, _ours(repeats, "oa", _percent, _tenths)]
-            record |= {f"{split}_paper_oa": paper.oa if paper else None, **_values(repeats, split, "oa")}
+            value = paper.oa if paper else None
+            cells += [
+                Cell(f"{100 * value:.2f}") if value is not None else EMPTY,
+                own_value(repeats, "oa", _percent, _tenths),
+            ]
+            record |= {f"{split}_paper_oa": value, **own_record(repeats, split, "oa")}
         rows.append(cells)
         records.append(record)
     caption = (
@@ -110,8 +114,8 @@ def table_7(runs: Sequence[Run]) -> Table | None:
                     wrong = paper is not None and metric == "kappa" and not paper.possible
                     notes = ("impossible",) if wrong else ()
                     cells.append(Cell(f"{value:.4f}", notes, "bad" if wrong else "") if value is not None else EMPTY)
-                    cells.append(_ours(repeats, metric, _four, words.number))
-                    record |= {f"{split}_paper_{metric}": value, **_values(repeats, split, metric)}
+                    cells.append(own_value(repeats, metric, words.four, words.number))
+                    record |= {f"{split}_paper_{metric}": value, **own_record(repeats, split, metric)}
                 record[f"{split}_paper_kappa_possible"] = paper.possible if paper else None
             threshold = published.TABLE_7_THRESHOLDS.get((protocol, network))
             first = next(iter(line.rows[s][0] for s in SPLITS if line and s in line.rows), None) if line else None
@@ -151,7 +155,7 @@ def leak_table(runs: Sequence[Run], validation: Callable[[Row], float | None]) -
         _, protocol, _ = key
         metric = "oa" if protocol == "scene" else "kappa"
         title = "Scenes" if protocol == "scene" else words.method_name(protocol)
-        cells = [Cell(f"{title}, {words.network(first, firsts)}", (words.METRICS[metric],))]
+        cells = [Cell(f"{title}, {naming.network_among(first, firsts)}", (words.METRICS[metric],))]
         record: dict[str, Any] = {"protocol": protocol, "model": first.model}
         record |= {"recipe": words.recipe_name(first), "metric": metric}
         gaps = []
@@ -296,7 +300,7 @@ def _identity(line: Line | None) -> dict[str, Any]:
     }
 
 
-def _ours(repeats: Sequence[Row], metric: str, show: Callable[[float], str], brief: Callable[[float], str]) -> Cell:
+def own_value(repeats: Sequence[Row], metric: str, show: Callable[[float], str], brief: Callable[[float], str]) -> Cell:
     """Our value: of one row with its interval, or the mean over seeds with its deviation and one seed's interval."""
     known = [(row, value) for row in repeats if (value := words.value_of(row, metric)) is not None]
     if not known:
@@ -312,7 +316,7 @@ def _ours(repeats: Sequence[Row], metric: str, show: Callable[[float], str], bri
     return Cell(show(mean), tuple(note for note in notes if note))
 
 
-def _values(repeats: Sequence[Row], split: str, metric: str) -> dict[str, Any]:
+def own_record(repeats: Sequence[Row], split: str, metric: str) -> dict[str, Any]:
     """Our value as record: mean and deviation over seeds, their number, and the interval of the first."""
     known = [(row, value) for row in repeats if (value := words.value_of(row, metric)) is not None]
     mean, deviation = words.mean_std([value for _, value in known]) if known else (None, None)
@@ -339,10 +343,6 @@ def _percent(value: float) -> str:
 
 def _tenths(value: float) -> str:
     return f"{100 * value:.1f}"
-
-
-def _four(value: float) -> str:
-    return f"{value:.4f}".replace("-", "−")
 
 
 def _signed(value: float | None) -> str:

@@ -1,12 +1,15 @@
-"""The result tables of the MtSCCD paper, and what can be said of every entry of its Table 7.
+"""Published values by data set and network: the tables of the MtSCCD paper, and what others print of several labels.
 
 Sixteen of the 46 kappas of Table 7 are above the most that their overall accuracy allows in any two-class table
-(`binary_tables`); five entries have the overall accuracy of never saying "changed".
+(`binary_tables`); five entries have the overall accuracy of never saying "changed". The results on BigEarthNet and
+MLRSNet are in `label_results`.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mtsccd_jax.report import label_results
 from mtsccd_jax.report.binary_tables import Table, judge
 
 SOURCE_TABLE_6 = "MtSCCD paper, Table 6"
@@ -125,20 +128,22 @@ class Published:
     Attributes:
         source: Paper and table.
         model: The paper's name of the network.
-        oa: Overall accuracy in [0, 1].
+        oa: Overall accuracy in [0, 1], or None where the table has none.
         kappa: Cohen's kappa, or None where the table has none.
         threshold: The printed threshold, or None.
         possible: Whether any binary confusion matrix has this OA and kappa.
-        reason: Why, in one sentence.
+        reason: Why, in one sentence; of several labels an image, what the values are of.
+        metrics: Further metrics by name, in [0, 1], or None where the table has no others.
     """
 
     source: str
     model: str
-    oa: float
+    oa: float | None
     kappa: float | None
     threshold: float | None
     possible: bool
     reason: str
+    metrics: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -229,6 +234,33 @@ def change(method: str, model: str, split: str, width: float = 1.0) -> Published
                 reason=entry.reason,
             )
     return None
+
+
+def multilabel(
+    dataset: str, model: str, bands: Sequence[str] = (), width: float = 1.0, split: str = "test"
+) -> Published | None:
+    """What is published of a network with several labels an image, or None where nothing is.
+
+    Args:
+        dataset: With its configuration, such as "mlrsnet/official_20_10_70".
+        model: This project's name of the network.
+        bands: Names of the bands that it sees in any order, or one channel set's; none of images.
+        width: Of the network; the published ones are of width 1.
+        split: "test"; any other split has no published value.
+    """
+    source, entry = label_results.source_of(dataset), label_results.find(dataset, model, tuple(bands), width)
+    if source is None or entry is None or split != "test":
+        return None
+    return Published(
+        source=source.name,
+        model=entry.model,
+        oa=None,
+        kappa=None,
+        threshold=None,
+        possible=True,
+        reason=label_results.reason(source, entry, dataset),
+        metrics=dict(entry.metrics),
+    )
 
 
 @functools.cache

@@ -8,11 +8,9 @@ import numpy as np
 
 from mtsccd_jax.ops.metrics import precision_recall_f1
 from mtsccd_jax.report import words
-from mtsccd_jax.report.rows import PROTOCOLS, Row
+from mtsccd_jax.report.rows import CHANGE, Row
 from mtsccd_jax.report.tables import Cell, Table
 from mtsccd_jax.report.words import NOT_KNOWN, Run
-
-CHANGE = tuple(protocol for protocol in PROTOCOLS if protocol != "scene")
 
 
 def scene_table(runs: Sequence[Run]) -> Table:
@@ -34,9 +32,9 @@ def scene_table(runs: Sequence[Run]) -> Table:
         oa, paper_oa = words.value_of(row, "oa"), paper.get("oa")
         difference = oa - paper_oa if oa is not None and paper_oa is not None and words.comparable(row) else None
         return [
-            Cell(words.short_split(row.split, row.dataset), _network(run, row)),
+            Cell(words.short_split(row.split, row.dataset), small_print(run, row)),
             Cell(f"{row.n:,}"),
-            *(_metric(row, name) for name in ("oa", "kappa", "balanced", "f1")),
+            *(metric_cell(row, name) for name in ("oa", "kappa", "balanced", "f1")),
             Cell(words.number((row.baseline or {}).get("oa"))),
             Cell(words.number(paper_oa), (paper["model"],) if paper else ()),
             Cell(NOT_KNOWN if difference is None else f"{difference:+.3f}".replace("-", "−")),
@@ -46,7 +44,7 @@ def scene_table(runs: Sequence[Run]) -> Table:
         "Scene classification. Intervals are 95 %, from re-drawn test scenes. "
         "Trivial: always naming the most frequent class. Paper: Table 6."
     )
-    return _result_table("scene", caption, columns, runs, ("scene",), cells, ("oa", "kappa", "balanced", "f1"))
+    return result_table("scene", caption, columns, runs, ("scene",), cells, ("oa", "kappa", "balanced", "f1"))
 
 
 def change_table(runs: Sequence[Run]) -> Table:
@@ -80,9 +78,9 @@ def change_table(runs: Sequence[Run]) -> Table:
             threshold.append(f"paper {words.number(paper['threshold'])}, on its own scale")
         where = words.short_split(row.split, row.dataset)
         return [
-            Cell(f"{words.method_name(row.protocol)}, {where}", _network(run, row)),
+            Cell(f"{words.method_name(row.protocol)}, {where}", small_print(run, row)),
             Cell(f"{row.n:,}", (f"{sum(row.confusion[1]):,} changed",)),
-            *(_metric(row, name) for name in metrics),
+            *(metric_cell(row, name) for name in metrics),
             Cell(threshold[0], tuple(threshold[1:])),
             Cell(words.number((row.baseline or {}).get("oa"))),
             Cell(words.number(paper.get("oa")), (paper["model"],) if paper else ()),
@@ -94,7 +92,7 @@ def change_table(runs: Sequence[Run]) -> Table:
         "there is one, re-chooses the threshold on re-drawn validation pairs as well. From-to: the share of the "
         "changed pairs whose classes at both dates are named rightly. Paper: Table 7."
     )
-    table = _result_table("change", caption, columns, runs, CHANGE, cells, metrics)
+    table = result_table("change", caption, columns, runs, CHANGE, cells, metrics)
     return dataclasses.replace(table, footnotes=_impossible_values(runs))
 
 
@@ -153,17 +151,17 @@ def throughput_table(runs: Sequence[Run], training: dict[tuple[str, int], float]
         for seed in run.seeds:
             first = next(row for row in run.rows if row.seed == seed)
             if (rate := training.get((run.name, seed))) is not None:
-                cells = [Cell("Training, median step", _network(run, first)), Cell(NOT_KNOWN), Cell(NOT_KNOWN)]
+                cells = [Cell("Training, median step", small_print(run, first)), Cell(NOT_KNOWN), Cell(NOT_KNOWN)]
                 rows.append([*cells, Cell(f"{rate:,.0f}"), Cell(first.device)])
                 records.append(_speed("training", first, None, None, rate))
         for row in run.rows:
-            images = row.n * (1 if row.protocol == "scene" else 2)
+            images = row.n * (2 if row.protocol in CHANGE else 1)
             seconds = row.times.get("seconds")
             seconds = float(seconds) if isinstance(seconds, int | float) else None
             what = f"{words.method_name(row.protocol)}, {words.short_split(row.split, row.dataset)}"
             rate_text = NOT_KNOWN if row.images_per_s is None else f"{row.images_per_s:,.0f}"
             cells = [
-                Cell(what, _network(run, row)),
+                Cell(what, small_print(run, row)),
                 Cell(f"{images:,}"),
                 Cell(words.number(seconds, 1)),
                 Cell(rate_text),
@@ -174,7 +172,7 @@ def throughput_table(runs: Sequence[Run], training: dict[tuple[str, int], float]
     return Table("throughput", caption, columns, rows, records)
 
 
-def _result_table(
+def result_table(
     name: str,
     caption: str,
     columns: tuple[tuple[str, bool], ...],
@@ -192,7 +190,7 @@ def _result_table(
             if repeats[0].protocol not in protocols:
                 continue
             lines += [cells(run, row) for row in repeats]
-            records += [_record(row) for row in repeats]
+            records += [record_of(row) for row in repeats]
             if len(repeats) > 1:
                 summaries.add(len(lines))
                 lines.append(_summary(run, lines[-1], repeats, metrics))
@@ -226,7 +224,7 @@ def _impossible_values(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sentences))
 
 
-def _record(row: Row) -> dict[str, Any]:
+def record_of(row: Row) -> dict[str, Any]:
     """The row as flat values."""
     record: dict[str, Any] = {
         "id": row.id,
@@ -244,16 +242,17 @@ def _record(row: Row) -> dict[str, Any]:
         record |= {f"{name}_rechosen_low": entry["low"], f"{name}_rechosen_high": entry["high"]}
     baseline, paper = row.baseline or {}, row.published or {}
     record |= {"threshold": row.threshold, "objective": row.objective, "threshold_from": row.threshold_from}
-    record |= {f"baseline_{key}": baseline.get(key) for key in ("name", "oa", "kappa")}
+    record |= {f"baseline_{key}": baseline.get(key) for key in baseline or ("name", "oa", "kappa")}
+    record |= {f"published_{name}": value for name, value in (paper.get("metrics") or {}).items()}
     return record | {f"published_{key}": paper.get(key) for key in ("model", "oa", "kappa", "threshold", "possible")}
 
 
-def _network(run: Run, row: Row) -> tuple[str, ...]:
+def small_print(run: Run, row: Row) -> tuple[str, ...]:
     """The network, its recipe and seed as small print."""
     return f"{words.network(row)}, seed\u00a0{row.seed}", run.name
 
 
-def _metric(row: Row, name: str) -> Cell:
+def metric_cell(row: Row, name: str) -> Cell:
     """A metric with its interval beneath, and the interval of a re-chosen threshold where there is one."""
     entries = row.metrics.get(name), (row.metrics_rechosen or {}).get(name)
     notes = tuple(text for entry in entries if (text := words.interval(entry)))

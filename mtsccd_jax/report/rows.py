@@ -27,7 +27,8 @@ SCHEMA = 2
 ROWS_FILE = "rows.jsonl"
 ARTEFACTS_FOLDER = "artefacts"
 
-PROTOCOLS = ("scene", "cdc_1", "cdc_2", "cfsm", "sscd")
+CHANGE = ("cdc_1", "cdc_2", "cfsm", "sscd")
+PROTOCOLS = ("scene", *CHANGE, "multilabel", "retrieval")
 
 # What may differ between two runs of the same row: times, paths, versions, and checksums of files that hold times.
 _INCIDENTAL = ("times", "images_per_s", "versions", "commit", "artefacts")
@@ -45,18 +46,20 @@ class Row:
         protocol: One of `PROTOCOLS`.
         model: Name of the network.
         seed: Seed of the run.
-        n: Number of examples (scenes or pairs).
+        n: Number of examples (scenes, pairs, labelled images or queries).
         metrics: Name (oa, kappa, f1, precision, recall, balanced) -> {"value", "low", "high"}; low and high bound the
             bootstrap's 95 % interval, or are None. Of change with scene labels and class scores also "transition": the
-            share of the truly changed pairs whose classes at both dates are named rightly.
+            share of the truly changed pairs whose classes at both dates are named rightly. Of several labels an image
+            `ops.multilabel.METRICS`, of retrieval those of `ops.ranking.retrieval_metrics`.
         metrics_rechosen: The same with the interval of a threshold chosen anew on re-drawn validation pairs, or None.
-        confusion: Integer counts, rows are truth. Change: [[tn, fp], [fn, tp]].
-        class_names: Names of the rows of `confusion`.
+        confusion: Integer counts, rows are truth. Change: [[tn, fp], [fn, tp]]. Several labels an image: [tn, fp, fn,
+            tp] of each label. Retrieval: none.
+        class_names: Names of the rows of `confusion`; of retrieval the classes or labels that say what is relevant.
         threshold: The distance from which a pair is called changed; None: nothing is called changed (cfsm, sscd),
             or the protocol has no threshold.
         objective: What the threshold maximises, or None.
         threshold_from: "validation" or "cross_validation_5", or None.
-        baseline: The trivial predictor {"name", "oa", "kappa"}.
+        baseline: The trivial predictor {"name", "oa", "kappa"}, or with its value of other metrics.
         published: `dataclasses.asdict(published.Published)`, or None.
         recipe: The whole recipe.
         versions: Package -> version.
@@ -326,13 +329,21 @@ def _row_of(values: Any, where: str) -> Row:
 
 
 def _check_confusion(values: dict[str, Any], where: str) -> None:
-    """Nothing; raises InputError unless the confusion matrix is square over the named classes and sums to n."""
-    confusion, k = values["confusion"], len(values["class_names"])
-    square = len(confusion) == k and all(isinstance(line, list) and len(line) == k for line in confusion)
-    if not square or not all(type(count) is int and count >= 0 for line in confusion for count in line):
-        raise InputError(f"{where}: 'confusion' is not a {k} x {k} table of counts; evaluate that row again")
-    if (total := sum(map(sum, confusion))) != values["n"]:
-        raise InputError(f"{where}: 'confusion' sums to {total}, but n is {values['n']}; evaluate that row again")
+    """Nothing; raises InputError unless the confusion matrix is over the named classes and sums to n.
+
+    It is square, or has four counts a label that sum to n each; a search has none.
+    """
+    confusion, k, protocol = values["confusion"], len(values["class_names"]), values["protocol"]
+    lines, columns = (0, 0) if protocol == "retrieval" else (k, 4 if protocol == "multilabel" else k)
+    fits = len(confusion) == lines and all(isinstance(line, list) and len(line) == columns for line in confusion)
+    if not fits or not all(type(count) is int and count >= 0 for line in confusion for count in line):
+        raise InputError(f"{where}: 'confusion' is not a {lines} x {columns} table of counts; evaluate that row again")
+    if protocol == "retrieval":
+        return
+    totals = [sum(line) for line in confusion]
+    for total in totals if protocol == "multilabel" else [sum(totals)]:
+        if total != values["n"]:
+            raise InputError(f"{where}: 'confusion' sums to {total}, but n is {values['n']}; evaluate that row again")
 
 
 def _shown(value: Any) -> str:

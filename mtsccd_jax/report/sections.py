@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mtsccd_jax.report import figures, published, row_tables, sheets, words
+from mtsccd_jax.report import figures, naming, published, row_tables, sheets, words
 from mtsccd_jax.report.figures import Curve, Estimate, Point, Speed
 from mtsccd_jax.report.folder import Detail, Drawn, Folder, write_bytes
-from mtsccd_jax.report.rows import Row
+from mtsccd_jax.report.rows import CHANGE, Row
 from mtsccd_jax.report.words import Run
 
 # More rows than this in one chart cannot be told apart; then there is a chart a method.
@@ -28,7 +28,7 @@ def shown(runs: Sequence[Run]) -> list[Row]:
 
 def overview(folder: Folder, runs: Sequence[Run], kind: str) -> list[Drawn]:
     """The charts that set the rows of a kind beside the trivial predictor and the paper."""
-    members = [row for row in shown(runs) if (row.protocol == "scene") == (kind == "scene")]
+    members = [row for row in shown(runs) if words.kind(row) == kind]
     if not members:
         return []
     drawn = []
@@ -56,7 +56,7 @@ def _intervals(
         key: len({getattr(row, key) for row in members if getattr(row, key) is not None}) > 1
         for key in ("seed", "objective")
     }
-    networks = {row.id: words.network(row, members) for row in members}
+    networks = {row.id: naming.network_among(row, members) for row in members}
     several = len(set(networks.values())) > 1
 
     def label(row: Row) -> str:
@@ -103,15 +103,21 @@ def _kappa_plane(folder: Folder, members: Sequence[Row]) -> Drawn:
 
 
 def pareto(folder: Folder, runs: Sequence[Run]) -> list[Drawn]:
-    """What networks reach against how fast they are, of scenes and of change; none with fewer than two networks."""
+    """What networks reach against how fast they are, a chart a kind of rows; none with fewer than two networks."""
     drawn = []
     rows = [row for row in shown(runs) if row.images_per_s and row.split != "validation"]
     devices = sorted({row.device for row in rows if row.device})
     note = f"On {devices[0]}. " if len(devices) == 1 else "On different devices, so speeds are no comparison. "
-    for kind, metric, axis in (("scene", "oa", "overall accuracy"), ("change", "kappa", "Cohen's kappa")):
+    archives = list(dict.fromkeys(row.dataset.partition("/")[0] for row in rows if words.kind(row) == "labels"))
+    for kind, metric, axis, archive in (
+        ("scene", "oa", "overall accuracy", ""),
+        ("change", "kappa", "Cohen's kappa", ""),
+        *(("labels", "ap_macro", "average precision", archive) for archive in archives),
+    ):
         groups: dict[tuple[str, str, str, str | None], list[Row]] = {}
         for row in rows:
-            if (row.protocol == "scene") == (kind == "scene") and words.value_of(row, metric) is not None:
+            of_kind = words.kind(row) == kind and row.dataset.startswith(archive)
+            if of_kind and words.value_of(row, metric) is not None:
                 run = json.dumps(words.settings(row), sort_keys=True)
                 groups.setdefault((row.protocol, run, row.dataset, row.objective), []).append(row)
         firsts = [members[0] for members in groups.values()]
@@ -121,16 +127,17 @@ def pareto(folder: Folder, runs: Sequence[Run]) -> list[Drawn]:
             Speed(
                 float(np.median([row.images_per_s or np.nan for row in members])),
                 float(np.mean([words.value_of(row, metric) or 0.0 for row in members])),
-                words.network(members[0], firsts) + (", leak-free" if words.is_leak_free(members[0]) else ""),
-                "" if kind == "scene" else words.method_name(protocol),
+                naming.network_among(members[0], firsts) + (", leak-free" if words.is_leak_free(members[0]) else ""),
+                words.method_name(protocol) if kind == "change" else "",
             )
             for (protocol, *_), members in groups.items()
         ]
         alt = ", ".join(f"{s.kind} {s.label}: {s.value:.3f} at {s.images_per_s:,.0f} images/s".strip() for s in speeds)
         chart = figures.pareto(speeds, f"{axis}, mean of the test sets", alt)
-        title = f"{axis[0].upper()}{axis[1:]} against throughput, {'scenes' if kind == 'scene' else 'change'}"
+        what = {"scene": "scenes", "labels": words.data_name(archive)}.get(kind, kind)
+        title = f"{axis[0].upper()}{axis[1:]} against throughput, {what}"
         caption = f"{note}Named are the networks that no other beats in both."
-        drawn.append(folder.draw(f"pareto_{kind}", title, caption, chart))
+        drawn.append(folder.draw("_".join(filter(None, ("pareto", kind, archive))), title, caption, chart))
     return drawn
 
 
@@ -142,9 +149,10 @@ def scene_details(folder: Folder, runs: Sequence[Run]) -> list[Detail]:
         by_split.setdefault((row.dataset, row.split), []).append(row)
         folder.table(row_tables.confusion_table(row))
     details = []
+    places = naming.titles_apart([words.place(own[0]) for own in by_split.values()], [o[0] for o in by_split.values()])
     number = {"test_a": "as in the paper's Figure 4", "test_b": "as in the paper's Figure 5"}
-    for (dataset, split), rows in by_split.items():
-        title = f"Confusion matrices, {words.place(rows[0])}"
+    for ((dataset, split), rows), where in zip(by_split.items(), places, strict=True):
+        title = f"Confusion matrices, {where}"
         if dataset.startswith("mtsccd") and split in number:
             title += f", {number[split]}"
         details.append(Detail(title, [_scene_confusion(folder, row, rows) for row in rows]))
@@ -169,7 +177,7 @@ def change_details(folder: Folder, runs: Sequence[Run]) -> list[Detail]:
     drawable = {row.id for row in shown(runs)}
     for run in runs:
         for seed in run.seeds:
-            members = [r for r in run.rows if r.seed == seed and r.protocol != "scene" and r.id in drawable]
+            members = [r for r in run.rows if r.seed == seed and r.protocol in CHANGE and r.id in drawable]
             drawn: list[Drawn] = []
             for row in members:
                 drawn += _change_figures(folder, row)
@@ -276,35 +284,33 @@ def training_figures(folder: Folder, runs: Sequence[Run]) -> tuple[list[Drawn], 
     """(loss and throughput of every trained network, its median images/s by recipe and seed where known)."""
     drawn: list[Drawn] = []
     speeds: dict[tuple[str, int], float] = {}
-    for run in runs:
-        for seed in run.seeds:
-            # The training history grows until training ends: the newest row has the whole of it.
-            row = next((r for r in reversed(run.rows) if r.seed == seed and "training" in r.artefacts), run.rows[0])
-            which = f"{run.network}, {run.name}, seed {seed}"
-            arrays = folder.artefact(row, "training", ("step", "loss"))
-            if isinstance(arrays, str):
-                drawn.append(Drawn(f"Training, {which}", missing=arrays))
-                continue
-            name = f"{run.name}_{run.model}_seed{seed}".replace(" ", "_").replace("/", "_")
-            if not len(arrays["step"]):
-                drawn.append(Drawn(f"Training, {which}", missing="The training history is empty."))
-                continue
-            chart = figures.loss_curve(
-                arrays["step"], arrays["loss"], arrays.get("learning_rate"), f"Training loss of {which} by step"
-            )
-            drawn.append(folder.draw(f"loss_{name}", f"Loss, {which}", "", chart))
-            rate = arrays.get("images_per_s", np.array([]))
-            known = np.isfinite(rate)
-            if known.any():
-                speeds[run.name, seed] = float(np.median(rate[known]))
-                chart = figures.throughput(
-                    arrays["step"][known], rate[known], f"Training throughput of {which} by step"
-                )
-                drawn.append(folder.draw(f"throughput_{name}", f"Throughput, {which}", "", chart))
+    trained = [(run, seed) for run in runs for seed in run.seeds]
+    names = naming.rows_apart([next(row for row in run.rows if row.seed == seed) for run, seed in trained])
+    for (run, seed), which in zip(trained, names, strict=True):
+        # The training history grows until training ends: the newest row has the whole of it.
+        row = next((r for r in reversed(run.rows) if r.seed == seed and "training" in r.artefacts), run.rows[0])
+        arrays = folder.artefact(row, "training", ("step", "loss"))
+        if isinstance(arrays, str):
+            drawn.append(Drawn(f"Training, {which}", missing=arrays))
+            continue
+        name = f"{run.name}_{run.model}_seed{seed}".replace(" ", "_").replace("/", "_")
+        if not len(arrays["step"]):
+            drawn.append(Drawn(f"Training, {which}", missing="The training history is empty."))
+            continue
+        chart = figures.loss_curve(
+            arrays["step"], arrays["loss"], arrays.get("learning_rate"), f"Training loss of {which} by step"
+        )
+        drawn.append(folder.draw(f"loss_{name}", f"Loss, {which}", "", chart))
+        rate = arrays.get("images_per_s", np.array([]))
+        known = np.isfinite(rate)
+        if known.any():
+            speeds[run.name, seed] = float(np.median(rate[known]))
+            chart = figures.throughput(arrays["step"][known], rate[known], f"Training throughput of {which} by step")
+            drawn.append(folder.draw(f"throughput_{name}", f"Throughput, {which}", "", chart))
     return drawn, speeds
 
 
 def who(row: Row, among: Sequence[Row]) -> str:
     """The network, and the method of a change row, in words that tell it from the other rows."""
-    network = f"{words.network(row, among)}, seed {row.seed}"
-    return network if row.protocol == "scene" else f"{words.method_name(row.protocol)}, {network}"
+    network = f"{naming.network_among(row, among)}, seed {row.seed}"
+    return f"{words.method_name(row.protocol)}, {network}" if row.protocol in CHANGE else network

@@ -1,51 +1,24 @@
 """Whether rows say what their artefacts say: every figure of a row computed again from what was saved with it.
 
-Where it can be, the way is another one than that of the row (`recompute`). Two things are defined by the function that
-makes them, and are asked of it: the identity of a row, and the random draws behind the interval of a re-chosen
-threshold.
+Where it can be, the way is another one than that of the row (`recompute`, `recompute_labels`, `recompute_ranking`). Two
+things are defined by the function that makes them, and are asked of it: the identity of a row, and the random draws
+behind the interval of a re-chosen threshold.
 """
 
-import dataclasses
-import hashlib
-import json
-import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.report import published, recompute, rows, words
+from mtsccd_jax.report import recompute, rows
 from mtsccd_jax.report.folders import work_directories
 from mtsccd_jax.report.recompute import FOLDS, METRICS
+from mtsccd_jax.report.row_check import Arrays, Check, Difference
 from mtsccd_jax.report.rows import Row
-
-Arrays = dict[str, np.ndarray]
-
-# Both sides are float64 from the same integers; they may differ in the order of a few operations.
-TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A key of a row that is not what the artefacts give.
-
-    Attributes:
-        workdir: The work directory of the row.
-        row: The row's id.
-        what: Protocol, split, network and seed of the row, in words.
-        key: Dotted name of the value, such as "metrics.kappa.low" or "artefacts.predictions".
-        reason: What is saved and what was recomputed, or why it cannot be.
-    """
-
-    workdir: Path
-    row: str
-    what: str
-    key: str
-    reason: str
+from mtsccd_jax.report.verify_labels import LabelCheck
+from mtsccd_jax.report.verify_retrieval import RetrievalCheck
 
 
 def verify(folder: str | os.PathLike[str]) -> Iterator[tuple[Path, Row, list[Difference]]]:
@@ -64,82 +37,26 @@ def verify(folder: str | os.PathLike[str]) -> Iterator[tuple[Path, Row, list[Dif
 
 def verify_row(workdir: Path, row: Row) -> list[Difference]:
     """What of a row differs from what its artefacts give; empty where all agrees."""
-    check = _Check(workdir, row)
+    kind = {"multilabel": LabelCheck, "retrieval": RetrievalCheck}.get(row.protocol, LandUseCheck)
+    check = kind(workdir, row)
     check.identity()
     arrays = {name: found for name in row.artefacts if (found := check.artefact(name)) is not None}
-    if "predictions" not in row.artefacts:
-        check.fault("artefacts.predictions", "the row names none, so nothing of it can be recomputed")
-    elif "predictions" in arrays:
+    if check.main not in row.artefacts:
+        check.fault(f"artefacts.{check.main}", "the row names none, so nothing of it can be recomputed")
+    elif check.main in arrays:
         try:
-            (check.scene if row.protocol == "scene" else check.change)(arrays)
+            check.content(arrays)
         except (ValueError, IndexError, TypeError) as error:
-            check.fault("artefacts.predictions", f"its arrays do not fit together ({error})")
+            check.fault(f"artefacts.{check.main}", f"its arrays do not fit together ({error})")
     return check.differences
 
 
-class _Check:
-    """Compares one row with its artefacts and keeps what differs."""
+class LandUseCheck(Check):
+    """Compares a row of scenes or of change with its artefacts."""
 
-    def __init__(self, workdir: Path, row: Row):
-        self.workdir, self.row = workdir, row
-        self.differences: list[Difference] = []
-        settings = row.recipe.get("change")
-        self.settings: Mapping[str, Any] = settings if isinstance(settings, dict) else {}
-        resamples = self.settings.get("resamples")
-        self.resamples = resamples if isinstance(resamples, int) and resamples > 0 else None
-
-    def fault(self, key: str, reason: str) -> None:
-        """Keeps that a value cannot be right, and why."""
-        row = self.row
-        what = f"{row.protocol} on {row.split}, {words.network(row)}, seed {row.seed}"
-        self.differences.append(Difference(self.workdir, row.id, what, key, reason))
-
-    def compare(self, key: str, saved: Any, recomputed: Any) -> None:
-        """Keeps the value, or those leaves of nested ones, that differ."""
-        if isinstance(saved, Mapping) and isinstance(recomputed, Mapping):
-            for name in dict.fromkeys([*recomputed, *saved]):
-                self.compare(f"{key}.{name}", saved.get(name), recomputed.get(name))
-        elif not _agree(saved, recomputed):
-            self.fault(key, f"saved {_shown(saved)}, recomputed {_shown(recomputed)}")
-
-    def identity(self) -> None:
-        """The row's id, seed, network and published value follow from its recipe, split and protocol."""
-        row = self.row
-        objective = row.objective if row.objective != self.settings.get("objective") else None
-        data = rows.data_identity(row.dataset, str(row.checksums.get("data")))
-        identity = rows.row_id(row.recipe, row.split, row.protocol, row.seed, objective=objective, dataset=data)
-        self.compare("id", row.id, identity)
-        self.compare("seed", row.seed, row.recipe.get("seed"))
-        self.compare("model", row.model, (row.recipe.get("model") or {}).get("name"))
-        paper = None
-        if row.dataset.startswith("mtsccd_"):
-            scene = row.protocol == "scene"
-            network = row.model, row.split, words.width(row)
-            found = published.scene(*network) if scene else published.change(row.protocol, *network)
-            paper = dataclasses.asdict(found) if found else None
-        self.compare("published", row.published, paper)
-        if self.resamples is None:
-            self.fault("recipe.change.resamples", "not a positive number, so no interval can be recomputed")
-
-    def artefact(self, name: str) -> Arrays | None:
-        """The arrays of an artefact; None, and why, where its file is missing, not the row's own or not readable."""
-        key, relative = f"artefacts.{name}", self.row.artefacts[name]
-        path = self.workdir / relative
-        if not path.is_file():
-            self.fault(key, f"{relative} is missing")
-            return None
-        expected = (self.row.checksums.get("artefacts") or {}).get(name)
-        actual = hashlib.sha256(path.read_bytes()).hexdigest()
-        if expected is None:
-            self.fault(key, f"the row has no checksum of {relative}")
-        elif expected != actual:
-            self.fault(key, f"{relative} is not the file of this row (sha256 {actual[:12]}…, not {expected[:12]}…)")
-            return None
-        try:
-            return rows.load_artefact(self.workdir, self.row, name)
-        except InputError as error:
-            self.fault(key, str(error))
-            return None
+    def content(self, arrays: Mapping[str, Arrays]) -> None:
+        """The figures of the row follow from its artefacts."""
+        (self.scene if self.row.protocol == "scene" else self.change)(arrays)
 
     def scene(self, arrays: Mapping[str, Arrays]) -> None:
         """The figures of a scene row follow from its labels and predictions."""
@@ -185,13 +102,6 @@ class _Check:
         """Whether the row's distances are margins of change: above 0 where SVMs call a pair changed, else below."""
         scene = self.row.recipe.get("scene") or {}
         return self.row.protocol == "cdc_2" or (self.row.protocol == "cdc_1" and scene.get("classifier") == "svm")
-
-    def holds(self, arrays: Arrays, *names: str) -> bool:
-        """Whether the artefact `predictions` has all these arrays; keeps those that it lacks."""
-        absent = [name for name in names if name not in arrays]
-        if absent:
-            self.fault("artefacts.predictions", f"lacks {', '.join(absent)}")
-        return not absent
 
     def counts(self, truth: np.ndarray, predicted: np.ndarray, k: int) -> np.ndarray:
         """The confusion matrix (k, k) as scikit-learn counts it."""
@@ -277,25 +187,6 @@ class _Check:
             name: {"value": values[name], "low": intervals[name][0], "high": intervals[name][1]} for name in METRICS
         }
         self.compare("metrics_rechosen", self.row.metrics_rechosen, expected)
-
-
-def _agree(saved: Any, recomputed: Any) -> bool:
-    """Whether two values are the same; numbers up to `TOLERANCE`, and what is not finite is null in a row."""
-    if isinstance(recomputed, float) and not math.isfinite(recomputed):
-        return saved is None
-    if isinstance(saved, bool) or isinstance(recomputed, bool) or saved is None or recomputed is None:
-        return saved is recomputed
-    if isinstance(saved, int | float) and isinstance(recomputed, int | float):
-        return math.isclose(saved, recomputed, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-    return bool(saved == recomputed)
-
-
-def _shown(value: Any) -> str:
-    """The value in at most 80 characters."""
-    text = "null" if value is None or (isinstance(value, float) and not math.isfinite(value)) else str(value)
-    if isinstance(value, list | dict):
-        text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _differ(arrays: Arrays, first: str, second: str) -> np.ndarray | None:

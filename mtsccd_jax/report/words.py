@@ -1,4 +1,4 @@
-"""The report in words: names, numbers, and sentences that say what a row shows and no more."""
+"""The report in words: names, numbers, and what is to be said of the published values beside them."""
 
 import json
 import math
@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mtsccd_jax.report import published
-from mtsccd_jax.report.rows import Row, recipe_identity
+from mtsccd_jax.report import label_results, published
+from mtsccd_jax.report.rows import CHANGE, Row, recipe_identity
 
 # The abbreviations of the paper's figures, by class name.
 ABBREVIATIONS: dict[str, str] = {
@@ -31,17 +31,46 @@ METRICS: dict[str, str] = {
     "precision": "Precision",
     "recall": "Recall",
     "balanced": "Balanced accuracy",
+    "ap_macro": "AP macro",
+    "ap_micro": "AP micro",
+    "f1_macro": "F1 macro",
+    "f1_micro": "F1 micro",
+    "f1_samples": "F1 samples",
+    "f2_samples": "F2 samples",
+    "precision_macro": "P macro",
+    "precision_micro": "P micro",
+    "precision_samples": "P samples",
+    "recall_samples": "R samples",
+    "ranking_loss": "Ranking loss",
+    "map": "mAP",
+    "ndcg": "NDCG",
+    "anmrr": "ANMRR",
+}
+
+# Data sets as people call them.
+DATA_NAMES: dict[str, str] = {
+    "bigearthnet_v1": "BigEarthNet v1",
+    "bigearthnet_v2": "BigEarthNet v2",
+    "mlrsnet": "MLRSNet",
+}
+METHOD_NAMES: dict[str, str] = {
+    **published.METHOD_NAMES,
+    "scene": "Scene classification",
+    "multilabel": "Labels",
+    "retrieval": "Retrieval",
+}
+# What the rows of a protocol are judged by first.
+FIRST_METRIC: dict[str, str] = {
+    "scene": "oa",
+    **dict.fromkeys(CHANGE, "kappa"),
+    "multilabel": "ap_macro",
+    "retrieval": "map",
 }
 
 NOT_KNOWN = "–"
 
 # The protocols that call a pair changed where its distance reaches a threshold.
 BY_DISTANCE = ("cfsm", "sscd")
-
-# Fewer pairs than this leave intervals so wide that the sentence says so.
-FEW_PAIRS = 200
-# Runs that get sentences of their own at the top; of more, the best of each method does.
-HEADLINE_RUNS = 4
 
 
 @dataclass(frozen=True)
@@ -73,9 +102,10 @@ class Run:
     @property
     def repeats(self) -> list[list[Row]]:
         """The rows that differ in nothing but seed and time, by rising seed."""
-        groups: dict[tuple[str, str, str | None], list[Row]] = {}
+        groups: dict[tuple[str, str, str | None, str], list[Row]] = {}
         for row in self.rows:
-            groups.setdefault((row.protocol, row.split, row.objective), []).append(row)
+            search = json.dumps(row.recipe.get("retrieval"), sort_keys=True) if row.protocol == "retrieval" else ""
+            groups.setdefault((row.protocol, row.split, row.objective, search), []).append(row)
         return [sorted(group, key=lambda row: row.seed) for group in groups.values()]
 
 
@@ -96,22 +126,36 @@ def width(row: Row) -> float:
     return float(settings.get("width", 1.0))
 
 
-def network(row: Row, among: Sequence[Row] = ()) -> str:
-    """The name that a row's network is shown by: the paper's ("ViT"), or its own and its width ("resnet18 x0.25").
+def kind(row: Row) -> str:
+    """What the row is about: "scene", "change", "labels" or "retrieval"."""
+    return "change" if row.protocol in CHANGE else {"multilabel": "labels"}.get(row.protocol, row.protocol)
 
-    Where rows of `among` of the same protocol have that network by another recipe, the recipe's name follows.
-    """
+
+def bands(row: Row) -> tuple[str, ...]:
+    """The bands, or the name of a set of them, that the row's network sees; empty for images."""
+    settings: dict[str, Any] = row.recipe.get("data") or {}
+    return tuple(settings.get("bands") or ())
+
+
+def network(row: Row) -> str:
+    """The name that a row's network is shown by: the paper's ("ViT"), or its own and its width ("resnet18 x0.25")."""
     factor = width(row)
     own = row.model if factor == 1 else f"{row.model} x{factor:g}"
-    name = published.paper_name(row.model, factor) or own
-    recipe = recipe_name(row)
-    namesakes = (other for other in among if other.protocol == row.protocol and recipe_name(other) != recipe)
-    return f"{name}, {recipe}" if any(network(other) == name for other in namesakes) else name
+    entry = label_results.find(row.dataset, row.model, bands(row), factor)
+    return entry.model if entry else published.paper_name(row.model, factor) or own
+
+
+def data_name(dataset: str) -> str:
+    """How people call a data set, whatever its configuration: "MLRSNet"."""
+    name = dataset.partition("/")[0]
+    return DATA_NAMES.get(name, name.replace("_", " "))
 
 
 def split_name(split: str, dataset: str) -> str:
-    """How people call a split: "Hefei (test A)" for MtSCCD's "test_a", else the split with spaces."""
+    """How people call a split: "Hefei (test A)" for MtSCCD's "test_a", "MLRSNet test", else the split with spaces."""
     words = split.replace("_", " ")
+    if dataset.partition("/")[0] in DATA_NAMES:
+        return f"{data_name(dataset)} {words}"
     if not dataset.startswith("mtsccd") or not split.startswith("test_"):
         return words
     city = published.CITIES.get(split, split.removeprefix("test_").title())
@@ -119,14 +163,16 @@ def split_name(split: str, dataset: str) -> str:
 
 
 def short_split(split: str, dataset: str) -> str:
-    """The same in one word where there is one: "Hefei"."""
+    """The same in one word where there is one: "Hefei", or the data set of a test split: "MLRSNet"."""
+    if dataset.partition("/")[0] in DATA_NAMES:
+        return data_name(dataset) if split == "test" else split_name(split, dataset)
     known = dataset.startswith("mtsccd") and split in published.CITIES
     return published.CITIES[split] if known else split.replace("_", " ")
 
 
 def method_name(protocol: str) -> str:
     """The paper's spelling of a protocol: "CFSM", "CDC_1"; "scene" is "Scene classification"."""
-    return published.METHOD_NAMES.get(protocol, "Scene classification" if protocol == "scene" else protocol)
+    return METHOD_NAMES.get(protocol, protocol)
 
 
 def class_name(name: str) -> str:
@@ -158,6 +204,11 @@ def figure_order(names: Sequence[str]) -> list[int]:
 def number(value: float | None, digits: int = 3) -> str:
     """The value with that many decimals; a dash where it is not known."""
     return NOT_KNOWN if value is None or not math.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def four(value: float) -> str:
+    """The value with four decimals."""
+    return number(value, 4)
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -202,14 +253,51 @@ def distance_label(row: Row) -> str:
     return f"{metric} distance of {kind}{scaled}"
 
 
+def metric_name(metric: str) -> str:
+    """A metric as people write it, such as "OA" or, of "precision_at_10", "P@10"."""
+    name, at, k = metric.partition("_at_")
+    title = {"precision": "P"}.get(name) or METRICS.get(name, name)
+    return f"{title}{'@' * bool(at)}{k}"
+
+
+def measure(row: Row) -> str:
+    """How far apart the row's search finds images: "cosine" or "Euclidean"."""
+    settings: dict[str, Any] = row.recipe.get("retrieval") or {}
+    return {"euclidean": "Euclidean"}.get(str(settings.get("metric")), str(settings.get("metric", NOT_KNOWN)))
+
+
+def gallery(row: Row) -> str:
+    """The split that the row's queries are searched for in, in words."""
+    settings: dict[str, Any] = row.recipe.get("retrieval") or {}
+    split = str(settings.get("gallery", "an unnamed gallery"))
+    return short_split(split, row.dataset if row.dataset.startswith("mtsccd") else "")
+
+
 def comparable(row: Row) -> bool:
-    """Whether the row is of the paper's images: not drawn ones, and as many as the paper has."""
+    """Whether the row is of the paper's images: not drawn ones, and as many as the paper has.
+
+    Where a paper's split is a random one, there may be one in a hundred more or fewer.
+    """
     if row.generated:
         return False
+    if row.protocol == "multilabel":
+        source, n = label_results.source_of(row.dataset), _published_images(row)
+        return source is not None and n is not None and abs(row.n - n) <= (0 if source.exact else n // 100)
     if row.protocol == "scene":
         return published.SCENES.get(row.split) == row.n
     changed = sum(row.confusion[1]) if len(row.confusion) == 2 else None
     return published.PAIRS_CHANGED.get(row.split) == (row.n, changed)
+
+
+def generated_note(rows: Sequence[Row]) -> str:
+    """One sentence on images that a program has drawn; empty where there are none."""
+    drawn = sum(row.generated for row in rows)
+    if not drawn:
+        return ""
+    which = "these rows" if drawn == len(rows) else f"{drawn} of these {len(rows)} rows"
+    return (
+        f"The images of {which} are drawn by a program: they show that everything runs, and say nothing of real ones."
+    )
 
 
 def orientation_note(rows: Sequence[Row]) -> str:
@@ -217,6 +305,8 @@ def orientation_note(rows: Sequence[Row]) -> str:
     others = [row for row in rows if row.published and not comparable(row)]
     if not others:
         return ""
+    if others[0].protocol == "multilabel":
+        return _label_orientation(others)
     sizes = {row.split: row.n for row in others}
     kind = "scenes" if others[0].protocol == "scene" else "pairs"
     paper = {s: published.SCENES[s] if kind == "scenes" else published.PAIRS_CHANGED[s][0] for s in sizes}
@@ -227,6 +317,26 @@ def orientation_note(rows: Sequence[Row]) -> str:
         f"The paper's values are for test sets of {there} {kind}; {what}. "
         "They stand here for orientation and are not a comparison."
     )
+
+
+def _label_orientation(others: Sequence[Row]) -> str:
+    """The same of rows of several labels an image, all on one data set."""
+    source = label_results.source_of(others[0].dataset)
+    known = sorted({n for row in others if (n := _published_images(row)) is not None})
+    known = known or sorted(set(source.examples.values())) if source else known
+    here = " and ".join(f"{n:,}" for n in sorted({row.n for row in others}))
+    there = " and ".join(f"{n:,}" for n in known)
+    what = f"drawn by a program, {here}" if any(row.generated for row in others) else f"these hold {here}"
+    return (
+        f"The published values are for test splits of {there} images; {what}. "
+        "They stand here for orientation and are not a comparison."
+    )
+
+
+def _published_images(row: Row) -> int | None:
+    """How many images of this configuration the published values are of, where that is known."""
+    source = label_results.source_of(row.dataset)
+    return source.examples.get(row.dataset.partition("/")[2]) if source else None
 
 
 def is_leak_free(row: Row) -> bool:
@@ -248,136 +358,33 @@ def group_runs(rows: Sequence[Row]) -> list[Run]:
     """The rows by recipe (whatever its seed) and kind of data, in the order they first appear."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((json.dumps(settings(row), sort_keys=True), _family(row.dataset)), []).append(row)
+        groups.setdefault((json.dumps(_of_run(row), sort_keys=True), _family(row.dataset)), []).append(row)
     runs = []
     for members in groups.values():
         name = recipe_name(members[0])
-        namesakes = [settings(group[0]) for group in groups.values() if recipe_name(group[0]) == name]
-        own = settings(members[0])
-        different = [key for key in own if any(other.get(key) != own[key] for other in namesakes)]
-        if different:
-            values = [f"{key.rpartition('.')[2]} {own[key]}" for key in different[:3]]
-            name += f" ({', '.join(values)})"
+        namesakes = [group[0] for group in groups.values() if recipe_name(group[0]) == name]
+        if different := different_settings(namesakes, _of_run)[namesakes.index(members[0])]:
+            name += f" ({different})"
         runs.append(Run(name, members[0].model, members[0].dataset, tuple(members)))
     return runs
-
-
-def headline(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
-    """What was run and what came out: (title of a run, its sentences), the title empty where there is only one run.
-
-    Of more than HEADLINE_RUNS runs: the best of each method and split.
-    """
-    if len(runs) > HEADLINE_RUNS:
-        return [("", best(runs))]
-    groups = []
-    for run in runs:
-        sentences = [
-            _scene_sentence(repeats) if repeats[0].protocol == "scene" else _change_sentence(repeats)
-            for repeats in run.repeats
-        ]
-        groups.append((f"{run.network}, {run.name}" if len(runs) > 1 else "", sentences))
-    return groups
-
-
-def best(runs: Sequence[Run]) -> list[str]:
-    """The best run of each method on each test split, a sentence each, where there are too many for one each."""
-    found: dict[tuple[str, str], list[list[Row]]] = {}
-    for run in runs:
-        for repeats in run.repeats:
-            if repeats[0].split != "validation":
-                found.setdefault((repeats[0].protocol, place(repeats[0])), []).append(repeats)
-    sentences = []
-    for (protocol, _), groups in found.items():
-        metric = "oa" if protocol == "scene" else "kappa"
-        known = [group for group in groups if value_of(group[0], metric) is not None]
-        if known:
-            top = max(known, key=lambda group: _estimate(group, metric)[0])
-            name = network(top[0], [group[0] for group in known])
-            text = _scene_sentence(top) if protocol == "scene" else _change_sentence(top)
-            of = f"Best of {len(known)}, {name}: " if len(known) > 1 else f"{name}: "
-            sentences.append(of + text)
-    return sentences
-
-
-def _scene_sentence(rows: Sequence[Row]) -> str:
-    """What the scene rows of one split show; several are repetitions."""
-    row = rows[0]
-    where = place(row)
-    value, spread = _estimate(rows, "oa", percent)
-    text = f"On {where} the land use of {percent(value)} of {row.n:,} scenes is named correctly ({spread})"
-    kappa = value_of(row, "kappa")
-    text += f"; kappa {_estimate(rows, 'kappa')[0]:.3f}." if kappa is not None else "."
-    trivial = (row.baseline or {}).get("oa")
-    if trivial is not None:
-        text += f" Always naming the most frequent class would score {percent(trivial)}"
-        low, high = row.metrics["oa"]["low"], row.metrics["oa"]["high"]
-        if len(rows) == 1 and low is not None and high is not None and low <= trivial <= high:
-            text += ", which the interval contains: the network may do no better."
-        else:
-            text += "." if value > trivial else ": the network does worse than that."
-    return text
-
-
-def _change_sentence(rows: Sequence[Row]) -> str:
-    """What the change rows of one method and split show beside the trivial predictor; several are repetitions."""
-    row = rows[0]
-    where, method = place(row), method_name(row.protocol)
-    (_, fp), (fn, tp) = row.confusion
-    if len(rows) == 1 and not fp + tp:
-        why = "no pair is called changed"
-        if row.protocol in BY_DISTANCE and row.threshold is None:
-            why = "no threshold did better on validation than calling nothing changed"
-        return f"{method} on {where}: {why}, so all {fn + tp:,} changed pairs of {row.n:,} are missed."
-    kappa, spread = _estimate(rows, "kappa")
-    text = f"{method} on {where}: kappa {number(kappa)} ({spread})"
-    if len(rows) == 1:
-        text += f"; it calls {fp + tp:,} of {row.n:,} pairs changed and finds {tp:,} of the {fn + tp:,} that are"
-    text += "."
-    if row.n < FEW_PAIRS:
-        text += f" {row.n:,} pairs are few: such an interval settles little."
-    entry = row.metrics.get("kappa", {})
-    low, high = entry.get("low"), entry.get("high")
-    if len(rows) == 1 and low is not None and high is not None and low <= 0.0:
-        text += (
-            " That is worse than chance."
-            if high < 0.0
-            else " The interval contains 0: it may be no better than chance."
-        )
-    return text + _against_trivial(rows)
-
-
-def _against_trivial(rows: Sequence[Row]) -> str:
-    """How the overall accuracy stands to that of never saying "changed", in one sentence."""
-    row = rows[0]
-    trivial = (row.baseline or {}).get("oa")
-    oa = row.metrics.get("oa")
-    if trivial is None or not oa or oa["value"] is None:
-        return ""
-    value = _estimate(rows, "oa")[0]
-    never = f"that of never saying “changed” ({trivial:.3f})"
-    text = f" Its overall accuracy, {value:.3f}, is "
-    if len(rows) == 1 and oa["low"] is not None and oa["high"] is not None and oa["low"] <= trivial <= oa["high"]:
-        return f"{text}not distinguishable from {never}."
-    if value > trivial:
-        return f"{text}above {never}."
-    return f"{text}below {never}: the trivial answer wins by this measure, so judge by kappa and F1."
-
-
-def _estimate(rows: Sequence[Row], metric: str, show: Callable[[float], str] = number) -> tuple[float, str]:
-    """(value, what is known of its spread): the 95 % interval of one row, mean and standard deviation over seeds."""
-    values = [value for row in rows if (value := value_of(row, metric)) is not None]
-    if not values:
-        return math.nan, "not known"
-    mean, deviation = mean_std(values)
-    if deviation is not None:
-        return mean, f"mean of {len(values)} runs, standard deviation {show(deviation)}"
-    low, high = rows[0].metrics[metric]["low"], rows[0].metrics[metric]["high"]
-    return mean, "no interval" if low is None or high is None else f"95\u202f% interval {show(low)} to {show(high)}"
 
 
 def settings(row: Row) -> dict[str, Any]:
     """What makes the row's recipe what it is, but for its seed."""
     return {key: value for key, value in recipe_identity(row.recipe).items() if key != "seed"}
+
+
+def _of_run(row: Row) -> dict[str, Any]:
+    """The settings without those of single rows: how labels are called (the row says so) and images searched."""
+    return {key: value for key, value in settings(row).items() if not key.startswith(("labels.", "retrieval."))}
+
+
+def different_settings(rows: Sequence[Row], of: Callable[[Row], dict[str, Any]] = settings) -> list[str]:
+    """The first three settings `of` rows that some do not share, with each row's values, as text."""
+    every = [of(row) for row in rows]
+    known = dict.fromkeys(key for own in every for key in own)
+    keys = [key for key in known if any(own.get(key) != every[0].get(key) for own in every)]
+    return [", ".join(f"{key.rpartition('.')[2]} {own.get(key)}" for key in keys[:3]) for own in every]
 
 
 def _family(dataset: str) -> str:

@@ -1,11 +1,11 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mtsccd_jax.config import Data
-from mtsccd_jax.data.augment import augment, normalize
+from mtsccd_jax.data.augment import augment, check_augmentation
+from mtsccd_jax.errors import InputError
 
 EVERYTHING = Data(crop_padding=4, flip=True, turn=True, color_jitter=0.3)
 NOTHING = Data(crop_padding=0, flip=False, turn=False, color_jitter=0.0)
@@ -119,11 +119,11 @@ def test_oblong_images_flip_but_do_not_turn(batch):
         augment(jax.random.key(7), row_b, oblong, Data(turn=False, crop_padding=12))
 
 
-def test_normalize_equals_float64(batch):
-    _, image_bhwc = batch
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    expected = (image_bhwc / 255 - np.array(mean)) / np.array(std)
-    for given in (image_bhwc, image_bhwc.astype(np.float32)):
-        found = normalize(jnp.asarray(given), mean, std)
-        assert found.dtype == jnp.float32
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+def test_what_cannot_be_done_to_images_is_refused_before_training():
+    check_augmentation(Data(image_size=12, crop_padding=11, color_jitter=0.1))
+    check_augmentation(Data(bands=("B02",)))
+    with pytest.raises(InputError, match=r"bands have physical units .* set it to 0"):
+        check_augmentation(Data(bands=("B02",), color_jitter=0.1))
+    for padding in (-1, 12):
+        with pytest.raises(InputError, match=rf"data.crop_padding={padding}: must be 0 or more and below data.image"):
+            check_augmentation(Data(image_size=12, crop_padding=padding))

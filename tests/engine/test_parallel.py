@@ -1,6 +1,7 @@
 """jit and pmap over eight devices are one training."""
 
 from dataclasses import replace
+from functools import cache
 
 import jax
 import numpy as np
@@ -15,9 +16,10 @@ from mtsccd_jax.engine.steps import cross_entropy, make_train_step
 from mtsccd_jax.errors import InputError
 
 
-def three_steps(recipe, mode, devices=None, input_mode="stream"):
+@cache  # several tests look at the same steps
+def three_steps(recipe, mode, devices=8, input_mode="stream"):
     """Parameters, statistics and losses after three steps."""
-    parallel = make_parallel(mode, devices)
+    parallel = make_parallel(mode, jax.devices()[:devices])
     source = open_source(recipe.data, "train")
     network = create(recipe, source.class_names, 4, parallel)
     step = make_train_step(network, cross_entropy(0.1), recipe.data, parallel.axis_name)
@@ -29,7 +31,7 @@ def three_steps(recipe, mode, devices=None, input_mode="stream"):
             losses.append(float(metrics["loss"]))
     if mode == "jit":
         assert update._cache_size() == 1, "the step was compiled more than once"
-    return jax.device_get((state.params, state.statistics)), losses
+    return jax.device_get((state.params, state.statistics)), tuple(losses)
 
 
 def assert_close(one, other, tolerance):
@@ -46,8 +48,13 @@ def test_jit_and_pmap_on_eight_devices_agree(recipe):
     assert jit_losses[0] != jit_losses[1]
 
 
-def test_dropout_does_not_depend_on_how_a_batch_is_divided(recipe):
-    recipe = replace(recipe, model=replace(recipe.model, name="alexnet"), data=replace(recipe.data, image_size=64))
+@pytest.mark.parametrize(
+    ("size", "model"),
+    [(64, {"name": "alexnet"}), (32, {"hidden": 8, "dropout": 0.2, "drop_path": 0.5})],
+    ids=["own", "asked for"],
+)
+def test_dropout_does_not_depend_on_how_a_batch_is_divided(recipe, size, model):
+    recipe = replace(recipe, model=replace(recipe.model, **model), data=replace(recipe.data, image_size=size))
     jitted, jit_losses = three_steps(recipe, "jit")
     mapped, pmap_losses = three_steps(recipe, "pmap")
     np.testing.assert_allclose(jit_losses, pmap_losses, rtol=1e-5)
@@ -56,7 +63,7 @@ def test_dropout_does_not_depend_on_how_a_batch_is_divided(recipe):
 
 def test_the_number_of_devices_does_not_matter(recipe):
     eight, _ = three_steps(recipe, "jit")
-    one, _ = three_steps(recipe, "jit", jax.devices()[:1])
+    one, _ = three_steps(recipe, "jit", devices=1)
     assert_close(eight, one, 1e-5)
 
 

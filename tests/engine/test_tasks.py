@@ -1,4 +1,4 @@
-"""Learning the similarity of pairs: the loss in plain NumPy, both ways to run it, where it begins, what is refused."""
+"""Learning labels and the similarity of pairs: losses in plain NumPy, both ways to run, what is refused."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create
-from mtsccd_jax.engine.steps import change_entropy, make_compare_step, make_train_step
+from mtsccd_jax.engine.steps import change_entropy, label_entropy, make_compare_step, make_train_step
 from mtsccd_jax.engine.tasks import balanced_weights, open_task, pair_score
 from mtsccd_jax.engine.workdir import load, read_history, read_trained_pairs, read_validations
 from mtsccd_jax.errors import InputError
@@ -57,6 +57,26 @@ def test_the_loss_is_the_textbook_sum():
         expected -= 0.5 / 2 * (target * log_softmax[date::2]).sum(-1)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     np.testing.assert_array_equal(right, (change > 0) == changed)
+
+
+def test_the_loss_of_labels_is_the_textbook_mean():
+    generator = np.random.default_rng(0)
+    logits, side = generator.normal(size=(2, 6, 5))
+    logits[0] = 0  # called, as a probability of one half is
+    label = generator.integers(0, 2, (6, 5)).astype(np.uint8)
+
+    def model(image):
+        return Output(jnp.asarray(logits, jnp.float32), None, None, (jnp.asarray(side, jnp.float32),), 0.3)
+
+    loss, right = label_entropy(0.2)(model, {"image": None}, {"labels": jnp.asarray(label)})
+    target = np.where(label == 1, 0.9, 0.1)
+
+    def expected(logits):
+        probability = 1 / (1 + np.exp(-logits))
+        return -(target * np.log(probability) + (1 - target) * np.log(1 - probability)).mean(1)
+
+    np.testing.assert_allclose(loss, expected(logits) + 0.3 * expected(side), rtol=1e-5)
+    np.testing.assert_allclose(right, ((logits >= 0) == (label == 1)).mean(1), rtol=1e-6)
 
 
 def test_balanced_weights_make_both_kinds_count_alike(pair_recipe):

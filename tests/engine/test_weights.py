@@ -73,19 +73,41 @@ def test_weights_that_do_not_fit_leave_the_work_directory_alone(recipe, first_ru
     assert not (tmp_path / "run" / "recipe.json").exists()
 
 
+def test_a_hidden_layer_is_new_above_old_weights_and_goes_along_afterwards(recipe, first_run, tmp_path):
+    """Also through the file that is exported, under names of its own."""
+    path = first_run / "weights.safetensors"
+    recipe = replace(recipe, model=replace(recipe.model, hidden=6))
+    fit(starting_with(recipe, path), tmp_path / "first", quiet=True)
+    stored, begun = load_file(path), arrays_of(tmp_path / "first")
+    heads = {f"fc.{layer}.{array}" for layer in ("hidden", "output") for array in ("weight", "bias")}
+    assert begun.keys() - stored.keys() == heads
+    assert begun["fc.hidden.weight"].shape == (6, stored["fc.weight"].shape[1])
+    for name in stored.keys() & begun.keys():
+        if "running" not in name:
+            np.testing.assert_array_equal(begun[name], stored[name], err_msg=name)
+    write_safetensors(load_trained(tmp_path / "first"), tmp_path / "deep.safetensors")
+    for source in ("first", "deep.safetensors"):
+        again = replace(starting_with(recipe, tmp_path / source), seed=recipe.seed + 1)
+        fit(again, tmp_path / f"from-{source}", quiet=True)
+        for name, value in arrays_of(tmp_path / f"from-{source}").items():
+            if "running" not in name:
+                np.testing.assert_array_equal(value, begun[name], err_msg=name)
+
+
 def test_the_exported_program_answers_as_the_network(first_run, tmp_path):
     import jax
 
-    from mtsccd_jax.data.augment import normalize
+    from mtsccd_jax.data.bands import normalize
 
     trained = load_trained(first_run / "run")
     write_stablehlo(trained, tmp_path / "model.stablehlo")
     program = jax.export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))
     assert program.platforms == ("cpu", "cuda", "tpu")
-    data = trained.recipe.data
+    model, data = evaluated_model(trained), trained.recipe.data
+    forward = jax.jit(lambda model, image: model(image))
     for n in (1, 5):
         image = np.random.default_rng(n).integers(0, 255, (n, 32, 32, 3), dtype=np.uint8)
         answer = program.call(image)
-        output = evaluated_model(trained)(normalize(image.astype(np.float32), data.mean, data.std))
+        output = forward(model, normalize(image, data))
         np.testing.assert_allclose(answer["logits"], output.logits, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(answer["features"], output.features, rtol=1e-4, atol=1e-5)

@@ -60,10 +60,10 @@ def test_killed_again_and_again_the_run_ends_with_the_same_bits(scenes, tmp_path
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 2 MB, or a skip where none may be mounted."""
+    """A file system of 256 kB, less than a checkpoint takes, or a skip where none may be mounted."""
     place = tmp_path / "disk"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
     try:
         mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
@@ -77,7 +77,7 @@ def small_disk(tmp_path):
 @pytest.mark.fault
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(scenes, small_disk):
     done = subprocess.run(
-        [*command(scenes, small_disk / "run"), "--set=model.width=0.25"],
+        command(scenes, small_disk / "run"),
         capture_output=True,
         text=True,
         check=False,

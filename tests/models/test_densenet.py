@@ -28,10 +28,15 @@ def torchvision_model(name: str, **arguments: Any) -> Any:
 
 
 @pytest.fixture
-def shallow(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A few layers of a quarter of the channels: the reference; DenseNet-121 at width 0.25 is then the same."""
+def few_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DenseNet-121 has a few layers in each of its blocks."""
     entry = replace(MODELS["densenet121"], architecture=densenet.Architecture(SHALLOW))
     monkeypatch.setitem(MODELS, "densenet121", entry)
+
+
+@pytest.fixture
+def shallow(few_layers: None) -> Any:
+    """A few layers of a quarter of the channels: the reference; DenseNet-121 at width 0.25 is then the same."""
     return torchvision_model("DenseNet", growth_rate=8, block_config=SHALLOW, num_init_features=16, num_classes=10)
 
 
@@ -153,6 +158,7 @@ def test_weights_begin_as_torchvision_does() -> None:
     assert not np.any(model.head.bias[...])
 
 
+@pytest.mark.usefixtures("few_layers")
 def test_images_too_small_for_the_last_transition_are_refused() -> None:
     with pytest.raises(InputError, match="a DenseNet takes images of 29 pixels or more, not 28x28"):
         create_model("densenet121", num_classes=10, image_size=28, rngs=nnx.Rngs(0))
@@ -161,6 +167,7 @@ def test_images_too_small_for_the_last_transition_are_refused() -> None:
         nnx.eval_shape(lambda model, image: model(image), model, jnp.zeros((1, 64, 24, 3)))
 
 
+@pytest.mark.usefixtures("few_layers")
 @pytest.mark.parametrize(("height", "width"), [(33, 63)])
 def test_any_size_channels_and_width(height: int, width: int) -> None:
     model = nnx.eval_shape(

@@ -119,7 +119,7 @@ def test_weights_begin_as_timm_does() -> None:
     for layer in (transformer.attention.qkv, transformer.mlp.expand, model.head):
         assert np.std(layer.kernel[...]) == pytest.approx(0.01, rel=0.05)
         assert not np.any(layer.bias[...])
-    assert residual.has_identity
+    assert residual.drop is not None
     assert not np.any(residual.project.norm.scale[...])
 
 

@@ -12,6 +12,7 @@ import optax
 from flax import nnx
 
 from mtsccd_jax.models import MODELS, create_model
+from mtsccd_jax.models.layers import Dropout
 from mtsccd_jax.models.pretrained import slots
 
 
@@ -180,6 +181,57 @@ def check_evaluation(
     assert relative_error(output.logits, logits) < tolerance
     assert relative_error(output.features, features(seen).numpy()) < tolerance
     assert relative_error(output.feature_map, feature_map(seen).numpy()) < tolerance
+
+
+def check_stochastic_depth(name: str, reference: Any, image_size: int, drop_path: float, **arguments: Any) -> None:
+    """Blocks are skipped at timm's rates, and the logits are those of the reference where the same examples skip them.
+
+    `reference` is a network of timm with that `drop_path_rate`; what ours drops is put in the place of what timm draws.
+    """
+    import torch
+
+    reference = reference.eval()
+    randomize(reference, seed=0)
+    examples = 8
+    shape = (examples, image_size, image_size, arguments.get("in_channels", 3))
+    image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    model = with_weights(
+        reference, name, **({"num_classes": 10, "image_size": image_size, "drop_path": drop_path} | arguments)
+    )
+    keys = jax.random.split(jax.random.key(0), examples)
+    # Salts of a block grow in the order in which its branches are computed.
+    drops = [(path[:-1], node.salt, node) for path, node in nnx.iter_graph(model) if isinstance(node, Dropout)]
+    assert len({salt for _, salt, _ in drops}) == len(drops)
+    drops = [drop for _, _, drop in sorted(drops, key=lambda item: item[:2]) if drop.rate > 0]
+    pending = iter(drops)
+
+    def drop_as_ours(module: Any) -> Callable[[Any], Any]:
+        def forward(x: Any) -> Any:
+            drop = next(pending)
+            assert drop.whole_example
+            assert abs(drop.rate - module.drop_prob) < 1e-6
+            scale = np.asarray(nnx.view(drop, example_keys=keys)(jnp.ones((examples, 1))))[:, 0]
+            # Tokens at one place of MobileViT's patches are rows of their own, which lie together.
+            scale = np.repeat(scale, len(x) // examples).reshape(-1, *(1,) * (x.ndim - 1))
+            return x * torch.from_numpy(scale)
+
+        return forward
+
+    with torch.no_grad():
+        whole = reference(channels_first(image)).numpy()
+    for part, module in reference.named_modules():
+        if type(module).__name__ == "DropPath":
+            # A block of MobileViT's that has no shortcut is not skipped: nothing would be left of the example.
+            has_shortcut = getattr(reference.get_submodule(part.rpartition(".")[0]), "shortcut", module) is not None
+            module.forward = drop_as_ours(module) if has_shortcut else lambda x: x
+    with torch.no_grad():
+        logits = reference(channels_first(image)).numpy()
+    assert next(pending, None) is None
+    assert relative_error(whole, logits) > 1e-2
+
+    dropping = nnx.view(model, use_running_average=True, example_keys=keys, raise_if_not_found=False)
+    ours = jax.jit(lambda model, image: model(image).logits, compiler_options=QUICK)(dropping, image)
+    assert relative_error(ours, logits) < 1e-4
 
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 5e-4

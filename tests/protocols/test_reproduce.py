@@ -5,13 +5,16 @@ from dataclasses import replace
 
 import pytest
 
+from mtsccd_jax.cli import main
 from mtsccd_jax.cli.matrix import init_file
 from mtsccd_jax.config import Change, Data, Engine, Model, Optim, Recipe, Scene, Similarity
+from mtsccd_jax.data.bands import channels, statistics
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.protocols import reproduce as matrix
 from mtsccd_jax.protocols.reproduce import missing, reproduce
-from mtsccd_jax.recipes.mtsccd import Experiment, experiments, stand_in
-from mtsccd_jax.report import published, rows
+from mtsccd_jax.recipes import EXPERIMENTS
+from mtsccd_jax.recipes.experiment import Experiment, stand_in
+from mtsccd_jax.report import label_results, published, rows
 from mtsccd_jax.report.folders import FAILURES_FILE, Failure, failures
 
 
@@ -54,7 +57,7 @@ def rows_of(root):
 
 def test_the_tables_of_the_paper_are_asked_for():
     """Table 6: twelve networks. Table 7: its 23 entries, and similarity learning on three more networks."""
-    scenes, change = experiments("table6"), experiments("table7")
+    scenes, change = EXPERIMENTS["table6"], EXPERIMENTS["table7"]
     assert [published.paper_name(item.recipe.model.name) for item in scenes] == list(published.TABLE_6)
     entries = [
         (protocol, published.paper_name(item.recipe.model.name)) for item in change for protocol in item.protocols
@@ -62,13 +65,13 @@ def test_the_tables_of_the_paper_are_asked_for():
     assert set(published.TABLE_7) <= set(entries)
     assert len(entries) == len(set(entries)) == len(published.TABLE_7) + 3
     assert {protocol for protocol, network in set(entries) - set(published.TABLE_7)} == {"sscd"}
-    trained = experiments("all")
+    trained = EXPERIMENTS["all"]
     assert len(trained) == len({item.recipe.name for item in trained}) == 16
     assert sum(len(item.protocols) for item in trained) == 12 + 26
 
 
 def test_a_stand_in_is_no_network_of_the_paper():
-    for item in experiments("all"):
+    for item in EXPERIMENTS["all"]:
         small = stand_in(item.recipe)
         assert (small.name, small.scene, small.model.task, small.model.init) == (
             f"{item.recipe.name}_stand_in",
@@ -77,6 +80,40 @@ def test_a_stand_in_is_no_network_of_the_paper():
             None,
         )
         assert published.paper_name(small.model.name, small.model.width) is None
+
+
+def test_every_published_row_of_several_labels_has_a_recipe():
+    """Three networks of BigEarthNet v1 on two splits, seven of reBEN on three modalities, eight of MLRSNet on three."""
+    sizes = {name: len(EXPERIMENTS[name]) for name in ("bigearthnet_v1", "bigearthnet_v2", "mlrsnet")}
+    assert sizes == {"bigearthnet_v1": 3 * 2, "bigearthnet_v2": 7 * 3, "mlrsnet": 8 * 3}
+    found = set()
+    for name in sizes:
+        for item in EXPERIMENTS[name]:
+            data, model = item.recipe.data, item.recipe.model
+            dataset = data.dataset if "/" in data.dataset else f"{data.dataset}/{data.config}"
+            assert item.protocols == ("multilabel",)
+            assert model.task == "labels"
+            assert channels(data) == len(statistics(data)[0])
+            if value := published.multilabel(dataset, model.name, data.bands):
+                found.add((value.source, value.model, tuple(value.metrics.items())))
+            small = stand_in(item.recipe)
+            assert (small.data, small.model.hidden, small.model.task) == (data, model.hidden, "labels")
+            assert published.multilabel(dataset, small.model.name, data.bands, small.model.width) is None
+    expected = {
+        (source.name, entry.model, tuple(entry.metrics.items()))
+        for source in label_results.SOURCES
+        for entry in source.entries
+        if not entry.repeated
+    }
+    assert found == expected
+
+
+def test_options_of_mtsccd_are_refused_for_other_tables(tmp_path, capsys):
+    for option in (["--split", "paired"], ["--folder", str(tmp_path)], ["--pairs", str(tmp_path)]):
+        assert main(["reproduce", "mlrsnet", *option, "-q"]) == 2
+        assert f"{option[0]}: belongs to the tables of MtSCCD" in capsys.readouterr().err
+    assert main(["reproduce", "bigearthnet_v2", "--only", "resnet5", "-q"]) == 2
+    assert "Did you mean 'resnet50'?" in capsys.readouterr().err
 
 
 def test_every_row_is_there_and_is_found_again(whole, tuned, learned, monkeypatch):

@@ -10,7 +10,7 @@ from flax import nnx
 from sklearn.cluster import KMeans
 from sklearn.metrics import pairwise_distances_argmin
 
-from mtsccd_jax.data.augment import normalize
+from mtsccd_jax.data.bands import normalize
 from mtsccd_jax.data.folders import pair_files
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine.parallel import make_parallel
@@ -27,7 +27,7 @@ def local(trained, source, field="image"):
 
     @jax.jit
     def feature_maps(state, image):
-        return nnx.merge(graph, state.params, state.statistics)(normalize(image, data.mean, data.std)).feature_map
+        return nnx.merge(graph, state.params, state.statistics)(normalize(image, data)).feature_map
 
     image = source.read(np.arange(len(source)))[field].astype(np.float32)
     feature_map = np.asarray(feature_maps(trained.state, image))

@@ -62,13 +62,13 @@ def test_only_rows_on_the_same_examples_of_a_test_set_are_compared(world):
 
 def test_the_table_says_which_differences_hold(world):
     (contenders,) = comparisons.contests(*world)
-    table = comparisons.comparison_table(contenders)
+    table = comparisons.comparison_table(contenders, "here")
     assert [cell.text for cell in table.rows[0]][3:] == ["–", "the best by kappa", "", "·", "▲"]
     assert [cell.text for cell in table.rows[2]][4:] == ["worse", "▽", "▽", ""]
     assert table.rows[1][4].text == "not settled"
     assert "Holm-corrected over the 3 comparisons shown, of which 2 hold at 0.05" in table.caption
     assert table.records[2]["high"] < 0
-    pairs = comparisons.pair_table(contenders)
+    pairs = comparisons.pair_table(contenders, "here")
     assert len(pairs.records) == 3
     for record in pairs.records:
         a, b = (next(c for c in contenders if c.label == record[key]) for key in "ab")
@@ -84,9 +84,7 @@ def test_namesakes_get_labels_that_tell_them_apart():
         make_row("resnet18", truth, truth, objective="f1"),
         make_row("resnet18", truth, truth, objective="kappa"),
     ]
-    named = comparisons._named(
-        [Contender("", run, r, truth, truth) for run in words.group_runs(rows) for r in run.rows]
-    )
+    named = comparisons.named([Contender("", run, r, truth, truth) for run in words.group_runs(rows) for r in run.rows])
     assert {c.label for c in named} == {
         "CFSM VGG16",
         "CFSM VGG16, leak-free",

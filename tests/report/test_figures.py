@@ -165,6 +165,23 @@ def test_the_frontier_is_what_none_beats_in_both():
         assert (str(i) in {speed.label for speed in front}) == (not beaten)
 
 
+@pytest.mark.parametrize("points", [1, 21])
+def test_long_names_leave_the_plot_its_room_and_nothing_is_printed(points, capfd):
+    label = "vit_base_patch8 x0.0833, bigearthnet_v2_vit_base_patch8_s1_s2_official_stand_in"
+    speeds = [Speed(100 * 1.2**i, 0.9 - i / 40, f"{label} {i}") for i in range(points)]
+    charts = [
+        figures.pareto(speeds, "average precision", "alt"),
+        figures.intervals([Estimate(speed.label, speed.value, 0.1, 0.95) for speed in speeds], "AP", "alt"),
+    ]
+    for chart in charts:
+        root = ElementTree.fromstring(chart.svg)
+        axes = next(e for e in root.iter() if e.get("id") == "patch_2")  # the ground of the plot
+        corners = np.array(re.findall(r"-?[\d.]+", next(e.get("d") for e in axes.iter() if e.get("d"))), float)
+        assert np.ptp(corners[::2]) > 0.4 * 72 * drawing.WIDTH_IN
+        assert any("…" in text for text in texts(chart))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_long_series_are_thinned_with_their_ends():
     x = np.arange(100_000)
     thin_x, thin_y = drawing.thinned(x, np.where(x == 5, np.nan, x * 2.0))

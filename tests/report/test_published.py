@@ -158,7 +158,7 @@ def test_published_values_are_found_under_both_names():
     assert (change.model, change.oa, change.kappa, change.threshold) == ("ViT", 0.8264, 0.8164, 0.7765)
     assert not change.possible
     assert "above 0.6630" in change.reason
-    assert list(asdict(change)) == ["source", "model", "oa", "kappa", "threshold", "possible", "reason"]
+    assert list(asdict(change)) == ["source", "model", "oa", "kappa", "threshold", "possible", "reason", "metrics"]
     assert published.change("cdc_1", "resnet101", "test_a").threshold is None
 
 

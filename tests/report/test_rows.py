@@ -165,6 +165,23 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path, line, message):
     assert "\n" not in str(raised.value)
 
 
+def test_labels_have_four_counts_each_and_searches_none(tmp_path):
+    labels = make_row(id="l", protocol="multilabel", confusion=[[6, 1, 1, 2], [10, 0, 0, 0]])
+    search = make_row(id="s", protocol="retrieval", confusion=[], class_names=["a", "b", "c"])
+    for row in (labels, search):
+        rows.append(tmp_path, row)
+    assert rows.load(tmp_path) == [labels, search]
+    for wrong, message in (
+        (dataclasses.replace(labels, confusion=[[6, 1, 1, 2]]), "not a 2 x 4 table of counts"),
+        (dataclasses.replace(labels, confusion=[[6, 1, 1, 2], [1, 2, 3, 3]]), "sums to 9, but n is 10"),
+        (dataclasses.replace(labels, confusion=[[6, 1], [1, 2]]), "not a 2 x 4 table"),
+        (dataclasses.replace(search, confusion=[[10]]), "not a 0 x 0 table"),
+        (make_row(confusion=[], class_names=[]), "sums to 0, but n is 10"),
+    ):
+        with pytest.raises(InputError, match=message):
+            rows.append(tmp_path, wrong)
+
+
 def test_a_row_that_could_not_be_read_back_is_not_written(tmp_path):
     rows.append(tmp_path, make_row())
     before = (tmp_path / "rows.jsonl").read_bytes()

@@ -77,6 +77,32 @@ def test_sheets_are_png_files_with_every_image():
     assert sheets.verdict_sheet(sheets.Grid("empty", (), ()))
 
 
+def test_a_search_shows_the_query_and_its_hits_and_which_are_wrong():
+    query = sheets.Seen(np.full((96, 96, 3), 10, np.uint8), "forest.png")
+    hits = [
+        sheets.Seen(np.full((96, 96, 3), 20 + place, np.uint8), caption, 0.125 * place, relevant)
+        for place, (caption, relevant) in enumerate(
+            [("Forest", True), ("Land principally occupied by agriculture; Mixed forest; Coastal lagoons", False)]
+        )
+    ]
+
+    def pixels(*searches):
+        with Image.open(io.BytesIO(sheets.search_sheet(searches))) as image:
+            assert image.format == "PNG"
+            return np.asarray(image)
+
+    whole = pixels(sheets.Search(query, tuple(hits)), sheets.Search(query, ()))
+    for value, times in ((10, 2), (20, 1), (21, 1)):
+        assert (whole == value).all(axis=-1).sum() >= times * sheets.THUMB**2
+    left = (whole == 21).all(axis=-1).any(0).argmax()
+    right = left + sheets.THUMB
+    assert (whole[:, right + 2 :] == 255).all(), "long captions are cut at the width of their photograph"
+    reddish = (whole[..., 0].astype(int) - whole[..., 2] > 100).any(0)
+    assert reddish[left:right].any()
+    assert not reddish[:left].any()
+    assert sheets.search_sheet([])
+
+
 def test_thumbnails_are_data_uris_of_at_most_the_size_of_a_thumbnail():
     for size, expected in ((40, 40), (300, sheets.THUMB)):
         uri = sheets.data_uri(np.full((size, size, 3), 90, np.uint8))

@@ -170,8 +170,8 @@ def test_a_stand_in_called_like_the_papers_network_does_not_get_its_values(tmp_p
 def test_recipes_of_one_network_have_leaks_of_their_own(stand_ins):
     table = paper_tables.leak_table(words.group_runs(stand_ins), lambda row: None)
     assert [line[0].text for line in table.rows if line[0].text.startswith("Scenes")] == [
-        "Scenes, resnet18 x0.25, a_stand_in",
-        "Scenes, resnet18 x0.25, b_stand_in",
+        "Scenes, resnet18 x0.25, a",
+        "Scenes, resnet18 x0.25, b",
     ]
     for record in table.records:
         for config in ("official", "paired"):

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from mtsccd_jax.config import Model, Optim, Recipe, to_dict
-from mtsccd_jax.report import words
+from mtsccd_jax.report import sentences, words
 from mtsccd_jax.report.rows import Row
 from tfds_builders.mtsccd import CLASSES
 
@@ -48,9 +48,9 @@ def scene_row(oa=(0.6, 0.5, 0.7), trivial=0.3):
 
 
 def sentence(row):
-    ((_, sentences),) = words.headline(words.group_runs([row]))
-    assert len(sentences) == 1
-    return sentences[0]
+    ((_, written),) = sentences.headline(words.group_runs([row]))
+    assert len(written) == 1
+    return written[0]
 
 
 def test_abbreviations_are_the_data_sets():
@@ -92,7 +92,7 @@ def test_scene_sentences_stand_beside_the_most_frequent_class():
 
 def test_repetitions_are_their_mean_and_standard_deviation():
     rows = [change_row(kappa=(k, k - 0.1, k + 0.1), seed=s, id=str(s)) for s, k in enumerate((0.2, 0.3, 0.4))]
-    ((title, (text,)),) = words.headline(words.group_runs(rows))
+    ((title, (text,)),) = sentences.headline(words.group_runs(rows))
     assert title == ""
     assert "kappa 0.300 (mean of 3 runs, standard deviation 0.100)" in text
 
@@ -127,14 +127,10 @@ def test_rows_of_other_objectives_are_no_repetitions():
 
 def test_networks_are_called_by_the_papers_name_only_at_its_width():
     narrow = change_row(id="n", recipe=to_dict(Recipe("stand_in", "made up", model=Model("resnet18", width=0.25))))
-    again = dataclasses.replace(narrow, id="m", recipe=narrow.recipe | {"name": "other"})
     whole = change_row()
     assert [words.network(row) for row in (whole, narrow)] == ["ResNet18", "resnet18 x0.25"]
     assert words.network(change_row(recipe={})) == "ResNet18"
-    assert words.network(whole, [whole, narrow, again]) == "ResNet18"
-    assert words.network(narrow, [whole, narrow, again]) == "resnet18 x0.25, stand_in"
-    assert words.network(narrow, [narrow, dataclasses.replace(again, protocol="cdc_1")]) == "resnet18 x0.25"
-    titles = [title for title, _ in words.headline(words.group_runs([whole, narrow]))]
+    titles = [title for title, _ in sentences.headline(words.group_runs([whole, narrow]))]
     assert titles == ["ResNet18, demo", "resnet18 x0.25, stand_in"]
 
 
@@ -174,3 +170,10 @@ def test_the_papers_values_are_no_comparison_for_another_number_of_examples():
 def test_distances_are_labelled_as_the_recipe_measures_them():
     assert words.distance_label(change_row()) == "Euclidean distance of unit-length features (no unit)"
     assert words.distance_label(change_row(recipe={})) == "distance of features (no unit)"
+
+
+def test_drawn_images_are_said_to_be_so():
+    real, drawn = change_row(id="r"), change_row(id="d", generated=True)
+    assert words.generated_note([real]) == ""
+    assert words.generated_note([drawn, drawn]).startswith("The images of these rows are drawn by a program")
+    assert words.generated_note([drawn, real]).startswith("The images of 1 of these 2 rows are drawn by a program")

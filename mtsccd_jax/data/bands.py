@@ -1,0 +1,178 @@
+"""What a network sees of a stored example: an image, or bands of several sizes and types stacked by name.
+
+Bands stay as they are stored until they are on the device. There each is brought to the size of the image, and all are
+stacked and normalised by the statistics of their archive.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mtsccd_jax.config import Data
+from mtsccd_jax.errors import InputError, nearest
+
+# Of natural colours, red first, and of radar.
+RGB, RADAR = ("B04", "B03", "B02"), ("VV", "VH")
+# Coefficient of Keys' cubic convolution (IEEE Trans. ASSP 29(6), 1981), as torch and OpenCV have it.
+_CUBIC = -0.75
+
+
+def known_bands() -> ModuleType:
+    """The tables of bands, sets of channels and statistics; imported only for bands, since they bring TFDS along."""
+    from tfds_builders.bigearthnet import bands
+
+    return bands
+
+
+def band_names(data: Data) -> tuple[str, ...]:
+    """The bands that a network sees, in the order of its channels; empty where it sees images.
+
+    Raises:
+        InputError: a name is twice in the list, or is neither a band nor a set of channels.
+    """
+    if not data.bands:
+        return ()
+    known, sets = known_bands().BANDS, known_bands().CHANNEL_SETS
+    if len(data.bands) == 1 and data.bands[0] in sets:
+        names: tuple[str, ...] = sets[data.bands[0]]
+        return names
+    for name in data.bands:
+        if name not in known:
+            raise InputError(
+                f"data.bands: no band '{name}'.{nearest(name, (*known, *sets))} There are {', '.join(known)}, and "
+                f"alone one of the sets {', '.join(sets)}"
+            )
+    if len(set(data.bands)) < len(data.bands):
+        raise InputError(f"data.bands={','.join(data.bands)}: give each band once")
+    return data.bands
+
+
+def channels(data: Data) -> int:
+    """The number of channels of a network's images."""
+    return len(band_names(data)) or 3
+
+
+def statistics(data: Data) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(mean, standard deviation) of every channel, in [0, 1] units of images or the units of bands.
+
+    Raises:
+        InputError: there are not as many as channels, none and the data set's are not known, or those of images for
+            bands.
+    """
+    names, expected = band_names(data), channels(data)
+    if names and not data.mean and not data.std:
+        tables = {"bigearthnet_v1": known_bands().V1_STATISTICS, "bigearthnet_v2": known_bands().V2_STATISTICS}
+        known = tables.get((data.dataset or "").partition("/")[0])
+        if known is None:
+            raise InputError(
+                f"data.mean and data.std are empty, and the bands' statistics are known of {', '.join(tables)} alone; "
+                f"give {expected} values of each"
+            )
+        return tuple(known[name].mean for name in names), tuple(known[name].std for name in names)
+    hint = "; leave data.mean= and data.std= empty for those of the archive" if names else ""
+    for key, values in (("mean", data.mean), ("std", data.std)):
+        if len(values) != expected:
+            raise InputError(f"data.{key} has {len(values)} values for {expected} channels{hint}")
+    if names and (data.mean, data.std) == (Data.mean, Data.std):
+        raise InputError(f"data.mean and data.std are those of images in [0, 1], and not in the units of bands{hint}")
+    if not all(value > 0 for value in data.std):
+        raise InputError(f"data.std={','.join(map(str, data.std))}: must be positive")
+    return data.mean, data.std
+
+
+def images_of(batch: Mapping[str, jax.Array], data: Data) -> dict[str, jax.Array]:
+    """The images of a batch by name, (b, h, w, c): as stored, or the one of its bands, float32 in their units."""
+    if data.bands:
+        return {"image": stack_bands(batch, data)}
+    return {name: array for name, array in batch.items() if array.ndim == 4}
+
+
+def seen(batch: Mapping[str, jax.Array], data: Data) -> jax.Array:
+    """What a network sees of each example outside training, (b, h, w, c) float32: its image, normalised."""
+    return normalize(stack_bands(batch, data) if data.bands else batch["image"], data)
+
+
+def normalize(image_bhwc: jax.Array, data: Data) -> jax.Array:
+    """The images as model input, float32: (image - mean) / std for each channel; of images also divided by 255.
+
+    `image_bhwc` is in [0, 255], uint8 or float, or in the units of the bands.
+    """
+    mean, std = statistics(data)
+    unit = 1 if data.bands else 255
+    offset_c = np.asarray(mean, np.float32) * np.float32(unit)
+    scale_c = np.float32(1 / unit) / np.asarray(std, np.float32)
+    return (image_bhwc.astype(jnp.float32) - offset_c) * scale_c
+
+
+def stack_bands(batch: Mapping[str, jax.Array], data: Data) -> jax.Array:
+    """The bands of the recipe as one image, (b, size, size, c) float32 in their units, in the order of the recipe."""
+    size = data.image_size
+    return jnp.stack([resample(batch[name], size, data.resample) for name in band_names(data)], axis=-1)
+
+
+def picture_bands(known: Sequence[str]) -> tuple[str, ...]:
+    """The bands of which people see a picture, of those that there are: natural colours, or radar, or any one."""
+    for names in (RGB, RADAR):
+        if set(names) <= set(known):
+            return names
+    return tuple(known[:1])
+
+
+def picture(bands: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Bands of one size, each (n, h, w), as people look at them, (n, h, w, 3) uint8 with red first.
+
+    Red, green and blue reflectance of 0 to 0.2 fill the range; radar is VV, VH and their difference in dB from -25 to
+    0, -30 to -5 and 0 to 15; anything else is grey from its lowest to its highest value.
+    """
+    if set(RGB) <= set(bands):
+        layers = [bands[name] / np.float32(2000) for name in RGB]
+    elif set(RADAR) <= set(bands):
+        vv, vh = (bands[name] for name in RADAR)
+        layers = [(vv + 25) / 25, (vh + 30) / 25, (vv - vh) / 15]
+    else:
+        (band,) = bands.values()
+        band = band.astype(np.float32)
+        low, high = band.min(), band.max()
+        layers = [(band - low) / max(high - low, np.finfo(np.float32).tiny)] * 3
+    return (np.clip(np.stack(layers, -1), 0, 1) * 255).round().astype(np.uint8)
+
+
+def resample(band_bhw: jax.Array, size: int, method: str) -> jax.Array:
+    """The bands at `size` pixels a side, (b, size, size) float32; a band that has this size keeps its values.
+
+    Pixels are areas: the border of the old image is that of the new one. As torch's `interpolate` without antialiasing
+    and aligned corners, and OpenCV's `resize`; beyond the border the last pixel goes on.
+    """
+    _, height, width = band_bhw.shape
+    band_bhw = band_bhw.astype(jnp.float32)
+    if (height, width) == (size, size):
+        return band_bhw
+    if method == "nearest":
+        rows, columns = (np.arange(size) * length // size for length in (height, width))
+        return band_bhw[:, rows][:, :, columns]
+    # A product with a small matrix on either side: what an accelerator does best, and the same for every method.
+    product = jax.lax.Precision.HIGHEST
+    rows_ph, columns_pw = (interpolation_matrix(length, size, method) for length in (height, width))
+    return jnp.einsum("ph,bhw,qw->bpq", rows_ph, band_bhw, columns_pw, precision=product)
+
+
+def interpolation_matrix(length: int, size: int, method: str) -> np.ndarray:
+    """(size, length) float32: what each of `size` new pixels takes of `length` old ones; rows sum to 1."""
+    position = (np.arange(size) + 0.5) * length / size - 0.5
+    first = np.floor(position).astype(np.int64)
+    matrix = np.zeros((size, length))
+    for offset in (0, 1) if method == "bilinear" else (-1, 0, 1, 2):
+        distance = np.abs(position - first - offset)
+        weight = 1 - distance if method == "bilinear" else _cubic(distance)
+        np.add.at(matrix, (np.arange(size), np.clip(first + offset, 0, length - 1)), weight)
+    return matrix.astype(np.float32)
+
+
+def _cubic(x: np.ndarray) -> np.ndarray:
+    """Keys' kernel at distances of less than two pixels."""
+    near = (_CUBIC + 2) * x**3 - (_CUBIC + 3) * x**2 + 1
+    far = _CUBIC * (x**3 - 5 * x**2 + 8 * x - 4)
+    return np.where(x <= 1, near, far)
