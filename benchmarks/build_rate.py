@@ -2,39 +2,19 @@
 
     python benchmarks/build_rate.py [--images 8000] [--workers 2] [--rounds 5] [--out FILE]
 
-Every round builds anew in a fresh process, as `mtsccd-jax data build` does, with all headers and end marks checked.
+Every round builds anew in a fresh process (`one_build.py`), as `mtsccd-jax data build` does, with all headers and end
+marks checked.
 `images_per_s` is of the whole build by the clock, listing and start-up included; `images_per_processor_s` divides by
-the processor seconds of all its processes instead, which a busy machine disturbs less. Peaks are the operating
-system's, of the largest process of each kind.
+the processor seconds of all its processes instead, which a busy machine disturbs less.
 """
 
-import json
-import multiprocessing
-import resource
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 from jpegs import write_jpegs
+from one_build import measured
 from record import make_parser, publish
-
-import tfds_builders
-
-
-def build(archive: Path, place: Path, workers: int) -> dict[str, float]:
-    """Seconds, processor seconds and peak memory of one build; to be called in a process of its own."""
-    started = time.perf_counter()
-    tfds_builders.build("mtsccd_lusc", archive=archive, data_dir=place, workers=workers)
-    elapsed_s = time.perf_counter() - started
-    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {
-        "s": elapsed_s,
-        "processor_s": sum(usage.ru_utime + usage.ru_stime for usage in (own, children)),
-        "main_mib": own.ru_maxrss / 1024,
-        "worker_mib": children.ru_maxrss / 1024,
-    }
 
 
 def main() -> None:
@@ -47,9 +27,7 @@ def main() -> None:
         archive = Path(folder) / "archive"
         image_kb = write_jpegs(archive, options.images)
         for turn in range(1 + options.rounds):
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                figures = pool.apply(build, (archive, Path(folder) / f"tfds-{turn}", options.workers))
-            print(json.dumps(figures), file=sys.stderr)
+            figures = measured("mtsccd_lusc", archive, Path(folder) / f"tfds-{turn}", options.workers)
             if turn:
                 rounds.append(figures)
     rate = options.images / np.array([figures["s"] for figures in rounds])

@@ -1,0 +1,83 @@
+"""One TFDS build in a process that imports nothing else: its seconds and peak memory, as a line of JSON.
+
+    python benchmarks/one_build.py NAME[/CONFIG] ARCHIVE DATA_DIR WORKERS
+
+`build_rate.py` and `compare_patches.py` start it. Peaks are the kernel's high-water marks of the process itself and of
+the largest worker, looked at every few milliseconds; `getrusage` would add what the parent had before the child began.
+"""
+
+import contextlib
+import json
+import re
+import resource
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+_PEAK = re.compile(r"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
+_LOOK_S = 0.005
+
+
+def peak_mib(process: str) -> float:
+    """The most memory that a process (its number, or "self") has had."""
+    found = _PEAK.search(Path(f"/proc/{process}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def worker_peaks() -> list[float]:
+    """`peak_mib` of every process that this one has started, as far as they can be looked at."""
+    own, peaks = Path("/proc/self/cmdline").read_bytes(), [0.0]
+    for path in Path("/proc/self/task").glob("*/children"):
+        for child in path.read_text().split():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                if Path(f"/proc/{child}/cmdline").read_bytes() != own:  # else it is still this process's copy
+                    peaks.append(peak_mib(child))
+    return peaks
+
+
+def build(name: str, archive: str, place: str, workers: int) -> dict[str, float]:
+    """Examples, seconds, processor seconds and peaks of one build."""
+    import tfds_builders
+
+    over = threading.Event()
+    largest = 0.0
+
+    def watch() -> None:
+        nonlocal largest
+        while not over.wait(_LOOK_S):
+            largest = max(largest, *worker_peaks())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    dataset, _, config = name.partition("/")
+    try:
+        started = time.perf_counter()
+        built = tfds_builders.build(
+            dataset, archive=archive, data_dir=place, workers=workers, config=config or "official"
+        )
+        elapsed_s = time.perf_counter() - started
+    finally:
+        over.set()
+        watching.join()
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {
+        "examples": sum(built.splits.values()),
+        "s": elapsed_s,
+        "processor_s": sum(usage.ru_utime + usage.ru_stime for usage in usages),
+        "main_mib": peak_mib("self"),
+        "worker_mib": largest,
+    }
+
+
+def measured(name: str, archive: Path, place: Path, workers: int) -> dict[str, float]:
+    """What `build` returns, from a fresh process; said on standard error, too."""
+    command = [sys.executable, __file__, name, str(archive), str(place), str(workers)]
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    print(said, end="", file=sys.stderr)
+    return json.loads(said)
+
+
+if __name__ == "__main__":
+    print(json.dumps(build(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))))
