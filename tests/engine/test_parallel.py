@@ -50,7 +50,10 @@ def test_jit_and_pmap_on_eight_devices_agree(recipe):
 
 @pytest.mark.parametrize(
     ("size", "model"),
-    [(64, {"name": "alexnet"}), (32, {"hidden": 8, "dropout": 0.2, "drop_path": 0.5})],
+    [
+        (64, {"name": "alexnet"}),
+        (32, {"name": "scnn", "hidden": 8, "dropout": 0.2}),
+    ],
     ids=["own", "asked for"],
 )
 def test_dropout_does_not_depend_on_how_a_batch_is_divided(recipe, size, model):

@@ -86,12 +86,11 @@ def test_a_hidden_layer_is_new_above_old_weights_and_goes_along_afterwards(recip
         if "running" not in name:
             np.testing.assert_array_equal(begun[name], stored[name], err_msg=name)
     write_safetensors(load_trained(tmp_path / "first"), tmp_path / "deep.safetensors")
-    for source in ("first", "deep.safetensors"):
-        again = replace(starting_with(recipe, tmp_path / source), seed=recipe.seed + 1)
-        fit(again, tmp_path / f"from-{source}", quiet=True)
-        for name, value in arrays_of(tmp_path / f"from-{source}").items():
-            if "running" not in name:
-                np.testing.assert_array_equal(value, begun[name], err_msg=name)
+    again = replace(starting_with(recipe, tmp_path / "deep.safetensors"), seed=recipe.seed + 1)
+    fit(again, tmp_path / "again", quiet=True)
+    for name, value in arrays_of(tmp_path / "again").items():
+        if "running" not in name:
+            np.testing.assert_array_equal(value, begun[name], err_msg=name)
 
 
 def test_the_exported_program_answers_as_the_network(first_run, tmp_path):

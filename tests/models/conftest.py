@@ -1,4 +1,4 @@
-"""Memory for comparisons of full-size networks."""
+"""Memory and time for comparisons of full-size networks."""
 
 import ctypes
 import gc
@@ -7,6 +7,16 @@ from collections.abc import Iterator
 
 import jax
 import pytest
+
+# What differs from a smaller relative in depth or width alone, and takes longest to compare.
+LARGEST = ("resnet152", "densenet169", "densenet201", "vgg19", "vit_base", "convnextv2_base", "mlp_mixer_base")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the comparisons of the largest networks as slow, too."""
+    for item in items:
+        if item.get_closest_marker("parity") and any(name in item.name for name in LARGEST):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

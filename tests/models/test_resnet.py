@@ -12,6 +12,7 @@ from flax import nnx
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS, create_model
+from mtsccd_jax.models.layers import Dropout
 from mtsccd_jax.models.resnet import SqueezeBottleneckBlock
 
 
@@ -118,7 +119,7 @@ def test_seresnet50_has_as_many_parameters_as_timm() -> None:
 
 def test_squeeze_and_excitation_begins_as_timm_does() -> None:
     """The branch at zero, biases uniform by the inputs of their convolution."""
-    block = SqueezeBottleneckBlock(16, 64, 1, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    block = SqueezeBottleneckBlock(16, 64, 1, Dropout(0, salt=0), dtype=jnp.float32, rngs=nnx.Rngs(0))
     assert not np.any(block.third.norm.scale[...])
     for conv, inputs in ((block.attention.squeeze, 256), (block.attention.excite, 16)):
         assert 0.8 * inputs**-0.5 < np.abs(conv.bias[...]).max() <= inputs**-0.5
