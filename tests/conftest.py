@@ -3,6 +3,7 @@
 import atexit
 import csv
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -35,6 +36,14 @@ def pytest_sessionfinish(exitstatus: int) -> None:
     """Removes the temporary files once this process is done with them; they stay where a test failed."""
     if exitstatus == 0:
         atexit.register(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def unheard() -> None:
+    """The builders' warnings go where they go in a fresh process: every command says anew who hears them."""
+    logger = logging.getLogger("tfds_builders")
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
