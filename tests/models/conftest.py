@@ -9,7 +9,10 @@ import jax
 import pytest
 
 # What differs from a smaller relative in depth or width alone, and takes longest to compare.
-LARGEST = ("resnet152", "densenet169", "densenet201", "vgg19", "vit_base", "convnextv2_base", "mlp_mixer_base")
+LARGEST = (
+    *("resnet101", "resnet152", "densenet169", "densenet201", "vgg16", "vgg19"),
+    *("vit_small", "vit_base", "convnextv2_tiny", "convnextv2_base", "mlp_mixer_base"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
