@@ -69,7 +69,7 @@ def redrawn(
             "ap_micro": pooled.average_precision(np.repeat(times_n, k))[0][0],
         }
         macro = [part.mean() for part in _figures(tp, called, true)]
-        micro = _figures(*(part.sum() for part in (tp, called, true)))
+        micro = _figures(*(np.asarray(part.sum()) for part in (tp, called, true)))
         for average, figures in (("samples", mean[:4]), ("micro", micro), ("macro", macro)):
             values |= {f"{name}_{average}": value for name, value in zip(_FIGURES, figures, strict=True)}
         return [float(values[name]) for name in METRICS]
