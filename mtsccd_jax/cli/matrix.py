@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
         run_reproduce,
         "the rows of a paper's tables, whatever is there already kept",
         "mtsccd-jax reproduce all --data-dir tfds --init-dir weights --seeds 3",
-        "mtsccd-jax reproduce mlrsnet --data-dir tfds --stand-ins --set data.image_size=64",
+        "mtsccd-jax reproduce mlrsnet --data-dir tfds --stand-ins --set data.image_size=96",
     )
     reproduce.add_argument(
         "table",
