@@ -180,6 +180,19 @@ class BuildResult:
     absent: int = 0
 
 
+def manual_folder(dl_manager: tfds.download.DownloadManager, hint: str) -> Path:
+    """Returns TFDS's manual download folder of a data set.
+
+    Raises:
+        ArchiveError: it is missing or empty; `hint` says how to fill it.
+    """
+    try:
+        return Path(dl_manager.manual_dir)
+    except AssertionError as error:  # TFDS's way to say that
+        where = str(error).partition(" Create ")[0]
+        raise ArchiveError(f"no archive given. {where} To fill it, {hint}") from error
+
+
 def build(
     name: str,
     *,

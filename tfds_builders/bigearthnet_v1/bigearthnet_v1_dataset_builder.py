@@ -19,7 +19,7 @@ from tfds_builders.bigearthnet_v1.archive import DOWNLOAD_HINT, HOMEPAGE, Listin
 from tfds_builders.bigearthnet_v1.config import CONFIGS, BigEarthNetV1Config
 from tfds_builders.bigearthnet_v1.patch_examples import COUNTRY_NAMES, PatchExamples
 from tfds_builders.bigearthnet_v1.splits import Selection, select_patches
-from tfds_builders.formats import SHARD_BYTES, DualFormatBuilder
+from tfds_builders.formats import SHARD_BYTES, DualFormatBuilder, manual_folder
 
 _LOG = logging.getLogger(__name__)
 
@@ -78,13 +78,7 @@ class Builder(DualFormatBuilder):
 
     def _archive_path(self, dl_manager: tfds.download.DownloadManager) -> Path:
         """Returns the archive that was given, or else TFDS's manual download folder."""
-        if self._archive is not None:
-            return self._archive
-        try:
-            return Path(dl_manager.manual_dir)
-        except AssertionError as error:  # TFDS's way to say that the folder is missing or empty
-            where = str(error).partition(" Create ")[0]
-            raise ArchiveError(f"no archive given. {where} To fill it, {DOWNLOAD_HINT}") from error
+        return self._archive if self._archive is not None else manual_folder(dl_manager, DOWNLOAD_HINT)
 
     def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[PatchExamples]]:
         config = self.builder_config

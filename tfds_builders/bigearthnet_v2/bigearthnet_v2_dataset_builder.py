@@ -4,7 +4,6 @@ import hashlib
 import itertools
 import logging
 import math
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,7 +30,7 @@ from tfds_builders.bigearthnet_v2.metadata import OTHERS_TABLE, RECOMMENDED_TABL
 from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, ShardPatches
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE
 from tfds_builders.bigearthnet_v2.splits import SPLITS
-from tfds_builders.formats import DualFormatBuilder
+from tfds_builders.formats import DualFormatBuilder, manual_folder
 
 # Twice MtSCCD's: the whole archive, 153 GB, comes to some 2,400 shards.
 _SHARD_BYTES = 64 << 20
@@ -106,12 +105,7 @@ class Builder(DualFormatBuilder):
         """Returns the archive that was given, or else the one in TFDS's manual download folder."""
         if self._archive is not None:
             return open_v2(self._archive)
-        try:
-            manual_dir = Path(dl_manager.manual_dir)
-        except AssertionError as error:  # TFDS's way to say that the folder is missing or empty
-            where = str(error).partition(" Create ")[0]
-            raise ArchiveError(f"no archive given. {where} To fill it, {DOWNLOAD_HINT}") from error
-        return open_v2(manual_dir)
+        return open_v2(manual_folder(dl_manager, DOWNLOAD_HINT))
 
     def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[ShardPatches]]:
         archive = self._open(dl_manager)

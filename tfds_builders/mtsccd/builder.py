@@ -10,7 +10,7 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from tfds_builders.archives import Archive, ArchiveError, is_generated
-from tfds_builders.formats import SHARD_BYTES, DualFormatBuilder
+from tfds_builders.formats import SHARD_BYTES, DualFormatBuilder, manual_folder
 from tfds_builders.image_shards import common_size, image_file, image_shards
 from tfds_builders.mtsccd import City, MtsccdConfig
 from tfds_builders.mtsccd.archive import (
@@ -77,12 +77,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         """Returns the archive that was given, or else what TFDS's manual download folder holds."""
         if self._archive is not None:
             return open_mtsccd(self._archive)
-        try:
-            manual_dir = Path(dl_manager.manual_dir)
-        except AssertionError as error:  # TFDS's way to say that the folder is missing or empty
-            where = str(error).partition(" Create ")[0]
-            raise ArchiveError(f"no archive given. {where} To fill it, {DOWNLOAD_HINT}") from error
-        return open_mtsccd(manual_dir, shared_folder=True)
+        return open_mtsccd(manual_folder(dl_manager, DOWNLOAD_HINT), shared_folder=True)
 
     def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[ShardExamples]]:
         archive = self._open(dl_manager)
