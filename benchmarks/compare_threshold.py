@@ -3,8 +3,9 @@
     python benchmarks/compare_threshold.py [--pairs 1000000] [--rounds 9] [--out FILE]
 
 Both get the same float32 distances (13 % changed, two overlapping normals) and the same labels from host memory.
-`best_threshold` returns the threshold of the highest kappa with its confusion counts; `roc_curve` returns the points of
-the curve, from which the best threshold would still have to be picked. Times are medians over interleaved rounds.
+`best_threshold` returns the threshold of the highest kappa with its confusion counts, and so does `ThresholdHistogram`,
+with as many passes as it takes; `roc_curve` returns the points of the curve, from which the best threshold would still
+have to be picked. Times are medians over interleaved rounds.
 """
 
 import sys
@@ -12,8 +13,18 @@ import sys
 import numpy as np
 from record import make_parser, publish, spread
 
-from mtsccd_jax.ops.threshold import best_threshold, threshold_curve
+from mtsccd_jax.ops.threshold import ThresholdResult, best_threshold, threshold_curve
+from mtsccd_jax.ops.threshold_histogram import ThresholdHistogram
 from mtsccd_jax.perf import timing
+
+
+def histogram_search(distance_n: np.ndarray, changed_n: np.ndarray) -> ThresholdResult:
+    histogram = ThresholdHistogram()
+    histogram.add(distance_n, changed_n)
+    while not histogram.is_settled():
+        histogram = histogram.refined()
+        histogram.add(distance_n, changed_n)
+    return histogram.result()
 
 
 def main() -> None:
@@ -31,24 +42,26 @@ def main() -> None:
     times = timing.measure(
         {
             "mtsccd_jax best_threshold": lambda: best_threshold(distance, changed),
+            "mtsccd_jax ThresholdHistogram": lambda: histogram_search(distance, changed),
             "mtsccd_jax threshold_curve": lambda: threshold_curve(distance, changed),
             "scikit-learn roc_curve": lambda: roc_curve(changed, distance),
         },
         warmup=2,
         rounds=arguments.rounds,
     )
-    ours, _, peer = times.values()
+    ours, histogram, _, peer = times.values()
     result = {
         "benchmark": "threshold",
         "pairs": arguments.pairs,
         "kappa": best_threshold(distance, changed).value,
         **{f"{name.split()[-1]}_ms": round(1e3 * value.median_s, 2) for name, value in times.items()},
         "speedup": spread(peer, ours),
+        "histogram_speedup": spread(peer, histogram),
     }
-    print(f"{'':28} {'median ms':>10} {'p10':>8} {'p90':>8}", file=sys.stderr)
+    print(f"{'':30} {'median ms':>10} {'p10':>8} {'p90':>8}", file=sys.stderr)
     for name, value in times.items():
         ends = " ".join(f"{1e3 * seconds:8.1f}" for seconds in (value.p10_s, value.p90_s))
-        print(f"{name:28} {1e3 * value.median_s:10.1f} {ends}", file=sys.stderr)
+        print(f"{name:30} {1e3 * value.median_s:10.1f} {ends}", file=sys.stderr)
     print(f"speed-up over roc_curve: {result['speedup']['median']:.2f}x", file=sys.stderr)
     publish(result, arguments.out)
 

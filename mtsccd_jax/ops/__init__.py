@@ -14,6 +14,7 @@ from mtsccd_jax.ops import (
     statistics,
     svm,
     threshold,
+    threshold_histogram,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "statistics",
     "svm",
     "threshold",
+    "threshold_histogram",
 ]

@@ -17,6 +17,11 @@ def real_matrix(name: str, value: ArrayLike, width: int | None = None) -> jax.Ar
     Raises:
         ValueError: it is none.
     """
+    return jnp.asarray(real_rows(name, value, width))
+
+
+def real_rows(name: str, value: ArrayLike, width: int | None = None) -> jax.Array | np.ndarray:
+    """As `real_matrix`, left where it is: what is not on a device stays on the host."""
     given = value if isinstance(value, jax.Array) else np.asarray(value)
     if given.ndim != 2 or 0 in given.shape:
         raise ValueError(f"{name} must be a matrix of at least one row and one column, got shape {given.shape}")
@@ -25,8 +30,8 @@ def real_matrix(name: str, value: ArrayLike, width: int | None = None) -> jax.Ar
     if not (jnp.issubdtype(given.dtype, jnp.floating) or jnp.issubdtype(given.dtype, jnp.integer)):
         raise ValueError(f"{name} must hold real numbers, got {given.dtype}")
     with np.errstate(over="ignore"):  # refused just below
-        matrix = jnp.asarray(given, jnp.float32)
-    if not isinstance(matrix, jax.core.Tracer) and not bool(_all_finite(matrix)):
+        matrix = given.astype(np.float32) if isinstance(given, jax.Array) else given.astype(np.float32, copy=False)
+    if not isinstance(matrix, jax.core.Tracer) and not _all_finite(matrix):
         row = int(np.argmin(np.isfinite(np.asarray(matrix)).all(1)))
         raise ValueError(f"{name} holds NaN, infinite or larger than float32 values, first in row {row}")
     return matrix
@@ -55,6 +60,12 @@ def class_vector(name: str, value: ArrayLike, classes: int) -> np.ndarray:
     return given.astype(np.int64)
 
 
+def _all_finite(x_nd: jax.Array | np.ndarray) -> bool:
+    if isinstance(x_nd, jax.Array):
+        return bool(_is_largest_finite(x_nd))
+    return bool(np.isfinite(x_nd.min()) and np.isfinite(x_nd.max()))  # without a mask as large as a quarter of it
+
+
 @jax.jit
-def _all_finite(x_nd: jax.Array) -> jax.Array:
+def _is_largest_finite(x_nd: jax.Array) -> jax.Array:
     return jnp.isfinite(jnp.max(jnp.abs(x_nd)))  # the maximum carries NaN along, and reduces faster than `all`

@@ -9,14 +9,17 @@ Metrics: `euclidean`, and `cosine` = 1 - cos(angle), in [0, 2], computed from th
 direction; it is taken as a direction of its own, orthogonal to every other: at cosine distance 0 from another zero
 vector and 1 from everything else, and under `unit_length` at 0 and sqrt(2).
 
-Features are real numbers, taken as float32. Called on plain arrays, rows spread over all devices of this process, and
-the result (sharded by rows) is the same on any number of them. Inside `jit` the caller's sharding rules, everything
-lowers for CPU, CUDA and TPU, and values that are not finite cannot be refused: keep them out.
+Features are real numbers, taken as float32; denormal ones may count as zero, and so may differences below 1e-19 of the
+largest value in either matrix, whose squares leave float32. Called on plain arrays, rows spread over all devices of
+this process, and the result (sharded by rows) is the same on any number of them; what lies on the host goes to each
+device in its share, and never to one device whole. Inside `jit` the caller's sharding rules, everything lowers for CPU,
+CUDA and TPU, and values that are not finite cannot be refused: keep them out.
 """
 
 import difflib
 from collections.abc import Callable
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -28,7 +31,7 @@ from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 
 from mtsccd_jax.ops import neighbors
-from mtsccd_jax.ops.arguments import real_matrix
+from mtsccd_jax.ops.arguments import real_rows
 from mtsccd_jax.ops.difference import Space, centre, finish, half_squared, move, pad_rows, prepare, product, tiling
 
 METRICS = ("euclidean", "cosine")
@@ -37,14 +40,35 @@ METRICS = ("euclidean", "cosine")
 _CANCELLED = 0.1
 _REPAIR_ROWS, _REPAIR_COLUMNS = 32, 128
 
+_AXIS = "row"  # what devices are along
+
+
+class _Sizes(NamedTuple):
+    """What is worked on at once, by platform."""
+
+    query_chunk: int
+    gallery_chunk: int
+    block_elements: int  # differences
+
+
+# 8 MiB of differences are about a core's cache. An accelerator wants few and large pieces: here 2 GiB of scores.
+_SIZES = {"cpu": _Sizes(2048, 32768, 1 << 21)}
+_SIZES_OF_ACCELERATORS = _Sizes(4096, 131072, 1 << 26)
+
+# Multiplications from which on a CPU's bfloat16 product, and another for what it leaves open, repay compiling both.
+_COARSE_FROM = 1 << 32
+
+_Matrix = jax.Array | np.ndarray
+
 
 class _Options(NamedTuple):
     """What a kernel is compiled for."""
 
     space: Space
-    k: int = 0
     chunk: int = 0
-    gallery_chunk: int = 0
+
+
+_Kernel = _Options | neighbors.Plan
 
 
 def paired_distance(
@@ -56,7 +80,7 @@ def paired_distance(
         ValueError: empty input, unequal shapes, NaN or infinite values, an unknown metric.
     """
     options = _Options(_space(metric, unit_length))
-    x_nd, y_nd = real_matrix("x_nd", x_nd), real_matrix("y_nd", y_nd)
+    x_nd, y_nd = real_rows("x_nd", x_nd), real_rows("y_nd", y_nd)
     if x_nd.shape != y_nd.shape:
         raise ValueError(f"paired features must have one shape, got x_nd {x_nd.shape} and y_nd {y_nd.shape}")
     return _over_rows(_paired, options, (x_nd, y_nd))
@@ -75,7 +99,7 @@ def pairwise_distance(
     """
     _check_at_least_one("chunk", chunk)
     options = _Options(_space(metric, unit_length), chunk=chunk)
-    x_nd, y_md = real_matrix("x_nd", x_nd), real_matrix("y_md", y_md)
+    x_nd, y_md = real_rows("x_nd", x_nd), real_rows("y_md", y_md)
     _check_widths("x_nd", x_nd, "y_md", y_md)
     return _over_rows(_pairwise, options, (x_nd,), (y_md,))
 
@@ -87,31 +111,39 @@ def nearest_neighbors(
     metric: str = "euclidean",
     *,
     unit_length: bool = False,
-    query_chunk: int = 512,
-    gallery_chunk: int = 32768,
+    query_chunk: int | None = None,
+    gallery_chunk: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """`(distance_nk ascending, index_nk int32)` of the k nearest gallery rows of each query; exact, ties by index.
 
     A matrix product over centred features proposes candidates, and their direct differences decide. Each query is then
     certified: the error bound of the product must rule out every row that was not proposed. One that is not (it lies in
     a crowd of near-duplicates) is compared with the whole gallery by direct differences: about ten times slower on a
-    CPU, and just as exact.
+    CPU, and just as exact. The product is in bfloat16 where the hardware is fast at it (`difference.first_product`).
 
-    Memory beyond input and result: a centred copy of gallery_chunk rows, and query_chunk x gallery_chunk scores. The
-    chunks do not change the result.
+    Queries and gallery are both spread over the devices, and the gallery's shares go round. Memory of a device beyond
+    its share of the input, one more of the gallery and the result: a centred copy of gallery_chunk rows, query_chunk x
+    gallery_chunk scores, and about 1.5 k candidates a query. The chunks do not change the result; None takes what suits
+    the platform.
 
     Raises:
         ValueError: empty input, unequal widths, k < 1 or above the gallery's size, NaN or infinite values, an unknown
             metric.
     """
+    sizes = _SIZES.get(jax.default_backend(), _SIZES_OF_ACCELERATORS)
+    query_chunk = sizes.query_chunk if query_chunk is None else query_chunk
+    gallery_chunk = sizes.gallery_chunk if gallery_chunk is None else gallery_chunk
     _check_at_least_one("query_chunk", query_chunk)
     _check_at_least_one("gallery_chunk", gallery_chunk)
     space = _space(metric, unit_length)
-    query_nd, gallery_md = real_matrix("query_nd", query_nd), real_matrix("gallery_md", gallery_md)
+    query_nd, gallery_md = real_rows("query_nd", query_nd), real_rows("gallery_md", gallery_md)
     _check_widths("query_nd", query_nd, "gallery_md", gallery_md)
-    if k != int(k) or not 1 <= k <= len(gallery_md):
-        raise ValueError(f"k must be a whole number from 1 to the gallery's {len(gallery_md)} rows, got {k}")
-    return _over_rows(_nearest, _Options(space, int(k), query_chunk, gallery_chunk), (query_nd,), (gallery_md,))
+    m = gallery_md.shape[0]
+    if k != int(k) or not 1 <= k <= m:
+        raise ValueError(f"k must be a whole number from 1 to the gallery's {m} rows, got {k}")
+    coarse = query_nd.size * m >= _COARSE_FROM and _fast_bfloat16()
+    plan = neighbors.Plan(int(k), space, query_chunk, gallery_chunk, sizes.block_elements, coarse, gallery_rows=m)
+    return _over_rows(_nearest, plan, (query_nd, gallery_md))
 
 
 def _space(metric: str, unit_length: bool) -> Space:
@@ -122,7 +154,17 @@ def _space(metric: str, unit_length: bool) -> Space:
     return Space(angular=metric == "cosine" or unit_length, square_root=metric == "euclidean")
 
 
-def _check_widths(x_name: str, x_nd: jax.Array, y_name: str, y_md: jax.Array) -> None:
+@lru_cache(maxsize=1)
+def _fast_bfloat16() -> bool:
+    """Whether this machine's processor multiplies bfloat16 numbers (AVX-512 or AMX); False where it does not say."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _check_widths(x_name: str, x_nd: _Matrix, y_name: str, y_md: _Matrix) -> None:
     if x_nd.shape[1] != y_md.shape[1]:
         raise ValueError(f"features must have one width, got {x_name} {x_nd.shape} and {y_name} {y_md.shape}")
 
@@ -133,31 +175,50 @@ def _check_at_least_one(name: str, value: int) -> None:
 
 
 def _over_rows(
-    kernel: Callable[..., Any], options: _Options, rows: tuple[jax.Array, ...], shared: tuple[jax.Array, ...] = ()
+    kernel: Callable[..., Any], options: _Kernel, rows: tuple[_Matrix, ...], shared: tuple[_Matrix, ...] = ()
 ) -> Any:
-    """`kernel(options, *rows, *shared)`, the rows spread over this process's devices, `shared` copied to each."""
+    """`kernel(options, *rows, *shared)`, the rows spread over this process's devices, `shared` copied to each.
+
+    Where matrices of unlike length are spread, the result is as long as the first.
+    """
     n = rows[0].shape[0]
     devices = jax.local_devices()[:n]
     if len(devices) == 1 or any(isinstance(array, jax.core.Tracer) for array in (*rows, *shared)):
         return _compiled(kernel, options, len(rows), len(shared), None)(*rows, *shared)
-    mesh = Mesh(np.array(devices), ("row",), axis_types=(AxisType.Auto,))
-    padded = tuple(jnp.pad(array, ((0, -n % len(devices)), (0, 0)), mode="edge") for array in rows)
-    padded = jax.device_put(padded, jax.NamedSharding(mesh, P("row")))
+    mesh = Mesh(np.array(devices), (_AXIS,), axis_types=(AxisType.Auto,))
+    spread = tuple(_spread(array, mesh) for array in rows)
     shared = jax.device_put(shared, jax.NamedSharding(mesh, P()))
-    result = _compiled(kernel, options, len(rows), len(shared), mesh)(*padded, *shared)
+    result = _compiled(kernel, options, len(rows), len(shared), mesh)(*spread, *shared)
     return jax.tree.map(lambda array: array[:n], result)
+
+
+def _spread(x_nd: _Matrix, mesh: Mesh) -> jax.Array:
+    """The matrix in equal shares of its rows; copies of the last row fill the last shares up."""
+    n, width = x_nd.shape
+    padded, sharding = -(-n // mesh.size) * mesh.size, jax.NamedSharding(mesh, P(_AXIS))
+    if isinstance(x_nd, jax.Array):
+        return jax.device_put(jnp.pad(x_nd, ((0, padded - n), (0, 0)), mode="edge"), sharding)
+
+    def share(index: tuple[slice, ...] | None) -> np.ndarray:
+        assert index is not None  # every device is this process's
+        start, stop, _ = index[0].indices(padded)
+        return x_nd[start:stop] if stop <= n else x_nd[np.minimum(np.arange(start, stop), n - 1)]
+
+    return jax.make_array_from_callback((padded, width), sharding, share)
 
 
 @lru_cache(maxsize=256)
 def _compiled(
-    kernel: Callable[..., Any], options: _Options, rows: int, shared: int, mesh: Mesh | None
+    kernel: Callable[..., Any], options: _Kernel, rows: int, shared: int, mesh: Mesh | None
 ) -> Callable[..., Any]:
     """The jitted kernel; cached, so that one set of options is compiled once."""
-    call = partial(kernel, options)
     if mesh is None:
-        return jax.jit(call)
-    specs = (P("row"),) * rows + (P(),) * shared
-    return jax.jit(jax.shard_map(call, mesh=mesh, in_specs=specs, out_specs=P("row"), check_vma=False))
+        return jax.jit(partial(kernel, options))
+    if isinstance(options, neighbors.Plan):
+        options = options._replace(devices=mesh.size, axis=_AXIS)
+    specs = (P(_AXIS),) * rows + (P(),) * shared
+    call = partial(kernel, options)
+    return jax.jit(jax.shard_map(call, mesh=mesh, in_specs=specs, out_specs=P(_AXIS), check_vma=False))
 
 
 def _paired(options: _Options, x_nd: jax.Array, y_nd: jax.Array) -> jax.Array:
@@ -165,8 +226,8 @@ def _paired(options: _Options, x_nd: jax.Array, y_nd: jax.Array) -> jax.Array:
     return finish(half_squared(x_nd, y_nd, scale, options.space), scale, options.space)
 
 
-def _nearest(options: _Options, query_nd: jax.Array, gallery_md: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return neighbors.search(query_nd, gallery_md, options.k, options.space, options.chunk, options.gallery_chunk)
+def _nearest(plan: neighbors.Plan, query_nd: jax.Array, gallery_md: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return neighbors.search(query_nd, gallery_md, plan)
 
 
 def _pairwise(options: _Options, x_nd: jax.Array, y_md: jax.Array) -> jax.Array:

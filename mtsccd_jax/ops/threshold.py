@@ -16,7 +16,7 @@ counts, which the bootstrap maps over many weightings of one order.
 import difflib
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -79,10 +79,10 @@ def best_threshold(distance_n: ArrayLike, changed_n: ArrayLike, objective: str =
     With one class only the result is what the conventions of this module give, marked `degenerate`.
 
     Raises:
-        ValueError: as `threshold_curve`, and an unknown objective.
+        ValueError: as `threshold_curve`, an unknown objective, and more pairs on an accelerator than int32 counts.
     """
     check_objective(objective)
-    if isinstance(distance_n, jax.Array) and _on_accelerator(distance_n):
+    if stays_on_device(distance_n):
         return _best_on_device(distance_n, changed_n, objective)
     threshold, tp, fp = _cumulative_counts(*check_pairs(distance_n, changed_n))
     positives, negatives = int(tp[-1]), int(fp[-1])
@@ -93,7 +93,7 @@ def best_threshold(distance_n: ArrayLike, changed_n: ArrayLike, objective: str =
         cut = best_cut(np.pad(tp, (0, padding), "edge"), np.pad(fp, (0, padding), "edge"), allowed, objective)
     index = int(cut.position)
     chosen = float(threshold[index]) if index >= 0 else float("inf")
-    return _result(chosen, int(cut.tp), int(cut.fp), positives, negatives, objective)
+    return threshold_result(chosen, int(cut.tp), int(cut.fp), positives, negatives, objective)
 
 
 @partial(jax.jit, static_argnames="objective")
@@ -110,23 +110,28 @@ def best_cut(tp_n: jax.Array, fp_n: jax.Array, allowed_n: jax.Array, objective: 
         objective: one of `OBJECTIVES`.
     """
     tp, fp = tp_n.astype(jnp.float64), fp_n.astype(jnp.float64)
-    value_n = jnp.where(allowed_n, _value(tp, fp, tp[-1], fp[-1], objective), -jnp.inf)
-    none = _value(jnp.zeros_like(tp[0]), jnp.zeros_like(fp[0]), tp[-1], fp[-1], objective)
+    value_n = jnp.where(allowed_n, objective_value(tp, fp, tp[-1], fp[-1], objective), -jnp.inf)
+    none = objective_value(jnp.zeros_like(tp[0]), jnp.zeros_like(fp[0]), tp[-1], fp[-1], objective)
     best = jnp.maximum(value_n.max(), none)
     take_none = none >= best - _EQUAL_VALUES
     # A plain minimum is vectorised, the pairs that an argmax carries are not.
-    place_n = jnp.arange(len(tp_n), dtype=jnp.int32)
+    place_n = jnp.arange(len(tp_n), dtype=jnp.int32 if len(tp_n) < 2**31 else jnp.int64)
     first = jnp.min(jnp.where(value_n >= best - _EQUAL_VALUES, place_n, len(tp_n) - 1))
     return Cut(
-        position=jnp.where(take_none, -1, first).astype(jnp.int32),
+        position=jnp.where(take_none, -1, first),
         tp=jnp.where(take_none, 0, tp_n[first]),
         fp=jnp.where(take_none, 0, fp_n[first]),
         value=jnp.where(take_none, none, value_n[first]),
     )
 
 
-def _value(tp: jax.Array, fp: jax.Array, positives: jax.Array, negatives: jax.Array, objective: str) -> jax.Array:
-    """The objective from float64 counts; every product is exact up to 9e7 pairs and correctly rounded beyond."""
+def objective_value(
+    tp: jax.Array, fp: jax.Array, positives: jax.Array, negatives: jax.Array, objective: str
+) -> jax.Array:
+    """The objective from float64 counts; every product is exact up to 9e7 pairs and correctly rounded beyond.
+
+    It never falls with tp and never rises with fp.
+    """
     total = positives + negatives
     if objective == "oa":
         return (tp + negatives - fp) / total
@@ -189,7 +194,7 @@ def check_pairs(distance_n: ArrayLike, changed_n: ArrayLike) -> tuple[np.ndarray
         ValueError: empty input, unequal lengths, NaN or infinite distances, labels other than 0 and 1.
     """
     distance, changed = np.asarray(distance_n), np.asarray(changed_n)
-    _check_shapes(distance.shape, changed.shape)
+    check_shapes(distance.shape, changed.shape)
     if not (np.issubdtype(distance.dtype, np.number) or jnp.issubdtype(distance.dtype, np.floating)) or np.iscomplexobj(
         distance
     ):
@@ -208,7 +213,8 @@ def check_pairs(distance_n: ArrayLike, changed_n: ArrayLike) -> tuple[np.ndarray
     return distance, changed.astype(bool)
 
 
-def _check_shapes(distance: tuple[int, ...], changed: tuple[int, ...]) -> None:
+def check_shapes(distance: tuple[int, ...], changed: tuple[int, ...]) -> None:
+    """Raises ValueError unless both are vectors of one length, and not empty."""
     if len(distance) != 1 or len(changed) != 1 or distance != changed:
         raise ValueError(f"distance_n and changed_n must be vectors of one length, got shapes {distance} and {changed}")
     if distance[0] == 0:
@@ -220,20 +226,38 @@ def bucket(n: int) -> int:
     return max(_SMALLEST_BUCKET, 1 << (n - 1).bit_length())
 
 
-def _result(threshold: float, tp: int, fp: int, positives: int, negatives: int, objective: str) -> ThresholdResult:
+def threshold_result(
+    threshold: float, tp: int, fp: int, positives: int, negatives: int, objective: str
+) -> ThresholdResult:
+    """The result of calling tp of the changed and fp of the unchanged pairs changed."""
     confusion = (negatives - fp, fp, positives - tp, tp)
     return ThresholdResult(threshold, binary_metrics(confusion)[objective], confusion, positives == 0 or negatives == 0)
+
+
+def stays_on_device(distance_n: ArrayLike) -> TypeGuard[jax.Array]:
+    """Whether these distances lie on an accelerator and are floats that float32, which keys are made of, holds."""
+    if not isinstance(distance_n, jax.Array):
+        return False
+    fits = jnp.issubdtype(distance_n.dtype, jnp.floating) and distance_n.dtype.itemsize <= 4
+    return fits and _on_accelerator(distance_n)
 
 
 def _on_accelerator(array: jax.Array) -> bool:
     return any(device.platform != "cpu" for device in array.devices())
 
 
+def check_countable(pairs: int, instead: str) -> None:
+    """Raises ValueError, with what to do instead, where a device's int32 cannot count that many pairs at once."""
+    if device_bucket(pairs) >= 2**31:
+        raise ValueError(f"distance_n holds {pairs:,} pairs, more than an accelerator counts at once: {instead}")
+
+
 def _best_on_device(distance_n: jax.Array, changed_n: ArrayLike, objective: str) -> ThresholdResult:
     """`best_threshold` for distances that live on an accelerator: only a handful of numbers travels to the host."""
     changed_n = jnp.asarray(changed_n)
-    _check_shapes(distance_n.shape, changed_n.shape)
-    padding = (0, bucket(len(distance_n)) - len(distance_n))
+    check_shapes(distance_n.shape, changed_n.shape)
+    check_countable(len(distance_n), "add them to a ThresholdHistogram in parts")
+    padding = (0, device_bucket(len(distance_n)) - len(distance_n))
     kind_n = jnp.where(changed_n == 1, 2, jnp.where(changed_n == 0, 1, 3)).astype(jnp.int32)
     distance_n = jnp.pad(distance_n.astype(jnp.float32), padding)
     with jax.enable_x64(True):
@@ -242,32 +266,65 @@ def _best_on_device(distance_n: jax.Array, changed_n: ArrayLike, objective: str)
         check_pairs(distance_n[: len(kind_n)], changed_n)  # the host finds the first offender and names it
     positives, negatives = int((kind_n == 2).sum()), int((kind_n == 1).sum())
     threshold = float(np.uint32(bits).view(np.float32)) if cut.position >= 0 else float("inf")
-    return _result(threshold, int(cut.tp), int(cut.fp), positives, negatives, objective)
+    return threshold_result(threshold, int(cut.tp), int(cut.fp), positives, negatives, objective)
+
+
+def device_bucket(n: int) -> int:
+    """A length that few lengths share, and at most an eighth longer: what is sorted in vain costs time."""
+    step = max(_SMALLEST_BUCKET, bucket(n) // 16)
+    return -(-n // step) * step
 
 
 @partial(jax.jit, static_argnames="objective")
 def search_on_device(distance_n: jax.Array, kind_n: jax.Array, objective: str) -> tuple[Cut, jax.Array, jax.Array]:
     """`(cut, float32 bits of the threshold, input accepted)` by a sort of uint32 keys on the device.
 
-    Integer keys hit the radix sort of GPUs, float keys do not. Call it under `jax.enable_x64(True)`.
+    Integer keys hit the radix sort of GPUs, float keys do not. Where no distance is negative, as no distance should be,
+    the sign's place holds the class and the keys are sorted alone, which moves half as much. Call it under
+    `jax.enable_x64(True)`.
 
     Args:
         distance_n: float32.
         kind_n: int32: 0 padding, 1 unchanged, 2 changed, anything else is refused.
         objective: one of `OBJECTIVES`.
     """
+    padded = kind_n == 0
+    key_n = descending_key(distance_n)
+    exponent = (lax.bitcast_convert_type(distance_n, jnp.uint32) >> 23) & jnp.uint32(0xFF)
+    accepted = jnp.all(padded | ((exponent != 0xFF) & (kind_n >= 1) & (kind_n <= 2)))
+    changed_n = (kind_n == 2).astype(jnp.uint32)
+    last = jnp.uint32(0xFFFFFFFF)
+
+    def alone(key: jax.Array, changed: jax.Array) -> tuple[jax.Array, jax.Array]:
+        both = lax.sort(jnp.where(padded, last, key << 1 | changed), is_stable=False)
+        return both >> 1, both & 1
+
+    def with_class(key: jax.Array, changed: jax.Array) -> tuple[jax.Array, jax.Array]:
+        key, changed = lax.sort((jnp.where(padded, last, key), changed), num_keys=1, is_stable=False)
+        return key, changed
+
+    sign = jnp.uint32(1 << 31)
+    key, changed = lax.cond(jnp.all(padded | (key_n < sign)), alone, with_class, key_n, changed_n)
+    # The padding is sorted to the end, where a distance of zero may look like it: its number tells it apart.
+    place_n = jnp.arange(len(key), dtype=jnp.int32)
+    count = jnp.sum(~padded, dtype=jnp.int32)
+    real = place_n < count
+    tp = jnp.cumsum(jnp.where(real, changed, 0), dtype=jnp.int32)
+    fp = jnp.minimum(place_n + 1, count) - tp
+    end = jnp.append(key[1:] != key[:-1], True) | (place_n == count - 1)
+    cut = best_cut(tp, fp, end & real, objective)
+    return cut, bits_of_descending_key(key[jnp.maximum(cut.position, 0)]), accepted
+
+
+def descending_key(distance_n: jax.Array) -> jax.Array:
+    """uint32 numbers that ascend where float32 distances descend; below 2^31 where those are not negative."""
     sign = jnp.uint32(1 << 31)
     bits = lax.bitcast_convert_type(distance_n, jnp.uint32)
     bits = jnp.where(bits == sign, jnp.uint32(0), bits)  # -0.0
-    exponent = (bits >> 23) & jnp.uint32(0xFF)
-    padded = kind_n == 0
-    accepted = jnp.all(padded | ((exponent != 0xFF) & (kind_n >= 1) & (kind_n <= 2)))
-    # Larger floats get smaller keys; the padding gets the largest of all, which no finite float has.
-    key = jnp.where(bits >= sign, bits, ~(bits | sign))
-    key, kind_n = lax.sort((jnp.where(padded, jnp.uint32(0xFFFFFFFF), key), kind_n), num_keys=1)
-    tp = jnp.cumsum(kind_n == 2, dtype=jnp.int32)
-    fp = jnp.cumsum(kind_n == 1, dtype=jnp.int32)
-    end = jnp.append(key[1:] != key[:-1], True)
-    cut = best_cut(tp, fp, end & (kind_n > 0), objective)
-    chosen = key[jnp.maximum(cut.position, 0)]
-    return cut, jnp.where(chosen >= sign, chosen, ~chosen & ~sign), accepted
+    return jnp.where(bits >= sign, bits, ~(bits | sign))
+
+
+def bits_of_descending_key(key: jax.Array) -> jax.Array:
+    """The float32 bits that `descending_key` made the number of."""
+    sign = jnp.uint32(1 << 31)
+    return jnp.where(key >= sign, key, ~key & ~sign)

@@ -1,6 +1,7 @@
 """Threshold search against brute force over every candidate, and scikit-learn's curve."""
 
 from fractions import Fraction
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -200,6 +201,30 @@ def test_bad_pairs_are_refused_on_host_and_device(distance, changed, text):
         threshold._best_on_device(jnp.asarray(distance), jnp.asarray(changed), "kappa")
 
 
+def test_more_pairs_than_a_device_counts_are_refused(monkeypatch):
+    monkeypatch.setattr(threshold, "device_bucket", lambda n: 2**31)
+    with pytest.raises(ValueError, match=r"holds 2 pairs, more than an accelerator counts at once.*ThresholdHistogram"):
+        threshold._best_on_device(jnp.ones(2), jnp.ones(2), "kappa")
+
+
+def test_positions_beyond_int32_are_counted_in_int64():
+    with jax.enable_x64(True):
+        for n, kind in ((1 << 10, jnp.int32), (1 << 32, jnp.int64)):
+            count, allowed = jax.ShapeDtypeStruct((n,), jnp.int64), jax.ShapeDtypeStruct((n,), bool)
+            cut = jax.eval_shape(partial(threshold.best_cut, objective="kappa"), count, count, allowed)
+            assert cut.position.dtype == kind
+
+
+@pytest.mark.parametrize("kind", [jnp.float64, jnp.int32])
+def test_what_float32_cannot_tell_apart_is_searched_on_the_host(kind, monkeypatch):
+    monkeypatch.setattr(threshold, "_on_accelerator", lambda array: True)
+    distance, changed = np.array([1 << 25, (1 << 25) + 1]), np.array([False, True])
+    with jax.enable_x64(True):
+        assert threshold.best_threshold(jnp.asarray(distance, kind), changed).threshold == (1 << 25) + 1
+    assert threshold.stays_on_device(jnp.ones(1))
+    assert threshold.stays_on_device(jnp.ones(1, jnp.bfloat16))
+
+
 def test_text_and_complex_distances_are_refused():
     for bad in (np.array(["a"]), np.array([1j])):
         with pytest.raises(ValueError, match="distance_n must hold real numbers"):
@@ -225,3 +250,7 @@ def test_search_lowers_for_accelerators(objective):
         shapes = jax.ShapeDtypeStruct((512,), jnp.float32), jax.ShapeDtypeStruct((512,), jnp.int32)
         exported = jax.export.export(threshold.search_on_device, platforms=["cpu", "cuda", "tpu"])(*shapes, objective)
     assert exported.platforms == ("cpu", "cuda", "tpu")
+    # Sorts of one or two operands over unsigned 32-bit keys are those that GPUs have a radix sort for.
+    sorts = [part.split("stablehlo.return")[0] for part in exported.mlir_module().split('"stablehlo.sort"')[1:]]
+    assert len(sorts) == 2
+    assert all(part.count("compare LT") == 1 and "UNSIGNED : (tensor<ui32>, tensor<ui32>)" in part for part in sorts)
