@@ -6,7 +6,7 @@
 Makes noise-textured JPEGs of about 37 KB, builds `mtsccd_lusc` from them in a temporary folder and reads all of it in
 random order. "bare" decodes the same bytes, already in memory, on the same number of threads and throws the pixels
 away: nothing that uses OpenCV can be faster. "data_source" is what TFDS offers by itself: decoded examples, a batch a
-thread, stacked. `processor_s` is the processor time of one more pass, which a busy machine disturbs less.
+thread, stacked. Processor seconds, over all threads, are those of the same passes; a busy machine disturbs them less.
 """
 
 import sys
@@ -18,7 +18,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jpegs import SIDE, write_jpegs
 from record import make_parser, publish, spread
 
 import tfds_builders
@@ -26,23 +25,29 @@ from mtsccd_jax.data import decode
 from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.data.sources import tfds_source
 from mtsccd_jax.data.stream import stream, usable_cores
+from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.perf import timing
+from mtsccd_jax.perf.bench.jpegs import SIDE, in_archive, write_jpegs
 
 EVERYTHING = "train+validation+test_a+test_b"
 
 
 def build(images: int, place: Path) -> float:
     """The mean size in KB of the images of a TFDS build of that many in `place`."""
-    image_kb = write_jpegs(place / "archive", images)
+    image_kb = write_jpegs(place / "archive", images, in_archive)
     tfds_builders.build("mtsccd_lusc", archive=place / "archive", data_dir=place / "tfds")
     return image_kb
 
 
-def processor_s(call: Callable[[], None]) -> float:
-    """Processor seconds, over all threads, of one call."""
-    start = time.process_time()
-    call()
-    return time.process_time() - start
+def counted(call: Callable[[], None], processor_s: list[float]) -> Callable[[], None]:
+    """The call, which then appends its processor seconds, over all threads, to `processor_s`."""
+
+    def run() -> None:
+        start = time.process_time()
+        call()
+        processor_s.append(time.process_time() - start)
+
+    return run
 
 
 def contenders(place: Path, batch: int, image_size: int, threads: int) -> tuple[int, dict[str, Callable[[], None]]]:
@@ -88,11 +93,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=usable_cores())
     arguments = parser.parse_args()
 
+    keep_freed_memory()  # as every command of mtsccd-jax does
     with tempfile.TemporaryDirectory(prefix="compare-input-") as folder:
         image_kb = build(arguments.images, Path(folder))
         images, calls = contenders(Path(folder), arguments.batch, arguments.image_size, arguments.threads)
-        times = timing.measure(calls, warmup=1, rounds=arguments.rounds)
-        busy = {name: processor_s(call) for name, call in calls.items()}
+        passes: dict[str, list[float]] = {name: [] for name in calls}
+        times = timing.measure(
+            {name: counted(call, passes[name]) for name, call in calls.items()}, warmup=1, rounds=arguments.rounds
+        )
+    busy = {name: timing.Timing(tuple(seconds[1:])) for name, seconds in passes.items()}
     result = {
         "benchmark": "input",
         "images": images,
@@ -103,12 +112,15 @@ def main() -> None:
         "jpeg_decoder": "opencv" if decode.simplejpeg is None else "simplejpeg",
         "images_per_s": {name: round(images / value.median_s) for name, value in times.items()},
         "share_of_bare": spread(times["bare"], times["stream"]),
-        "images_per_processor_s": {name: round(images / seconds) for name, seconds in busy.items()},
+        "images_per_processor_s": {name: round(images / value.median_s) for name, value in busy.items()},
+        "share_of_bare_per_processor_s": spread(busy["bare"], busy["stream"]),
     }
     for name, value in times.items():
         rates = [images / seconds for seconds in (value.median_s, value.p90_s, value.p10_s)]
         print(f"{name:12} {rates[0]:7.0f} images/s (p10 {rates[1]:.0f}, p90 {rates[2]:.0f})", file=sys.stderr)
-    print(f"stream / bare: {result['share_of_bare']['median']:.2f}", file=sys.stderr)
+    per_processor_s = result["share_of_bare_per_processor_s"]["median"]
+    share = result["share_of_bare"]["median"]
+    print(f"stream / bare: {share:.2f}, per processor second {per_processor_s:.2f}", file=sys.stderr)
     publish(result, arguments.out)
 
 

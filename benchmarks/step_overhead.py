@@ -21,9 +21,13 @@ import jax
 import numpy as np
 from record import make_parser, publish, spread
 
+from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.loop import Trainer
+from mtsccd_jax.engine.memory import free_bytes
 from mtsccd_jax.engine.parallel import make_parallel
-from mtsccd_jax.engine.state import State, create
+from mtsccd_jax.engine.program import make_program
+from mtsccd_jax.engine.state import State
+from mtsccd_jax.engine.steps import make_train_step
 from mtsccd_jax.engine.tasks import open_task
 from mtsccd_jax.engine.workdir import History
 from mtsccd_jax.host_memory import keep_freed_memory
@@ -52,18 +56,19 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
     data = replace(recipe.data, folder=str(place / "scenes"), image_size=options.image_size, input="resident")
     recipe = replace(recipe, data=data, model=replace(recipe.model, width=1.0))
     parallel, task = make_parallel("jit"), open_task(recipe)
-    network = create(recipe, task.train.class_names, options.steps, parallel)
+    program = make_program(recipe, task, Feed(task.train, parallel, "resident"))
     history = History(place, 0)
-    trainer = Trainer(recipe, network, parallel, task, options.steps, history, quiet=True)
-    state = network.initial(0)
-    indices = np.arange(batch)[None]
-    with trainer.feed.batches(indices) as batches:
+    trainer = Trainer(recipe, task, program, options.steps, history, free_bytes(parallel), quiet=True)
+    state = program.network.initial(0)
+    with program.feed.batches(np.arange(batch)[None]) as batches:
         fixed = next(batches)
-    state, _ = trainer.update(state, fixed)
+    step = make_train_step(program.network, task.objective, recipe.data, parallel.axis_name)
+    update = parallel.compile_update(step)
+    state, _ = update(state, fixed)
 
     def run_steps(state: State) -> State:
         for _ in range(options.steps):
-            state, _ = trainer.update(state, fixed)
+            state, _ = update(state, fixed)
         return state
 
     def run_loop(state: State) -> State:

@@ -91,6 +91,7 @@ class Engine:
     """How the steps run: global batch, epochs, parallelism, compute type, and how often progress is kept.
 
     Training stops after `patience` epochs without a better validation; `keep` says whose parameters are the result.
+    `steps_per_dispatch` is how many steps of a resident split one call of the device takes; None lets the devices say.
     """
 
     batch_size: int = 64
@@ -102,6 +103,7 @@ class Engine:
     patience: int | None = None
     keep: Literal["last", "best"] = "last"
     checkpoint_every_s: float = 120.0
+    steps_per_dispatch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -193,8 +195,15 @@ class Recipe:
     seed: int = 0
 
 
-# Where things lie and how fast they are read does not change a result: these keys are no part of a recipe's identity.
-PATH_KEYS = ("data.data_dir", "data.folder", "data.pairs", "data.input", "engine.checkpoint_every_s")
+# Where things lie and how fast they go does not change a result: these keys are no part of a recipe's identity.
+PATH_KEYS = (
+    "data.data_dir",
+    "data.folder",
+    "data.pairs",
+    "data.input",
+    "engine.checkpoint_every_s",
+    "engine.steps_per_dispatch",
+)
 
 # What an evaluation may set otherwise than the training did.
 EVALUATION_KEYS = (

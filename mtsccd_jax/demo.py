@@ -7,6 +7,7 @@ from typing import Any
 
 import tfds_builders
 from mtsccd_jax.config import override
+from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.evaluate import load_trained
 from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.progress import bar, console
@@ -46,10 +47,11 @@ def demo(
     for name in ("mtsccd_lusc", "mtsccd_lucd"):
         with bar(f"build {name}", quiet) as advance:
             tfds_builders.build(name, archive=archive, data_dir=data_dir, config=recipe.data.config, progress=advance)
-    done = fit(recipe, workdir, quiet=quiet)
-    passes = Embedded(load_trained(workdir), recipe.data, quiet=quiet)
-    scene_rows = [evaluate(passes, split) for split in default_splits(recipe.data)]
-    change_rows = detect(passes, METHODS, recipe.change.objective)
+    with run_cache(workdir):
+        done = fit(recipe, workdir, quiet=quiet)
+        passes = Embedded(load_trained(workdir), recipe.data, quiet=quiet)
+        scene_rows = [evaluate(passes, split) for split in default_splits(recipe.data)]
+        change_rows = detect(passes, METHODS, recipe.change.objective)
     report = page.write([workdir], workdir / "report")
     if not quiet:
         for row in (*scene_rows, *change_rows):

@@ -22,7 +22,7 @@ from mtsccd_jax.config import Change, Data, Engine, Model, Optim, Recipe, Simila
 # Before anything imports JAX, matplotlib or TFDS (which leaves empty folders in TMPDIR).
 os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="mtsccd-jax-tests-")
 tempfile.tempdir = None
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_PLATFORMS"] = os.environ.get("MTSCCD_TEST_PLATFORM", "cpu")  # benchmarks/run_gpu.sh names another
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.environ["TMPDIR"], "compiled")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"

@@ -60,10 +60,11 @@ def test_what_cannot_be_is_refused(assignment, message):
 
 def test_identity_ignores_paths_and_pacing_and_nothing_else():
     base = identity(DEMO)
-    for assignment in ("data.data_dir=/x", "data.input=stream", "engine.checkpoint_every_s=1"):
+    pacing = ("engine.checkpoint_every_s", "engine.steps_per_dispatch")
+    for assignment in ("data.data_dir=/x", "data.input=stream", *(f"{key}=1" for key in pacing)):
         assert identity(override(DEMO, [assignment])) == base
     changed = {key for key in flatten(to_dict(DEMO)) if key not in ("name", "summary")} - set(base)
-    assert changed == {"data.data_dir", "data.folder", "data.pairs", "data.input", "engine.checkpoint_every_s"}
+    assert changed == {"data.data_dir", "data.folder", "data.pairs", "data.input", *pacing}
     assert identity(override(DEMO, ["optim.momentum=0.8"])) != base
     assert identity(override(DEMO, ["data.folder=/x"])) != base, "a folder is not the TFDS data set"
 

@@ -1,10 +1,14 @@
-"""Freed memory is used again instead of being mapped anew; in processes of their own, since the setting stays."""
+"""Freed memory is used again (in processes of their own, since the setting stays); what is left is known."""
 
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from mtsccd_jax import host_memory
+from mtsccd_jax.host_memory import available_bytes
 
 # Page faults of filling 64 MiB for the second time, in a thread as XLA does, after the first was freed.
 PROGRAM = """
@@ -38,3 +42,44 @@ def faults(setting: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
 def test_memory_that_was_freed_is_not_mapped_anew() -> None:
     assert faults("keep") < 100 < faults("return")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux says")
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        (
+            {"memory.max": "5000000", "memory.current": "3000000", "memory.stat": "anon 7\ninactive_file 40000"},
+            2_040_000,
+        ),
+        ({"memory.max": "max", "memory.current": "3000000", "memory.stat": "inactive_file 40000"}, None),
+        ({"memory.max": "5000000"}, None),
+        (
+            {
+                "memory/memory.limit_in_bytes": "9000000",
+                "memory/memory.usage_in_bytes": "2000000",
+                "memory/memory.stat": "cache 9\ntotal_inactive_file 1000000",
+            },
+            8_000_000,
+        ),
+        ({}, None),
+    ],
+    ids=["limited", "without a limit", "half told", "version 1", "no group"],
+)
+def test_a_container_has_what_its_group_leaves(tmp_path, monkeypatch, files, left) -> None:
+    monkeypatch.setattr(host_memory, "_GROUPS", tmp_path)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    if left is None:
+        assert available_bytes() > 50_000_000, "all that the machine has free"
+    else:
+        assert available_bytes() == left
+
+
+@pytest.mark.parametrize(("names", "pages"), [(("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"), 3), (("SC_PHYS_PAGES",), 10)])
+def test_without_linux_pages_are_counted(tmp_path, monkeypatch, names, pages) -> None:
+    monkeypatch.setattr(host_memory, "Path", lambda path: tmp_path / "none")
+    monkeypatch.setattr(os, "sysconf_names", names)
+    monkeypatch.setattr(os, "sysconf", {"SC_AVPHYS_PAGES": 3, "SC_PHYS_PAGES": 10, "SC_PAGE_SIZE": 4096}.__getitem__)
+    assert available_bytes() == 4096 * pages

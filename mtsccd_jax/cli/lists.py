@@ -43,8 +43,9 @@ def run_models(options: argparse.Namespace) -> Json | None:
         return described
     table = Table(box=None)
     table.add_column("name", no_wrap=True)
-    for title in ("parameters (M)", "GMAC at 224", "feature width", "source"):
-        table.add_column(title)
+    for title in ("parameters M", "GMAC at 224", "features"):
+        table.add_column(title, justify="right")
+    table.add_column("source", no_wrap=True)
     for model in described:
         numbers = (f"{model['params'] / 1e6:.1f}", f"{model['gmacs_224']:.2f}", str(model["feature_width"]))
         table.add_row(model["name"], *numbers, model["source"])

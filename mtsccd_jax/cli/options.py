@@ -51,6 +51,16 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=at_least(0), default=None, help="of everything random (default: the recipe's)")
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """--device, of commands that compute."""
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "gpu", "tpu"),
+        default=None,
+        help="what computes (default: what JAX_PLATFORMS says, else the fastest there is)",
+    )
+
+
 def add_override(parser: argparse.ArgumentParser) -> None:
     """--set, of commands that follow a recipe."""
     parser.add_argument(
@@ -76,6 +86,16 @@ def add_input(parser: argparse.ArgumentParser, folder: bool = True, pairs: bool 
 def add_split(parser: argparse.ArgumentParser) -> None:
     """--split, repeatable."""
     parser.add_argument("--split", action="append", default=None, help="split to evaluate, repeatable (default: all)")
+
+
+def batch(text: str) -> int | str:
+    """The parser of a batch size: an integer that is at least 1, or "auto"."""
+    if text == "auto":
+        return text
+    try:
+        return at_least(1)(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is neither a number nor auto") from None
 
 
 def at_least(smallest: int) -> Callable[[str], int]:

@@ -5,6 +5,7 @@ import functools
 import cv2
 import numpy as np
 
+from mtsccd_jax.data.recycling import BATCHES
 from mtsccd_jax.errors import InputError
 
 try:
@@ -92,7 +93,7 @@ class ImageBatch:
         self._first = ""
         self._scratch_hwc: np.ndarray | None = None
         self._float_hwc: np.ndarray | None = None
-        self.image_bhwc = np.empty((batch, image_size or 0, image_size or 0, 3), np.uint8)
+        self.image_bhwc = BATCHES.empty((batch, image_size or 0, image_size or 0, 3), np.uint8)
 
     def decode(self, position: int, encoded: bytes, where: str) -> None:
         """Nothing; the image is in `image_bhwc[position]`.
@@ -117,7 +118,7 @@ class ImageBatch:
 
     def _start(self, shape: tuple[int, ...], where: str) -> None:
         """Nothing; without an `image_size` the first image sets the size of all."""
-        self.image_bhwc = np.empty((len(self.image_bhwc), *shape), np.uint8)
+        self.image_bhwc = BATCHES.empty((len(self.image_bhwc), *shape), np.uint8)
         self._first = where
 
     def _place(self, position: int, image_hwc: np.ndarray, where: str) -> None:

@@ -85,6 +85,14 @@ class FileSource:
             batch[image_field] = images.image_bhwc
         return batch | {name: values[row_b] for name, values in self.columns.items()}
 
+    def encoded(self, row_b: np.ndarray) -> list[bytes]:
+        """The files of all images of the rows, as they are: what `read` decodes.
+
+        Raises:
+            InputError: a file is missing or cannot be read.
+        """
+        return [_file_bytes(self.root / paths[row]) for paths in self.paths.values() for row in row_b]
+
     def column(self, field: str) -> np.ndarray:
         """All values of a field that is not an image, (n,)."""
         if field not in self.columns:

@@ -13,6 +13,16 @@ from mtsccd_jax.data.stream import stream
 CHUNK_ROWS = 128
 
 
+def resident_shapes(source: Source, sharding: jax.sharding.Sharding) -> dict[str, jax.ShapeDtypeStruct]:
+    """What `load_resident` gives, as shapes; one example is read."""
+    rows = -(-len(source) // sharding.num_devices) * sharding.num_devices
+    return {
+        field: jax.ShapeDtypeStruct((rows, *value.shape), value.dtype, sharding=sharding)
+        for field, value in source[0].items()
+        if value.dtype.kind != "U"
+    }
+
+
 def load_resident(
     source: Source, sharding: jax.sharding.Sharding, *, threads: int | None = None
 ) -> dict[str, jax.Array]:
@@ -28,21 +38,21 @@ def load_resident(
         threads: decoding threads; None takes one a core.
     """
     n = len(source)
-    rows = -(-n // sharding.num_devices) * sharding.num_devices
-    example = {field: value for field, value in source[0].items() if value.dtype.kind != "U"}
+    shapes = resident_shapes(source, sharding)
+    rows = next(iter(shapes.values())).shape[0]
     devices_of: dict[tuple[int, int], list[jax.Device]] = {}
     for device, index in sharding.addressable_devices_indices_map((rows,)).items():
         start, stop, _ = index[0].indices(rows) if index else (0, rows, 1)
         devices_of.setdefault((start, stop), []).append(device)
 
-    parts: dict[str, list[jax.Array]] = {field: [] for field in example}
+    parts: dict[str, list[jax.Array]] = {field: [] for field in shapes}
     for (start, stop), devices in devices_of.items():
         chunk = min(CHUNK_ROWS, stop - start)
         # The last chunk overlaps the one before instead of being shorter: one compiled write serves all.
         first = np.minimum(np.arange(start, stop, chunk), stop - chunk)
         buffers = {
-            field: [jnp.zeros((stop - start, *value.shape), value.dtype, device=device) for device in devices]
-            for field, value in example.items()
+            field: [jnp.zeros((stop - start, *shape.shape[1:]), shape.dtype, device=device) for device in devices]
+            for field, shape in shapes.items()
         }
         with stream(source, np.minimum(first[:, None] + np.arange(chunk), n - 1), threads=threads) as batches:
             for position, batch in zip(first - start, batches, strict=True):
@@ -55,8 +65,8 @@ def load_resident(
         for field, copies in buffers.items():
             parts[field] += copies
     return {
-        field: jax.make_array_from_single_device_arrays((rows, *value.shape), sharding, parts[field])
-        for field, value in example.items()
+        field: jax.make_array_from_single_device_arrays(shape.shape, sharding, parts[field])
+        for field, shape in shapes.items()
     }
 
 

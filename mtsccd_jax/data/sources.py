@@ -16,6 +16,7 @@ from mtsccd_jax.data.bands import band_names
 from mtsccd_jax.data.decode import ImageBatch
 from mtsccd_jax.data.folders import folder_source, folder_splits, pair_list_splits, pairs_source
 from mtsccd_jax.data.records import Records, Shard
+from mtsccd_jax.data.recycling import BATCHES
 from mtsccd_jax.errors import InputError, nearest
 
 _NO_INPUT = "no input is named; give --folder DIR, --dataset NAME or --pairs DIR"
@@ -250,19 +251,31 @@ class TfdsSource:
         """
         images = {field: ImageBatch(len(row_b), self.image_size) for field in self.image_fields}
         bands = {
-            field: np.empty((len(row_b), *self._tensors[field].shape), self._tensors[field].dtype)
+            field: BATCHES.empty((len(row_b), *self._tensors[field].shape), self._tensors[field].dtype)
             for field in self.band_fields
         }
 
+        rows = row_b.tolist()
+
         def decode(position: int, example: Mapping[str, Any]) -> None:
-            place = f"row {row_b[position]} of {self.name}, split {self.split},"
+            place = f"row {rows[position]} of {self.name}, split {self.split},"
             for field, batch in images.items():
                 batch.decode(position, example[field].bytes_list.value[0], f"{field} of {place}")
             for field, band_bhw in bands.items():
                 band_bhw[position] = self._tensors[field].value(example[field], f"{field} of {place}")
 
-        columns = self._read_columns(row_b.tolist(), decode)
+        columns = self._read_columns(rows, decode)
         return {field: batch.image_bhwc for field, batch in images.items()} | bands | columns
+
+    def encoded(self, row_b: np.ndarray) -> list[bytes]:
+        """The files of all images of the rows, as they were built: what `read` decodes.
+
+        Raises:
+            IndexError: a row that the split does not have.
+            InputError: a file is damaged.
+        """
+        examples = [_parse(self._records[row]) for row in row_b.tolist()]
+        return [example[field].bytes_list.value[0] for field in self.image_fields for example in examples]
 
     def column(self, field: str) -> np.ndarray:
         """All values of a field that is neither image nor band, (n,) or (n, k).

@@ -1,13 +1,18 @@
 """Batches read ahead of time: what order.py says, decoded by threads, moved to the devices in the background."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import islice
 from types import TracebackType
+from typing import Protocol
 
 import jax
 import numpy as np
 
+from mtsccd_jax.data.recycling import BATCHES
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.errors import InputError
 
@@ -22,6 +27,50 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+# An error is handed on as a value: grain adds lines of its own to the message of what is raised in a thread.
+_Loaded = dict[str, np.ndarray] | InputError
+
+
+class _Ahead(Iterator[_Loaded], Protocol):
+    def close(self) -> None: ...
+
+
+def _read_ahead(load: Callable[[int], _Loaded], steps: int, threads: int, ahead: int) -> _Ahead:
+    """An iterator over `load(0)`, ..., `load(steps - 1)`, by threads of which `ahead` results may wait.
+
+    Grain's, or where it is not installed the same from the standard library.
+    """
+    try:
+        import grain
+    except ImportError:
+        return _Threads(load, steps, threads, ahead)
+    # An element is a whole batch: element-wise reading with grain's defaults is three times slower.
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
+    return iter(grain.MapDataset.range(steps).map(load).to_iter_dataset(options))
+
+
+class _Threads(Iterator[_Loaded]):
+    """What `_read_ahead` gives without grain."""
+
+    def __init__(self, load: Callable[[int], _Loaded], steps: int, threads: int, ahead: int):
+        self._load, self._ahead = load, ahead
+        self._steps = iter(range(steps))
+        self._pending: deque[Future[_Loaded]] = deque()
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="read-ahead")
+
+    def __next__(self) -> _Loaded:
+        for step in islice(self._steps, self._ahead - len(self._pending)):
+            self._pending.append(self._executor.submit(self._load, step))
+        if not self._pending:
+            raise StopIteration
+        return self._pending.popleft().result()
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._steps = iter(())
+        self._pending.clear()
+
+
 class Stream(Iterator[dict[str, np.ndarray]]):
     """The batches `source.read(rows)` for every `rows` in a table of steps, in order, read ahead by threads.
 
@@ -30,19 +79,17 @@ class Stream(Iterator[dict[str, np.ndarray]]):
     """
 
     def __init__(self, source: Source, batches: np.ndarray, threads: int):
-        import grain
-
-        def load(step: int) -> dict[str, np.ndarray] | InputError:
+        def load(step: int) -> _Loaded:
             rows = batches[step]
             try:
                 return source.read(rows) | {"row": rows.astype(np.int32)}
             except InputError as error:
-                return error  # as a value: grain adds lines of its own to the message of what is raised here
+                return error
 
-        # An element is a whole batch: element-wise reading with grain's defaults is three times slower.
-        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(PREFETCH_BATCHES, threads))
         self._steps = len(batches)
-        self._iterator = iter(grain.MapDataset.range(self._steps).map(load).to_iter_dataset(options))
+        self._iterator = _read_ahead(load, self._steps, threads, max(PREFETCH_BATCHES, threads))
+        self._memory = ExitStack()
+        self._memory.enter_context(BATCHES)
 
     def __len__(self) -> int:
         return self._steps
@@ -68,6 +115,7 @@ class Stream(Iterator[dict[str, np.ndarray]]):
     def close(self) -> None:
         """Nothing; stops the threads and forgets what they read."""
         self._iterator.close()
+        self._memory.close()
 
 
 def stream(source: Source, batches: np.ndarray, *, threads: int | None = None) -> Stream:

@@ -17,7 +17,7 @@ from mtsccd_jax.data.order import evaluation_batches
 from mtsccd_jax.data.sources import Source, check_views, stored, views
 from mtsccd_jax.engine import workdir as work
 from mtsccd_jax.engine.checkpoint import Checkpoints
-from mtsccd_jax.engine.feed import Feed
+from mtsccd_jax.engine.feed import Feed, late
 from mtsccd_jax.engine.parallel import Batch, Parallel, make_parallel
 from mtsccd_jax.engine.state import Network, State, create
 from mtsccd_jax.engine.steps import make_compare_step, make_embed_step
@@ -276,12 +276,12 @@ def every_row(
     batch's examples in `rows`. `advance(done, total)` is told of every batch.
     """
     indices, mask = evaluation_batches(len(rows), batch_size)
-    parts = []
+    parts: list[Any] = []
     with feed.batches(rows[indices]) as batches:
-        for number, batch in enumerate(batches):
-            keep = partial(_rows_kept, feed.parallel, mask[number])
-            parts.append(jax.tree.map(keep, jax.device_get(call(batch, indices[number]))))
-            advance(int(mask[: number + 1].sum()), len(rows))
+        for output in late(call(batch, place_b) for batch, place_b in zip(batches, indices, strict=True)):
+            keep = partial(_rows_kept, feed.parallel, mask[len(parts)])
+            parts.append(jax.tree.map(keep, jax.device_get(output)))
+            advance(int(mask[: len(parts)].sum()), len(rows))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 

@@ -1,21 +1,29 @@
 """Batches on the devices, from a split that is resident there or streams past; the same batches either way."""
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import math
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeVar
 
 import jax
 import numpy as np
 
-from mtsccd_jax.data.resident import gather, load_resident
+from mtsccd_jax.data.resident import gather, load_resident, resident_shapes
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.data.stream import stream, to_device
+from mtsccd_jax.engine.memory import USABLE_SHARE, free_bytes
 from mtsccd_jax.engine.parallel import Parallel
+from mtsccd_jax.errors import InputError
 
-# A resident split may take this share of the memory at hand; the rest is for the state and its activations.
+# A resident split may take this share of the memory that is free; the rest is for the state and its activations.
 RESIDENT_SHARE = 0.4
+
+# What a device computes is read this many dispatches late, so that the host never waits for what it has just asked for.
+LATE = 2
+
+Item = TypeVar("Item")
 
 
 class Feed:
@@ -25,8 +33,15 @@ class Feed:
         source: what is read.
         parallel: where batches go.
         mode: "resident" (the split as uint8 on the devices), "stream" (read and decoded ahead of time), or "auto",
-            which is resident where the split fits in the memory at hand and one process holds it.
-        say: called with one line on the choice made.
+            which is resident where the split takes no more than RESIDENT_SHARE of the memory that is free.
+        spare_bytes: of each device that are free, but promised to something else.
+
+    Attributes:
+        resident: whether the split is, or will be, on the devices.
+        choice: one line on why it is.
+
+    Raises:
+        InputError: "resident" was asked for and cannot fit; nothing has been read but one example.
     """
 
     def __init__(
@@ -34,26 +49,61 @@ class Feed:
         source: Source,
         parallel: Parallel,
         mode: Literal["auto", "resident", "stream"],
-        say: Callable[[str], None] | None = None,
+        spare_bytes: int = 0,
     ):
-        self.source, self.parallel = source, parallel
-        needed, available = split_bytes(source), memory_at_hand(parallel)
-        fits = needed <= RESIDENT_SHARE * available and jax.process_count() == 1
-        self.resident = fits if mode == "auto" else mode == "resident"
-        if say:
-            how = "resident on the devices" if self.resident else "streamed"
-            why = "as asked for"
+        self.source, self.parallel, self.mode = source, parallel, mode
+        self.resident = mode == "resident"
+        why = "as asked for"
+        if mode != "stream":
+            needed, free = self.split_bytes, max(free_bytes(parallel) - spare_bytes, 0)
+            why = f"{needed / 1e6:,.0f} MB as stored, {free / 1e9:,.1f} GB free"
+            why += " on each device" if parallel.mesh.size > 1 else ""
+            if mode == "resident" and needed > USABLE_SHARE * free:
+                raise InputError(
+                    f"data.input=resident: {source.name}, {source.split}, does not fit ({why}); "
+                    "use --set data.input=auto"
+                )
             if mode == "auto":
-                why = f"{needed / 1e6:,.0f} MB as stored, {available / 1e9:,.1f} GB at hand"
-            say(f"{source.name}: {len(source):,} examples, {how} ({why})")
+                self.resident = needed <= RESIDENT_SHARE * free
+        how = "resident on the devices" if self.resident else "streamed"
+        self.choice = f"{source.name}: {len(source):,} examples, {how} ({why})"
+
+    def streamed(self) -> "Feed":
+        """The same source, streamed: what "auto" comes to where the resident split turns out to leave too little."""
+        feed = Feed(self.source, self.parallel, "stream")
+        feed.mode = self.mode
+        return feed
 
     @cached_property
-    def _arrays(self) -> dict[str, jax.Array]:
+    def arrays(self) -> dict[str, jax.Array]:
+        """The resident split, loaded when it is first asked for."""
         return load_resident(self.source, self.parallel.batch_sharding)
+
+    @cached_property
+    def shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """The resident split as shapes: nothing but one example is read."""
+        return resident_shapes(self.source, self.parallel.batch_sharding)
+
+    @property
+    def split_bytes(self) -> int:
+        """Bytes of each device that the resident split takes: images as uint8 at the size the source decodes to."""
+        sizes = (math.prod(shape.shape) * shape.dtype.itemsize for shape in self.shapes.values())
+        return sum(sizes) // self.parallel.mesh.size
+
+    @property
+    def processes(self) -> tuple[int, int]:
+        """Whose part of a batch `batches` takes: (process, processes), or (0, 1) where every process names all rows."""
+        return (0, 1) if self.resident else (jax.process_index(), jax.process_count())
 
     @cached_property
     def _gather(self) -> Callable:
         return self.parallel.compile_gather(gather)
+
+    def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """A batch without a mask as shapes, placed and laid out as `batches` gives it."""
+        fields = {name: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype) for name, x in self.shapes.items()}
+        fields["row"] = jax.ShapeDtypeStruct((batch_size,), np.int32)
+        return {name: self.parallel.abstract_layout(field) for name, field in fields.items()}
 
     @contextmanager
     def batches(self, indices: np.ndarray, mask: np.ndarray | None = None) -> Iterator[Iterator[dict[str, jax.Array]]]:
@@ -61,32 +111,29 @@ class Feed:
         if self.resident:
             yield self._from_resident(indices, mask)
             return
-        with stream(self.source, indices) as host_batches:
-            yield self._from_stream(host_batches, mask)
+        # The transfer ends before the stream that it reads from.
+        with stream(self.source, indices) as host_batches, closing(self._from_stream(host_batches, mask)) as batches:
+            yield batches
 
     def _from_resident(self, indices: np.ndarray, mask: np.ndarray | None) -> Iterator[dict[str, jax.Array]]:
         for step, rows in enumerate(indices):
-            batch = self._gather(self._arrays, rows.astype(np.int32))
+            batch = self._gather(self.arrays, rows.astype(np.int32))
             yield batch if mask is None else batch | self.parallel.place({"mask": mask[step]})
 
     def _from_stream(
         self, host_batches: Iterator[dict[str, np.ndarray]], mask: np.ndarray | None
-    ) -> Iterator[dict[str, jax.Array]]:
+    ) -> Generator[dict[str, jax.Array], None, None]:
         masked = host_batches
         if mask is not None:
             masked = (batch | {"mask": mask[step]} for step, batch in enumerate(host_batches))
         yield from to_device(masked, self.parallel.place)
 
 
-def split_bytes(source: Source) -> int:
-    """Bytes of the split's images as uint8 at the size the source decodes to, or of its bands as they are stored."""
-    first = source[0]
-    return len(source) * sum(first[name].nbytes for name in (*source.image_fields, *source.band_fields))
-
-
-def memory_at_hand(parallel: Parallel) -> int:
-    """Bytes free for data: of all devices, or of the host where devices do not say (CPU)."""
-    stats = [device.memory_stats() for device in parallel.mesh.local_devices]
-    if all(stats):
-        return sum(item["bytes_limit"] - item["bytes_in_use"] for item in stats)
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def late(dispatched: Iterable[Item]) -> Iterator[Item]:
+    """The same items in the same order, each given when LATE more have been dispatched, the last ones at the end."""
+    pending: deque[Item] = deque()
+    for item in dispatched:
+        pending.append(item)
+        if len(pending) > LATE:
+            yield pending.popleft()
+    yield from pending

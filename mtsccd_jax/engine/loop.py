@@ -25,29 +25,32 @@ from mtsccd_jax.config import Engine, Recipe
 from mtsccd_jax.data.bands import statistics
 from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.data.sources import views
+from mtsccd_jax.engine.batch_size import compile_program, largest_program, with_batch
 from mtsccd_jax.engine.checkpoint import Checkpoints, has_checkpoint
+from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.export import weights_of_run
-from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.parallel import Parallel, make_parallel
-from mtsccd_jax.engine.state import Network, State, create, fit_weights
-from mtsccd_jax.engine.steps import make_train_step
-from mtsccd_jax.engine.tasks import Task, open_task, trained_pairs
+from mtsccd_jax.engine.feed import LATE, Feed
+from mtsccd_jax.engine.memory import USABLE_SHARE, free_bytes
+from mtsccd_jax.engine.parallel import make_parallel
+from mtsccd_jax.engine.program import Metrics, Program, make_program
+from mtsccd_jax.engine.state import State, fit_weights
+from mtsccd_jax.engine.tasks import Score, Task, open_task, trained_pairs
 from mtsccd_jax.engine.workdir import (
+    RECIPE_FILE,
     History,
     Run,
     StepRecord,
     Validation,
     check_recipe,
     claim,
+    load,
     write_trained_pairs,
 )
 from mtsccd_jax.errors import InputError, RunError
+from mtsccd_jax.files import check_writable
 from mtsccd_jax.models.weight_files import WeightFile
 from mtsccd_jax.models.weight_files import read as read_weights
 from mtsccd_jax.progress import bar, console
-
-# Metrics are read this many steps late, so that the host never waits for the step it has just dispatched.
-LATE = 2
 
 
 class Stopped(Exception):
@@ -66,8 +69,9 @@ class Fit:
         step: the last step.
         loss: mean of the last epoch.
         images_per_s: of the median step.
-        compile_s: how long the first step waited for the compiler; None where nothing was left to train.
-        train_s: how long it took.
+        compile_s: how long the compiler took for the training step; None where nothing was left to train.
+        train_s: how long it took, with that.
+        batch_size: images or pairs of a step, of all devices together.
         checkpoint: the result, of the last step or of the best epoch.
         best: the best validation, None without any.
         stopped_early: whether patience ended the training.
@@ -78,71 +82,95 @@ class Fit:
     images_per_s: float | None
     compile_s: float | None
     train_s: float
+    batch_size: int
     checkpoint: Path
     best: Validation | None
     stopped_early: bool
 
 
-def fit(recipe: Recipe, workdir: Path, *, quiet: bool = False) -> Fit:
+def fit(recipe: Recipe, workdir: Path, *, largest_batch: bool = False, quiet: bool = False) -> Fit:
     """Trains the recipe's network, or continues where its work directory stopped.
 
+    With `largest_batch` the batch is not the recipe's but the largest that fits, or the one that the run began with.
+    Compiled programs are kept in the work directory.
+
     Raises:
-        InputError: the recipe, its data or the work directory cannot be used.
+        InputError: the recipe, its data, its batch or the work directory cannot be used.
         RunError: a loss or gradient is not finite.
         Stopped: SIGINT or SIGTERM arrived; the state is saved.
     """
+    say = (lambda line: None) if quiet else partial(console.print, style="dim", markup=False)
+    if largest_batch and (workdir / RECIPE_FILE).exists():
+        recipe, largest_batch = with_batch(recipe, load(workdir).recipe.engine.batch_size), False
     check_recipe(workdir, recipe)
     check_stopping(recipe.engine)
     parallel = make_parallel(recipe.engine.parallel)
-    parallel.check_batch(recipe.engine.batch_size, "engine.batch_size")
+    if not largest_batch:
+        parallel.check_batch(recipe.engine.batch_size, "engine.batch_size")
     parallel.check_batch(recipe.engine.eval_batch_size, "engine.eval_batch_size")
     task = open_task(recipe)
     train = task.train
-    steps_per_epoch = len(train) // recipe.engine.batch_size
-    if not steps_per_epoch:
+    if largest_batch and len(train) < parallel.mesh.size:
+        raise InputError(f"{train.name}: {len(train)} training {task.examples}, less than one for each device")
+    if not largest_batch and len(train) < recipe.engine.batch_size:
         raise InputError(
             f"engine.batch_size={recipe.engine.batch_size}: more than the {len(train)} training {task.examples} of "
             f"{train.name}; choose a smaller one with --set engine.batch_size=N"
         )
-    network = create(recipe, task.class_names, steps_per_epoch, parallel)
+    check_writable(workdir, "choose another --workdir")  # not after minutes of compiling
     fresh = not has_checkpoint(workdir)
     weights = initial_weights(recipe, task.class_names) if fresh and recipe.model.init else None
-    fitted = fit_weights(network, recipe.model.name, weights) if weights else None
-    if fresh and recipe.model.task == "similarity":
-        write_trained_pairs(workdir, trained_pairs(train))
-    weights_sha256 = weights.sha256 if weights else None
-    seen = weights.trained_on if weights else ()
-    claim(workdir, Run(recipe, task.class_names, train.name, len(train), weights_sha256, train.fingerprint(), seen))
-    keeps_best = recipe.engine.keep == "best"
-    started = time.perf_counter()
-    with Checkpoints(workdir) as checkpoints, stop_requested() as stop_signal:
-        say = (lambda line: None) if quiet else partial(console.print, style="dim", markup=False)
-        state = network.initial(recipe.seed) if fresh else checkpoints.restore(network.abstract())
-        if not fresh:
-            say(f"continuing at step {checkpoints.latest}")
-        if weights and fitted:
-            state = network.initialized(state, fitted)
-            for line in (f"weights of {weights.source}", *fitted.notes, *normalization_notes(weights, recipe)):
-                say(line)
-        history = History(workdir, int(state.step))
-        try:
-            check_history(history, recipe.engine, max(int(state.step) - 1, 0) // steps_per_epoch)
-            trainer = Trainer(recipe, network, parallel, task, steps_per_epoch, history, quiet)
-            state = trainer.run(state, checkpoints, stop_signal)
-        finally:
-            history.close()
-        checkpoints.save(state, wait=True)
-        last_epoch = history.records[-steps_per_epoch:]
-        return Fit(
-            step=int(state.step),
-            loss=float(np.mean([record.loss for record in last_epoch])) if last_epoch else None,
-            images_per_s=_median_rate(history),
-            compile_s=trainer.compile_s,
-            train_s=time.perf_counter() - started,
-            checkpoint=checkpoints.path(history.best.step if keeps_best and history.best else int(state.step)),
-            best=history.best,
-            stopped_early=int(state.step) < recipe.engine.epochs * steps_per_epoch,
-        )
+    limit_bytes = int(USABLE_SHARE * free_bytes(parallel))
+    feed = Feed(train, parallel, recipe.data.input)
+    with run_cache(workdir, say):
+        started = time.perf_counter()
+        if largest_batch:
+            say(feed.choice)
+            program = largest_program(recipe, task, feed, limit_bytes, say)
+            recipe = with_batch(recipe, program.batch_size)
+        else:
+            program = make_program(recipe, task, feed)
+        steps_per_epoch = len(train) // recipe.engine.batch_size
+        fitted = fit_weights(program.network, recipe.model.name, weights) if weights else None
+        if not largest_batch:
+            say(feed.choice)
+        if fresh:  # before the work directory is this run's: a batch that cannot fit must leave it free
+            program = compile_program(program, recipe, task, limit_bytes, say)
+            if recipe.model.task == "similarity":
+                write_trained_pairs(workdir, trained_pairs(train))
+        weights_sha256 = weights.sha256 if weights else None
+        seen = weights.trained_on if weights else ()
+        claim(workdir, Run(recipe, task.class_names, train.name, len(train), weights_sha256, train.fingerprint(), seen))
+        network = program.network
+        with Checkpoints(workdir) as checkpoints, stop_requested() as stop_signal:
+            state = network.initial(recipe.seed) if fresh else checkpoints.restore(network.abstract())
+            if not fresh:
+                say(f"continuing at step {checkpoints.latest}")
+            if weights and fitted:
+                state = network.initialized(state, fitted)
+                for line in (f"weights of {weights.source}", *fitted.notes, *normalization_notes(weights, recipe)):
+                    say(line)
+            history = History(workdir, int(state.step))
+            try:
+                check_history(history, recipe.engine, max(int(state.step) - 1, 0) // steps_per_epoch)
+                trainer = Trainer(recipe, task, program, steps_per_epoch, history, limit_bytes, quiet)
+                state = trainer.run(state, checkpoints, stop_signal)
+            finally:
+                history.close()
+            checkpoints.save(state, wait=True)
+            last_epoch = history.records[-steps_per_epoch:]
+            keeps_best = recipe.engine.keep == "best" and history.best
+            return Fit(
+                step=int(state.step),
+                loss=float(np.mean([record.loss for record in last_epoch])) if last_epoch else None,
+                images_per_s=_median_rate(history),
+                compile_s=trainer.program.compile_s,
+                train_s=time.perf_counter() - started,
+                batch_size=recipe.engine.batch_size,
+                checkpoint=checkpoints.path(history.best.step if keeps_best and history.best else int(state.step)),
+                best=history.best,
+                stopped_early=int(state.step) < recipe.engine.epochs * steps_per_epoch,
+            )
 
 
 def check_stopping(engine: Engine) -> None:
@@ -190,24 +218,22 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        network: Network,
-        parallel: Parallel,
         task: Task,
+        program: Program,
         steps_per_epoch: int,
         history: History,
+        limit_bytes: int,
         quiet: bool,
     ):
-        self.recipe, self.task, self.history = recipe, task, history
-        self.steps_per_epoch, self.quiet = steps_per_epoch, quiet
-        say = None if quiet else lambda line: console.print(line, style="dim")
-        self.feed = Feed(task.train, parallel, recipe.data.input, say)
-        self.update = parallel.compile_update(make_train_step(network, task.objective, recipe.data, parallel.axis_name))
-        validation = task.validation
-        self.score = task.make_score(recipe, network, parallel, validation) if validation is not None else None
-        self.compile_s: float | None = None
+        self.recipe, self.task, self.program, self.history = recipe, task, program, history
+        self.steps_per_epoch, self.limit_bytes, self.quiet = steps_per_epoch, limit_bytes, quiet
+        self.score: Score | None = None
         self.clock = time.perf_counter()
-        self.pending: deque[tuple[int, int, dict[str, jax.Array]]] = deque()
-        self.steps_seen = 0
+        self.pending: deque[tuple[int, int, Metrics]] = deque()
+        # Programs that have been dispatched, and how many of the next dispatches to read say nothing of speed.
+        self.compiled: tuple[int, ...] = ()
+        self.unclocked = 0
+        self.say = (lambda line: None) if quiet else partial(console.print, style="dim", markup=False)
 
     def run(self, state: State, checkpoints: Checkpoints, stop_signal: Callable[[], int | None]) -> State:
         """All epochs from where the state stands, with a checkpoint now and then.
@@ -243,55 +269,76 @@ class Trainer:
                     break
         return state
 
+    def prepare(self) -> None:
+        """Nothing; compiles the training step where that has not been done, and says how validation is read.
+
+        Raises:
+            InputError: the batch does not fit.
+        """
+        if not self.program.compiled_sizes:
+            self.program = compile_program(self.program, self.recipe, self.task, self.limit_bytes, self.say)
+        if self.score is None and self.task.validation is not None:
+            feed = Feed(
+                self.task.validation,
+                self.program.feed.parallel,
+                self.recipe.data.input,
+                spare_bytes=self.program.bytes_of_dispatch or 0,
+            )
+            self.score = self.task.make_score(self.recipe, self.program.network, feed)
+
     def epoch(self, state: State, epoch: int, done: int, after_step: Callable[[int, State], None]) -> State:
-        """The state after the steps of one epoch that follow its first `done`; `after_step(step, state)` sees each."""
-        order = batch_indices(
-            self.recipe.seed,
-            epoch,
-            len(self.feed.source),
-            self.recipe.engine.batch_size,
-            jax.process_index(),
-            jax.process_count(),
-        )
-        with self.feed.batches(order[done:]) as batches:
+        """The state after the steps of one epoch that follow its first `done`.
+
+        `after_step(step, state)` sees it after every dispatch, which may be of several steps.
+        """
+        self.prepare()
+        feed, batch_size = self.program.feed, self.recipe.engine.batch_size
+        order = batch_indices(self.recipe.seed, epoch, len(feed.source), batch_size, *feed.processes)
+        step = epoch * self.steps_per_epoch + done
+        with self.program.dispatches(order[done:]) as dispatches:
             self.clock = time.perf_counter()
-            for step, batch in enumerate(batches, start=epoch * self.steps_per_epoch + done + 1):
-                state, metrics = self.update(state, batch)
+            for steps, dispatch in dispatches:
+                if self.program.compiled_sizes != self.compiled:  # these dispatches wait for the compiler
+                    self.compiled, self.unclocked = self.program.compiled_sizes, LATE + 1
+                state, metrics = dispatch(state)
+                step += steps
                 self.note(step, epoch, metrics)
                 after_step(step, state)
         self.read_metrics(late=0)
         return state
 
-    def note(self, step: int, epoch: int, metrics: dict[str, jax.Array]) -> None:
-        """Takes the metrics of a step that has been dispatched, and reads those of the step LATE before it."""
-        if self.compile_s is None:
-            jax.block_until_ready(metrics)
-            self.compile_s = time.perf_counter() - self.clock
+    def note(self, step: int, epoch: int, metrics: Metrics) -> None:
+        """Takes the metrics of a dispatch that ends with `step`, and reads those of the dispatch LATE before it."""
         self.pending.append((step, epoch, metrics))
         self.read_metrics(late=LATE)
 
     def read_metrics(self, late: int) -> None:
-        """Writes the metrics of all but the newest `late` steps to the history.
+        """Writes the metrics of all but the newest `late` dispatches to the history.
 
         Raises:
             RunError: one of them is not finite.
         """
         while len(self.pending) > late:
-            step, epoch, metrics = self.pending.popleft()
-            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+            last, epoch, metrics = self.pending.popleft()
+            values = {name: np.atleast_1d(value) for name, value in jax.device_get(metrics).items()}
             now, before = time.perf_counter(), self.clock
             self.clock = now
-            for name, value in values.items():
-                if not math.isfinite(value):
-                    raise RunError(
-                        f"step {step}: {name} is {value}; lower optim.learning_rate or set optim.clip_norm, "
-                        "and start in a new --workdir"
-                    )
-            self.steps_seen += 1
-            # The first steps of a process waited for the compiler.
-            images = self.recipe.engine.batch_size * len(views(self.task.train))
-            rate = images / (now - before) if self.steps_seen > LATE + 1 else None
-            self.history.extend([StepRecord(step=step, epoch=epoch, images_per_s=rate, **values)])
+            steps = len(values["loss"])
+            images = steps * self.recipe.engine.batch_size * len(views(self.task.train))
+            rate = images / (now - before) if not self.unclocked else None
+            self.unclocked = max(self.unclocked - 1, 0)
+            for place, step in enumerate(range(last - steps + 1, last + 1)):
+                self._record(step, epoch, rate, {name: float(value[place]) for name, value in values.items()})
+
+    def _record(self, step: int, epoch: int, rate: float | None, values: dict[str, float]) -> None:
+        """Adds a step to the history, or raises RunError where something of it is not finite."""
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise RunError(
+                    f"step {step}: {name} is {value}; lower optim.learning_rate or set optim.clip_norm, "
+                    "and start in a new --workdir"
+                )
+        self.history.extend([StepRecord(step=step, epoch=epoch, images_per_s=rate, **values)])
 
     def validate(self, state: State, epoch: int, checkpoints: Checkpoints) -> None:
         """Adds what the validation split says after an epoch to the history, once, and saves the best where asked to.
@@ -299,8 +346,10 @@ class Trainer:
         The history comes first: a checkpoint that is found there later must find the validations before it.
         """
         step = (epoch + 1) * self.steps_per_epoch
-        if self.score is None or any(validation.step == step for validation in self.history.validations):
+        if self.task.validation is None or any(validation.step == step for validation in self.history.validations):
             return
+        self.prepare()
+        assert self.score is not None
         validation = Validation(step, epoch, self.task.score_name, self.score(state))
         self.history.add_validation(validation)
         if self.recipe.engine.keep == "best" and self.history.best == validation:
@@ -334,7 +383,8 @@ def stop_requested() -> Iterator[Callable[[], int | None]]:
 
     def note(signum: int, frame: FrameType | None) -> None:
         arrived.append(signum)
-        signal.signal(signum, previous[signum])
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
     previous: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():  # Python lets no other thread install handlers

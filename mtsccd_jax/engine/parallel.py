@@ -15,6 +15,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jax.stages import Wrapped
 
 from mtsccd_jax.errors import InputError
 
@@ -33,6 +34,11 @@ class Parallel:
     def axis_name(self) -> str | None:
         """The axis that a step exchanges over by name, or None where the compiler partitions the global program."""
         return AXIS if self.mode == "pmap" else None
+
+    @property
+    def platform(self) -> str:
+        """What the devices are: "cpu", "gpu" or "tpu"."""
+        return self.mesh.devices.flat[0].platform
 
     @cached_property
     def replicated(self) -> NamedSharding:
@@ -55,6 +61,13 @@ class Parallel:
             return array
         return array.reshape(self.mesh.size, array.shape[0] // self.mesh.size, *array.shape[1:])
 
+    def abstract_layout(self, array: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        """The shape and placement of a whole batch's `array` (b, ...) as the compiled step takes it."""
+        shape = array.shape
+        if self.mode == "pmap":
+            shape = (self.mesh.size, shape[0] // self.mesh.size, *shape[1:])
+        return jax.ShapeDtypeStruct(shape, array.dtype, sharding=self.batch_sharding)
+
     def flatten(self, array: Any) -> np.ndarray:
         """What a compiled step returned per example, back on the host as (b, ...)."""
         host = np.asarray(array)
@@ -65,28 +78,50 @@ class Parallel:
         view = nnx.view(model, use_running_average=False, axis_name=self.axis_name, raise_if_not_found=False)
         return nnx.view(view, only=lambda path, _: frozen(path), use_running_average=True, raise_if_not_found=False)
 
-    def compile_update(self, step: Callable) -> Callable:
+    def compile_update(self, step: Callable) -> Wrapped:
         """`step(state, batch) -> (state, metrics)` compiled, the old state donated, all results replicated."""
         if self.mode == "jit":
             shardings = (self.replicated, self.batch_sharding)
             return jax.jit(step, donate_argnums=0, in_shardings=shardings, out_shardings=self.replicated)
         return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0)
 
-    def compile_outputs(self, step: Callable) -> Callable:
+    def compile_steps(self, step: Callable, gather: Callable) -> Wrapped:
+        """`steps(state, resident, row_sb) -> (state, metrics (s,))` compiled: s training steps in one dispatch.
+
+        Each takes the batch of its rows (b,) out of `resident` by `gather(resident, row_b)` and goes on from the state
+        of the one before; the first state is donated and all results are replicated. A single step is compiled without
+        a loop, in which XLA:CPU falls to slow convolutions. Only under jit: pmap's parts of a batch lie on single
+        devices and cannot be gathered from all of them inside its program.
+        """
+        assert self.mode == "jit", "pmap takes one step a dispatch"
+
+        def steps(state: Any, resident: Batch, row_sb: jax.Array) -> tuple[Any, Any]:
+            def one(state: Any, row_b: jax.Array) -> tuple[Any, Any]:
+                return step(state, jax.lax.with_sharding_constraint(gather(resident, row_b), self.batch_sharding))
+
+            if row_sb.shape[0] > 1:
+                return jax.lax.scan(one, state, row_sb)
+            state, metrics = one(state, row_sb[0])
+            return state, jax.tree.map(lambda metric: metric[None], metrics)
+
+        shardings = (self.replicated, self.batch_sharding, self.replicated)
+        return jax.jit(steps, donate_argnums=0, in_shardings=shardings, out_shardings=self.replicated)
+
+    def compile_outputs(self, step: Callable) -> Wrapped:
         """`step(state, batch) -> arrays per example` compiled; results stay divided over the devices."""
         if self.mode == "jit":
             shardings = (self.replicated, self.batch_sharding)
             return jax.jit(step, in_shardings=shardings, out_shardings=self.batch_sharding)
         return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=0)
 
-    def compile_counts(self, step: Callable) -> Callable:
+    def compile_counts(self, step: Callable) -> Wrapped:
         """`step(state, batch) -> sums over the batch` compiled; results are replicated."""
         if self.mode == "jit":
             shardings = (self.replicated, self.batch_sharding)
             return jax.jit(step, in_shardings=shardings, out_shardings=self.replicated)
         return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
 
-    def compile_gather(self, gather: Callable) -> Callable:
+    def compile_gather(self, gather: Callable) -> Wrapped:
         """`gather(resident, indices) -> batch` compiled, the batch placed as a step takes it."""
 
         def gather_and_place(resident: Batch, indices: jax.Array) -> dict[str, jax.Array]:
@@ -108,7 +143,43 @@ class Parallel:
         return array.reshape(devices, array.shape[0] // devices, *array.shape[1:])
 
 
+def find_devices(platform: Literal["cpu", "gpu", "tpu"] | None = None) -> list[jax.Device]:
+    """All devices of all processes, of that platform or of the one that JAX chooses (JAX_PLATFORMS, else the fastest).
+
+    A platform that is asked for holds for the whole process, and must be before anything else uses a device.
+
+    Raises:
+        InputError: the platform that was asked for has none here.
+    """
+    if platform is not None:
+        jax.config.update("jax_platforms", "cpu" if platform == "cpu" else None)
+    wanted = jax.config.jax_platforms  # type: ignore[attr-defined]
+    try:
+        devices = jax.devices()
+    except (RuntimeError, AssertionError) as error:  # an assertion: of what JAX knows, but is not installed
+        if not wanted:
+            raise
+        raise InputError(
+            f"JAX_PLATFORMS={wanted}: no such device here{_reason(error)}; name another, or none to take what there is"
+        ) from None
+    if platform is not None and devices[0].platform != platform:
+        raise InputError(
+            f"--device {platform}: none here, JAX finds {devices[0].platform}; install JAX for it "
+            "(the extras cuda and tpu), or choose another"
+        )
+    return devices
+
+
+def _reason(error: Exception) -> str:
+    """What JAX says of a platform that does not start, in parentheses; nothing where it says nothing."""
+    return f" ({str(error).splitlines()[0].split(' (set JAX_PLATFORMS')[0].rstrip('.')})" if str(error) else ""
+
+
 def make_parallel(mode: Literal["jit", "pmap"], devices: list[jax.Device] | None = None) -> Parallel:
-    """All devices of all processes (or those given) as one data-parallel mesh."""
-    chosen = devices or jax.devices()
+    """All devices of all processes (or those given) as one data-parallel mesh.
+
+    Raises:
+        InputError: the platform that was asked for has none here.
+    """
+    chosen = devices or find_devices()
     return Parallel(mode, jax.make_mesh((len(chosen),), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen))

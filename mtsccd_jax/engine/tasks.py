@@ -19,8 +19,8 @@ from mtsccd_jax.config import Recipe
 from mtsccd_jax.data.order import evaluation_batches
 from mtsccd_jax.data.sources import Source, check_views, open_pairs, open_source, pair_splits, stored, views
 from mtsccd_jax.engine.evaluate import PAIR_FIELDS, check_pairs, every_row, pair_images, similarity_of
-from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.parallel import Batch, Parallel
+from mtsccd_jax.engine.feed import Feed, late
+from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
 from mtsccd_jax.engine.steps import (
     Objective,
@@ -51,7 +51,8 @@ class Task:
         objective: what is minimised.
         score_name: what `make_score` gives.
         examples: what the sources hold, in words.
-        make_score: the function that judges a state on the validation split; compiles nothing yet.
+        make_score: the function that judges a state on the validation split, which its feed reads; compiles nothing
+            yet.
     """
 
     class_names: tuple[str, ...]
@@ -60,7 +61,7 @@ class Task:
     objective: Objective
     score_name: str
     examples: str
-    make_score: Callable[[Recipe, Network, Parallel, Source], Score]
+    make_score: Callable[[Recipe, Network, Feed], Score]
 
 
 def open_task(recipe: Recipe) -> Task:
@@ -71,27 +72,44 @@ def open_task(recipe: Recipe) -> Task:
     """
     if not 0 <= recipe.optim.label_smoothing < 1:
         raise InputError(f"optim.label_smoothing={recipe.optim.label_smoothing}: must be 0 or more and below 1")
-    return {"scenes": _scenes, "labels": _labels, "similarity": _pairs}[recipe.model.task](recipe)
+    train, validation = _pair_sources(recipe) if recipe.model.task == "similarity" else _scene_sources(recipe)
+    return make_task(recipe, train, validation)
 
 
-def _scenes(recipe: Recipe) -> Task:
+def make_task(recipe: Recipe, train: Source, validation: Source | None = None) -> Task:
+    """The task of a recipe on data that are open.
+
+    Raises:
+        InputError: the data cannot teach the task.
+    """
+    tasks = {"scenes": _scenes, "labels": _labels, "similarity": _pairs}
+    return tasks[recipe.model.task](recipe, train, validation)
+
+
+def _scene_sources(recipe: Recipe) -> tuple[Source, Source | None]:
     train = open_source(recipe.data, "train")
-    validation = open_source(recipe.data, "validation") if recipe.engine.validate else None
+    return train, open_source(recipe.data, "validation") if recipe.engine.validate else None
+
+
+def _scenes(recipe: Recipe, train: Source, validation: Source | None) -> Task:
     check_scenes(train)
+    if len(train.class_names) < 2:
+        raise InputError(
+            f"{train.name}: all scenes are of one class, {train.class_names[0]}: there is nothing to learn; "
+            "give the folder whose folders are the classes"
+        )
     objective = cross_entropy(recipe.optim.label_smoothing)
     return Task(train.class_names, train, validation, objective, "oa", "scenes", scene_score)
 
 
-def _labels(recipe: Recipe) -> Task:
-    train = open_source(recipe.data, "train")
-    validation = open_source(recipe.data, "validation") if recipe.engine.validate else None
+def _labels(recipe: Recipe, train: Source, validation: Source | None) -> Task:
     check_labels(train)
     check_views(train, recipe.data)
     objective = label_entropy(recipe.optim.label_smoothing)
     return Task(train.names["labels"], train, validation, objective, "ap_macro", "scenes", label_score)
 
 
-def _pairs(recipe: Recipe) -> Task:
+def _pair_sources(recipe: Recipe) -> tuple[Source, Source | None]:
     if recipe.data.folder is not None:
         raise InputError(f"{recipe.data.folder}: a folder of scenes; similarity learning takes --pairs or a data set")
     wanted = ["train", *(["validation"] if recipe.engine.validate else [])]
@@ -101,7 +119,10 @@ def _pairs(recipe: Recipe) -> Task:
             "trains on some pairs and is judged on others: say which in a column 'split' (train, validation, test)"
         )
     train = open_pairs(recipe.data, "train")
-    validation = open_pairs(recipe.data, "validation") if recipe.engine.validate else None
+    return train, open_pairs(recipe.data, "validation") if recipe.engine.validate else None
+
+
+def _pairs(recipe: Recipe, train: Source, validation: Source | None) -> Task:
     check_pairs(train)
     if validation is not None:
         _check_both_kinds(validation, "judges an epoch by")
@@ -153,17 +174,16 @@ def check_labels(source: Source) -> None:
         raise InputError(f"{source.name}: holds {', '.join(source.fields)}, no scenes")
 
 
-def scene_score(recipe: Recipe, network: Network, parallel: Parallel, validation: Source) -> Score:
+def scene_score(recipe: Recipe, network: Network, feed: Feed) -> Score:
     """`score(state)`: the overall accuracy on labelled scenes."""
-    feed = Feed(validation, parallel, recipe.data.input)
-    evaluate = parallel.compile_counts(make_eval_step(network, recipe.data, parallel.axis_name))
+    evaluate = feed.parallel.compile_counts(make_eval_step(network, recipe.data, feed.parallel.axis_name))
     return lambda state: overall_accuracy(count_confusion(evaluate, state, feed, recipe.engine.eval_batch_size))
 
 
-def label_score(recipe: Recipe, network: Network, parallel: Parallel, validation: Source) -> Score:
+def label_score(recipe: Recipe, network: Network, feed: Feed) -> Score:
     """`score(state)`: the mean of the labels' average precision on labelled scenes, over the labels that occur."""
-    feed = Feed(validation, parallel, recipe.data.input)
-    embed = parallel.compile_outputs(make_embed_step(network, recipe.data))
+    validation = feed.source
+    embed = feed.parallel.compile_outputs(make_embed_step(network, recipe.data))
     rows, label = np.arange(len(validation)), validation.column("labels")
     if not label.any():
         raise InputError(f"{validation.name}, {validation.split}: no scene has any label, so no epoch can be judged")
@@ -179,10 +199,10 @@ def label_score(recipe: Recipe, network: Network, parallel: Parallel, validation
     return score
 
 
-def pair_score(recipe: Recipe, network: Network, parallel: Parallel, validation: Source) -> Score:
+def pair_score(recipe: Recipe, network: Network, feed: Feed) -> Score:
     """`score(state)`: the kappa on labelled pairs of the threshold that is best for it."""
-    feed = Feed(validation, parallel, recipe.data.input)
-    compare = parallel.compile_outputs(make_compare_step(network, recipe.data))
+    validation = feed.source
+    compare = feed.parallel.compile_outputs(make_compare_step(network, recipe.data))
     rows, changed = np.arange(len(validation)), validation.column("changed").astype(bool)
 
     def score(state: State) -> float:
@@ -210,8 +230,8 @@ def count_confusion(evaluate: Callable, state: State, feed: Feed, batch_size: in
     indices, mask = evaluation_batches(len(feed.source), batch_size)
     total: np.ndarray | int = 0
     with feed.batches(indices, mask) as batches:
-        for batch in batches:
-            total = total + np.asarray(evaluate(state, batch)["confusion"], np.int64)
+        for counts in late(evaluate(state, batch) for batch in batches):
+            total = total + np.asarray(counts["confusion"], np.int64)
     return np.asarray(total)
 
 

@@ -122,7 +122,8 @@ class WindowAttention(nnx.Module):
 
         x = x.reshape(b, rows, window, columns, window, d).swapaxes(2, 3)
         qkv = self.qkv(x).reshape(b, rows * columns, window**2, 3, self.heads, d // self.heads)
-        # The bias is that of a window, or of every window of an image, whichever image it is.
+        # The bias is that of a window, or of every window of an image, whichever image it is. cuDNN's attention has no
+        # gradient of a bias where the tokens are odd in number, and a window has 49.
         attention = jax.vmap(jax.nn.dot_product_attention, in_axes=(0, 0, 0, None))
         x = attention(qkv[..., 0, :, :], qkv[..., 1, :, :], qkv[..., 2, :, :], bias)
         x = self.projection(x.reshape(b, rows, columns, window, window, d))

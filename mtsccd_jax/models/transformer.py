@@ -1,8 +1,11 @@
 """What networks of transformer blocks share, in the pre-normalised layout and with timm's initial weights of a ViT."""
 
+import functools
 from collections.abc import Callable
+from typing import Literal
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
@@ -11,6 +14,12 @@ from mtsccd_jax.models.layers import Dropout, Names
 
 # timm truncates its normal at +-2, which is 100 standard deviations: a plain normal.
 WEIGHT_INIT = normal(0.02)
+
+# What cuDNN's flash attention takes on every GPU that has it, forward and backward, whatever the number of tokens.
+FLASH_DTYPES = (jnp.bfloat16, jnp.float16)
+FLASH_HEAD_MULTIPLE = 8
+FLASH_LARGEST_HEAD = 128
+FLASH_COMPUTE_CAPABILITY = 8.0
 
 
 def gelu(x: jax.Array) -> jax.Array:
@@ -34,6 +43,62 @@ def layer_norm(features: int, dtype: DTypeLike, rngs: nnx.Rngs, epsilon: float =
     return nnx.LayerNorm(features, epsilon=epsilon, dtype=dtype, rngs=rngs)
 
 
+def attend(query_bnhd: jax.Array, key_bnhd: jax.Array, value_bnhd: jax.Array) -> jax.Array:
+    """softmax(q k^T / sqrt(d)) v of every head, (b, n, h, d) of batch, tokens, heads and channels of a head.
+
+    A program for CUDA devices of this machine uses cuDNN's flash attention, which never writes the weights (b, h, n, n)
+    to memory, where type and head allow. Any other program, also one made on such a machine for the CPU or to be
+    exported for any batch, is XLA's.
+    """
+    xla = jax.nn.dot_product_attention
+    if not (takes_flash(query_bnhd) and has_flash_devices()):
+        return xla(query_bnhd, key_bnhd, value_bnhd)
+    flash = functools.partial(attend_even, implementation="cudnn")
+    return jax.lax.platform_dependent(query_bnhd, key_bnhd, value_bnhd, cuda=flash, default=xla)
+
+
+def attend_even(
+    query_bnhd: jax.Array, key_bnhd: jax.Array, value_bnhd: jax.Array, implementation: Literal["xla", "cudnn"]
+) -> jax.Array:
+    """What `attend` gives, computed on an even number of tokens: of an odd one, with another that none of them sees.
+
+    JAX 0.10 to 0.12 refuse the gradient of cuDNN's attention for an odd number, such as a ViT's 197: they take the
+    empty bias for one, whose gradient has this limit.
+    """
+    b, n = query_bnhd.shape[:2]
+    if n % 2 == 0:
+        return jax.nn.dot_product_attention(query_bnhd, key_bnhd, value_bnhd, implementation=implementation)
+    qkv = (jnp.pad(array, ((0, 0), (0, 1), (0, 0), (0, 0))) for array in (query_bnhd, key_bnhd, value_bnhd))
+    seen_b = jnp.full(b, n, jnp.int32)
+    y = jax.nn.dot_product_attention(*qkv, key_value_seq_lengths=seen_b, implementation=implementation)
+    return y[:, :n]
+
+
+def takes_flash(query_bnhd: jax.Array) -> bool:
+    """Whether cuDNN's flash attention knows the type and the shape of a query, key and value without a bias."""
+    head = query_bnhd.shape[-1]
+    return (
+        query_bnhd.dtype in FLASH_DTYPES
+        and head % FLASH_HEAD_MULTIPLE == 0
+        and head <= FLASH_LARGEST_HEAD
+        # Its call holds the shape as numbers: a batch that is a symbol, of a program for export, has none.
+        and all(isinstance(length, int) for length in query_bnhd.shape)
+    )
+
+
+@functools.cache
+def has_flash_devices() -> bool:
+    """Whether this process has CUDA devices, all of them able to run cuDNN's flash attention.
+
+    Only with such devices does JAX trace its call, even in the branch of another platform.
+    """
+    try:
+        devices = jax.local_devices(backend="cuda")
+    except RuntimeError:  # there is no such backend
+        return False
+    return all(float(device.compute_capability) >= FLASH_COMPUTE_CAPABILITY for device in devices)
+
+
 class Attention(nnx.Module):
     """Multi-head self-attention (arXiv:2010.11929, appendix A)."""
 
@@ -54,7 +119,7 @@ class Attention(nnx.Module):
         """(b, n, d) -> (b, n, d)."""
         b, n, d = x_bnd.shape
         qkv = self.qkv(x_bnd).reshape(b, n, 3, self.heads, d // self.heads)
-        y = jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
+        y = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
         return self.projection(y.reshape(b, n, d))
 
 

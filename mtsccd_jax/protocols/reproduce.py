@@ -16,6 +16,7 @@ import jax
 
 from mtsccd_jax.config import Data, Recipe, essentials, to_dict
 from mtsccd_jax.data.sources import Source, open_pairs, open_source
+from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.evaluate import load_trained
 from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.engine.workdir import check_recipe
@@ -83,7 +84,8 @@ def reproduce(experiments: Sequence[Experiment], root: Path, *, seeds: int = 1, 
                 f"{number}/{len(runs)}  {experiment.recipe.name}, seed {experiment.recipe.seed}", style="bold"
             )
         workdir = work_directory(experiment.recipe, root)
-        failed = tuple(run(experiment, workdir, fingerprint, quiet=quiet))
+        with run_cache(root):  # other seeds of a network share its programs
+            failed = tuple(run(experiment, workdir, fingerprint, quiet=quiet))
         _write_failures(root, experiment, failed)
         for failure in () if quiet else failed:
             console.print(f"{failure.protocol} {failure.split}: {failure.reason}", style="red", markup=False)

@@ -55,6 +55,8 @@ def test_folder_names_are_the_classes_in_order_of_name(class_tree):
             np.testing.assert_array_equal(example["image"], pixels)
         assert example["image"].shape == (24, 24, 3)
     assert [example["label"] for example in source] == source.column("label").tolist()
+    paths = [class_tree / str(source[row]["filename"]) for row in (19, 3)]
+    assert source.encoded(np.array([19, 3])) == [path.read_bytes() for path in paths]
 
 
 def test_hashed_splits_partition_the_files_and_do_not_depend_on_other_files(class_tree):

@@ -47,6 +47,14 @@ def test_a_batch_is_its_rows_stacked_at_the_size_asked_for(tiles_dir):
         source[37]
 
 
+def test_encoded_images_are_the_files_that_were_built(tiles_dir):
+    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir, image_size=12)
+    expected = [encoded(row) for row in (5, 0)] + [encoded(row + 1000, form="PNG") for row in (5, 0)]
+    assert source.encoded(np.array([5, 0])) == expected
+    with pytest.raises(IndexError):
+        source.encoded(np.array([37]))
+
+
 def test_columns_hold_every_row_and_no_image(tiles_dir):
     source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
     everything = source.read(np.arange(len(source)))

@@ -1,3 +1,4 @@
+import sys
 import threading
 
 import jax
@@ -11,12 +12,18 @@ from mtsccd_jax.data.stream import stream, to_device
 from mtsccd_jax.errors import InputError
 
 
-def stream_threads() -> int:
-    return sum(thread.name.startswith(("grain-prefetch", "to-device")) for thread in threading.enumerate())
+@pytest.fixture(params=["grain", "the standard library"])
+def reader(request, monkeypatch):
+    """What reads ahead; the beginning of its threads' names."""
+    if request.param == "grain":
+        pytest.importorskip("grain", reason="grain is not installed: the standard library reads ahead")
+        return "grain-prefetch"
+    monkeypatch.setitem(sys.modules, "grain", None)
+    return "read-ahead"
 
 
 @pytest.mark.parametrize("threads", [None, 1, 3, 7])
-def test_batches_come_in_order_and_name_their_rows(tiles_dir, threads):
+def test_batches_come_in_order_and_name_their_rows(tiles_dir, threads, reader):
     source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
     order = batch_indices(1, 0, len(source), 4)
     with stream(source, order, threads=threads) as batches:
@@ -29,7 +36,7 @@ def test_batches_come_in_order_and_name_their_rows(tiles_dir, threads):
 
 
 @pytest.mark.parametrize("steps", [0, 1])
-def test_short_streams_end(tiles_dir, steps):
+def test_short_streams_end(tiles_dir, steps, reader):
     source = tfds_source("scene_tiles", "test_a", data_dir=tiles_dir)
     assert len(list(stream(source, np.zeros((steps, 1), np.int64)))) == steps
 
@@ -43,7 +50,7 @@ def test_padded_batches_repeat_row_0(tiles_dir):
     np.testing.assert_array_equal(batches[1]["image"][1:], np.stack([batches[0]["image"][0]] * 3))
 
 
-def test_errors_arrive_where_their_batch_is_due(class_tree):
+def test_errors_arrive_where_their_batch_is_due(class_tree, reader):
     source = folder_source(class_tree, "all", image_size=16)
     (class_tree / "water" / "0.JPG").write_bytes(b"")
     bad = source.column("filename").tolist().index("water/0.JPG")
@@ -54,11 +61,11 @@ def test_errors_arrive_where_their_batch_is_due(class_tree):
         next(batches)
 
 
-def test_leaving_a_stream_ends_its_threads(tiles_dir):
+def test_leaving_a_stream_ends_its_threads(tiles_dir, reader):
     source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
     with stream(source, np.zeros((50, 2), np.int64), threads=2) as batches:
         next(batches)
-        workers = [thread for thread in threading.enumerate() if thread.name.startswith("grain-prefetch")]
+        workers = [thread for thread in threading.enumerate() if thread.name.startswith(reader)]
         assert workers
     for worker in workers:
         worker.join(timeout=30)

@@ -1,5 +1,6 @@
 """Early stopping and the best epoch: what is kept, and that a run killed anywhere ends as one that was never killed."""
 
+import signal
 from dataclasses import replace
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 from mtsccd_jax.config import Model
 from mtsccd_jax.engine import loop, tasks
 from mtsccd_jax.engine.evaluate import load_trained
-from mtsccd_jax.engine.loop import fit
+from mtsccd_jax.engine.loop import fit, stop_requested
 from mtsccd_jax.engine.workdir import HISTORY_FILE, History, read_history, read_validations
 from mtsccd_jax.errors import InputError
 
@@ -32,7 +33,7 @@ def small(recipe, monkeypatch):
     small = replace(recipe, model=Model("scnn", width=0.0625), optim=optim, engine=settings)
     steps = len(tasks.open_task(small).train) // 32
 
-    def scripted(recipe, network, parallel, validation):
+    def scripted(recipe, network, feed):
         return lambda state: SCORES[int(state.step) // steps - 1]
 
     monkeypatch.setattr(tasks, "scene_score", scripted)
@@ -166,3 +167,15 @@ def test_what_cannot_be_decided_is_refused(small, tmp_path, settings, message):
     with pytest.raises(InputError, match=message):
         fit(engine(recipe, **settings), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_after_the_first_signal_either_does_what_it_did_before():
+    signums = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(signum) for signum in signums]
+    with stop_requested() as arrived:
+        assert arrived() is None
+        assert signal.getsignal(signal.SIGINT) != before[0]
+        signal.raise_signal(signal.SIGTERM)
+        assert arrived() == signal.SIGTERM
+        assert [signal.getsignal(signum) for signum in signums] == before
+    assert [signal.getsignal(signum) for signum in signums] == before

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mtsccd_jax.config import Model
+from mtsccd_jax.config import Data, Model, Recipe
 from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.data.sources import open_pairs
 from mtsccd_jax.engine.evaluate import compare, embed, load_trained
@@ -32,6 +32,13 @@ from mtsccd_jax.ops.threshold import best_threshold
 
 def with_part(recipe, part, **settings):
     return replace(recipe, **{part: replace(getattr(recipe, part), **settings)})
+
+
+def test_scenes_of_one_class_teach_nothing(scenes, tmp_path):
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "dark").symlink_to(scenes / "dark")
+    with pytest.raises(InputError, match="all scenes are of one class, dark"):
+        open_task(Recipe("r", "", data=Data(dataset=None, folder=str(tmp_path / "all"), image_size=32)))
 
 
 def test_the_loss_is_the_textbook_sum():
@@ -150,7 +157,7 @@ def test_the_score_does_not_depend_on_the_batch(learned):
     recipe, workdir, done = learned
     trained, task = load_trained(workdir), open_task(recipe)
     whole = with_part(recipe, "engine", eval_batch_size=32)
-    score = pair_score(whole, trained.network, trained.parallel, task.validation)
+    score = pair_score(whole, trained.network, Feed(task.validation, trained.parallel, "stream"))
     assert score(trained.state) == pytest.approx(done.best.score, abs=1e-9)
 
 

@@ -1,0 +1,142 @@
+"""Compiled programs are found again, and trouble with their folder costs a line and not the run."""
+
+import os
+
+import jax
+import jax.monitoring
+import numpy as np
+import pytest
+
+from mtsccd_jax import cli
+from mtsccd_jax.engine.compilation import FOLDER, compilation_cache, run_cache
+from mtsccd_jax.engine.parallel import find_devices, make_parallel
+from mtsccd_jax.errors import InputError
+
+HIT, MISS = "/jax/compilation_cache/cache_hits", "/jax/compilation_cache/cache_misses"
+
+
+@pytest.fixture
+def events():
+    """The hits and misses of the cache so far."""
+    heard = []
+
+    def hear(event, **details):
+        if event in (HIT, MISS):
+            heard.append(event)
+
+    jax.monitoring.register_event_listener(hear)
+    yield heard
+    jax.monitoring.unregister_event_listener(hear)
+
+
+def compute(factor):
+    """A program compiled anew, as in another process, and run."""
+
+    def scaled_sum(x):
+        return (x * factor).sum()
+
+    ones = np.ones(8, np.float32)
+    return float(jax.jit(scaled_sum).lower(ones).compile()(ones))
+
+
+def test_a_program_is_found_again_and_all_is_as_before(tmp_path, events):
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = [getattr(jax.config, name) for name in names]
+    said = []
+    with compilation_cache(tmp_path / "here", said.append):
+        assert compute(3.0) == 24
+    assert events == [MISS]
+    with compilation_cache(tmp_path / "here", said.append):
+        assert compute(3.0) == 24
+    assert events == [MISS, HIT]
+    with compilation_cache(tmp_path / "elsewhere", said.append):
+        assert compute(3.0) == 24
+    assert events == [MISS, HIT, MISS]
+    assert [getattr(jax.config, name) for name in names] == before
+    assert said == []
+    assert len(list((tmp_path / "here").iterdir())) == 1, "one kind of processor"
+
+
+def test_settings_come_back_after_an_error(tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    with pytest.raises(KeyError), compilation_cache(tmp_path):
+        raise KeyError
+    assert jax.config.jax_compilation_cache_dir == before
+
+
+def test_a_place_that_cannot_be_written_costs_a_line(tmp_path):
+    (tmp_path / "file").touch()
+    said = []
+    with compilation_cache(tmp_path / "file" / FOLDER, said.append):
+        assert compute(5.0) == 40
+    assert said == [f"{tmp_path}/file/{FOLDER}: not a directory; compiled programs are not kept"]
+
+
+def test_a_torn_entry_costs_a_line_and_is_thrown_away(tmp_path, events):
+    with compilation_cache(tmp_path):
+        compute(7.0)
+    (entry,) = (path for path in tmp_path.rglob("*-cache") if path.is_file())
+    os.truncate(entry, 10)
+    said = []
+    with compilation_cache(tmp_path, said.append):
+        assert compute(7.0) == 56
+    assert len(said) == 1
+    assert said[0].startswith("compiled programs cannot all be kept or read again: Error reading")
+    assert not entry.exists(), "JAX would never write it again"
+    with compilation_cache(tmp_path, said.append):
+        compute(7.0)
+        compute(7.0)
+    assert events[-2:] == [MISS, HIT]
+    assert len(said) == 1
+
+
+def test_a_full_disk_costs_a_line(tmp_path, monkeypatch):
+    def full(self, key, value):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("jax._src.lru_cache.LRUCache.put", full)
+    said = []
+    with compilation_cache(tmp_path, said.append):
+        assert compute(9.0) == 72
+        assert compute(11.0) == 88
+    assert len(said) == 1
+    assert "No space left on device" in said[0]
+
+
+def test_a_cache_that_is_set_up_already_stays(tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    assert before, "the tests have one"
+    with run_cache(tmp_path):
+        assert jax.config.jax_compilation_cache_dir == before
+    jax.config.update("jax_compilation_cache_dir", None)
+    try:
+        with run_cache(tmp_path):
+            assert jax.config.jax_compilation_cache_dir.startswith(str(tmp_path / FOLDER))
+        assert jax.config.jax_compilation_cache_dir is None
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("Unable to initialize backend 'tpu': gone (set JAX_PLATFORMS='')"), AssertionError()]
+)
+def test_a_platform_that_is_not_there_is_one_line(monkeypatch, error):
+    def devices():
+        raise error
+
+    monkeypatch.setattr(jax, "devices", devices)
+    with pytest.raises(InputError, match=r"JAX_PLATFORMS=cpu: no such device here( \(Unable .* gone\))?; name another"):
+        make_parallel("jit")
+
+
+def test_a_device_that_is_not_there_is_one_line(capsys):
+    before = jax.config.jax_platforms
+    try:
+        assert cli.main(["train", "demo", "--device", "gpu"]) == 2
+        assert capsys.readouterr().err == (
+            "mtsccd-jax: --device gpu: none here, JAX finds cpu; install JAX for it (the extras cuda and tpu), or "
+            "choose another\n"
+        )
+        assert find_devices("cpu") == jax.devices()
+    finally:
+        jax.config.update("jax_platforms", before)
