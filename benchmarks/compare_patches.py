@@ -13,9 +13,9 @@ random order, all 12 bands at their native size, from files that lie in the page
 - built: the data set built with the configuration `s2`, read in batches as training reads it: the bands of a batch are
   stacked, checksums looked at, and labels and names read too.
 
-A build is the whole of `official` (14 bands and reference maps) in both formats, in a fresh process each time
-(`one_build.py`); the figures are those of `build_rate.py`. Bytes are per patch: of its files in the archive, and of its
-records in each format.
+A build is the whole of `official` (14 bands and reference maps) in both formats, in a fresh process each time; the
+figures are those of `mtsccd-jax bench build`. Bytes are per patch: of its files in the archive, and of its records in
+each format.
 """
 
 import sys
@@ -24,19 +24,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from build_rate import QUANTILES
-from one_build import measured
 from record import make_parser, publish, spread
 
 from mtsccd_jax.data.sources import TfdsSource, tfds_source
 from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.perf import timing
+from mtsccd_jax.perf.bench.one_build import measured
 from tfds_builders import build
 from tfds_builders.bigearthnet.bands import S2_BANDS
 from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, FolderPatches, LmdbPatches, open_lmdb
 from tfds_builders.synthetic.bigearthnet_v2 import ROOT, write_archive, write_lmdb
 
 DATASET = "bigearthnet_v2"
+QUANTILES = {"median": 0.5, "p10": 0.1, "p90": 0.9}
 
 
 def contenders(archive: Path, lmdb: Path, source: TfdsSource, patches: int, batch: int) -> dict[str, Callable]:

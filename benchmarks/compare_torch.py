@@ -1,181 +1,279 @@
-"""Training and inference of the networks against PyTorch, on the same cores.
+"""Training and inference of the networks against PyTorch, on the same cores or the same GPU.
 
-    python benchmarks/compare_torch.py [--models resnet18 vit_tiny_patch16 | all] [--tasks train infer] [--batch 32]
-                                       [--image-size 96] [--rounds 7] [--torch-compile] [--out FILE] [--csv FILE]
+    python benchmarks/compare_torch.py [--models resnet18 vit_tiny_patch16 | all] [--tasks train infer] [--batch 32 ...]
+                                       [--image-size 96] [--classes 10] [--precision float32|bfloat16] [--steps N]
+                                       [--rounds 7] [--torch-compile [MODE]] [--no-peak]
+                                       [--out FILE] [--csv FILE]
 
-Both sides run the same network in float32 on one batch that is ready in memory, PyTorch in channels-last. A training
-step is forward, cross-entropy, backward and SGD with momentum and weight decay; inference is the forward pass in
-evaluation mode. Steps take turns; "ratio" is our images/s over PyTorch's, round by round. Compilation is timed apart;
-peak memory is that of a process of its own that does two steps, less what it held before the first. `--csv` writes a
-line a network and side in the columns of timm's benchmark results.
+Both sides run the same network on one batch that is ready in memory, PyTorch in channels-last. Ours takes the engine's
+own steps, as training does: from uint8 images, which it normalises, to metrics. PyTorch's images are normalised
+already. A training step is forward, cross-entropy, backward and SGD with momentum and weight decay; inference is the
+forward pass in evaluation mode. In bfloat16 PyTorch trains by automatic mixed precision (parameters in float32, as ours
+are) and infers with parameters in bfloat16. On a GPU its model is compiled (`--torch-compile none` for eager), float32
+products of both sides may use TF32, cuDNN chooses among its algorithms by trial, and the optimiser is the fused one.
+
+Rounds take turns; a round is `--steps` steps and a wait for the last; "ratio" is our images/s over PyTorch's, round by
+round. Compilation is timed apart. Peak memory is, on a CPU, that of a process of its own that does two steps, less what
+it held before the first; on a GPU what our compiled program asks for and the most that PyTorch's allocator handed out.
+Our rows also say what limits the step, by the roofline of `mtsccd-jax profile` with the ceilings that this device
+reaches, and what share of its peak the network's FLOPs (two a multiply-accumulate, training three times inference) are.
+What a side cannot do is a row with the reason. `--out` names a record as `mtsccd-jax bench` writes it, and a table
+beside it in the columns of timm's benchmark results, a line a network and side (`--csv` puts it elsewhere as well);
+rows that the record has already are not measured again.
 
 PyTorch's threads wait for each other by spinning and suffer most from neighbours: measure on idle cores ("load" is how
 many processes wanted to run before we began), or pin both sides to one core (`taskset -c 0`).
 """
 
 import argparse
-import csv
+import contextlib
+import functools
+import gc
+import itertools
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
-from flax import nnx
-from record import make_parser, publish, spread
+from record import make_parser, spread
+from torch_contenders import SIDES, TIMM, TORCHVISION, Conditions, Contender
+from torch_device import share_the_device, torch_device
 
+from mtsccd_jax.engine.program import MOST_STEPS
+from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.host_memory import keep_freed_memory
-from mtsccd_jax.models import create_model, describe_models
+from mtsccd_jax.models import describe_models
 from mtsccd_jax.perf import timing
+from mtsccd_jax.perf.flops import model_flops
+from mtsccd_jax.perf.hardware import Ceilings, measure_ceilings, peak_of
+from mtsccd_jax.perf.results import Cells, Measurement, RecordFile, Scalar, as_csv, command_line, measurement, summary
+from mtsccd_jax.perf.roofline import Measurements, verdict
+from mtsccd_jax.provenance import environment
 
-CLASSES = 10
-LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4
 DEFAULT_MODELS = ("resnet18", "vit_tiny_patch16")
+# Long enough that the wait at its end weighs nothing; a step of a CPU is long enough alone.
+STEPS = {"cpu": 1, "gpu": MOST_STEPS}
 
-# Where PyTorch's networks come from, and what timm calls its own.
-TORCHVISION = (
-    *(
-        "alexnet",
-        "vgg11",
-        "vgg16",
-        "vgg19",
-        "googlenet",
-        "inception_v3",
-        "resnet18",
-        "resnet34",
-        "resnet50",
-        "resnet101",
-    ),
-    *("resnet152", "densenet121", "densenet169", "densenet201", "efficientnet_b0"),
-)
-# Side classifiers take part in a loss that this benchmark does not have.
-WITH_SIDE_CLASSIFIERS = ("googlenet", "inception_v3")
-TIMM = {
-    "seresnet50": "seresnet50",
-    "vit_tiny_patch16": "vit_tiny_patch16_224",
-    "vit_small_patch16": "vit_small_patch16_224",
-    "vit_base_patch16": "vit_base_patch16_224",
-    "vit_base_patch8": "vit_base_patch8_224",
-    "swin_tiny": "swin_tiny_patch4_window7_224",
-    "convnextv2_atto": "convnextv2_atto",
-    "convnextv2_tiny": "convnextv2_tiny",
-    "convnextv2_base": "convnextv2_base",
-    "mlp_mixer_small_patch16": "mixer_s16_224",
-    "mlp_mixer_base_patch16": "mixer_b16_224",
-    "convmixer_768_32": "convmixer_768_32",
-    "mobilevit_xxs": "mobilevit_xxs",
-    "mobilevit_xs": "mobilevit_xs",
-    "mobilevit_s": "mobilevit_s",
-}
-SIZED = ("vit", "swin", "mlp_mixer")
-CSV_COLUMNS = ("samples_per_sec", "step_time", "batch_size", "img_size")
+TIMM_COLUMNS = ("samples_per_sec", "step_time", "batch_size", "img_size")
+UNIT = "images/s"
 
 
 def main() -> None:
+    arguments = parse()
+    load = os.getloadavg()[0]
+    keep_freed_memory()
+    device = share_the_device()
+    compiled = arguments.torch_compile or ("default" if device.type == "cuda" else "none")
+    steps = arguments.steps or STEPS[jax.devices()[0].platform]
+    shared = (arguments.image_size, arguments.classes, arguments.precision, steps, compiled)
+    if arguments.peak:
+        conditions = Conditions(arguments.batch[0], *shared)
+        print(peak_bytes(SIDES[arguments.peak][arguments.tasks[0]], arguments.models[0], conditions))
+        return
+    with contextlib.ExitStack() as stack:
+        out = arguments.out or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "torch.json"
+        try:
+            record = RecordFile(
+                out.parent,
+                out.stem,
+                benchmark="torch",
+                command=command_line(),
+                environment=environment(),
+                table=timm_table,
+            )
+        except InputError as error:
+            sys.exit(f"compare_torch.py: {error}")
+        for name, task, batch in itertools.product(arguments.models, arguments.tasks, arguments.batch):
+            conditions = Conditions(batch, *shared)
+            cases = {side: vars(conditions) | {"task": task, "side": side} for side in SIDES}
+            if all(record.find(name, case, UNIT) for case in cases.values()):
+                print(f"{name} {task} batch {batch}: there already", file=sys.stderr)
+                continue
+            for row in compete(name, task, conditions, cases, arguments.rounds, not arguments.no_peak):
+                details = {**row.details, **limits(row, ceilings(arguments.precision)), "load": round(load, 2)}
+                row = replace(row, details=details)
+                record.add(row)
+                print(sentence(row), file=sys.stderr, flush=True)
+            forget()
+        if arguments.csv:
+            arguments.csv.write_text(as_csv(timm_table(record.record.rows)))
+        print(json.dumps(asdict(record.record) | {"rows": summary(record.record.rows)}))
+
+
+def parse() -> argparse.Namespace:
+    """The command line, every network of which exists on both sides."""
     parser = make_parser(__doc__)
     parser.add_argument("--models", nargs="+", default=DEFAULT_MODELS, help="names, or all")
-    parser.add_argument("--torch-compile", action="store_true", help="compile PyTorch's side as well")
+    modes = ("none", "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+    parser.add_argument(
+        "--torch-compile",
+        nargs="?",
+        const="default",
+        choices=modes,
+        help="compile PyTorch's side (default: none on a CPU, default on a GPU)",
+    )
     parser.add_argument("--csv", type=Path, help="write timm's columns there")
-    parser.add_argument("--peak", choices=("jax", "torch"), help=argparse.SUPPRESS)
+    parser.add_argument("--no-peak", action="store_true", help="leave out the processes that measure peak memory")
+    parser.add_argument("--peak", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--tasks", nargs="+", choices=("train", "infer"), default=("train", "infer"))
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", nargs="+", type=int, default=(32,))
     parser.add_argument("--image-size", type=int, default=96)
+    parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--steps", type=int, help=f"a round (default: 1 on a CPU, {MOST_STEPS} on a GPU)")
     arguments = parser.parse_args()
+    peers = [*TORCHVISION, *TIMM]
+    if list(arguments.models) == ["all"]:
+        arguments.models = peers
+    for name in arguments.models:
+        if name not in peers:
+            parser.error(f"{name}: neither torchvision nor timm has it beside ours.{nearest(name, peers)}")
+    return arguments
+
+
+def compete(
+    name: str,
+    task: str,
+    conditions: Conditions,
+    cases: dict[str, dict[str, Scalar]],
+    rounds: int,
+    measures_peak: bool,
+) -> list[Measurement]:
+    """A row a side, `cases` being their conditions; ours has the ratio, and what a side cannot do has the reason."""
+    on_cpu = torch_device().type == "cpu"
+    contenders: dict[str, Contender] = {}
+    details: dict[str, dict[str, Any]] = {}
     try:
-        import torch
-    except ImportError:
-        sys.exit("the peer is missing: pip install torch torchvision timm")
-
-    load = os.getloadavg()[0]
-    kept = keep_freed_memory()
-    threads = len(os.sched_getaffinity(0))
-    torch.set_num_threads(threads)
-    random = np.random.default_rng(0)
-    image = random.normal(size=(arguments.batch, arguments.image_size, arguments.image_size, 3)).astype(np.float32)
-    label = random.integers(0, CLASSES, arguments.batch)
-    models = [*TORCHVISION, *TIMM] if arguments.models == ["all"] else arguments.models
-    if arguments.peak:
-        print(peak_bytes(SIDES[arguments.peak][arguments.tasks[0]], models[0], image, label))
-        return
-
-    rows = []
-    for name in models:
-        for task in arguments.tasks:
-            runs, compile_s = {}, {}
-            for side in SIDES:
-                compiled = {"compiled": True} if side == "torch" and arguments.torch_compile else {}
-                run = SIDES[side][task](name, image, label, **compiled)
-                started = time.perf_counter()
-                jax.block_until_ready(run())
-                first_s = time.perf_counter() - started
-                started = time.perf_counter()
-                jax.block_until_ready(run())
-                compile_s[side] = round(first_s - (time.perf_counter() - started), 1)
-                runs[side] = run
-            times = timing.measure(runs, warmup=1, rounds=arguments.rounds)
-            del runs, run
-            row = {
-                "model": name,
-                "task": task,
-                **{f"{side}_images_per_s": round(arguments.batch / t.median_s, 1) for side, t in times.items()},
-                "ratio": spread(times["torch"], times["jax"]),
-                "compile_s": compile_s,
-                "peak_mib": {side: peak_elsewhere(side, name, task, arguments) for side in SIDES},
+        for side, tasks in SIDES.items():
+            contender = tasks[task](name, conditions)
+            first_s, second_s = seconds(contender.run), seconds(contender.run)
+            in_first_s = max(first_s - second_s, 0.0)
+            details[side] = contender.details | {
+                "torch": torch_version(),
+                "compile_s": round(in_first_s if contender.compile_s is None else contender.compile_s, 1),
+                "peak_bytes": None if on_cpu else contender.device_bytes(),
             }
-            rows.append(row)
-            print(
-                f"{name:24} {task:6} jax {row['jax_images_per_s']:7} torch {row['torch_images_per_s']:7} images/s  "
-                f"ratio {row['ratio']['median']:.2f} ({row['ratio']['p10']:.2f} to {row['ratio']['p90']:.2f})  "
-                f"peak {row['peak_mib']['jax']:.0f} and {row['peak_mib']['torch']:.0f} MiB  "
-                f"compile {compile_s['jax']:.0f} s",
-                file=sys.stderr,
-                flush=True,
-            )
-    result = {
-        "benchmark": "torch",
-        "batch": arguments.batch,
-        "image_size": arguments.image_size,
-        "precision": "float32",
-        "threads": threads,
-        "load": round(load, 2),
-        "keeps_freed_memory": kept,
-        "torch": torch.__version__,
-        "torch_compile": arguments.torch_compile,
-        "rows": rows,
-    }
-    if arguments.csv:
-        write_csv(arguments.csv, rows, arguments)
-    publish(result, arguments.out)
-
-
-def write_csv(path: Path, rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
-    """A line a network and side, `train_*` and `infer_*` beside each other, as timm's benchmark writes them."""
-    parameters = {entry["name"]: entry for entry in describe_models()}
-    lines: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
+            contenders[side] = contender
+        calls = {side: contender.run for side, contender in contenders.items()}
+        for contender in contenders.values():
+            calls |= contender.beside
+        times = timing.measure(calls, warmup=1, rounds=rounds)
+    except (RuntimeError, ValueError) as error:
+        # Too large for the memory, or for one of the two compilers; the others are measured all the same.
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        failed = next((side for side in SIDES if side not in contenders), None)  # None: both run alone, not in turns
+        reasons = {side: said if failed in (side, None) else f"no rival: {failed} failed" for side in SIDES}
+        return [Measurement(name=name, conditions=cases[side], unit=UNIT, reason=reasons[side]) for side in SIDES]
+    if on_cpu and measures_peak:
         for side in SIDES:
-            line = lines.setdefault((row["model"], side), {"model": row["model"], "framework": side})
-            rate = row[f"{side}_images_per_s"]
-            values = (rate, round(1e3 * arguments.batch / rate, 3), arguments.batch, arguments.image_size)
-            line |= {f"{row['task']}_{column}": value for column, value in zip(CSV_COLUMNS, values, strict=True)}
-            line["param_count"] = round(parameters[row["model"]]["params"] / 1e6, 2)
-    columns = list(dict.fromkeys(column for line in lines.values() for column in line))
-    with path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, columns)
-        writer.writeheader()
-        writer.writerows(lines.values())
+            details[side] |= {"peak_bytes": peak_elsewhere(side, name, cases[side])}
+    against = spread(times["torch"], times["jax"])
+    details["jax"] |= {"ratio": against["median"], "ratio_p10": against["p10"], "ratio_p90": against["p90"]}
+    for side, contender in contenders.items():
+        details[side] |= contender.overheads(times)
+    images = conditions.batch * conditions.steps
+    return [measurement(name, cases[side], UNIT, times[side], images, details[side]) for side in SIDES]
 
 
-def peak_bytes(make: Callable, name: str, image: np.ndarray, label: np.ndarray) -> int:
+@functools.cache
+def ceilings(precision: Literal["float32", "bfloat16"]) -> Ceilings:
+    """What this device reaches, measured once."""
+    return measure_ceilings(precision)
+
+
+def limits(row: Measurement, reached: Ceilings) -> dict[str, Scalar]:
+    """What limits our row, and the share of its model's FLOPs in the device's peaks (None where one is unknown)."""
+    if row.rate is None or row.conditions["side"] != "jax":
+        return {}
+    found, case = dict[str, Any](row.details), dict[str, Any](row.conditions)
+    flops_per_s = row.rate * (model_flops(found["macs"]) if case["task"] == "train" else 2 * found["macs"])
+    peak = peak_of(jax.devices()[0])
+    nominal = peak.flops_per_s(reached.dtype) if peak else None
+    measured = Measurements(
+        step_s=case["batch"] / row.rate,
+        input_stall_fraction=0.0,
+        read_s=None,
+        transfer_s=None,
+        dispatch_s=found["dispatch_s"],
+        launch_s=found["operation_s"] * found["step_operations"],
+        compute_s=found["step_flops"] / reached.flops_per_s,
+        memory_s=found["step_bytes"] / reached.bytes_per_s,
+    )
+    judged = verdict(measured, bfloat16=case["precision"] == "bfloat16")
+    return {
+        "peak_share": flops_per_s / reached.flops_per_s,
+        "mfu": flops_per_s / nominal if nominal else None,
+        "ceiling_flops_per_s": reached.flops_per_s,
+        "ceiling_bytes_per_s": reached.bytes_per_s,
+        "verdict": f"{judged.kind}-bound",
+        "verdict_reason": judged.reason,
+    }
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    """How long one round takes now."""
+    started = time.perf_counter()
+    jax.block_until_ready(run())
+    return time.perf_counter() - started
+
+
+def sentence(row: Measurement) -> str:
+    """A row in a line."""
+    case = row.conditions
+    words = f"{row.name:24} {case['task']:5} batch {case['batch']} {case['side']:5} "
+    if row.rate is None:
+        return words + str(row.reason)
+    words += f"{row.rate:9,.1f} images/s ({row.rate_p10:,.1f} to {row.rate_p90:,.1f})"
+    peak = row.details["peak_bytes"]
+    words += f"  compile {row.details['compile_s']} s" + (
+        f"  peak {peak / 2**20:,.0f} MiB" if isinstance(peak, int) else ""
+    )
+    if "ratio" in row.details:
+        ratio, low, high = (row.details[key] for key in ("ratio", "ratio_p10", "ratio_p90"))
+        words += f"  ratio {ratio:.2f} ({low:.2f} to {high:.2f})  {row.details['verdict']}"
+    return words
+
+
+def timm_table(rows: Sequence[Measurement]) -> list[Cells]:
+    """A line a network, batch and side, `train_*` and `infer_*` beside each other, as timm's benchmark writes them."""
+    parameters = {entry["name"]: entry["params"] for entry in describe_models()}
+    lines: dict[tuple[Any, ...], Cells] = {}
+    for row in rows:
+        if row.rate is None:
+            continue
+        case: dict[str, Any] = dict(row.conditions)
+        task = case.pop("task")
+        line = lines.setdefault((row.name, *case.values()), {"model": row.name, "framework": case["side"]})
+        batch = case["batch"]
+        values = (round(row.rate, 2), round(1e3 * batch / row.rate, 3), batch, case["image_size"])
+        line |= {f"{task}_{column}": value for column, value in zip(TIMM_COLUMNS, values, strict=True)}
+        line["param_count"] = round(parameters[row.name] / 1e6, 2)
+    return list(lines.values())
+
+
+def forget() -> None:
+    """Nothing; what a network left behind in either framework is freed."""
+    import torch
+
+    gc.collect()
+    jax.clear_caches()
+    torch.compiler.reset()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_bytes(make: Callable, name: str, conditions: Conditions) -> int:
     """Growth of this process's largest resident size over two steps, in bytes."""
     before = largest_resident_bytes()
-    run = make(name, image, label)
+    run = make(name, conditions).run
     for _ in range(2):
         jax.block_until_ready(run())
     return largest_resident_bytes() - before
@@ -187,115 +285,20 @@ def largest_resident_bytes() -> int:
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
-def peak_elsewhere(side: str, name: str, task: str, arguments: argparse.Namespace) -> float:
-    """The same in a process of its own, in MiB."""
-    command = [sys.executable, __file__, "--peak", side, "--models", name, "--tasks", task]
-    command += ["--batch", str(arguments.batch), "--image-size", str(arguments.image_size)]
+def peak_elsewhere(side: str, name: str, case: dict[str, Scalar]) -> int:
+    """The same in a process of its own."""
+    command = [sys.executable, __file__, "--peak", side, "--models", name, "--tasks", str(case["task"])]
+    for key in ("batch", "image_size", "classes", "precision", "torch_compile"):
+        command += [f"--{key.replace('_', '-')}", str(case[key])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return round(int(done.stdout.splitlines()[-1]) / 2**20, 1)
+    return int(done.stdout.splitlines()[-1])
 
 
-def jax_model(name: str, image: np.ndarray) -> nnx.Module:
-    """Our network in train mode."""
-
-    def make() -> nnx.Module:
-        return create_model(name, num_classes=CLASSES, image_size=image.shape[1], rngs=nnx.Rngs(0))
-
-    graph = nnx.graphdef(nnx.eval_shape(make))
-    return nnx.merge(graph, jax.jit(lambda: nnx.state(make()))())
-
-
-def jax_train(name: str, image: np.ndarray, label: np.ndarray) -> Callable[[], Any]:
-    """One training step on the state that the last one left."""
-    graph, params, first_stats = nnx.split(jax_model(name, image), nnx.Param, ...)
-    optimizer = optax.chain(optax.add_decayed_weights(WEIGHT_DECAY), optax.sgd(LEARNING_RATE, MOMENTUM))
-
-    def step(state: tuple, image: jax.Array, label: jax.Array) -> tuple[tuple, jax.Array]:
-        params, stats, slots = state
-
-        def loss_and_stats(params: nnx.State) -> tuple[jax.Array, nnx.State]:
-            model = nnx.merge(graph, params, stats, copy=True)
-            loss = optax.softmax_cross_entropy_with_integer_labels(model(image).logits, label).mean()
-            return loss, nnx.state(model, nnx.BatchStat)
-
-        (loss, stats), gradients = jax.value_and_grad(loss_and_stats, has_aux=True)(params)
-        updates, slots = optimizer.update(gradients, slots, params)
-        return (optax.apply_updates(params, updates), stats, slots), loss
-
-    compiled = jax.jit(step, donate_argnums=0)
-    state = (params, first_stats, optimizer.init(params))
-    image_device, label_device = jnp.asarray(image), jnp.asarray(label)
-
-    def run() -> Any:
-        nonlocal state
-        state, loss = compiled(state, image_device, label_device)
-        return state, loss
-
-    return run
-
-
-def jax_infer(name: str, image: np.ndarray, label: np.ndarray) -> Callable[[], Any]:
-    """The forward pass in evaluation mode."""
-    model = nnx.view(jax_model(name, image), use_running_average=True, raise_if_not_found=False)
-    graph, state = nnx.split(model)
-    compiled = jax.jit(lambda state, image: nnx.merge(graph, state)(image).logits)
-    image_device = jnp.asarray(image)
-    return lambda: compiled(state, image_device)
-
-
-def torch_model(name: str, image: np.ndarray) -> tuple[Any, Any]:
-    """The same network in torch and the images, both in channels-last."""
+def torch_version() -> str:
+    """The version of PyTorch that is compared with."""
     import torch
 
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "models"))
-    import torch_reference
-
-    if name in TORCHVISION:
-        make = getattr(torch_reference.import_torchvision().models, name)
-        plain = {"aux_logits": False, "init_weights": True} if name in WITH_SIDE_CLASSIFIERS else {}
-        model = make(num_classes=CLASSES, **plain)
-    else:
-        sized = {"img_size": image.shape[1]} if name.startswith(SIZED) else {}
-        model = torch_reference.import_timm().create_model(TIMM[name], num_classes=CLASSES, **sized)
-    channels_last = {"memory_format": torch.channels_last}
-    return model.to(**channels_last), torch_reference.channels_first(image).contiguous(**channels_last)
-
-
-def torch_train(name: str, image: np.ndarray, label: np.ndarray, compiled: bool = False) -> Callable[[], Any]:
-    """One training step."""
-    import torch
-
-    model, batch = torch_model(name, image)
-    forward = torch.compile(model) if compiled else model
-    truth = torch.from_numpy(label)
-    optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
-
-    def run() -> float:
-        optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.cross_entropy(forward(batch), truth)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return run
-
-
-def torch_infer(name: str, image: np.ndarray, label: np.ndarray, compiled: bool = False) -> Callable[[], Any]:
-    """The forward pass in evaluation mode."""
-    import torch
-
-    model, batch = torch_model(name, image)
-    model.eval()
-    forward = torch.compile(model) if compiled else model
-
-    def run() -> None:
-        with torch.inference_mode():
-            forward(batch)
-
-    return run
-
-
-SIDES = {"jax": {"train": jax_train, "infer": jax_infer}, "torch": {"train": torch_train, "infer": torch_infer}}
+    return str(torch.__version__)
 
 
 if __name__ == "__main__":

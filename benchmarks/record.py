@@ -2,10 +2,12 @@
 
 import argparse
 import json
-import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mtsccd_jax.files import replacing
+from mtsccd_jax.perf.results import command_line
 from mtsccd_jax.perf.timing import Timing, ratio
 from mtsccd_jax.provenance import environment
 
@@ -24,9 +26,19 @@ def spread(a: Timing, b: Timing) -> dict[str, float]:
 
 
 def publish(result: dict[str, Any], out: Path | None) -> None:
-    """Prints the result as one JSON line, with command, hardware and versions, and writes it to `out`."""
-    text = json.dumps(result | {"command": " ".join(["python", *sys.argv]), "environment": environment()})
+    """Prints the result as one JSON line, with command, date, hardware and versions, and writes it to `out`."""
+    print(keep(result, out))
+
+
+def keep(result: dict[str, Any], out: Path | None) -> str:
+    """The same line, written to `out` but not printed: of a benchmark that is not done yet."""
+    conditions = {
+        "command": command_line(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "environment": environment(),
+    }
+    text = json.dumps(result | conditions)
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text + "\n")
-    print(text)
+        with replacing(out) as stream:
+            stream.write(f"{text}\n".encode())
+    return text

@@ -25,7 +25,7 @@ PACKAGES: tuple[str, ...] = (
     "simplejpeg",
 )
 # What benchmarks compare with.
-PEERS = ("torch", "faiss-cpu")
+PEERS = ("torch", "torchvision", "timm", "faiss-cpu")
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:

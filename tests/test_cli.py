@@ -35,6 +35,8 @@ COMMANDS = {
     "verify",
     "audit",
     "reproduce",
+    "profile",
+    "bench",
 }
 
 
@@ -71,11 +73,13 @@ def test_the_commands_are_those_of_the_interface():
     names = {name for name, _ in parsers(make_parser())}
     assert {name[0] for name in names if name} == COMMANDS
     assert {name[1] for name in names if name[:1] == ("data",) and len(name) == 2} == {"synth", "check", "build"}
+    measured = {"models", "input", "distance", "threshold", "build"}
+    assert {name[1] for name in names if name[:1] == ("bench",) and len(name) == 2} == measured
 
 
 def test_every_help_shows_an_example(capsys):
     for name, parser in parsers(make_parser()):
-        if name and name != ("data",):
+        if name and name not in (("data",), ("bench",)):
             text = parser.format_help()
             assert f"mtsccd-jax {' '.join(name)}" in text.split("example:")[1], name
             assert "--json" in text

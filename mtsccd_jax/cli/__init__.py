@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mtsccd_jax import __version__
-from mtsccd_jax.cli import data, lists, matrix, publishing, results, training
+from mtsccd_jax.cli import bench, data, lists, matrix, profile, publishing, results, training
 from mtsccd_jax.cli.options import Parser
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.host_memory import keep_freed_memory
@@ -58,7 +58,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"mtsccd-jax {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for group in (training, data, lists, results, matrix, publishing):
+    for group in (training, data, lists, results, matrix, publishing, bench, profile):
         group.add(commands)
     return parser
 
@@ -77,10 +77,14 @@ def show_warnings(quiet: bool) -> None:
 def fail(prog: str, error: Exception) -> int:
     """One line on standard error for what a user can act on, and its exit status; anything else is raised again."""
     from mtsccd_jax.engine.loop import Stopped
-    from tfds_builders.archives import ArchiveError
 
-    if isinstance(error, (InputError, ArchiveError)):
+    # Importing the builders brings TFDS along; what was not imported has raised nothing.
+    archives = sys.modules.get("tfds_builders.archives")
+    if isinstance(error, InputError) or (archives and isinstance(error, archives.ArchiveError)):
         status = 2
+    elif isinstance(error, ModuleNotFoundError) and not is_ours(error.name):
+        status = 2
+        error = InputError(f"{error.name} is not installed and this command needs it; install it with pip")
     elif isinstance(error, RunError):
         status = 3
     elif isinstance(error, Stopped):
@@ -98,6 +102,11 @@ def fail(prog: str, error: Exception) -> int:
         raise error
     print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
     return status
+
+
+def is_ours(module: str | None) -> bool:
+    """Whether a module is one of this project's, whose absence no user can mend."""
+    return module is None or module.partition(".")[0] in ("mtsccd_jax", "tfds_builders")
 
 
 def finite(value: Any) -> Any:

@@ -1,6 +1,8 @@
 """`evaluate`, `change`, `predict`, `embed` and `retrieve`: what a trained network says."""
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ def add(commands: Any) -> None:
     evaluate = command(
         commands,
         "evaluate",
-        run_evaluate,
+        with_programs(run_evaluate),
         "metrics of scene classification, of one class or several labels a scene",
         "mtsccd-jax evaluate runs/demo --split test_a --split test_b",
         "mtsccd-jax evaluate runs/reben --set labels.threshold=validation",
@@ -34,7 +36,11 @@ def add(commands: Any) -> None:
     add_split(evaluate)
 
     change = command(
-        commands, "change", run_change, "change detection", "mtsccd-jax change runs/demo --method cfsm --objective f1"
+        commands,
+        "change",
+        with_programs(run_change),
+        "change detection",
+        "mtsccd-jax change runs/demo --method cfsm --objective f1",
     )
     add_workdir(change)
     add_override(change)
@@ -53,7 +59,7 @@ def add(commands: Any) -> None:
     predict = command(
         commands,
         "predict",
-        run_predict,
+        with_programs(run_predict),
         "labels and probabilities by the network's own head for unlabelled images (and change, given A/ and B/)",
         "mtsccd-jax predict runs/demo my_images --out labels.csv",
     )
@@ -65,7 +71,7 @@ def add(commands: Any) -> None:
     embed = command(
         commands,
         "embed",
-        run_embed,
+        with_programs(run_embed),
         "features (and pair distances) of any input",
         "mtsccd-jax embed runs/demo --folder my_images --split all --out features.npz",
     )
@@ -79,7 +85,7 @@ def add(commands: Any) -> None:
     retrieve = command(
         commands,
         "retrieve",
-        run_retrieve,
+        with_programs(run_retrieve),
         "image search: its metrics, or the images nearest to a query",
         "mtsccd-jax retrieve runs/demo --query my_image.jpg -k 10",
     )
@@ -96,6 +102,23 @@ def add(commands: Any) -> None:
     retrieve.add_argument("-k", type=at_least(1), default=10, help="hits of the query (default: %(default)s)")
     retrieve.add_argument("--gallery", default=None, metavar="SPLIT", help="split that is searched (default: train)")
     add_split(retrieve)
+
+
+def with_programs(run: Callable[[argparse.Namespace], Json]) -> Callable[[argparse.Namespace], Json]:
+    """The command with its compiled programs kept in the work directory that it reads."""
+
+    def run_with_programs(options: argparse.Namespace) -> Json:
+        from mtsccd_jax.engine.compilation import run_cache
+        from mtsccd_jax.engine.workdir import RECIPE_FILE
+        from mtsccd_jax.progress import console
+
+        if not (options.workdir / RECIPE_FILE).exists():  # nor is a folder made where none of a run is
+            return run(options)
+        say = (lambda line: None) if options.quiet else partial(console.print, style="dim", markup=False)
+        with run_cache(options.workdir, say):
+            return run(options)
+
+    return run_with_programs
 
 
 def run_evaluate(options: argparse.Namespace) -> Json:

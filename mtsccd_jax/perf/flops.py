@@ -27,10 +27,32 @@ def count_macs(function: Callable[..., Any], *args: Any) -> int:
 
 def jaxpr_macs(jaxpr: Jaxpr | ClosedJaxpr) -> int:
     """Multiply-accumulates of a traced program, counted as `count_macs` does; of branches, the largest."""
-    return sum(_equation_macs(equation) for equation in jaxpr.eqns)
+    return sum(equation_macs(equation) for equation in jaxpr.eqns)
 
 
-def _equation_macs(equation: JaxprEqn) -> int:
+def jaxpr_activations(jaxpr: Jaxpr | ClosedJaxpr) -> int:
+    """Elements that the convolutions and matrix products of a traced program return: what timm calls activations.
+
+    Of branches the smallest counts: a convolution written out as products for one platform returns more on the way.
+    Of a scan every turn counts, of a loop of unknown length one.
+    """
+    return sum(_equation_activations(equation) for equation in jaxpr.eqns)
+
+
+def _equation_activations(equation: JaxprEqn) -> int:
+    match equation.primitive.name:
+        case "dot_general" | "conv_general_dilated":
+            return math.prod(_shape(equation.outvars[0]))
+        case "scan":
+            return equation.params["length"] * jaxpr_activations(equation.params["jaxpr"])
+        case "cond":
+            return min(jaxpr_activations(branch) for branch in equation.params["branches"])
+        case _:
+            return sum(map(jaxpr_activations, _inner(equation)))
+
+
+def equation_macs(equation: JaxprEqn) -> int:
+    """Multiply-accumulates of one primitive and of the programs in it, counted as `count_macs` does."""
     match equation.primitive.name:
         case "dot_general":
             return _dot_macs(equation)
@@ -47,6 +69,15 @@ def _equation_macs(equation: JaxprEqn) -> int:
             return 0
         case _:
             return sum(map(jaxpr_macs, _inner(equation)))
+
+
+def model_flops(forward_macs: int) -> int:
+    """The floating-point operations of a training step by convention: three times those of a forward pass.
+
+    What model FLOP utilisation is reckoned with, so that neither recomputation nor a layer that needs no gradient
+    changes it (Chowdhery et al. 2022, appendix B).
+    """
+    return 3 * 2 * forward_macs
 
 
 def _inner(equation: JaxprEqn) -> list[Jaxpr | ClosedJaxpr]:
@@ -66,7 +97,11 @@ def _dot_macs(equation: JaxprEqn) -> int:
 
 
 def _conv_macs(equation: JaxprEqn) -> int:
-    """Output elements times the window and the input channels of a group: all of the kernel but its output axis."""
+    """Output elements times the window and the input channels of a group: all of the kernel but its output axis.
+
+    The gradient of a strided convolution's input is one whose own input has zeros between its elements; nobody
+    multiplies those.
+    """
     kernel = _shape(equation.invars[1])
     window = math.prod(kernel) // kernel[equation.params["dimension_numbers"].rhs_spec[0]]
-    return math.prod(_shape(equation.outvars[0])) * window
+    return math.prod(_shape(equation.outvars[0])) * window // math.prod(equation.params["lhs_dilation"])

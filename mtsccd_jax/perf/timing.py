@@ -34,6 +34,11 @@ class Timing:
         """The 90th percentile, in seconds."""
         return float(np.quantile(self.samples_s, 0.9))
 
+    @property
+    def spread(self) -> float:
+        """How far apart the 10th and the 90th percentile are, over the median."""
+        return (self.p90_s - self.p10_s) / self.median_s
+
 
 def measure(callables: dict[str, Callable[[], Any]], *, warmup: int = 1, rounds: int = 7) -> dict[str, Timing]:
     """The `Timing` of every callable, interleaved: each round calls every one once.

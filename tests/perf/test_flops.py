@@ -17,7 +17,7 @@ def test_a_batched_product() -> None:
 
 
 @pytest.mark.parametrize(("groups", "stride"), [(1, 1), (1, 2), (4, 1)])
-def test_a_convolution_counts_its_padding(groups: int, stride: int) -> None:
+def test_a_convolution_counts_its_padding_and_no_zeros_between_strides(groups: int, stride: int) -> None:
     def convolve(image: jax.Array, kernel: jax.Array) -> jax.Array:
         return lax.conv_general_dilated(
             image,
@@ -28,8 +28,12 @@ def test_a_convolution_counts_its_padding(groups: int, stride: int) -> None:
             feature_group_count=groups,
         )
 
+    arguments = shape(2, 10, 12, 8), shape(3, 5, 8 // groups, 16)
     expected = 2 * (10 // stride) * (12 // stride) * 16 * (3 * 5 * 8 // groups)
-    assert count_macs(convolve, shape(2, 10, 12, 8), shape(3, 5, 8 // groups, 16)) == expected
+    assert count_macs(convolve, *arguments) == expected
+    # There and back, whatever the stride: the zeros that it puts into the gradient are nobody's work.
+    gradient = jax.grad(lambda image, kernel: jnp.sum(jnp.sin(convolve(image, kernel))))
+    assert count_macs(gradient, *arguments) == 2 * expected
 
 
 def test_calls_scans_and_branches_are_entered() -> None:

@@ -1,13 +1,15 @@
 """One TFDS build in a process that imports nothing else: its seconds and peak memory, as a line of JSON.
 
-    python benchmarks/one_build.py NAME[/CONFIG] ARCHIVE DATA_DIR WORKERS
+    python -P mtsccd_jax/perf/bench/one_build.py NAME[/CONFIG] ARCHIVE DATA_DIR WORKERS
 
-`build_rate.py` and `compare_patches.py` start it. Peaks are the kernel's high-water marks of the process itself and of
-the largest worker, looked at every few milliseconds; `getrusage` would add what the parent had before the child began.
+`bench build` and `benchmarks/compare_patches.py` start it. Peaks are the kernel's high-water marks of the process
+itself and of the largest worker, looked at every few milliseconds; `getrusage` would add what the parent had before the
+child began.
 """
 
 import contextlib
 import json
+import os
 import re
 import resource
 import subprocess
@@ -18,6 +20,7 @@ from pathlib import Path
 
 _PEAK = re.compile(r"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
 _LOOK_S = 0.005
+_ROOT = str(Path(__file__).resolve().parents[3])
 
 
 def peak_mib(process: str) -> float:
@@ -72,11 +75,15 @@ def build(name: str, archive: str, place: str, workers: int) -> dict[str, float]
 
 
 def measured(name: str, archive: Path, place: Path, workers: int) -> dict[str, float]:
-    """What `build` returns, from a fresh process; said on standard error, too."""
-    command = [sys.executable, __file__, name, str(archive), str(place), str(workers)]
-    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    print(said, end="", file=sys.stderr)
-    return json.loads(said)
+    """What `build` returns, from a fresh process.
+
+    Raises:
+        subprocess.CalledProcessError: the build failed; what it said is in `stderr`.
+    """
+    # As a file, because importing this package brings JAX along; -P, because its neighbours are no modules of Python's.
+    command = [sys.executable, "-P", __file__, name, str(archive), str(place), str(workers)]
+    around = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))}
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=around).stdout)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,84 @@
+"""Distances between features, and the nearest of them: pairs/s and GFLOP/s."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import product
+
+import jax
+import numpy as np
+
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.ops.distance import nearest_neighbors, paired_distance, pairwise_distance
+from mtsccd_jax.perf.bench.rows import Case, Ready, run_cases
+from mtsccd_jax.perf.bench.windows import DEFAULT, Protocol
+from mtsccd_jax.perf.results import Measurement, RecordFile, Scalar
+from mtsccd_jax.perf.timing import Timing
+
+UNIT = "pairs/s"
+OPERATIONS = ("paired", "pairwise", "nearest_neighbors")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Operations and sizes: `rows` of the queries, `gallery` of what they are compared with (None: as many)."""
+
+    operations: tuple[str, ...] = OPERATIONS
+    rows: tuple[int, ...] = (4096,)
+    gallery: int | None = None
+    widths: tuple[int, ...] = (512,)
+    ks: tuple[int, ...] = (10,)
+    metric: str = "euclidean"
+    protocol: Protocol = DEFAULT
+
+
+def run(settings: Settings, record: RecordFile, say: Callable[[str], None]) -> list[Measurement]:
+    """The rows of every combination: a row's features are normal, and lie on the device before the clock runs."""
+    cases = []
+    for operation, rows, width in product(settings.operations, settings.rows, settings.widths):
+        sizes: dict[str, Scalar] = {"n": rows, "d": width, "metric": settings.metric}
+        if operation == "paired":
+            cases.append(Case(operation, sizes, UNIT, partial(_paired, rows, width, settings.metric)))
+            continue
+        gallery = settings.gallery or rows
+        sizes |= {"m": gallery}
+        if operation == "pairwise":
+            cases.append(Case(operation, sizes, UNIT, partial(_pairwise, rows, gallery, width, settings.metric)))
+            continue
+        for k in settings.ks:
+            prepare = partial(_nearest, rows, gallery, width, k, settings.metric)
+            cases.append(Case(operation, sizes | {"k": k}, UNIT, prepare))
+    return run_cases(cases, settings.protocol, record, say)
+
+
+def _paired(rows: int, width: int, metric: str) -> Ready:
+    x_nd, y_nd = _features(rows, width, 0), _features(rows, width, 1)
+    # A difference, a square and a sum of each element.
+    return _ready(lambda: paired_distance(x_nd, y_nd, metric), rows, 3 * rows * width)
+
+
+def _pairwise(rows: int, gallery: int, width: int, metric: str) -> Ready:
+    x_nd, y_md = _features(rows, width, 0), _features(gallery, width, 1)
+    return _ready(lambda: pairwise_distance(x_nd, y_md, metric), rows * gallery, 2 * rows * gallery * width)
+
+
+def _nearest(rows: int, gallery: int, width: int, k: int, metric: str) -> Ready:
+    if k > gallery:
+        raise InputError(f"-k {k}: more than the gallery's {gallery} rows; choose a smaller one or a larger --gallery")
+    x_nd, y_md = _features(rows, width, 0), _features(gallery, width, 1)
+    # Of the matrix product alone, as is the custom: what selection and re-ranking add is time lost.
+    flop = 2 * rows * gallery * width
+    return _ready(lambda: nearest_neighbors(x_nd, y_md, k, metric), rows * gallery, flop)
+
+
+def _ready(call: Callable[[], object], pairs: int, flop: int) -> Ready:
+    def details(timing: Timing) -> dict[str, float]:
+        return {"ms": 1e3 * timing.median_s, "gflop_per_s": flop / timing.median_s / 1e9}
+
+    return Ready(call, pairs, details)
+
+
+@cache
+def _features(rows: int, width: int, seed: int) -> jax.Array:
+    random = np.random.default_rng(seed)
+    return jax.device_put(random.standard_normal((rows, width), dtype=np.float32))
