@@ -34,14 +34,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def check_writable(folder: Path, advice: str = "choose another folder") -> None:
-    """Nothing; the folder is made where it is missing.
+    """Nothing, and nothing is left there; a folder that is missing may be one that can be made.
 
     Raises:
         InputError: nothing can be written there; ends in that advice.
     """
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
         raise InputError(f"{folder}: {(error.strerror or 'cannot be written').lower()}; {advice}") from None

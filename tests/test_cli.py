@@ -321,9 +321,10 @@ def test_wrong_input_is_one_line_and_status_2(capsys, monkeypatch, tmp_path, arg
     places = {"empty": tmp_path / "empty", "scenes": tmp_path / "scenes"}
     places["empty"].mkdir()
     for split in ("train", "validation"):
-        (places["scenes"] / split / "a").mkdir(parents=True)
-        for index in range(64):
-            cv2.imwrite(str(places["scenes"] / split / "a" / f"{index}.png"), np.zeros((32, 32, 3), np.uint8))
+        for name in ("a", "b"):
+            (places["scenes"] / split / name).mkdir(parents=True)
+            for index in range(32):
+                cv2.imwrite(str(places["scenes"] / split / name / f"{index}.png"), np.zeros((32, 32, 3), np.uint8))
     line = refused(capsys, *(argument.format(**places) for argument in arguments))
     assert message.format(**places) in line
 
