@@ -153,7 +153,8 @@ def sentences(measured: list[Measured]) -> str:
         f"{span(row.details['torch'] for row in rows)} {peer} in channels-last, both on data that are ready. Images/s",
         "are medians, ratios those of rounds (p10-p90); the share of the peak is that of the model's FLOPs (two a",
         "multiply-accumulate, training three times inference) in what a matrix product of this type reaches here"
-        + (" / in the maker's figure." if nominal else "."),
+        + (" / in the maker's figure" if nominal else "")
+        + (", above 100 % where Winograd's convolutions do fewer." if first["platform"] == "cpu" else "."),
         ", ".join(f"`{command}`" for command in dict.fromkeys(record.command for record in records)),
     ]
     return textwrap.fill(" ".join(said), 120, break_long_words=False, break_on_hyphens=False)
