@@ -2,7 +2,7 @@
 
     python benchmarks/compare.py OLD NEW [--tolerance 0.05]
 
-OLD and NEW are records that `mtsccd-jax bench` or a benchmark here has written (`mtsccd_jax/perf/results.py`). Rows of
+OLD and NEW are records that `mtsccd-jax bench` or a benchmark here has written (`mtsccd_jax/perf/records.py`). Rows of
 one name, unit and conditions are compared. A row is faster or slower where the medians differ by more than the
 tolerance and the intervals from the 10th to the 90th percentile do not overlap; a row that had a rate and has none now
 is slower. Rates of other hardware or versions are compared all the same, after a line that says what differs.
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.perf.results import Measurement, Record, differences, load
+from mtsccd_jax.perf.records import Measurement, Record, differences, load
 
 Change = Literal["faster", "slower", "same", "new", "gone"]
 CHANGES: tuple[Change, ...] = ("slower", "faster", "gone", "new", "same")

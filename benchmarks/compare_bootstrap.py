@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from record import make_parser, publish, spread
 
-from mtsccd_jax.ops.statistics import bootstrap_thresholds
+from mtsccd_jax.ops.bootstrap import bootstrap_thresholds
 from mtsccd_jax.perf import timing
 from mtsccd_jax.perf.timing import Timing
 

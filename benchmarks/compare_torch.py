@@ -53,8 +53,8 @@ from mtsccd_jax.models import describe_models
 from mtsccd_jax.perf import timing
 from mtsccd_jax.perf.flops import model_flops
 from mtsccd_jax.perf.hardware import Ceilings, measure_ceilings, peak_of
-from mtsccd_jax.perf.results import Cells, Measurement, RecordFile, Scalar, as_csv, command_line, measurement, summary
-from mtsccd_jax.perf.roofline import Measurements, verdict
+from mtsccd_jax.perf.profile.roofline import Measurements, verdict
+from mtsccd_jax.perf.records import Cells, Measurement, RecordFile, Scalar, as_csv, command_line, measurement, summary
 from mtsccd_jax.provenance import environment
 
 DEFAULT_MODELS = ("resnet18", "vit_tiny_patch16")

@@ -14,7 +14,7 @@ from record import make_parser, publish
 
 from mtsccd_jax.perf import timing
 from mtsccd_jax.perf.hardware import measure_ceilings, memory_bytes, peak_of
-from mtsccd_jax.perf.overhead import Chain
+from mtsccd_jax.perf.profile.overhead import Chain
 
 
 def main() -> None:

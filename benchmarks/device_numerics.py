@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from record import make_parser, publish
 
-from mtsccd_jax.config import Data, Engine, Model, Recipe
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.errors import nearest
 from mtsccd_jax.models import MODELS
 from mtsccd_jax.ops.distance import nearest_neighbors, paired_distance, pairwise_distance
 from mtsccd_jax.ops.threshold import OBJECTIVES, best_threshold
-from mtsccd_jax.perf.workload import scene_workload
+from mtsccd_jax.perf.profile.workload import scene_workload
+from mtsccd_jax.recipes.config import Data, Engine, Model, Recipe
 
 # The twelve networks of the MtSCCD paper.
 DEFAULT_MODELS = (

@@ -19,9 +19,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tfds_builders.archives import Archive
 from tfds_builders.mtsccd.archive import list_archive, open_mtsccd
 from tfds_builders.mtsccd.splits import split_scenes
+from tfds_builders.reading.archive import Archive
 
 BAND = 0.40
 _ITERATIONS = 1000

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtsccd_jax.files import replacing
-from mtsccd_jax.perf.results import command_line
+from mtsccd_jax.perf.records import command_line
 from mtsccd_jax.perf.timing import Timing, ratio
 from mtsccd_jax.provenance import environment
 

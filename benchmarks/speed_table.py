@@ -20,7 +20,7 @@ from typing import Any
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
 from mtsccd_jax.models import MODELS
-from mtsccd_jax.perf.results import Measurement, Record, load
+from mtsccd_jax.perf.records import Measurement, Record, load
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- speed table: python benchmarks/speed_table.py -->", "<!-- end of the speed table -->"

@@ -12,16 +12,16 @@ import numpy as np
 from flax import nnx
 from torch_device import torch_device, wait_for_torch
 
-from mtsccd_jax.config import Data, Engine, Model, Optim, Recipe
 from mtsccd_jax.engine.memory import program_bytes
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.models import create_model, googlenet, inception_v3
 from mtsccd_jax.perf.flops import count_macs
-from mtsccd_jax.perf.layers import jaxpr_layers
-from mtsccd_jax.perf.overhead import Chain, count_operations, idle_step
-from mtsccd_jax.perf.results import Scalar
+from mtsccd_jax.perf.profile.layers import jaxpr_layers
+from mtsccd_jax.perf.profile.overhead import Chain, count_operations, idle_step
+from mtsccd_jax.perf.profile.workload import Work, Workload, scene_workload
+from mtsccd_jax.perf.records import Scalar
 from mtsccd_jax.perf.timing import Timing
-from mtsccd_jax.perf.workload import Work, Workload, scene_workload
+from mtsccd_jax.recipes.config import Data, Engine, Model, Optim, Recipe
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4
 

@@ -34,9 +34,9 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="draw both loss curves there")
     arguments = parser.parse_args()
 
-    from mtsccd_jax.config import Data, Engine, Model, Optim, Recipe
     from mtsccd_jax.data.order import batch_indices
     from mtsccd_jax.data.sources import open_source
+    from mtsccd_jax.recipes.config import Data, Engine, Model, Optim, Recipe
 
     data = Data(folder=str(arguments.folder), image_size=arguments.image_size, flip=False, turn=False)
     recipe = Recipe(
@@ -100,7 +100,7 @@ def train_here(recipe, class_names, weights, batches, order) -> list[float]:
     from mtsccd_jax.engine.parallel import make_parallel
     from mtsccd_jax.engine.state import create, fit_weights
     from mtsccd_jax.engine.steps import cross_entropy, make_train_step
-    from mtsccd_jax.models.weight_files import WeightFile
+    from mtsccd_jax.models.weights.files import WeightFile
 
     parallel = make_parallel("jit")
     network = create(recipe, class_names, len(batches), parallel)

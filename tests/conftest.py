@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from mtsccd_jax.config import Change, Data, Engine, Model, Optim, Recipe, Similarity
+from mtsccd_jax.recipes.config import Change, Data, Engine, Model, Optim, Recipe, Similarity
 
 # Before anything imports JAX, matplotlib or TFDS (which leaves empty folders in TMPDIR).
 os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="mtsccd-jax-tests-")

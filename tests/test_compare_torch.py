@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from mtsccd_jax.perf.hardware import Ceilings
-from mtsccd_jax.perf.results import Measurement
+from mtsccd_jax.perf.records import Measurement
 
 
 @pytest.fixture

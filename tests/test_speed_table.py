@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtsccd_jax.perf.results import Measurement, Record, save
+from mtsccd_jax.perf.records import Measurement, Record, save
 from mtsccd_jax.provenance import environment
 
 ROOT = Path(__file__).parents[1]

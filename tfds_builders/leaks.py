@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet.names import is_s2_v1
 from tfds_builders.bigearthnet_v2.splits import PATCHES_PER_SIDE
+from tfds_builders.reading.archive import ArchiveError
 
 V1, V2, MLRSNET = "bigearthnet_v1", "bigearthnet_v2", "mlrsnet"
 # Made by `pack_names`: the official train list of v1 (269,695 names), and the v1 names of v2's train patches (272,544).

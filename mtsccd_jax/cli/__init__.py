@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mtsccd_jax import __version__
-from mtsccd_jax.cli import bench, data, lists, matrix, profile, publishing, results, training
+from mtsccd_jax.cli import bench, data, evaluate, lists, profile, report, reproduce, train
 from mtsccd_jax.cli.options import Parser
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.host_memory import keep_freed_memory
@@ -58,7 +58,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"mtsccd-jax {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for group in (training, data, lists, results, matrix, publishing, bench, profile):
+    for group in (train, data, lists, evaluate, reproduce, report, bench, profile):
         group.add(commands)
     return parser
 
@@ -79,7 +79,7 @@ def fail(prog: str, error: Exception) -> int:
     from mtsccd_jax.engine.loop import Stopped
 
     # Importing the builders brings TFDS along; what was not imported has raised nothing.
-    archives = sys.modules.get("tfds_builders.archives")
+    archives = sys.modules.get("tfds_builders.reading.archive")
     if isinstance(error, InputError) or (archives and isinstance(error, archives.ArchiveError)):
         status = 2
     elif isinstance(error, ModuleNotFoundError) and not is_ours(error.name):

@@ -10,7 +10,7 @@ from mtsccd_jax.cli.options import Json, add_device, add_input, at_least, batch,
 
 if TYPE_CHECKING:
     from mtsccd_jax.perf.bench.windows import Protocol
-    from mtsccd_jax.perf.results import Cells, Measurement, RecordFile
+    from mtsccd_jax.perf.records import Cells, Measurement, RecordFile
 
 OUT = Path("runs/bench")
 
@@ -243,7 +243,7 @@ def _protocol(options: argparse.Namespace) -> "Protocol":
 def _record(options: argparse.Namespace, benchmark: str, stem: str, table: Table | None = None) -> "RecordFile":
     """The record of a benchmark in --out, on the devices of --device."""
     from mtsccd_jax.engine.parallel import find_devices
-    from mtsccd_jax.perf.results import RecordFile, command_line, conditions_slug
+    from mtsccd_jax.perf.records import RecordFile, command_line, conditions_slug
     from mtsccd_jax.provenance import environment
 
     find_devices(getattr(options, "device", None))
@@ -262,7 +262,7 @@ def _say(options: argparse.Namespace) -> Callable[[str], None]:
 
 def _done(options: argparse.Namespace, record: "RecordFile", rows: "list[Measurement]") -> Json:
     """What a benchmark prints: its files and rows, for people as a table."""
-    from mtsccd_jax.perf.results import rich_table, summary
+    from mtsccd_jax.perf.records import rich_table, summary
     from mtsccd_jax.progress import console
 
     record.write()

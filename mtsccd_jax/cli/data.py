@@ -164,7 +164,7 @@ def run_synth(options: argparse.Namespace) -> Json:
 def run_check(options: argparse.Namespace) -> Json:
     """Compares an archive with the published counts."""
     from mtsccd_jax.progress import bar
-    from tfds_builders.archives import ArchiveError
+    from tfds_builders.reading.archive import ArchiveError
 
     archive = ARCHIVES[options.dataset]
     check_archive = importlib.import_module(archive.check).check_archive

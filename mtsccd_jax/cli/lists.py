@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from mtsccd_jax.cli.options import Json, command
-from mtsccd_jax.config import to_dict
+from mtsccd_jax.recipes.config import to_dict
 
 
 def add(commands: Any) -> None:

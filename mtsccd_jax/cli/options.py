@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mtsccd_jax.config import Data, Recipe, override
 from mtsccd_jax.errors import InputError, nearest
+from mtsccd_jax.recipes.config import Data, Recipe, override
 
 Json = dict[str, Any] | list[Any]
 

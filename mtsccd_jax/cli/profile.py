@@ -51,9 +51,9 @@ def run_profile(options: argparse.Namespace) -> Json:
     from mtsccd_jax.engine.batch_size import with_batch
     from mtsccd_jax.engine.parallel import find_devices
     from mtsccd_jax.files import check_writable
-    from mtsccd_jax.perf.profile import profile
-    from mtsccd_jax.perf.profile_files import summary, table, write_files
-    from mtsccd_jax.perf.trace import take_trace
+    from mtsccd_jax.perf.profile.files import summary, table, write_files
+    from mtsccd_jax.perf.profile.run import profile
+    from mtsccd_jax.perf.profile.trace import take_trace
     from mtsccd_jax.progress import console
 
     recipe = chosen_recipe(options)

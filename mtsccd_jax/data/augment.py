@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mtsccd_jax.config import Data
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes.config import Data
 
 
 def check_augmentation(data: Data) -> None:

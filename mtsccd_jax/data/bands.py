@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mtsccd_jax.config import Data
 from mtsccd_jax.errors import InputError, nearest
+from mtsccd_jax.recipes.config import Data
 
 # Of natural colours, red first, and of radar.
 RGB, RADAR = ("B04", "B03", "B02"), ("VV", "VH")

@@ -5,7 +5,7 @@ import functools
 import cv2
 import numpy as np
 
-from mtsccd_jax.data.recycling import BATCHES
+from mtsccd_jax.data.buffer_pool import BATCHES
 from mtsccd_jax.errors import InputError
 
 try:

@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mtsccd_jax.config import Data
+from mtsccd_jax.data.array_records import Records, Shard
 from mtsccd_jax.data.bands import band_names
+from mtsccd_jax.data.buffer_pool import BATCHES
 from mtsccd_jax.data.decode import ImageBatch
-from mtsccd_jax.data.folders import folder_source, folder_splits, pair_list_splits, pairs_source
-from mtsccd_jax.data.records import Records, Shard
-from mtsccd_jax.data.recycling import BATCHES
+from mtsccd_jax.data.folder_source import folder_source, folder_splits, pair_list_splits, pairs_source
 from mtsccd_jax.errors import InputError, nearest
+from mtsccd_jax.recipes.config import Data
 
 _NO_INPUT = "no input is named; give --folder DIR, --dataset NAME or --pairs DIR"
 _NO_PAIRS = "no pairs are named; give one of data.pair_dataset and data.pairs"

@@ -12,7 +12,7 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from mtsccd_jax.data.recycling import BATCHES
+from mtsccd_jax.data.buffer_pool import BATCHES
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.errors import InputError
 

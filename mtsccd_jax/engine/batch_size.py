@@ -8,11 +8,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from mtsccd_jax.config import Recipe
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.program import Program, make_program
 from mtsccd_jax.engine.tasks import Task
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes.config import Recipe
 
 # The batches of a device that the line is drawn through: small, so that they fit nearly always, and compile soon.
 _PROBES = (8, 16)

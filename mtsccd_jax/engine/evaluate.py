@@ -12,7 +12,6 @@ import jax
 import numpy as np
 from scipy.special import expit
 
-from mtsccd_jax.config import EVALUATION_KEYS, Recipe, override
 from mtsccd_jax.data.order import evaluation_batches
 from mtsccd_jax.data.sources import Source, check_views, stored, views
 from mtsccd_jax.engine import workdir as work
@@ -23,6 +22,7 @@ from mtsccd_jax.engine.state import Network, State, create
 from mtsccd_jax.engine.steps import make_compare_step, make_embed_step
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.progress import bar
+from mtsccd_jax.recipes.config import EVALUATION_KEYS, Recipe, override
 
 PAIR_FIELDS = ("image_t1", "image_t2")
 

@@ -21,7 +21,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from mtsccd_jax.config import Engine, Recipe
 from mtsccd_jax.data.bands import statistics
 from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.data.sources import views
@@ -48,9 +47,10 @@ from mtsccd_jax.engine.workdir import (
 )
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.files import check_writable
-from mtsccd_jax.models.weight_files import WeightFile
-from mtsccd_jax.models.weight_files import read as read_weights
+from mtsccd_jax.models.weights.files import WeightFile
+from mtsccd_jax.models.weights.files import read as read_weights
 from mtsccd_jax.progress import bar, console
+from mtsccd_jax.recipes.config import Engine, Recipe
 
 
 class Stopped(Exception):

@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from mtsccd_jax.config import Engine, Recipe
 from mtsccd_jax.data.resident import gather
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.memory import program_bytes
@@ -21,6 +20,7 @@ from mtsccd_jax.engine.state import Network, State, create
 from mtsccd_jax.engine.steps import Step, make_train_step
 from mtsccd_jax.engine.tasks import Task
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes.config import Engine, Recipe
 
 # Steps a dispatch on accelerators: enough to hide a millisecond of Python behind the shortest of steps.
 MOST_STEPS = 16

@@ -9,16 +9,16 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from mtsccd_jax.config import Optim, Recipe
 from mtsccd_jax.data.augment import check_augmentation
 from mtsccd_jax.data.bands import channels, statistics
 from mtsccd_jax.engine.parallel import Parallel
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS, create_model
-from mtsccd_jax.models.layers import HEAD
-from mtsccd_jax.models.pretrained import Fitted, fit
+from mtsccd_jax.models.layers.blocks import HEAD
 from mtsccd_jax.models.siamese import Siamese, backbone_of, create_siamese
-from mtsccd_jax.models.weight_files import WeightFile
+from mtsccd_jax.models.weights.files import WeightFile
+from mtsccd_jax.models.weights.mapping import Fitted, fit
+from mtsccd_jax.recipes.config import Optim, Recipe
 
 
 @jax.tree_util.register_dataclass

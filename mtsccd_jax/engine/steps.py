@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from mtsccd_jax.config import Data
 from mtsccd_jax.data.augment import augment
 from mtsccd_jax.data.bands import images_of, normalize, seen
 from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
-from mtsccd_jax.models.layers import Output
+from mtsccd_jax.models.layers.blocks import Output
 from mtsccd_jax.models.siamese import Judgement, backbone_of, dates
 from mtsccd_jax.ops.kmeans import nearest_center
 from mtsccd_jax.ops.metrics import confusion_matrix
+from mtsccd_jax.recipes.config import Data
 
 # Tells the key of dropout from those of the augmentation, which are folded with row numbers.
 DROPOUT = 2**32 - 1

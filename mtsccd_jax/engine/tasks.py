@@ -15,7 +15,6 @@ import jax
 import numpy as np
 from scipy.special import expit
 
-from mtsccd_jax.config import Recipe
 from mtsccd_jax.data.order import evaluation_batches
 from mtsccd_jax.data.sources import Source, check_views, open_pairs, open_source, pair_splits, stored, views
 from mtsccd_jax.engine.evaluate import PAIR_FIELDS, check_pairs, every_row, pair_images, similarity_of
@@ -36,6 +35,7 @@ from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.ops.metrics import overall_accuracy
 from mtsccd_jax.ops.multilabel import average_precision
 from mtsccd_jax.ops.threshold import best_threshold
+from mtsccd_jax.recipes.config import Recipe
 
 Score = Callable[[State], float]
 

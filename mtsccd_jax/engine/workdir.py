@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from mtsccd_jax.config import Recipe, from_dict, identity, to_dict
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
+from mtsccd_jax.recipes.config import Recipe, from_dict, identity, to_dict
 
 RECIPE_FILE = "recipe.json"
 HISTORY_FILE = "training.jsonl"

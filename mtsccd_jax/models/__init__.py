@@ -29,9 +29,9 @@ from mtsccd_jax.models import (
     vgg,
     vit,
 )
-from mtsccd_jax.models.head import Head
-from mtsccd_jax.models.initializers import Keys
-from mtsccd_jax.models.layers import AUXILIARY, BatchNorm, Names, Output, Settings, wide
+from mtsccd_jax.models.layers.blocks import AUXILIARY, BatchNorm, Names, Output, Settings, wide
+from mtsccd_jax.models.layers.head import Head
+from mtsccd_jax.models.layers.initializers import Keys
 from mtsccd_jax.perf import flops
 
 __all__ = ["MODELS", "BatchNorm", "Entry", "Output", "create_model", "describe_models", "list_models", "model_size"]

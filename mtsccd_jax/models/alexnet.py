@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 from flax import nnx
 
-from mtsccd_jax.models.layers import (
+from mtsccd_jax.models.layers.blocks import (
     Dropout,
     Names,
     Output,
@@ -17,7 +17,7 @@ from mtsccd_jax.models.layers import (
     torch_linear,
     wide,
 )
-from mtsccd_jax.models.pooling import adaptive_average_pool, max_pool
+from mtsccd_jax.models.layers.pooling import adaptive_average_pool, max_pool
 
 # A smaller image has no map left at the third pooling.
 SMALLEST_IMAGE = 63

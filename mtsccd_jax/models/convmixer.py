@@ -6,10 +6,10 @@ import jax
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.convolution import Conv
-from mtsccd_jax.models.initializers import torch_uniform, uniform
-from mtsccd_jax.models.layers import BatchNorm, Names, Output, Settings, check_size, scaled, torch_linear, wide
-from mtsccd_jax.models.pooling import global_average_pool
+from mtsccd_jax.models.layers.blocks import BatchNorm, Names, Output, Settings, check_size, scaled, torch_linear, wide
+from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.initializers import torch_uniform, uniform
+from mtsccd_jax.models.layers.pooling import global_average_pool
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.convolution import Conv
-from mtsccd_jax.models.layers import Dropout, Names, Output, Settings, check_size, drop_path_rates, scaled, wide
-from mtsccd_jax.models.pooling import global_average_pool
-from mtsccd_jax.models.transformer import WEIGHT_INIT, gelu, layer_norm, linear
+from mtsccd_jax.models.layers.blocks import Dropout, Names, Output, Settings, check_size, drop_path_rates, scaled, wide
+from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.pooling import global_average_pool
+from mtsccd_jax.models.layers.transformer import WEIGHT_INIT, gelu, layer_norm, linear
 
 # Patches of four pixels and three halvings: a smaller image has no map left at the last stage.
 SMALLEST_IMAGE = 32

@@ -16,9 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.convolution import Conv
-from mtsccd_jax.models.initializers import kaiming_normal_fan_in, torch_uniform
-from mtsccd_jax.models.layers import (
+from mtsccd_jax.models.layers.blocks import (
     BatchNorm,
     Coefficients,
     ConvNorm,
@@ -31,7 +29,9 @@ from mtsccd_jax.models.layers import (
     scaled,
     wide,
 )
-from mtsccd_jax.models.pooling import average_pool, global_average_pool, max_pool
+from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.initializers import kaiming_normal_fan_in, torch_uniform
+from mtsccd_jax.models.layers.pooling import average_pool, global_average_pool, max_pool
 
 # Of a smaller image the third transition would leave no map.
 SMALLEST_IMAGE = 29

@@ -7,10 +7,10 @@ import jax
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.initializers import uniform
-from mtsccd_jax.models.layers import ConvNorm, Dropout, Names, Output, Settings, check_size, scaled, wide
-from mtsccd_jax.models.pooling import global_average_pool
-from mtsccd_jax.models.squeeze_excitation import SqueezeExcitation
+from mtsccd_jax.models.layers.blocks import ConvNorm, Dropout, Names, Output, Settings, check_size, scaled, wide
+from mtsccd_jax.models.layers.initializers import uniform
+from mtsccd_jax.models.layers.pooling import global_average_pool
+from mtsccd_jax.models.layers.squeeze_excitation import SqueezeExcitation
 
 # Five halvings: a smaller image has no map left at the last stage.
 SMALLEST_IMAGE = 32

@@ -3,7 +3,7 @@
 import jax
 from flax import nnx
 
-from mtsccd_jax.models.layers import ConvNorm
+from mtsccd_jax.models.layers.blocks import ConvNorm
 
 
 def fold_batch_norm(model: nnx.Module) -> nnx.Module:

@@ -14,8 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.initializers import normal
-from mtsccd_jax.models.layers import (
+from mtsccd_jax.models.layers.blocks import (
     ConvChain,
     ConvNorm,
     Dropout,
@@ -28,7 +27,8 @@ from mtsccd_jax.models.layers import (
     torch_linear,
     wide,
 )
-from mtsccd_jax.models.pooling import average_pool, global_average_pool, max_pool
+from mtsccd_jax.models.layers.initializers import normal
+from mtsccd_jax.models.layers.pooling import average_pool, global_average_pool, max_pool
 
 # A smaller image has no map left at the last halving, or none for the side classifier's 5x5 convolution.
 SMALLEST_IMAGE = 75

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.convolution import Conv
-from mtsccd_jax.models.initializers import uniform
-from mtsccd_jax.models.layers import Dropout, Names, Output, Settings, check_made_for, check_size, scaled, wide
-from mtsccd_jax.models.transformer import Mlp, layer_norm
+from mtsccd_jax.models.layers.blocks import Dropout, Names, Output, Settings, check_made_for, check_size, scaled, wide
+from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.initializers import uniform
+from mtsccd_jax.models.layers.transformer import Mlp, layer_norm
 
 
 @dataclass(frozen=True)

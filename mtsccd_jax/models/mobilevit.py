@@ -8,9 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.convolution import Conv
-from mtsccd_jax.models.initializers import normal
-from mtsccd_jax.models.layers import (
+from mtsccd_jax.models.layers.blocks import (
     BatchNorm,
     ConvNorm,
     Dropout,
@@ -22,8 +20,10 @@ from mtsccd_jax.models.layers import (
     scaled,
     wide,
 )
-from mtsccd_jax.models.pooling import global_average_pool
-from mtsccd_jax.models.transformer import Block, block_names, layer_norm, linear
+from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.initializers import normal
+from mtsccd_jax.models.layers.pooling import global_average_pool
+from mtsccd_jax.models.layers.transformer import Block, block_names, layer_norm, linear
 
 # Five halvings: a smaller image has no map left at the last stage.
 SMALLEST_IMAGE = 32

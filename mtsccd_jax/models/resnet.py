@@ -10,8 +10,7 @@ import jax
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.initializers import uniform
-from mtsccd_jax.models.layers import (
+from mtsccd_jax.models.layers.blocks import (
     BatchNorm,
     ConvNorm,
     Dropout,
@@ -24,8 +23,9 @@ from mtsccd_jax.models.layers import (
     torch_linear,
     wide,
 )
-from mtsccd_jax.models.pooling import global_average_pool, max_pool
-from mtsccd_jax.models.squeeze_excitation import SqueezeExcitation
+from mtsccd_jax.models.layers.initializers import uniform
+from mtsccd_jax.models.layers.pooling import global_average_pool, max_pool
+from mtsccd_jax.models.layers.squeeze_excitation import SqueezeExcitation
 
 # Five halvings: a smaller image has no map left at the last stage.
 SMALLEST_IMAGE = 32

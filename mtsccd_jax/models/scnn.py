@@ -14,8 +14,7 @@ import jax
 from flax import nnx
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models.convolution import Conv
-from mtsccd_jax.models.layers import (
+from mtsccd_jax.models.layers.blocks import (
     Names,
     Output,
     Settings,
@@ -26,7 +25,8 @@ from mtsccd_jax.models.layers import (
     torch_linear,
     wide,
 )
-from mtsccd_jax.models.pooling import max_pool
+from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.pooling import max_pool
 
 
 @dataclass(frozen=True)

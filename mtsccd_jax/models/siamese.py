@@ -24,7 +24,7 @@ from jax.typing import DTypeLike
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import create_model
-from mtsccd_jax.models.layers import BatchNorm, Output, torch_linear
+from mtsccd_jax.models.layers.blocks import BatchNorm, Output, torch_linear
 
 # Mean, deviation and minimum of the best similarity nearby and of the similarity of equal places.
 STATISTICS = 6

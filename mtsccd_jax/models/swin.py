@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers import (
+from mtsccd_jax.models.layers.blocks import (
     Dropout,
     Names,
     Output,
@@ -25,8 +25,8 @@ from mtsccd_jax.models.layers import (
     torch_conv,
     wide,
 )
-from mtsccd_jax.models.pooling import global_average_pool
-from mtsccd_jax.models.transformer import WEIGHT_INIT, Mlp, layer_norm, linear
+from mtsccd_jax.models.layers.pooling import global_average_pool
+from mtsccd_jax.models.layers.transformer import WEIGHT_INIT, Mlp, layer_norm, linear
 
 PATCH = 4
 EPSILON = 1e-5

@@ -6,9 +6,7 @@ import jax
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.convolution import Conv
-from mtsccd_jax.models.initializers import normal
-from mtsccd_jax.models.layers import (
+from mtsccd_jax.models.layers.blocks import (
     Dropout,
     Names,
     Output,
@@ -18,7 +16,9 @@ from mtsccd_jax.models.layers import (
     scaled,
     wide,
 )
-from mtsccd_jax.models.pooling import adaptive_average_pool, max_pool
+from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.initializers import normal
+from mtsccd_jax.models.layers.pooling import adaptive_average_pool, max_pool
 
 # Five halvings: a smaller image has no map left at the end.
 SMALLEST_IMAGE = 32

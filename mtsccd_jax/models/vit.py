@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from mtsccd_jax.models.initializers import normal
-from mtsccd_jax.models.layers import (
+from mtsccd_jax.models.layers.blocks import (
     Names,
     Output,
     Resampled,
@@ -21,7 +20,8 @@ from mtsccd_jax.models.layers import (
     torch_conv,
     wide,
 )
-from mtsccd_jax.models.transformer import WEIGHT_INIT, Block, block_names, layer_norm, linear
+from mtsccd_jax.models.layers.initializers import normal
+from mtsccd_jax.models.layers.transformer import WEIGHT_INIT, Block, block_names, layer_norm, linear
 
 
 @dataclass(frozen=True)

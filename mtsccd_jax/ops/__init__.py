@@ -4,28 +4,28 @@ Nothing here imports the rest of the project, so each module can be used alone.
 """
 
 from mtsccd_jax.ops import (
-    comparison,
+    bootstrap,
     distance,
     kmeans,
     metrics,
     multilabel,
     multilabel_bootstrap,
-    ranking,
-    statistics,
+    paired_tests,
+    retrieval,
     svm,
     threshold,
     threshold_histogram,
 )
 
 __all__ = [
-    "comparison",
+    "bootstrap",
     "distance",
     "kmeans",
     "metrics",
     "multilabel",
     "multilabel_bootstrap",
-    "ranking",
-    "statistics",
+    "paired_tests",
+    "retrieval",
     "svm",
     "threshold",
     "threshold_histogram",

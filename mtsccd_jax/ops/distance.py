@@ -31,8 +31,18 @@ from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 
 from mtsccd_jax.ops import neighbors
-from mtsccd_jax.ops.arguments import real_rows
-from mtsccd_jax.ops.difference import Space, centre, finish, half_squared, move, pad_rows, prepare, product, tiling
+from mtsccd_jax.ops.distance_kernels import (
+    Space,
+    centre,
+    finish,
+    half_squared,
+    move,
+    pad_rows,
+    prepare,
+    product,
+    tiling,
+)
+from mtsccd_jax.ops.validation import real_rows
 
 METRICS = ("euclidean", "cosine")
 

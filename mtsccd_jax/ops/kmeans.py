@@ -18,8 +18,8 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from mtsccd_jax.ops.arguments import real_matrix
-from mtsccd_jax.ops.difference import product
+from mtsccd_jax.ops.distance_kernels import product
+from mtsccd_jax.ops.validation import real_matrix
 
 _BLOCK_ROWS = 2048
 

@@ -22,8 +22,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from mtsccd_jax.ops.comparison import Difference
-from mtsccd_jax.ops.difference import tiling
+from mtsccd_jax.ops.distance_kernels import tiling
 from mtsccd_jax.ops.multilabel import (
     DECISION_METRICS,
     FIGURES,
@@ -36,6 +35,7 @@ from mtsccd_jax.ops.multilabel import (
     figures,
     multilabel_metrics,
 )
+from mtsccd_jax.ops.paired_tests import Difference
 
 Resampled = dict[str, np.ndarray]
 

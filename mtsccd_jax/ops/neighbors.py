@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mtsccd_jax.ops.difference import (
+from mtsccd_jax.ops.distance_kernels import (
     EPS,
     Space,
     centre,
@@ -31,7 +31,7 @@ from mtsccd_jax.ops.difference import (
     rounding,
     tiling,
 )
-from mtsccd_jax.ops.selection import ascending, lowest
+from mtsccd_jax.ops.top_k import ascending, lowest
 
 _CANDIDATES_AT_ONCE = 32  # of a query in one share of the gallery
 _ASKED_AT_ONCE = 128

@@ -18,8 +18,8 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from mtsccd_jax.ops.arguments import class_vector, real_matrix
-from mtsccd_jax.ops.hinge import minimise, scores
+from mtsccd_jax.ops.svm_solver import minimise, scores
+from mtsccd_jax.ops.validation import class_vector, real_matrix
 
 KERNELS = ("linear", "rbf", "intersection")
 _INTERSECTION_ELEMENTS = 1 << 22  # minima taken at once: 16 MiB of float32

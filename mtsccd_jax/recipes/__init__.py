@@ -1,8 +1,8 @@
 """The experiments by name: one literal entry each, the papers' rows and those that need no published weights."""
 
-from mtsccd_jax.config import Recipe
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.recipes import bigearthnet, mlrsnet, mtsccd, scratch
+from mtsccd_jax.recipes.config import Recipe
 from mtsccd_jax.recipes.experiment import Experiment
 
 RECIPES: dict[str, Recipe] = {

@@ -22,7 +22,7 @@ and ours only what stands beside an identity.
 
 from dataclasses import replace
 
-from mtsccd_jax.config import Data, Engine, Model, Optim, Recipe
+from mtsccd_jax.recipes.config import Data, Engine, Model, Optim, Recipe
 from mtsccd_jax.recipes.experiment import Experiment
 
 _V1_SPLITS = {"": "random_s2_43", "_official": "s2_43"}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from mtsccd_jax.config import Engine, Model, Optim, Recipe
+from mtsccd_jax.recipes.config import Engine, Model, Optim, Recipe
 
 
 @dataclass(frozen=True)

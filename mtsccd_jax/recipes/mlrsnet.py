@@ -5,7 +5,7 @@ The table is known from a quotation that says nothing of the training, so all of
 the size and normalisation of the published weights.
 """
 
-from mtsccd_jax.config import Data, Engine, Model, Optim, Recipe
+from mtsccd_jax.recipes.config import Data, Engine, Model, Optim, Recipe
 from mtsccd_jax.recipes.experiment import Experiment
 
 # Shares of training, validation and test in per cent, by what tells the recipes apart.

@@ -23,7 +23,7 @@ leaves the rest open; here, and why:
 Every one of them can be set: `--set optim.momentum=0`.
 """
 
-from mtsccd_jax.config import Data, Engine, Model, Optim, Recipe, Scene, Similarity
+from mtsccd_jax.recipes.config import Data, Engine, Model, Optim, Recipe, Scene, Similarity
 from mtsccd_jax.recipes.experiment import Experiment
 
 _GENTLE = Optim("sgd", learning_rate=8e-5, weight_decay=5e-4, schedule="constant")

@@ -5,7 +5,7 @@ name. Their settings are ours: a cosine over the whole run after a warm-up, labe
 which a nadir view allows; SGD with momentum for ResNets, AdamW where epochs are few.
 """
 
-from mtsccd_jax.config import Change, Data, Engine, Model, Optim, Recipe
+from mtsccd_jax.recipes.config import Change, Data, Engine, Model, Optim, Recipe
 
 RECIPES = (
     Recipe(

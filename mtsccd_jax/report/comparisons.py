@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtsccd_jax.ops.comparison import mcnemar, paired_difference
+from mtsccd_jax.ops.paired_tests import mcnemar, paired_difference
 from mtsccd_jax.report import words
 from mtsccd_jax.report.rows import CHANGE, Row
 from mtsccd_jax.report.tables import Cell, Table

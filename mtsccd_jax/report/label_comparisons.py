@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mtsccd_jax.ops.comparison import Difference
 from mtsccd_jax.ops.multilabel_bootstrap import bootstrap_metrics
+from mtsccd_jax.ops.paired_tests import Difference
 from mtsccd_jax.report import naming, words
 from mtsccd_jax.report.comparisons import Predictions
 from mtsccd_jax.report.rows import Row

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mtsccd_jax.config import flatten
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes.config import flatten
 from mtsccd_jax.report import (
     comparisons,
     examples,

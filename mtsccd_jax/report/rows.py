@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from mtsccd_jax.config import essentials
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
+from mtsccd_jax.recipes.config import essentials
 
 SCHEMA = 2
 ROWS_FILE = "rows.jsonl"

@@ -175,7 +175,7 @@ class LandUseCheck(Check):
         self, validation: Arrays, distance: np.ndarray, changed: np.ndarray, predicted: np.ndarray, objective: str
     ) -> None:
         """The second interval is that of a threshold chosen anew on re-drawn validation pairs."""
-        from mtsccd_jax.ops.statistics import rechosen_threshold_interval
+        from mtsccd_jax.ops.bootstrap import rechosen_threshold_interval
 
         if self.resamples is None:
             return

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mtsccd_jax.config import Data
 from mtsccd_jax.data.augment import augment, check_augmentation
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes.config import Data
 
 EVERYTHING = Data(crop_padding=4, flip=True, turn=True, color_jitter=0.3)
 NOTHING = Data(crop_padding=0, flip=False, turn=False, color_jitter=0.0)

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mtsccd_jax.config import Data, Recipe, override
 from mtsccd_jax.data.bands import (
     band_names,
     channels,
@@ -24,6 +23,7 @@ from mtsccd_jax.data.bands import (
     statistics,
 )
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes.config import Data, Recipe, override
 from tfds_builders.bigearthnet.bands import BANDS, V1_STATISTICS, V2_STATISTICS
 
 BANDED = Data("bigearthnet_v2", image_size=120, bands=("VH", "B02", "B05", "B01"), mean=(), std=())
@@ -147,8 +147,8 @@ def test_images_need_neither_builders_nor_tfds():
     """A machine that only trains on arrays need not have them."""
     code = (
         "import sys; sys.modules['tfds_builders'] = sys.modules['tensorflow_datasets'] = None\n"
-        "import mtsccd_jax.engine.loop, mtsccd_jax.protocols.embedded, mtsccd_jax.report.page\n"
-        "from mtsccd_jax.config import Data\n"
+        "import mtsccd_jax.engine.loop, mtsccd_jax.tasks.feature_cache, mtsccd_jax.report.page\n"
+        "from mtsccd_jax.recipes.config import Data\n"
         "from mtsccd_jax.data.bands import channels, statistics\n"
         "print(channels(Data()), len(statistics(Data())[0]))"
     )

@@ -12,9 +12,9 @@ from PIL import Image
 from scene_tiles import CLASSES, ROWS, SIDE, encoded
 
 import tfds_builders
-from mtsccd_jax.config import Data
 from mtsccd_jax.data.sources import open_pairs, open_source, pair_splits, scene_splits, tfds_source
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes.config import Data
 from tfds_builders.mtsccd import CLASS_NAMES
 from tfds_builders.synthetic import write_archive
 

@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from mtsccd_jax.data.folders import folder_source
+from mtsccd_jax.data.folder_source import folder_source
 from mtsccd_jax.data.order import batch_indices, evaluation_batches
 from mtsccd_jax.data.sources import tfds_source
 from mtsccd_jax.data.stream import stream, to_device

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from mtsccd_jax import cli
-from mtsccd_jax.config import Engine, Model
 from mtsccd_jax.engine import batch_size as search
 from mtsccd_jax.engine import loop
 from mtsccd_jax.engine.batch_size import BatchChoice, compile_program, largest_batch, largest_program, with_batch
@@ -20,6 +19,7 @@ from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import Program, make_program, steps_of_dispatch
 from mtsccd_jax.engine.tasks import open_task
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes.config import Engine, Model
 
 MEMORIES = {
     "affine": lambda batch: 1000 + 10 * batch,

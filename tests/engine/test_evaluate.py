@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mtsccd_jax.config import Model
 from mtsccd_jax.data.sources import open_pairs, open_source
 from mtsccd_jax.engine.evaluate import compare, embed, load_trained
 from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.errors import RunError
+from mtsccd_jax.recipes.config import Model
 
 
 @pytest.mark.parametrize("task", ["scenes", "similarity"])

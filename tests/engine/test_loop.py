@@ -8,13 +8,13 @@ import jax
 import numpy as np
 import pytest
 
-from mtsccd_jax.config import Model
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine import loop
 from mtsccd_jax.engine.evaluate import embed, load_trained
 from mtsccd_jax.engine.loop import Stopped, fit
 from mtsccd_jax.engine.workdir import read_history
 from mtsccd_jax.errors import InputError, RunError
+from mtsccd_jax.recipes.config import Model
 
 
 def parameters(workdir):

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 
-from mtsccd_jax.config import Engine, Model
 from mtsccd_jax.engine.evaluate import embed, load_trained
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.loop import Stopped, Trainer, fit
@@ -18,6 +17,7 @@ from mtsccd_jax.engine.program import MOST_STEPS, make_program, steps_of_dispatc
 from mtsccd_jax.engine.tasks import open_task
 from mtsccd_jax.engine.workdir import History, read_history
 from mtsccd_jax.errors import InputError, RunError
+from mtsccd_jax.recipes.config import Engine, Model
 
 
 @pytest.fixture(scope="module")

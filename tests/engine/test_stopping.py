@@ -7,12 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from mtsccd_jax.config import Model
 from mtsccd_jax.engine import loop, tasks
 from mtsccd_jax.engine.evaluate import load_trained
 from mtsccd_jax.engine.loop import fit, stop_requested
 from mtsccd_jax.engine.workdir import HISTORY_FILE, History, read_history, read_validations
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes.config import Model
 
 # What validation says after each epoch: the second is the best, the third no better.
 SCORES = (0.5, 0.8, 0.8, 0.7, 0.9, 0.6)

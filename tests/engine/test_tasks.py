@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mtsccd_jax.config import Data, Model, Recipe
 from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.data.sources import open_pairs
 from mtsccd_jax.engine.evaluate import compare, embed, load_trained
@@ -24,10 +23,11 @@ from mtsccd_jax.engine.tasks import balanced_weights, open_task, pair_score
 from mtsccd_jax.engine.workdir import load, read_history, read_trained_pairs, read_validations
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS
-from mtsccd_jax.models.layers import Output
-from mtsccd_jax.models.pretrained import published
+from mtsccd_jax.models.layers.blocks import Output
 from mtsccd_jax.models.siamese import Judgement
+from mtsccd_jax.models.weights.mapping import published
 from mtsccd_jax.ops.threshold import best_threshold
+from mtsccd_jax.recipes.config import Data, Model, Recipe
 
 
 def with_part(recipe, part, **settings):

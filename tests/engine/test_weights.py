@@ -12,7 +12,7 @@ from mtsccd_jax.engine.export import evaluated_model, write_safetensors, write_s
 from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS
-from mtsccd_jax.models.pretrained import published
+from mtsccd_jax.models.weights.mapping import published
 
 
 @pytest.fixture(scope="module")

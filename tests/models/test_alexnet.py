@@ -12,7 +12,7 @@ from flax import nnx
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import create_model
 from mtsccd_jax.models.alexnet import AlexNet, Architecture
-from mtsccd_jax.models.layers import Dropout, Settings
+from mtsccd_jax.models.layers.blocks import Dropout, Settings
 
 NARROW = {"num_classes": 10, "width": 0.125}
 

@@ -13,7 +13,7 @@ from flax import nnx
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS, create_model
 from mtsccd_jax.models.convmixer import Architecture, ConvMixer
-from mtsccd_jax.models.layers import Settings
+from mtsccd_jax.models.layers.blocks import Settings
 
 NAME = "convmixer_768_32"
 

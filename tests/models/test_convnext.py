@@ -12,8 +12,8 @@ from flax import nnx
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS, create_model
 from mtsccd_jax.models.convnext import Architecture, ConvNeXt, ResponseNorm
-from mtsccd_jax.models.layers import Settings
-from mtsccd_jax.models.pretrained import slots
+from mtsccd_jax.models.layers.blocks import Settings
+from mtsccd_jax.models.weights.mapping import slots
 
 NAMES = ["convnextv2_atto", "convnextv2_tiny", "convnextv2_base"]
 

@@ -12,7 +12,7 @@ from flax import nnx
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS, create_model, densenet
-from mtsccd_jax.models.layers import Settings
+from mtsccd_jax.models.layers.blocks import Settings
 
 NAMES = ["densenet121", "densenet169", "densenet201"]
 SHALLOW = (2, 3, 2, 2)

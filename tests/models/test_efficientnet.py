@@ -13,8 +13,8 @@ from flax import nnx
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS, create_model, efficientnet
 from mtsccd_jax.models.efficientnet import Architecture, EfficientNet, Stage
-from mtsccd_jax.models.layers import Settings
-from mtsccd_jax.models.pretrained import slots
+from mtsccd_jax.models.layers.blocks import Settings
+from mtsccd_jax.models.weights.mapping import slots
 
 NAME = "efficientnet_b0"
 # Every kind of block: without expansion, with a stride, with an identity beside it, both kernels.

@@ -8,7 +8,7 @@ from torch_reference import relative_error
 
 from mtsccd_jax.models import MODELS, create_model
 from mtsccd_jax.models.folding import fold_batch_norm
-from mtsccd_jax.models.layers import BatchNorm, ConvNorm
+from mtsccd_jax.models.layers.blocks import BatchNorm, ConvNorm
 
 SMALL = {"num_classes": 5, "image_size": 96, "width": 0.25}
 

@@ -11,7 +11,7 @@ from flax import nnx
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import create_model
 from mtsccd_jax.models.googlenet import Architecture, GoogLeNet, Row
-from mtsccd_jax.models.layers import Dropout, Settings
+from mtsccd_jax.models.layers.blocks import Dropout, Settings
 
 
 def torchvision_model(num_classes: int = 1000, **arguments: Any) -> Any:

@@ -17,7 +17,7 @@ from mtsccd_jax.models.inception_v2 import InceptionV2
 from mtsccd_jax.models.inception_v2 import Row as RowV2
 from mtsccd_jax.models.inception_v3 import Architecture as ArchitectureV3
 from mtsccd_jax.models.inception_v3 import Block, Fork, InceptionV3
-from mtsccd_jax.models.layers import Dropout, Settings, Step
+from mtsccd_jax.models.layers.blocks import Dropout, Settings, Step
 
 # One module, after which the side classifier comes.
 SMALL_V3 = ArchitectureV3(

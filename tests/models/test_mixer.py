@@ -11,7 +11,7 @@ from flax import nnx
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import create_model
-from mtsccd_jax.models.layers import Settings
+from mtsccd_jax.models.layers.blocks import Settings
 from mtsccd_jax.models.mixer import Architecture, MlpMixer
 
 TIMM_NAMES = {"mlp_mixer_small_patch16": "mixer_s16_224", "mlp_mixer_base_patch16": "mixer_b16_224"}

@@ -12,7 +12,7 @@ from flax import nnx
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS, create_model
-from mtsccd_jax.models.layers import Settings
+from mtsccd_jax.models.layers.blocks import Settings
 from mtsccd_jax.models.mobilevit import Architecture, MobileVit, Stage, resized
 
 NAMES = ["mobilevit_xxs", "mobilevit_xs", "mobilevit_s"]

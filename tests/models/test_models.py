@@ -9,7 +9,7 @@ from jax import export
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS, create_model, describe_models, list_models, model_size
-from mtsccd_jax.models.layers import Dropout
+from mtsccd_jax.models.layers.blocks import Dropout
 from mtsccd_jax.models.resnet import BasicBlock
 
 # The smallest side that every network takes.

@@ -12,7 +12,7 @@ from flax import nnx
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS, create_model
-from mtsccd_jax.models.layers import Dropout
+from mtsccd_jax.models.layers.blocks import Dropout
 from mtsccd_jax.models.resnet import SqueezeBottleneckBlock
 
 

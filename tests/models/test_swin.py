@@ -11,8 +11,7 @@ from flax import nnx
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import create_model
-from mtsccd_jax.models.layers import Dropout
-from mtsccd_jax.models.pretrained import slots
+from mtsccd_jax.models.layers.blocks import Dropout
 from mtsccd_jax.models.swin import (
     Block,
     RelativePositionTable,
@@ -21,6 +20,7 @@ from mtsccd_jax.models.swin import (
     shift_bias,
     timm_names,
 )
+from mtsccd_jax.models.weights.mapping import slots
 
 DEPTHS, HEADS = (2, 2, 6, 2), (3, 6, 12, 24)
 

@@ -11,7 +11,7 @@ from flax import nnx
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import create_model
-from mtsccd_jax.models.layers import Dropout, Settings
+from mtsccd_jax.models.layers.blocks import Dropout, Settings
 from mtsccd_jax.models.vgg import VGG, Architecture
 
 NARROW = {"num_classes": 10, "width": 0.125}

@@ -11,7 +11,7 @@ from flax import nnx
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS, create_model
-from mtsccd_jax.models.layers import Settings
+from mtsccd_jax.models.layers.blocks import Settings
 from mtsccd_jax.models.vit import Architecture, VisionTransformer
 
 

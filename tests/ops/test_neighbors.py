@@ -9,9 +9,9 @@ import pytest
 from jax.sharding import AxisType, Mesh
 from sklearn.neighbors import NearestNeighbors
 
-from mtsccd_jax.ops import difference, distance, neighbors
+from mtsccd_jax.ops import distance, distance_kernels, neighbors
 
-EUCLIDEAN = difference.Space(angular=False, square_root=True)
+EUCLIDEAN = distance_kernels.Space(angular=False, square_root=True)
 
 
 def _mesh(devices: int) -> Mesh:
@@ -31,9 +31,9 @@ def _program(k: int, n: int, m: int, width: int, devices: int) -> tuple:
     return distance._compiled(distance._nearest, _plan(k, m), 2, 0, mesh), shapes
 
 
-PRODUCTS = {coarse: jax.jit(partial(difference.first_product, coarse=coarse)) for coarse in (False, True)}
-ROUNDINGS = {coarse: jax.jit(partial(difference.first_rounding, coarse=coarse)) for coarse in (False, True)}
-SPLIT_PRODUCT = jax.jit(difference.split_product)
+PRODUCTS = {coarse: jax.jit(partial(distance_kernels.first_product, coarse=coarse)) for coarse in (False, True)}
+ROUNDINGS = {coarse: jax.jit(partial(distance_kernels.first_rounding, coarse=coarse)) for coarse in (False, True)}
+SPLIT_PRODUCT = jax.jit(distance_kernels.split_product)
 
 
 @pytest.mark.parametrize("kind", ["normal", "constant", "one sign", "unlike lengths"])
@@ -51,7 +51,7 @@ def test_first_products_err_less_than_their_bounds(kind):
     exact = x.astype(np.float64) @ y.astype(np.float64).T
     length = ((x.astype(np.float64) ** 2).sum(1)[:, None] + (y.astype(np.float64) ** 2).sum(1)) / 2
     for product, bound in (
-        (SPLIT_PRODUCT(x, y), difference.split_rounding(width)),
+        (SPLIT_PRODUCT(x, y), distance_kernels.split_rounding(width)),
         *((PRODUCTS[coarse](x, y), float(ROUNDINGS[coarse](x, y))) for coarse in (False, True)),
     ):
         assert (abs(np.asarray(product) - exact) / length).max() < bound
@@ -63,7 +63,7 @@ def test_the_bound_of_a_coarse_product_holds_across_devices():
     x[2:] = 1  # a bfloat16 number
     y = x[::-1]
     spread = jax.shard_map(
-        partial(difference.first_rounding, coarse=True, axis="row"),
+        partial(distance_kernels.first_rounding, coarse=True, axis="row"),
         mesh=_mesh(2),
         in_specs=(jax.P("row"), jax.P("row")),
         out_specs=jax.P(),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC, LinearSVC
 
-from mtsccd_jax.ops import hinge, svm
+from mtsccd_jax.ops import svm, svm_solver
 
 
 def _examples(n: int, width: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +61,7 @@ def test_predictions_are_those_of_linear_svc_but_for_ties():
 @pytest.mark.parametrize("rows", [64, 16])
 def test_preconditioned_steps_end_where_plain_ones_do(rows, monkeypatch):
     feature, label = _examples(300, 200, 3, seed=2)
-    monkeypatch.setattr(hinge, "_cost", lambda rows, width: np.inf)
+    monkeypatch.setattr(svm_solver, "_cost", lambda rows, width: np.inf)
     plain = svm.fit_linear(feature, label, 3, 3.0)
     made = []
 
@@ -69,9 +69,9 @@ def test_preconditioned_steps_end_where_plain_ones_do(rows, monkeypatch):
         made.append(rows)
         return real(feature_nd, active_kn, c, rows)
 
-    real = hinge._factor
-    monkeypatch.setattr(hinge, "_cost", lambda rows, width: 0)
-    monkeypatch.setattr(hinge, "_factor", factor)
+    real = svm_solver._factor
+    monkeypatch.setattr(svm_solver, "_cost", lambda rows, width: 0)
+    monkeypatch.setattr(svm_solver, "_factor", factor)
     fit = svm.fit_linear(feature, label, 3, 3.0)
     assert made, "no step was preconditioned"
     assert plain.converged
@@ -85,7 +85,7 @@ def test_start_and_blocks_do_not_change_the_result(monkeypatch):
     warm = svm.fit_linear(feature, label, 3, 1.0, start=svm.fit_linear(feature, label, 3, 0.1).svm)
     np.testing.assert_allclose(warm.objective_k, cold.objective_k, rtol=1e-5)
     assert svm.fit_linear(feature, label, 3, 1.0, start=cold.svm).iterations == 1
-    monkeypatch.setattr(hinge, "_BLOCK_ROWS", 32)
+    monkeypatch.setattr(svm_solver, "_BLOCK_ROWS", 32)
     np.testing.assert_allclose(
         svm.fit_linear(feature[:190], label[:190], 3, 1.0).objective_k,
         [

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks.compare import main
-from mtsccd_jax.perf.results import Measurement, Record, save
+from mtsccd_jax.perf.records import Measurement, Record, save
 
 ENVIRONMENT = {"platform": "cpu", "cpu": "a", "cores": 2, "versions": {"jax": "0.10.2"}}
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from made_up_labels import LabelMaker
 from made_up_runs import make_workdir
-from test_page import read
+from page_reader import read
 
 from mtsccd_jax.report import page, rows
 

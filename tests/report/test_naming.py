@@ -1,7 +1,7 @@
 """Names of rows are all different, and no longer than that takes."""
 
 import pytest
-from test_words import change_row
+from made_up_rows import change_row
 
 from mtsccd_jax.report import drawing, naming
 

@@ -8,8 +8,8 @@ import os
 import numpy as np
 import pytest
 
-from mtsccd_jax.config import Data, Recipe, to_dict
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes.config import Data, Recipe, to_dict
 from mtsccd_jax.report import rows
 
 

@@ -10,8 +10,8 @@ from made_up_runs import entries, make_workdir
 from sklearn.metrics import cohen_kappa_score, f1_score
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.ops.bootstrap import bootstrap_interval
 from mtsccd_jax.ops.metrics import binary_metrics, scene_metrics
-from mtsccd_jax.ops.statistics import bootstrap_interval
 from mtsccd_jax.ops.threshold import OBJECTIVES, best_threshold
 from mtsccd_jax.report import published, recompute, rows
 from mtsccd_jax.report.verify import verify, verify_row

@@ -8,7 +8,7 @@ import pytest
 from made_up_labels import LabelMaker
 from sklearn.metrics import average_precision_score, ndcg_score
 
-from mtsccd_jax.ops import ranking
+from mtsccd_jax.ops import retrieval
 from mtsccd_jax.report import recompute_ranking, rows
 from mtsccd_jax.report.verify import verify_row
 
@@ -55,7 +55,7 @@ def test_figures_of_queries_are_those_of_ops(several, gain):
     itself[3], gallery[7] = 7, query[3]
     order = random.permuted(np.tile(np.arange(35), (20, 1)), axis=1)
     cutoffs = (1, 4, 40)
-    expected = ranking.query_figures(order, query, gallery, cutoffs=cutoffs, itself_q=itself, gain=gain)
+    expected = retrieval.query_figures(order, query, gallery, cutoffs=cutoffs, itself_q=itself, gain=gain)
     relevant, best = recompute_ranking.relevant_and_best(query, gallery, itself, 40)
     np.testing.assert_array_equal(relevant, expected.relevant_q)
     for q in np.flatnonzero(relevant):
@@ -78,7 +78,7 @@ def test_figures_of_queries_are_those_of_ops(several, gain):
 
 def test_chance_is_the_mean_over_all_orders():
     chance = recompute_ranking.in_random_order(np.array([2, 3, 1]), np.array([5, 5, 1]), (2, 9))
-    assert chance == pytest.approx(ranking.random_order([2, 3, 1], [5, 5, 1], (2, 9)), abs=1e-12)
+    assert chance == pytest.approx(retrieval.random_order([2, 3, 1], [5, 5, 1], (2, 9)), abs=1e-12)
     random = np.random.default_rng(0)
     orders = random.permuted(np.tile(np.arange(5) < 2, (40_000, 1)), axis=1)
     found = [average_precision_score(order, -np.arange(5)) for order in np.unique(orders, axis=0)]

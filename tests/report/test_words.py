@@ -3,36 +3,11 @@
 import dataclasses
 
 import pytest
+from made_up_rows import change_row
 
-from mtsccd_jax.config import Model, Optim, Recipe, to_dict
+from mtsccd_jax.recipes.config import Model, Optim, Recipe, to_dict
 from mtsccd_jax.report import sentences, words
-from mtsccd_jax.report.rows import Row
 from tfds_builders.mtsccd import CLASSES
-
-RECIPE = to_dict(Recipe("demo", "made up"))
-
-
-def change_row(*, kappa=(0.3, 0.2, 0.4), oa=(0.85, 0.83, 0.87), threshold=0.5, trivial=0.8, **fields):
-    """A CFSM row of 100 pairs, 20 of them changed."""
-    row = Row(
-        id="x",
-        dataset="mtsccd_lucd/official",
-        split="test_a",
-        protocol="cfsm",
-        model="resnet18",
-        seed=0,
-        n=100,
-        metrics={
-            name: dict(zip(("value", "low", "high"), entry, strict=True))
-            for name, entry in (("kappa", kappa), ("oa", oa))
-        },
-        confusion=[[77, 3], [12, 8]],
-        class_names=["unchanged", "changed"],
-        recipe=RECIPE,
-        threshold=threshold,
-        baseline={"name": "all unchanged", "oa": trivial, "kappa": 0.0},
-    )
-    return dataclasses.replace(row, **fields)
 
 
 def scene_row(oa=(0.6, 0.5, 0.7), trivial=0.3):

@@ -16,7 +16,7 @@ import datetime
 import re
 from dataclasses import dataclass
 
-from tfds_builders.archives import ArchiveError
+from tfds_builders.reading.archive import ArchiveError
 
 _TILE = r"(?P<tile>\d{2}[A-Z]{3})"
 _X_Y = r"_(?P<x>\d{1,2})_(?P<y>\d{1,2})"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfds_builders.archives import ArchiveError
+from tfds_builders.reading.archive import ArchiveError
 
 _AGRICULTURE_AND_NATURE = "Land principally occupied by agriculture, with significant areas of natural vegetation"
 

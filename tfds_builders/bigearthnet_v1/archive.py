@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfds_builders.archives import GENERATED_MARK, ArchiveError, extract, packed_stem
 from tfds_builders.bigearthnet.names import is_s1, is_s2_v1
+from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError, extract, packed_stem
 
 HOMEPAGE = "https://bigearth.net"
 DOWNLOAD_HINT = (

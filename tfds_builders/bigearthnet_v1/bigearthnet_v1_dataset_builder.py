@@ -11,7 +11,6 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet.bands import BANDS, V1_STATISTICS
 from tfds_builders.bigearthnet.names import SEASONS
 from tfds_builders.bigearthnet.nomenclature import LABEL_SETS
@@ -19,7 +18,8 @@ from tfds_builders.bigearthnet_v1.archive import DOWNLOAD_HINT, HOMEPAGE, Listin
 from tfds_builders.bigearthnet_v1.config import CONFIGS, BigEarthNetV1Config
 from tfds_builders.bigearthnet_v1.patch_examples import COUNTRY_NAMES, PatchExamples
 from tfds_builders.bigearthnet_v1.splits import Selection, select_patches
-from tfds_builders.formats import SHARD_BYTES, DualFormatBuilder, manual_folder
+from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.writing.builder import SHARD_BYTES, DualFormatBuilder, manual_folder
 
 _LOG = logging.getLogger(__name__)
 

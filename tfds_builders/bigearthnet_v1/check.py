@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfds_builders.archive_report import ArchiveReport, CountTable
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet.countries import country_of
 from tfds_builders.bigearthnet.names import SEASONS, PatchName, parse_s1, parse_s2_v1
@@ -26,6 +24,8 @@ from tfds_builders.bigearthnet_v1.tables import (
     SPLIT_PATCHES,
     TABLE_2,
 )
+from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.report import ArchiveReport, CountTable
 
 _LINES_OF_LIST = {**SPLIT_PATCHES, SNOW: SNOW_PATCHES, CLOUD: CLOUD_PATCHES, NO_TARGET: NO_TARGET_PATCHES}
 

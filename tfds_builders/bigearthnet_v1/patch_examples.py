@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet.bands import BANDS
 from tfds_builders.bigearthnet.countries import COUNTRIES, country_of
 from tfds_builders.bigearthnet.names import SEASONS, parse_s1, parse_s2_v1
 from tfds_builders.bigearthnet.nomenclature import LABEL_SETS
 from tfds_builders.bigearthnet_v1.patch_files import PatchMetadata, band_path, metadata_path, read_metadata
 from tfds_builders.bigearthnet_v1.splits import Patch
-from tfds_builders.geotiff import read_tiff
-from tfds_builders.records import Example, Skipped, Value
+from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.geotiff import read_tiff
+from tfds_builders.writing.records import Example, Skipped, Value
 
 # The country of a patch in a tile that v2 does not have is not known.
 UNKNOWN_COUNTRY = "unknown"

@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from tfds_builders.archives import ArchiveError
+from tfds_builders.reading.archive import ArchiveError
 
 _TILE = re.compile(r"_T(\d{2}[A-Z]{3})_")
 

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet_v1.archive import CLOUD, DOWNLOAD_HINT, FLAGS, NO_TARGET, SNOW, SPLITS, Listing
 from tfds_builders.bigearthnet_v1.patch_files import metadata_path, read_metadata
+from tfds_builders.reading.archive import ArchiveError
 
 # Section 4: 60 % train, 20 % validation, 20 % test.
 _HELD_OUT = 0.2

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_builders.archives import GENERATED_MARK, ArchiveError
 from tfds_builders.bigearthnet.names import is_s1, is_s2_v2, s1_scene, s2_v2_product
 from tfds_builders.bigearthnet_v2.metadata import TABLES, Metadata, read_metadata
 from tfds_builders.bigearthnet_v2.patches import (
@@ -31,6 +30,7 @@ from tfds_builders.bigearthnet_v2.patches import (
     LmdbPatches,
     open_lmdb,
 )
+from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
 
 HOMEPAGE = "https://bigearth.net"
 DOWNLOAD_HINT = (

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet.bands import BANDS, V2_STATISTICS
 from tfds_builders.bigearthnet.countries import COUNTRIES
 from tfds_builders.bigearthnet.names import SEASONS
@@ -30,7 +29,8 @@ from tfds_builders.bigearthnet_v2.metadata import OTHERS_TABLE, RECOMMENDED_TABL
 from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, ShardPatches
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE
 from tfds_builders.bigearthnet_v2.splits import SPLITS
-from tfds_builders.formats import DualFormatBuilder, manual_folder
+from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.writing.builder import DualFormatBuilder, manual_folder
 
 # Twice MtSCCD's: the whole archive, 153 GB, comes to some 2,400 shards.
 _SHARD_BYTES = 64 << 20

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfds_builders.archive_report import ArchiveReport, CountTable
 from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet.countries import COUNTRIES
 from tfds_builders.bigearthnet.names import s1_scene, s2_v2_product
@@ -30,6 +29,7 @@ from tfds_builders.bigearthnet_v2.tables import (
     SNOW,
 )
 from tfds_builders.leaks import V1, seen_in_training
+from tfds_builders.reading.report import ArchiveReport, CountTable
 
 _FILES_OF_PATCH = {S2: S2_BANDS, S1: S1_BANDS, MAPS: (MAP_SUFFIX.removeprefix("_"),)}
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet.countries import COUNTRIES
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 from tfds_builders.bigearthnet_v2.splits import SPLITS
+from tfds_builders.reading.archive import ArchiveError
 
 RECOMMENDED_TABLE = "metadata.parquet"
 OTHERS_TABLE = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"

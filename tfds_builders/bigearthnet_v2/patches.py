@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet.bands import BANDS
 from tfds_builders.bigearthnet.names import SEASONS, parse_s1, parse_s2_v2, s1_scene, s2_v2_product
 from tfds_builders.bigearthnet_v2.metadata import Metadata
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE, class_shares, index_map
-from tfds_builders.geotiff import read_tiff
-from tfds_builders.records import Example, Skipped, Value
+from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.geotiff import read_tiff
+from tfds_builders.writing.records import Example, Skipped, Value
 
 # The three kinds of patches, named by the folders they lie in.
 S2, S1, MAPS = "BigEarthNet-S2", "BigEarthNet-S1", "Reference_Maps"

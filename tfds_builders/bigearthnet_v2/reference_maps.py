@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE, CLASSES_19, INDEX_19_OF_CODE, UNLABELED_CODE
+from tfds_builders.reading.archive import ArchiveError
 
 MAP_SHAPE = (120, 120)
 NO_DATA_CODE = 0

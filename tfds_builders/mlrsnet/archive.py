@@ -14,10 +14,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfds_builders.archives import Archive, ArchiveError, open_archive
 from tfds_builders.mlrsnet.labels import LabelSet, read_label_set
 from tfds_builders.mlrsnet.names import CATEGORIES, LABEL_SETS
 from tfds_builders.mlrsnet.tables import LABEL_COUNTS
+from tfds_builders.reading.archive import Archive, ArchiveError, open_archive
 
 HOMEPAGE = "https://data.mendeley.com/datasets/7j9bv9vwsx"
 CORRECTED_HOMEPAGE = "https://github.com/jiecheney/MLRSNet_Dataset"

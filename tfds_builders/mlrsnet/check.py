@@ -5,7 +5,6 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfds_builders.archive_report import ArchiveReport, CountTable
 from tfds_builders.mlrsnet.archive import label_files, list_images, open_mlrsnet
 from tfds_builders.mlrsnet.labels import (
     LabelSet,
@@ -18,6 +17,7 @@ from tfds_builders.mlrsnet.labels import (
 )
 from tfds_builders.mlrsnet.names import CATEGORIES, LABEL_SETS, LABELS
 from tfds_builders.mlrsnet.tables import CORRECTIONS, LABEL_COUNTS, LABEL_DAMAGE
+from tfds_builders.reading.report import ArchiveReport, CountTable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_builders.archives import Archive, ArchiveError
 from tfds_builders.mlrsnet.names import CATEGORIES, FEWEST_LABELS, LABELS, MOST_LABELS
+from tfds_builders.reading.archive import Archive, ArchiveError
 
 _NUMBER = re.compile(r"\d+\.[A-Za-z]+")
 _CELLS = 2 * len(LABELS) - 1  # "0,1,...,0" of a row

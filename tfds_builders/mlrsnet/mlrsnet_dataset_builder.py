@@ -7,9 +7,6 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfds_builders.archives import Archive, ArchiveError, is_generated
-from tfds_builders.formats import SHARD_BYTES, DualFormatBuilder, manual_folder
-from tfds_builders.image_shards import common_size, image_file, image_shards
 from tfds_builders.mlrsnet.archive import (
     CORRECTED_HOMEPAGE,
     DOWNLOAD_HINT,
@@ -23,7 +20,10 @@ from tfds_builders.mlrsnet.archive import (
 from tfds_builders.mlrsnet.labels import correction_lines, damage, damage_lines, read_label_set
 from tfds_builders.mlrsnet.names import CATEGORIES, CONFIGS, LABELS, MlrsnetConfig
 from tfds_builders.mlrsnet.splits import split_rows
-from tfds_builders.shard_examples import ExampleFiles, ShardExamples
+from tfds_builders.reading.archive import Archive, ArchiveError, is_generated
+from tfds_builders.writing.builder import SHARD_BYTES, DualFormatBuilder, manual_folder
+from tfds_builders.writing.examples import ExampleFiles, ShardExamples
+from tfds_builders.writing.image_shards import common_size, image_file, image_shards
 
 _IMAGE_FEATURES = ("image",)
 _VALUE_FEATURES = ("labels", "category", "filename")

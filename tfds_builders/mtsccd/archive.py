@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfds_builders.archives import Archive, ArchiveError, open_archive, packed_stem
 from tfds_builders.mtsccd import (
     CITIES,
     IMAGE_EXTENSIONS,
@@ -33,6 +32,7 @@ from tfds_builders.mtsccd import (
     parse_name,
     with_cities,
 )
+from tfds_builders.reading.archive import Archive, ArchiveError, open_archive, packed_stem
 
 HOMEPAGE = "https://sites.google.com/view/zhouwx/dataset"
 DOWNLOAD_HINT = f"download MtSCCD by hand from {HOMEPAGE} (the paper prints .../view/zhouxw/dataset)"

@@ -9,9 +9,6 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from tfds_builders.archives import Archive, ArchiveError, is_generated
-from tfds_builders.formats import SHARD_BYTES, DualFormatBuilder, manual_folder
-from tfds_builders.image_shards import common_size, image_file, image_shards
 from tfds_builders.mtsccd import City, MtsccdConfig
 from tfds_builders.mtsccd.archive import (
     DOWNLOAD_HINT,
@@ -21,8 +18,11 @@ from tfds_builders.mtsccd.archive import (
     open_mtsccd,
     with_archive_cities,
 )
-from tfds_builders.records import Value
-from tfds_builders.shard_examples import ExampleFiles, ShardExamples
+from tfds_builders.reading.archive import Archive, ArchiveError, is_generated
+from tfds_builders.writing.builder import SHARD_BYTES, DualFormatBuilder, manual_folder
+from tfds_builders.writing.examples import ExampleFiles, ShardExamples
+from tfds_builders.writing.image_shards import common_size, image_file, image_shards
+from tfds_builders.writing.records import Value
 
 _LOGGED_WARNINGS = 20
 _LOG = logging.getLogger(__name__)

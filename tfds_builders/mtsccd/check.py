@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfds_builders.archive_report import ArchiveReport, CountTable
 from tfds_builders.mtsccd import (
     CHANGED_PAIRS,
     CITIES,
@@ -20,6 +19,7 @@ from tfds_builders.mtsccd import (
 )
 from tfds_builders.mtsccd.archive import Listing, Scene, is_image, list_archive, open_mtsccd, with_archive_cities
 from tfds_builders.mtsccd.splits import split_names, split_pairs, split_scenes
+from tfds_builders.reading.report import ArchiveReport, CountTable
 
 Pair = tuple[Scene, Scene]
 _CLASS_ROWS = tuple(f"{entry.number} {entry.abbreviation}" for entry in CLASSES)

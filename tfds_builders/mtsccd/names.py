@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import tensorflow_datasets as tfds
 
-from tfds_builders.archives import ArchiveError
+from tfds_builders.reading.archive import ArchiveError
 
 
 @dataclasses.dataclass(frozen=True)

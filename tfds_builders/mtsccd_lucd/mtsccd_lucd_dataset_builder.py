@@ -9,7 +9,7 @@ from tfds_builders.mtsccd import CLASS_NAMES
 from tfds_builders.mtsccd.archive import HOMEPAGE, Listing, Scene
 from tfds_builders.mtsccd.builder import MtsccdBuilder
 from tfds_builders.mtsccd.splits import split_pairs
-from tfds_builders.records import Value
+from tfds_builders.writing.records import Value
 
 
 class Builder(MtsccdBuilder):

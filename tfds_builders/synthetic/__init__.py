@@ -11,10 +11,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tfds_builders.archives import GENERATED_MARK, ArchiveError
-from tfds_builders.synthetic import mtsccd
+from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
+from tfds_builders.synthetic.mtsccd import archive
+from tfds_builders.synthetic.mtsccd.scenes import SMALLEST_IMAGE
 from tfds_builders.synthetic.running import checked_workers, folder_made_at_once, run_tasks
-from tfds_builders.synthetic.scenes import SMALLEST_IMAGE
 from tfds_builders.synthetic.writing import write_tiles
 
 __all__ = ["write_archive"]
@@ -61,13 +61,13 @@ def write_archive(
     if seed < 0:
         raise ArchiveError(f"seed {seed}: give 0 or more")
     workers = checked_workers(workers)
-    form = mtsccd.find_layout(layout)
-    tiles = mtsccd.tiles(scale, seed)
-    paths = mtsccd.scene_paths(tiles, form)
+    form = archive.find_layout(layout)
+    tiles = archive.tiles(scale, seed)
+    paths = archive.scene_paths(tiles, form)
     with folder_made_at_once(Path(out_dir) / form.root) as root:
         for folder in sorted({path.rpartition("/")[0] for pair in paths for path in pair}):
             (root / folder).mkdir(parents=True, exist_ok=True)
-        for name, text in mtsccd.split_lists(tiles, form).items():
+        for name, text in archive.split_lists(tiles, form).items():
             (root / name).write_text(text, encoding="utf-8")
         (root / GENERATED_MARK).write_text(_MARK, encoding="utf-8")
         write = functools.partial(write_tiles, str(root), image_size, seed)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_builders.archives import GENERATED_MARK, ArchiveError
 from tfds_builders.bigearthnet.bands import BANDS, PATCH_METRES, S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet.names import LAST_PATCH, parse_s1, parse_s2_v1
 from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE, CLASSES_19
@@ -31,9 +30,10 @@ from tfds_builders.bigearthnet_v1.tables import (
     SPLIT_PATCHES,
     TABLE_2,
 )
-from tfds_builders.geotiff import write_tiff
+from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
+from tfds_builders.reading.geotiff import write_tiff
 from tfds_builders.synthetic.land_cover import GROUND_INDEX, draw_regions, render_bands
-from tfds_builders.synthetic.mtsccd import largest_remainder
+from tfds_builders.synthetic.mtsccd.archive import largest_remainder
 from tfds_builders.synthetic.running import checked_workers, folder_made_at_once, run_tasks
 
 ROOT = "BigEarthNet"

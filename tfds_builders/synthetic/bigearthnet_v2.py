@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from tfds_builders.archives import GENERATED_MARK, ArchiveError
 from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet.names import s1_scene, s2_v2_product
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19, CLC_CLASSES, UNLABELED_CODE
@@ -34,9 +33,10 @@ from tfds_builders.bigearthnet_v2.tables import (
     RECOMMENDED_OF_CLASS,
     SNOW,
 )
-from tfds_builders.geotiff import write_tiff
+from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
+from tfds_builders.reading.geotiff import write_tiff
 from tfds_builders.synthetic.land_cover import GROUND_INDEX, SIDE, draw_regions, render_bands
-from tfds_builders.synthetic.mtsccd import largest_remainder
+from tfds_builders.synthetic.mtsccd.archive import largest_remainder
 from tfds_builders.synthetic.running import checked_workers, folder_made_at_once, run_tasks
 
 ROOT = "BigEarthNet-v2.0"

@@ -17,10 +17,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tfds_builders.archives import GENERATED_MARK, ArchiveError
 from tfds_builders.mlrsnet.names import CATEGORIES, IMAGES, LABELS, MOST_LABELS
 from tfds_builders.mlrsnet.splits import in_proportion
 from tfds_builders.mlrsnet.tables import LABEL_DAMAGE
+from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
 from tfds_builders.synthetic.labelled_scenes import draw_scene
 from tfds_builders.synthetic.running import checked_workers, folder_made_at_once, run_tasks
 from tfds_builders.synthetic.writing import encode_jpeg

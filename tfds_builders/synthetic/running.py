@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from tfds_builders.archives import ArchiveError
+from tfds_builders.reading.archive import ArchiveError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

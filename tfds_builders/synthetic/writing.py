@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tfds_builders.synthetic.mtsccd import Tile
-from tfds_builders.synthetic.scenes import render_pair
+from tfds_builders.synthetic.mtsccd.archive import Tile
+from tfds_builders.synthetic.mtsccd.scenes import render_pair
 
 _QUALITY = 90
 

@@ -12,7 +12,7 @@ from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.perf.bench.jpegs import SIDE, in_archive, write_jpegs
 from mtsccd_jax.perf.bench.one_build import measured
 from mtsccd_jax.perf.bench.rows import line
-from mtsccd_jax.perf.results import Measurement, RecordFile, Scalar, measurement
+from mtsccd_jax.perf.records import Measurement, RecordFile, Scalar, measurement
 from mtsccd_jax.perf.timing import Timing
 
 UNIT = "images/s"

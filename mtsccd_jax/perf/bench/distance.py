@@ -12,7 +12,7 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.distance import nearest_neighbors, paired_distance, pairwise_distance
 from mtsccd_jax.perf.bench.rows import Case, Ready, run_cases
 from mtsccd_jax.perf.bench.windows import DEFAULT, Protocol
-from mtsccd_jax.perf.results import Measurement, RecordFile, Scalar
+from mtsccd_jax.perf.records import Measurement, RecordFile, Scalar
 from mtsccd_jax.perf.timing import Timing
 
 UNIT = "pairs/s"

@@ -13,7 +13,6 @@ from typing import Protocol as Interface
 import jax
 import numpy as np
 
-from mtsccd_jax.config import Data
 from mtsccd_jax.data.augment import augment
 from mtsccd_jax.data.bands import normalize
 from mtsccd_jax.data.decode import ImageBatch
@@ -25,8 +24,9 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.perf.bench.jpegs import SIDE, in_class_folders, write_jpegs
 from mtsccd_jax.perf.bench.rows import Case, Ready, run_cases
 from mtsccd_jax.perf.bench.windows import DEFAULT, Protocol
-from mtsccd_jax.perf.results import Measurement, RecordFile, Scalar
+from mtsccd_jax.perf.records import Measurement, RecordFile, Scalar
 from mtsccd_jax.perf.timing import Timing
+from mtsccd_jax.recipes.config import Data
 
 UNIT = "images/s"
 # No source is named: JPEGs are made.

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import jax
 
-from mtsccd_jax.config import Data, Engine, Model, Optim, Recipe
 from mtsccd_jax.engine.batch_size import BatchChoice, largest_batch, refusal, with_batch
 from mtsccd_jax.engine.memory import USABLE_SHARE, free_bytes, program_bytes
 from mtsccd_jax.engine.parallel import Parallel, make_parallel
@@ -16,8 +15,9 @@ from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.models import MODELS, describe_models
 from mtsccd_jax.perf.bench.windows import DEFAULT, Protocol, time_calls
 from mtsccd_jax.perf.flops import jaxpr_activations, jaxpr_macs
-from mtsccd_jax.perf.results import Cells, Measurement, RecordFile, Scalar, measurement, significant
-from mtsccd_jax.perf.workload import Window, Work, Workload, scene_workload
+from mtsccd_jax.perf.profile.workload import Window, Work, Workload, scene_workload
+from mtsccd_jax.perf.records import Cells, Measurement, RecordFile, Scalar, measurement, significant
+from mtsccd_jax.recipes.config import Data, Engine, Model, Optim, Recipe
 
 UNIT = "images/s"
 CLASSES = 1000

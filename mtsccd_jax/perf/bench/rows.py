@@ -8,7 +8,7 @@ import jax
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.perf.bench.windows import Protocol, time_calls
-from mtsccd_jax.perf.results import Measurement, RecordFile, Scalar, measurement
+from mtsccd_jax.perf.records import Measurement, RecordFile, Scalar, measurement
 from mtsccd_jax.perf.timing import Timing
 
 

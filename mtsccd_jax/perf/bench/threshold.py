@@ -14,7 +14,7 @@ from mtsccd_jax.ops.threshold import ThresholdResult, best_threshold
 from mtsccd_jax.ops.threshold_histogram import ThresholdHistogram
 from mtsccd_jax.perf.bench.rows import Case, Ready, run_cases
 from mtsccd_jax.perf.bench.windows import DEFAULT, Protocol
-from mtsccd_jax.perf.results import Measurement, RecordFile
+from mtsccd_jax.perf.records import Measurement, RecordFile
 from mtsccd_jax.perf.timing import Timing
 
 UNIT = "pairs/s"

@@ -16,7 +16,7 @@ from tfds_builders.bigearthnet.nomenclature import LABEL_SETS
 from tfds_builders.bigearthnet_v1.config import CONFIGS
 from tfds_builders.bigearthnet_v1.patch_examples import PatchExamples
 from tfds_builders.bigearthnet_v1.splits import Patch
-from tfds_builders.records import Skipped
+from tfds_builders.writing.records import Skipped
 
 NAME = "S2B_MSIL2A_20180204T94161_57_38"
 

@@ -4,9 +4,9 @@ import bigearthnet_v2_files as files
 import numpy as np
 import pytest
 
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet_v2.archive import find_patches, missing, open_v2, unlisted
 from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, FolderPatches, LmdbPatches
+from tfds_builders.reading.archive import ArchiveError
 
 
 def _skeleton(root):

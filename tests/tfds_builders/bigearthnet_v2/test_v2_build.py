@@ -10,11 +10,11 @@ import tifffile
 from pyarrow import parquet
 
 import tfds_builders
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet.countries import COUNTRIES
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 from tfds_builders.bigearthnet_v2.bigearthnet_v2_dataset_builder import shuffled
 from tfds_builders.bigearthnet_v2.configs import CONFIGS, BigEarthNetV2Config
+from tfds_builders.reading.archive import ArchiveError
 
 S2_BANDS, S1_BANDS = files.S2_BANDS, files.S1_BANDS
 NAME = "bigearthnet_v2"

@@ -6,8 +6,8 @@ import bigearthnet_v2_files as files
 import numpy as np
 import pytest
 
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet_v2.check import check_archive, positions
+from tfds_builders.reading.archive import ArchiveError
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet.countries import COUNTRIES
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 from tfds_builders.bigearthnet_v2 import tables
 from tfds_builders.bigearthnet_v2.metadata import TABLES, read_metadata
 from tfds_builders.bigearthnet_v2.splits import SPLITS
+from tfds_builders.reading.archive import ArchiveError
 
 
 def test_every_official_row_is_read_as_pyarrow_reads_it(official, real_data):

@@ -10,13 +10,13 @@ import pytest
 import tifffile
 from safetensors.numpy import load, save
 
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet.bands import BANDS
 from tfds_builders.bigearthnet.countries import COUNTRIES
 from tfds_builders.bigearthnet.names import SEASONS
 from tfds_builders.bigearthnet_v2.archive import find_patches, open_v2
 from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, FolderPatches, LmdbPatches, ShardPatches
-from tfds_builders.records import Skipped
+from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.writing.records import Skipped
 
 S2_BANDS, S1_BANDS = files.S2_BANDS, files.S1_BANDS
 

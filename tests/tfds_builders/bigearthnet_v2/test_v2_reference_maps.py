@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 from tfds_builders.bigearthnet_v2.reference_maps import class_shares, index_map, labels_of_map
+from tfds_builders.reading.archive import ArchiveError
 
 NO_DATA, UNMAPPED, UNLABELED = 253, 254, 255
 

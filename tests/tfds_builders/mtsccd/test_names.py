@@ -5,8 +5,8 @@ import pytest
 from archive_files import CLASSES, CODES, DATES
 
 from tfds_builders import mtsccd
-from tfds_builders.archives import ArchiveError
 from tfds_builders.mtsccd import City, MtsccdConfig, SceneName, parse_cities_toml, parse_name
+from tfds_builders.reading.archive import ArchiveError
 
 
 def test_the_tables_agree_with_one_another():

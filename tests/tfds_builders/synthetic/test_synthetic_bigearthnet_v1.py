@@ -13,7 +13,7 @@ from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE
 from tfds_builders.bigearthnet_v1.archive import NO_TARGET
 from tfds_builders.bigearthnet_v1.check import check_archive
 from tfds_builders.bigearthnet_v1.tables import SEASON_PATCHES, TABLE_2
-from tfds_builders.geotiff import read_tiff
+from tfds_builders.reading.geotiff import read_tiff
 from tfds_builders.synthetic.bigearthnet_v1 import list_counts, patches, write_archive
 
 

@@ -8,7 +8,6 @@ import pytest
 import tifffile
 
 import tfds_builders
-from tfds_builders.archives import ArchiveError
 from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 from tfds_builders.bigearthnet_v2 import tables
@@ -16,6 +15,7 @@ from tfds_builders.bigearthnet_v2.check import check_archive, positions
 from tfds_builders.bigearthnet_v2.metadata import TABLES, read_metadata
 from tfds_builders.bigearthnet_v2.reference_maps import index_map, labels_of_map
 from tfds_builders.bigearthnet_v2.splits import split_of_patches
+from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.synthetic import bigearthnet_v2 as synthetic
 from tfds_builders.synthetic.land_cover import GROUND_INDEX, draw_regions, render_bands
 

@@ -1,0 +1,138 @@
+"""`reproduce`: the tables of a paper."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from mtsccd_jax.cli.options import Json, add_override, at_least, command
+from mtsccd_jax.errors import InputError, nearest
+from mtsccd_jax.recipes.config import Data, Recipe, override
+
+# The matrices of MtSCCD, whose scenes and pairs may come from elsewhere too.
+MTSCCD = ("table6", "table7", "all")
+
+
+def add(commands: Any) -> None:
+    """Declares the commands of this file."""
+    reproduce = command(
+        commands,
+        "reproduce",
+        run_reproduce,
+        "the rows of a paper's tables, whatever is there already kept",
+        "mtsccd-jax reproduce all --data-dir tfds --init-dir weights --seeds 3",
+        "mtsccd-jax reproduce mlrsnet --data-dir tfds --stand-ins --set data.image_size=96",
+    )
+    reproduce.add_argument(
+        "table",
+        choices=[*MTSCCD, "bigearthnet_v1", "bigearthnet_v2", "mlrsnet"],
+        help="of the MtSCCD paper scenes, change, or all; or the networks of another data set's source",
+    )
+    reproduce.add_argument(
+        "--only", action="append", default=None, metavar="NAME", help="this network or recipe, repeatable"
+    )
+    reproduce.add_argument("--seeds", type=at_least(1), default=1, help="runs of every network (default: 1)")
+    reproduce.add_argument("--seed", type=at_least(0), default=0, help="of the first run (default: 0)")
+    reproduce.add_argument(
+        "--workdir", type=Path, default=Path("runs/reproduce"), metavar="DIR", help="one folder a network in it"
+    )
+    reproduce.add_argument(
+        "--init-dir", type=Path, default=None, metavar="DIR", help="published weights, NETWORK.* or NETWORK-*.*"
+    )
+    reproduce.add_argument(
+        "--split", choices=["official", "paired"], default="official", help="of MtSCCD, the paper's, or no leak"
+    )
+    reproduce.add_argument("--stand-ins", action="store_true", help="small random networks, for a CPU")
+    reproduce.add_argument(
+        "--folder", type=Path, default=None, metavar="DIR", help="MtSCCD's tables on other scenes, one folder a class"
+    )
+    reproduce.add_argument(
+        "--pairs", type=Path, default=None, metavar="DIR", help="MtSCCD's tables on other pairs, A/, B/ and pairs.csv"
+    )
+    reproduce.add_argument("--data-dir", type=Path, default=None, help="where TFDS data sets lie (default: TFDS's own)")
+    add_override(reproduce)
+
+
+def run_reproduce(options: argparse.Namespace) -> Json:
+    """Trains what is missing, computes what is missing, and draws the report."""
+    from mtsccd_jax.recipes import EXPERIMENTS
+    from mtsccd_jax.recipes.experiment import stand_in
+    from mtsccd_jax.report.page import write
+    from mtsccd_jax.tasks.reproduce import reproduce
+
+    if options.split != "official" and (options.folder or options.pairs):
+        raise InputError("--split paired is a build of the MtSCCD data sets; leave out --folder and --pairs")
+    if options.stand_ins and options.init_dir is not None:
+        raise InputError("--stand-ins begin with random weights; leave out --init-dir")
+    chosen = EXPERIMENTS[options.table]
+    if options.table not in MTSCCD:
+        for name, given in (
+            ("split", options.split != "official"),
+            ("folder", options.folder),
+            ("pairs", options.pairs),
+        ):
+            if given:
+                raise InputError(f"--{name}: belongs to the tables of MtSCCD; `reproduce {options.table}` has none")
+    known = {name for experiment in chosen for name in (experiment.recipe.model.name, experiment.recipe.name)}
+    for name in options.only or ():
+        if name not in known:
+            raise InputError(f"--only {name}: no network or recipe of {options.table}.{nearest(name, known)}")
+
+    def prepared(recipe: Recipe) -> Recipe:
+        model, data = recipe.model, matrix_data(options, recipe.data)
+        if model.task == "similarity":
+            data = dataclasses.replace(data, folder=None)  # learns from pairs alone
+        if options.init_dir is not None and model.init is not None:
+            model = dataclasses.replace(model, init=str(init_file(options.init_dir, model.name)))
+        recipe = dataclasses.replace(recipe, model=model, data=data, seed=options.seed)
+        return override(stand_in(recipe) if options.stand_ins else recipe, options.set)
+
+    matrix = [
+        dataclasses.replace(experiment, recipe=prepared(experiment.recipe))
+        for experiment in chosen
+        if options.only is None or {experiment.recipe.model.name, experiment.recipe.name} & set(options.only)
+    ]
+    result = reproduce(matrix, options.workdir, seeds=options.seeds, quiet=options.quiet)
+    options.status = 3 if result.failures else 0
+    report = write([options.workdir], options.workdir / "report") if result.done else None
+    return {
+        "rows": result.rows,
+        "done": result.done,
+        "failed": len(result.failures),
+        "failures": [dataclasses.asdict(failure) for failure in result.failures],
+        "report": report,
+    }
+
+
+def matrix_data(options: argparse.Namespace, data: Data) -> Data:
+    """The recipe's data from where the command line says: scenes and pairs may come from different places."""
+    changes: dict[str, Any] = {"config": options.split} if options.table in MTSCCD else {}
+    if options.data_dir is not None:
+        changes["data_dir"] = str(options.data_dir)
+    if options.folder is not None:
+        changes |= {"folder": str(options.folder), "dataset": None}
+    if options.pairs is not None:
+        changes |= {"pairs": str(options.pairs), "pair_dataset": None}
+    return dataclasses.replace(data, **changes)
+
+
+def init_file(directory: Path, network: str) -> Path:
+    """The file of published weights of a network: NETWORK.safetensors, torchvision's NETWORK-1a2b3c4d.pth, and so on.
+
+    Where there is none the name that was looked for, which no reader will find.
+
+    Raises:
+        InputError: no such folder, or several files could be meant.
+    """
+    if not directory.is_dir():
+        raise InputError(f"--init-dir {directory}: no such folder")
+    suffixes = (".safetensors", ".pth", ".pt", ".bin")
+    files = sorted(path for path in directory.iterdir() if path.suffix in suffixes)
+    exact = [path for path in files if path.stem == network]
+    found = exact or [path for path in files if path.stem.startswith((f"{network}-", f"{network}.", f"{network}_"))]
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise InputError(
+            f"--init-dir {directory}: {names} could all be {network}; name one of them {network}{found[0].suffix}"
+        )
+    return found[0] if found else directory / f"{network}.safetensors"

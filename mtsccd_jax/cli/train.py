@@ -1,0 +1,79 @@
+"""`demo` and `train`: what makes a work directory."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mtsccd_jax.cli.options import (
+    Json,
+    add_device,
+    add_input,
+    add_run_options,
+    batch,
+    chosen_recipe,
+    command,
+    scale,
+)
+
+
+def add(commands: Any) -> None:
+    """Declares the commands of this file."""
+    demo = command(
+        commands, "demo", run_demo, "generate, build, train, evaluate, detect change, report", "mtsccd-jax demo"
+    )
+    add_run_options(demo)
+    demo.add_argument("--scale", type=scale, default=0.05, help="share of the 65,548 scenes, in (0, 1] (default: 0.05)")
+
+    train = command(
+        commands,
+        "train",
+        run_train,
+        "train a recipe, or continue where it stopped",
+        "mtsccd-jax train resnet18_scratch --data-dir tfds --set optim.learning_rate=0.05",
+        "mtsccd-jax train bigearthnet_v2_resnet50_s2 --data-dir tfds --batch auto",
+    )
+    train.add_argument("recipe", help="see `mtsccd-jax recipes`")
+    train.add_argument(
+        "--init", default=None, metavar="WEIGHTS", help="published weights: .safetensors, .pth or hf:OWNER/NAME"
+    )
+    train.add_argument(
+        "--batch",
+        type=batch,
+        default=None,
+        metavar="N|auto",
+        help="images or pairs a step, or the largest power of two that fits in memory (default: the recipe's)",
+    )
+    add_device(train)
+    add_run_options(train)
+    add_input(train)
+
+
+def run_demo(options: argparse.Namespace) -> Json:
+    """Archive, build, train, evaluate, change, report, in one go."""
+    from mtsccd_jax.cli.demo import demo
+
+    workdir = options.workdir or Path("runs/demo")
+    return demo(workdir, options.set, scale=options.scale, seed=options.seed, quiet=options.quiet)
+
+
+def run_train(options: argparse.Namespace) -> Json:
+    """Trains or resumes a recipe."""
+    from mtsccd_jax.engine.batch_size import with_batch
+    from mtsccd_jax.engine.loop import fit
+    from mtsccd_jax.engine.parallel import find_devices
+
+    recipe = chosen_recipe(options)
+    find_devices(options.device)
+    if isinstance(options.batch, int):
+        recipe = with_batch(recipe, options.batch)
+    workdir = options.workdir or Path("runs") / recipe.name
+    done = fit(recipe, workdir, largest_batch=options.batch == "auto", quiet=options.quiet)
+    return {
+        "step": done.step,
+        "loss": done.loss,
+        "images_per_s": done.images_per_s,
+        "batch_size": done.batch_size,
+        "checkpoint": done.checkpoint,
+        "compile_s": done.compile_s,
+        "seconds": done.train_s,
+    }

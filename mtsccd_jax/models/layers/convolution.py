@@ -1,0 +1,250 @@
+"""One convolution, computed in whichever way is fastest for its shape; the result is the same.
+
+XLA's own convolution is best for most shapes on every platform. It falls behind a plain matrix product where the kernel
+is 1x1, the map is small or the windows do not overlap, and on CPU behind Winograd's algorithm where there are many
+channels and behind a sum of shifted maps where every channel is by itself. `benchmarks/NOTES.md` has the measurements.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import DTypeLike
+
+from mtsccd_jax.models.layers.initializers import kaiming_normal_fan_out
+
+# Up to so many output positions the unfolded input is small, and turning the kernel costs XLA more than the map does.
+# Where the kernel is larger than the map XLA:CPU has nothing but a naive loop, a hundred times slower.
+UNFOLD_POSITIONS = 16
+# From so many channels the products that Winograd saves are worth more than the sums that it adds.
+WINOGRAD_CHANNELS = 128
+
+# The transform G of three taps to four points, for both sides of a kernel at once: (16, 9).
+_G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)
+KERNEL_POINTS = np.kron(_G, _G)
+
+
+class Conv(nnx.Module):
+    """A convolution, padded by size // 2 as in torch unless told otherwise.
+
+    Begins by kaiming normal over the outputs, as in torchvision, and a bias of zero. The kernel is stored (height,
+    width, in / groups, out).
+
+    Args:
+        in_channels: channels of the map.
+        channels: channels of the result.
+        size: side of the kernel, or its (height, width).
+        stride: of both sides.
+        padding: rows and columns of zeros on each side, or (rows, columns); None for size // 2.
+        groups: 1, or `in_channels` for a depthwise convolution.
+        use_bias: whether a bias is added.
+        init: initialiser of the kernel, given its shape; None for kaiming normal over the outputs.
+        bias_init: initialiser of the bias.
+        dtype: type of the computation.
+        rngs: source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        size: int | tuple[int, int],
+        stride: int = 1,
+        *,
+        padding: int | tuple[int, int] | None = None,
+        groups: int = 1,
+        use_bias: bool = False,
+        init: nnx.initializers.Initializer | None = None,
+        bias_init: nnx.initializers.Initializer = nnx.initializers.zeros,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        height, width = size if isinstance(size, tuple) else (size, size)
+        init = init or kaiming_normal_fan_out(groups)
+        self.kernel = nnx.Param(init(rngs.params(), (height, width, in_channels // groups, channels)))
+        self.bias = nnx.Param(bias_init(rngs.params(), (channels,))) if use_bias else None
+        self.stride = stride
+        self.padding = (height // 2, width // 2) if padding is None else padding
+        self.dtype = dtype
+
+    def __call__(self, x_bhwc: jax.Array) -> jax.Array:
+        """(b, h, w, in) -> (b, (h + 2 padding - height) // stride + 1, ..., out) in the compute type."""
+        y = convolve(x_bhwc.astype(self.dtype), self.kernel[...].astype(self.dtype), self.stride, self.padding)
+        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+
+
+def convolve(
+    x_bhwc: jax.Array, kernel_hwio: jax.Array, stride: int = 1, padding: int | tuple[int, int] | None = None
+) -> jax.Array:
+    """The convolution of a map, padded with zeros, by a kernel of the same type.
+
+    Args:
+        x_bhwc: the map, (b, h, w, in).
+        kernel_hwio: the kernel, (height, width, in / groups, out); the groups follow from the shapes.
+        stride: of both sides.
+        padding: on each side of rows and columns; None for half the kernel, rounded down.
+
+    Returns:
+        (b, (h + 2 padding - height) // stride + 1, ..., out).
+    """
+    size = kernel_hwio.shape[:2]
+    margin = _margin(size, padding)
+    groups = x_bhwc.shape[-1] // kernel_hwio.shape[2]
+    if groups > 1:
+        if kernel_hwio.shape[2] > 1:
+            return direct(x_bhwc, kernel_hwio, stride, margin)
+        return jax.lax.platform_dependent(
+            x_bhwc,
+            kernel_hwio,
+            cpu=partial(depthwise, stride=stride, padding=margin),
+            default=partial(direct, stride=stride, padding=margin),
+        )
+    height, width = _output_size(x_bhwc, size, stride, margin)
+    if size == (1, 1) or height * width <= UNFOLD_POSITIONS:
+        return unfolded(x_bhwc, kernel_hwio, stride, margin)
+    if size == (stride, stride) and margin == (0, 0):
+        return patches(x_bhwc, kernel_hwio)
+    many_channels = min(kernel_hwio.shape[2:]) >= WINOGRAD_CHANNELS
+    if size == (3, 3) and stride == 1 and margin == (1, 1) and many_channels and x_bhwc.dtype == jnp.float32:
+        return jax.lax.platform_dependent(x_bhwc, kernel_hwio, cpu=winograd, default=direct)
+    return direct(x_bhwc, kernel_hwio, stride, margin)
+
+
+def direct(
+    x_bhwc: jax.Array, kernel_hwio: jax.Array, stride: int = 1, padding: int | tuple[int, int] | None = None
+) -> jax.Array:
+    """The convolution as the compiler does it."""
+    rows, columns = _margin(kernel_hwio.shape[:2], padding)
+    return jax.lax.conv_general_dilated(
+        x_bhwc,
+        kernel_hwio,
+        window_strides=(stride, stride),
+        padding=((rows, rows), (columns, columns)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x_bhwc.shape[-1] // kernel_hwio.shape[2],
+    )
+
+
+def unfolded(
+    x_bhwc: jax.Array, kernel_hwio: jax.Array, stride: int = 1, padding: int | tuple[int, int] | None = None
+) -> jax.Array:
+    """The convolution as one matrix product: what each position sees, side by side, times the flattened kernel."""
+    seen = _windows(x_bhwc, kernel_hwio.shape[:2], stride, _margin(kernel_hwio.shape[:2], padding))
+    return jnp.concatenate(seen, axis=-1) @ kernel_hwio.reshape(-1, kernel_hwio.shape[-1])
+
+
+def patches(x_bhwc: jax.Array, kernel_hwio: jax.Array) -> jax.Array:
+    """The convolution whose stride is its size: a matrix product of patches that do not overlap."""
+    size, _, c, channels = kernel_hwio.shape
+    b, rows, columns = x_bhwc.shape[0], x_bhwc.shape[1] // size, x_bhwc.shape[2] // size
+    x_bhwc = x_bhwc[:, : rows * size, : columns * size]
+    x = x_bhwc.reshape(b, rows, size, columns, size, c).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(b, rows, columns, size * size * c) @ kernel_hwio.reshape(-1, channels)
+
+
+def depthwise(x_bhwc: jax.Array, kernel_hwio: jax.Array, *, stride: int, padding: tuple[int, int]) -> jax.Array:
+    """The convolution of every channel by itself: a sum of shifted maps, which XLA:CPU makes one loop."""
+    size = kernel_hwio.shape[:2]
+    multiplier = kernel_hwio.shape[-1] // x_bhwc.shape[-1]
+    if multiplier > 1:
+        x_bhwc = jnp.repeat(x_bhwc, multiplier, axis=-1)
+    if stride == 1 and size == (2 * padding[0] + 1, 2 * padding[1] + 1):
+        return _shifted_sum_of_same_size(x_bhwc, kernel_hwio)
+    return _shifted_sum(x_bhwc, kernel_hwio, stride, padding)
+
+
+# Compiled by itself so that it is traced once for all blocks of a network that are alike, not once for each.
+@partial(jax.jit, static_argnums=(2, 3))
+def _shifted_sum(x_bhwc: jax.Array, kernel_hwio: jax.Array, stride: int, margin: tuple[int, int]) -> jax.Array:
+    """What every position sees at each place of the kernel, times the kernel there, summed."""
+    size = kernel_hwio.shape[:2]
+    taps = kernel_hwio.reshape(size[0] * size[1], -1)
+    windows = _windows(x_bhwc, size, stride, margin)
+    return sum((seen * tap for seen, tap in zip(windows, taps, strict=True)), start=jnp.zeros((), x_bhwc.dtype))
+
+
+@jax.custom_vjp
+def _shifted_sum_of_same_size(x_bhwc: jax.Array, kernel_hwio: jax.Array) -> jax.Array:
+    """The sum at stride 1 with a result as large as the map.
+
+    Its gradients are written here because those that derive from the sum take five times as long, to compile as well.
+    """
+    return _shifted_sum(x_bhwc, kernel_hwio, 1, _margin(kernel_hwio.shape[:2], None))
+
+
+def _same_size_forward(x_bhwc: jax.Array, kernel_hwio: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _shifted_sum_of_same_size(x_bhwc, kernel_hwio), (x_bhwc, kernel_hwio)
+
+
+def _same_size_backward(saved: tuple[jax.Array, jax.Array], gradient_bhwc: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x_bhwc, kernel_hwio = saved
+    height, width = kernel_hwio.shape[:2]
+    padded = jnp.pad(x_bhwc, ((0, 0), (height // 2,) * 2, (width // 2,) * 2, (0, 0)))
+
+    def of_tap(place: jax.Array) -> jax.Array:
+        seen = jax.lax.dynamic_slice(padded, (0, place // width, place % width, 0), x_bhwc.shape)
+        return jnp.sum(seen * gradient_bhwc, axis=(1, 2))
+
+    # Summed over the batch last and at once: it may lie on several devices.
+    of_kernel = jnp.sum(jax.lax.map(of_tap, jnp.arange(height * width)), axis=1)
+    return _shifted_sum_of_same_size(gradient_bhwc, kernel_hwio[::-1, ::-1]), of_kernel.reshape(kernel_hwio.shape)
+
+
+_shifted_sum_of_same_size.defvjp(_same_size_forward, _same_size_backward)
+
+
+def _margin(size: tuple[int, ...], padding: int | tuple[int, int] | None) -> tuple[int, int]:
+    """Rows and columns of zeros on each side."""
+    if padding is None:
+        return size[0] // 2, size[1] // 2
+    return padding if isinstance(padding, tuple) else (padding, padding)
+
+
+def _output_size(x_bhwc: jax.Array, size: tuple[int, ...], stride: int, margin: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the result."""
+    height, width = (x_bhwc.shape[1 + i] + 2 * margin[i] - size[i] for i in (0, 1))
+    return height // stride + 1, width // stride + 1
+
+
+def _windows(x_bhwc: jax.Array, size: tuple[int, ...], stride: int, margin: tuple[int, int]) -> list[jax.Array]:
+    """What every position of the result sees at each place of the kernel, row by row: size arrays (b, h, w, c)."""
+    height, width = _output_size(x_bhwc, size, stride, margin)
+    padded = jnp.pad(x_bhwc, ((0, 0), (margin[0],) * 2, (margin[1],) * 2, (0, 0)))
+    return [
+        padded[:, row : row + stride * (height - 1) + 1 : stride, column : column + stride * (width - 1) + 1 : stride]
+        for row in range(size[0])
+        for column in range(size[1])
+    ]
+
+
+def winograd(x_bhwc: jax.Array, kernel_hwio: jax.Array) -> jax.Array:
+    """The 3x3 convolution at stride 1 as F(2x2, 3x3) of arXiv:1509.09308, section 4.1.
+
+    Every tile of 2x2 outputs takes 16 products a channel instead of 36. Its gradients follow by differentiating this,
+    and save as much.
+    """
+    b, height, width, c = x_bhwc.shape
+    rows, columns = -(-height // 2), -(-width // 2)
+    padded = jnp.pad(x_bhwc, ((0, 0), (1, 2 * rows + 1 - height), (1, 2 * columns + 1 - width), (0, 0)))
+    tiles = jnp.stack(_input_points(padded, axis=1))  # (4, b, rows, w, c)
+    tiles = jnp.stack(_input_points(tiles, axis=3), axis=1)  # (4, 4, b, rows, columns, c)
+    kernels = KERNEL_POINTS @ kernel_hwio.reshape(9, -1)
+    products = tiles.reshape(16, -1, c) @ kernels.reshape(16, c, -1)
+    y = products.reshape(4, 4, b, rows, columns, -1)
+    y = jnp.stack(_outputs(*y), axis=3)  # (4, b, rows, 2, columns, out)
+    y = jnp.stack(_outputs(*y), axis=4)  # (b, rows, 2, columns, 2, out)
+    return y.reshape(b, 2 * rows, 2 * columns, -1)[:, :height, :width]
+
+
+def _input_points(x: jax.Array, axis: int) -> tuple[jax.Array, ...]:
+    """The transform B^T of every four neighbours along an axis, two apart."""
+    length = x.shape[axis] - 3
+    a, b, c, d = (jax.lax.slice_in_dim(x, start, start + length, stride=2, axis=axis) for start in range(4))
+    return a - c, b + c, c - b, b - d
+
+
+def _outputs(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The transform A^T that makes two outputs of four points."""
+    return a + b + c, b - c - d

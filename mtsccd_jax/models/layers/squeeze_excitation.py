@@ -1,0 +1,44 @@
+"""Squeeze-and-excitation, arXiv:1709.01507 (section 3): what the whole map says of each of its channels."""
+
+from collections.abc import Callable
+
+import jax
+from flax import nnx
+from jax.typing import DTypeLike
+
+from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.pooling import global_average_pool
+
+
+class SqueezeExcitation(nnx.Module):
+    """Every channel times a factor between 0 and 1 that the means of all channels decide.
+
+    Args:
+        channels: channels of the map.
+        squeezed: channels between the two 1x1 convolutions.
+        activation: between them.
+        bias_init: initialiser of the bias of each of them, given its inputs.
+        dtype: type of the computation.
+        rngs: source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        squeezed: int,
+        *,
+        activation: Callable[[jax.Array], jax.Array] = nnx.relu,
+        bias_init: Callable[[int], nnx.initializers.Initializer] = lambda inputs: nnx.initializers.zeros,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.activation = activation
+        self.squeeze, self.excite = (
+            Conv(inputs, outputs, 1, use_bias=True, bias_init=bias_init(inputs), dtype=dtype, rngs=rngs)
+            for inputs, outputs in ((channels, squeezed), (squeezed, channels))
+        )
+
+    def __call__(self, x_bhwc: jax.Array) -> jax.Array:
+        """(b, h, w, c) -> (b, h, w, c)."""
+        mean_b11c = global_average_pool(x_bhwc)[:, None, None]
+        return x_bhwc * nnx.sigmoid(self.excite(self.activation(self.squeeze(mean_b11c))))

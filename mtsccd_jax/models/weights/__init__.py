@@ -1,0 +1,1 @@
+"""Published weights: their files and their names."""

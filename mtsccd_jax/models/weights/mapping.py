@@ -1,0 +1,233 @@
+"""Published weights <-> our modules.
+
+A family says what published weights call its parts (its `names`); this file says how the arrays of each kind of part
+are called and laid out (`LAYOUTS`). Both directions, and the report of what does not fit, follow from the two.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flax import nnx
+
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.models.layers.blocks import AUXILIARY, HEAD, BatchNorm, Names, Resampled
+from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.head import Head, head_names
+from mtsccd_jax.models.weights.files import WeightFile
+
+# What one publisher calls the parts of a network.
+Dialect = Callable[[Any], Names]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One array of a kind of part: its published name after the part's, our attribute, and the order of its axes.
+
+    Attributes:
+        published: as torch calls it.
+        ours: attribute of the module.
+        axes: the published axes in our order.
+    """
+
+    published: str
+    ours: str
+    axes: tuple[int, ...] = (0,)
+
+    def to_ours(self, value: np.ndarray) -> np.ndarray:
+        """A published array with its axes in our order; a 1x1 convolution in place of a linear layer loses its map."""
+        if value.ndim > len(self.axes):
+            value = value.reshape(value.shape[0], -1)
+        return value.transpose(self.axes)
+
+    def to_published(self, value: np.ndarray) -> np.ndarray:
+        """One of our arrays with its axes in torch's order."""
+        return value.transpose(np.argsort(self.axes))
+
+
+LAYOUTS: dict[type, tuple[Layout, ...]] = {
+    Conv: (Layout("weight", "kernel", (2, 3, 1, 0)), Layout("bias", "bias")),
+    nnx.Linear: (Layout("weight", "kernel", (1, 0)), Layout("bias", "bias")),
+    nnx.LayerNorm: (Layout("weight", "scale"), Layout("bias", "bias")),
+    BatchNorm: (
+        Layout("weight", "scale"),
+        Layout("bias", "bias"),
+        Layout("running_mean", "mean"),
+        Layout("running_var", "var"),
+    ),
+}
+
+
+# Buffers that published files carry beside their weights: they follow from the network's shape.
+FIXED = ("num_batches_tracked", "relative_position_index", "attn_mask")
+# Side classifiers in the files of torchvision: not every network of ours has any.
+SIDE_CLASSIFIERS = ("aux1.", "aux2.", "AuxLogits.")
+# So many names of each kind of misfit are printed.
+NAMED = 3
+
+Path = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One array of a network: its published name, its place in ours, and how it is laid out (None: as in ours).
+
+    `part` is the published name of the module that the dialect names: what the name begins with.
+    """
+
+    name: str
+    part: str
+    path: Path
+    variable: nnx.Variable
+    layout: Layout | None
+
+    def to_ours(self, value: np.ndarray) -> np.ndarray:
+        """A published array as ours."""
+        return value if self.layout is None else self.layout.to_ours(value)
+
+    def to_published(self) -> np.ndarray:
+        """Our array as published."""
+        value = np.asarray(self.variable[...])
+        return value if self.layout is None else self.layout.to_published(value)
+
+
+def slots(network: nnx.Module, names: Dialect) -> Iterator[Slot]:
+    """Every array of a network in the order of a dialect."""
+    paths = {id(node): path for path, node in nnx.iter_graph(network) if isinstance(node, nnx.Variable)}
+    for name, part in names(network):
+        if part is None:
+            continue
+        if isinstance(part, nnx.Variable):
+            yield Slot(name, name, paths[id(part)], part, None)
+            continue
+        layers = head_names(name, part) if isinstance(part, Head) else [(name, part)]
+        for layer_name, layer in layers:
+            for layout in LAYOUTS[type(layer)]:
+                if (variable := getattr(layer, layout.ours)) is not None:
+                    yield Slot(f"{layer_name}.{layout.published}", name, paths[id(variable)], variable, layout)
+
+
+def published(network: nnx.Module, names: Dialect) -> dict[str, np.ndarray]:
+    """The arrays of a network under their published names and in torch's layout."""
+    return {slot.name: slot.to_published() for slot in slots(network, names)}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Published weights as a network of ours takes them.
+
+    Attributes:
+        arrays: float32, by path in the network; parts that are not here keep their random start.
+        notes: what was adapted or keeps its random start, a line each.
+    """
+
+    arrays: dict[Path, np.ndarray]
+    notes: list[str]
+
+
+def fit(network: nnx.Module, dialects: Sequence[Dialect], weights: WeightFile) -> Fitted:
+    """The arrays of a weight file for a network, which may be abstract (made under `nnx.eval_shape`).
+
+    The dialect, and the prefix that the file puts before every name, are those under which most names fit. A head for
+    other classes or with another hidden layer stays random as a whole, the first convolution adapts to other channels,
+    and position embeddings and relative position tables to another image size; the notes say so.
+
+    Raises:
+        InputError: arrays that no part of the network takes, parts without an array, arrays of another shape: all are
+            counted, and the first of each kind named.
+    """
+    found = {name: value for name, value in weights.arrays.items() if not name.endswith(FIXED)}
+    wanted, prefix = _best_match(network, dialects, found)
+    if not any(slot.path[0] == AUXILIARY for slot in wanted):
+        found = {name: value for name, value in found.items() if not name.startswith(SIDE_CLASSIFIERS, len(prefix))}
+    first = next(slot for slot in wanted if slot.variable.ndim == 4)
+    fitted = Fitted({}, [])
+    missing: list[str] = []
+    misshaped: list[str] = []
+    at_random: dict[str, str] = {}
+    for slot in wanted:
+        part, shape = str(slot.path[0]), slot.variable.shape
+        stored = found.pop(prefix + slot.name, None)
+        if stored is None:
+            if part in (HEAD, AUXILIARY):
+                at_random.setdefault(part, "none there")
+            else:
+                missing.append(slot.name)
+            continue
+        value = slot.to_ours(stored)
+        if value.shape != shape:
+            if part in (HEAD, AUXILIARY):
+                outputs = "hidden units" if slot.path[:2] == (HEAD, "hidden") else "classes"
+                at_random.setdefault(part, f"{value.shape[-1]} {outputs} there, {shape[-1]} here")
+                continue
+            adapted = _adapted(slot, value, is_first=slot is first)
+            if adapted is None:
+                misshaped.append(f"{slot.name} {stored.shape}")
+                continue
+            fitted.notes.append(f"{slot.name}: adapted from {value.shape} to {shape}")
+            value = adapted
+        fitted.arrays[slot.path] = np.ascontiguousarray(value, np.float32)
+    if HEAD in at_random:
+        at_random[HEAD] = _other_head(wanted, prefix, found) or at_random[HEAD]
+        for path in [path for path in fitted.arrays if path[0] == HEAD]:
+            del fitted.arrays[path]
+    fitted.notes.extend(f"{part}: {why}; begins at random" for part, why in at_random.items())
+    misfits = [
+        f"{len(names)} {what} ({', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''})"
+        for what, names in (("missing", missing), ("unknown", list(found)), ("of another shape", misshaped))
+        if names
+    ]
+    if misfits:
+        raise InputError(f"{weights.source}: weights of another network: {'; '.join(misfits)}")
+    return fitted
+
+
+def _best_match(
+    network: nnx.Module, dialects: Sequence[Dialect], found: Mapping[str, np.ndarray]
+) -> tuple[list[Slot], str]:
+    """The arrays of the network in the dialect that knows most of the names found, and the prefix of those."""
+    candidates = []
+    for dialect in dialects:
+        wanted = list(slots(network, dialect))
+        first = wanted[0].name
+        prefixes = {name.removesuffix(first) for name in found if name == first or name.endswith(f".{first}")} or {""}
+        candidates += [(sum(prefix + slot.name in found for slot in wanted), wanted, prefix) for prefix in prefixes]
+    _, wanted, prefix = max(candidates, key=lambda candidate: candidate[0])
+    return wanted, prefix
+
+
+def _other_head(wanted: list[Slot], prefix: str, found: dict[str, np.ndarray]) -> str | None:
+    """Removes from `found` a head with a hidden layer where ours has none, or without; returns why it does not fit."""
+    head = [slot for slot in wanted if slot.path[0] == HEAD]
+    has_hidden = any(slot.path[1] == "hidden" for slot in head)
+    layers = ("",) if has_hidden else (".hidden", ".output")
+    other = [f"{prefix}{head[0].part}{layer}.{array}" for layer in layers for array in ("weight", "bias")]
+    if not found.keys() & set(other):
+        return None
+    for name in other:
+        found.pop(name, None)
+    return "no hidden layer there" if has_hidden else "a hidden layer there, none here"
+
+
+def _adapted(slot: Slot, value: np.ndarray, is_first: bool) -> np.ndarray | None:
+    """An array of ours from one of another shape, or None where there is no way."""
+    shape = slot.variable.shape
+    if isinstance(slot.variable, Resampled):
+        return slot.variable.resampled(value, shape)
+    if is_first and value.shape[:2] == shape[:2] and value.shape[3] == shape[3]:
+        return adapt_channels(value, shape[2])
+    return None
+
+
+def adapt_channels(kernel_hwio: np.ndarray, channels: int) -> np.ndarray:
+    """The first kernel for images of another number of channels, as timm adapts it.
+
+    One channel takes the sum over those there are; more take them in turns, scaled so that an image that is equal in
+    all channels gives what it gave.
+    """
+    present = kernel_hwio.shape[2]
+    if channels == 1:
+        return kernel_hwio.sum(axis=2, keepdims=True)
+    turns = [i % present for i in range(channels)]
+    return kernel_hwio[:, :, turns] * (present / channels)

@@ -1,0 +1,132 @@
+"""Whether one method is better than another on the same examples: McNemar's test, the paired bootstrap.
+
+Two methods judged on one test set err together, so the intervals of their metrics overlap long before their difference
+is in doubt. What is compared here is always paired.
+
+As in `ops.statistics`, a bootstrap draws from counts and not from examples: the metrics of both methods are functions
+of the counts of (truth, prediction of a, prediction of b), and re-drawn examples make those multinomial.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from mtsccd_jax.ops.metrics import BINARY_METRICS, metrics_of_many
+from mtsccd_jax.ops.validation import class_vector
+
+
+class McNemar(NamedTuple):
+    """The exact McNemar test of two methods.
+
+    Attributes:
+        only_a: examples that only a has right.
+        only_b: examples that only b has right.
+        p_value: of a difference at least this large where both are equally often the only one right; 1.0 without any
+            example that only one has right.
+    """
+
+    only_a: int
+    only_b: int
+    p_value: float
+
+
+class Difference(NamedTuple):
+    """A metric of a minus that of b, with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mcnemar(correct_a_n: ArrayLike, correct_b_n: ArrayLike) -> McNemar:
+    """McNemar's test, exact (binomial) and two-sided.
+
+    Args:
+        correct_a_n: whether a has each example right, bool or 0 and 1.
+        correct_b_n: likewise for b, over the same examples.
+
+    Raises:
+        ValueError: empty input, unequal lengths, values other than 0 and 1.
+    """
+    from scipy.stats import binomtest
+
+    named = {"correct_a_n": correct_a_n, "correct_b_n": correct_b_n}
+    a, b = (class_vector(name, value, 2).astype(bool) for name, value in named.items())
+    _check_lengths(correct_a_n=a, correct_b_n=b)
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    discordant = only_a + only_b
+    p_value = float(binomtest(only_a, discordant).pvalue) if discordant else 1.0
+    return McNemar(only_a, only_b, p_value)
+
+
+def paired_difference(
+    truth_n: ArrayLike,
+    predicted_a_n: ArrayLike,
+    predicted_b_n: ArrayLike,
+    classes: int = 2,
+    metric: str = "kappa",
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Difference:
+    """The metric of a minus that of b and its percentile interval, both measured on the same re-drawn examples.
+
+    Exchanging a and b changes the sign of everything and nothing else.
+
+    Args:
+        truth_n: integers in [0, classes), or bool.
+        predicted_a_n: likewise.
+        predicted_b_n: likewise.
+        classes: 2 for change detection, 1 being "changed"; more for scenes, where the metrics are `scene_metrics`.
+        metric: one of `BINARY_METRICS`.
+        resamples: bootstrap samples, at least 1.
+        seed: of NumPy's default generator.
+        level: coverage in (0, 1).
+
+    Raises:
+        ValueError: empty input, unequal lengths, labels out of range, an unknown metric, no resample, a level outside
+            (0, 1), fewer than two classes.
+    """
+    if classes < 2:
+        raise ValueError(f"classes must be at least 2, got {classes}")
+    if metric not in BINARY_METRICS:
+        raise ValueError(f"unknown metric {metric!r}, known are {', '.join(BINARY_METRICS)}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    _check_level(level)
+    named = {"truth_n": truth_n, "predicted_a_n": predicted_a_n, "predicted_b_n": predicted_b_n}
+    truth, a, b = (class_vector(name, value, classes) for name, value in named.items())
+    _check_lengths(truth_n=truth, predicted_a_n=a, predicted_b_n=b)
+    # The draws depend on the order of the cells. One order for (a, b) and (b, a) makes the exchange exact.
+    differing = np.flatnonzero(a != b)
+    exchanged = bool(differing.size and a[differing[0]] > b[differing[0]])
+    first, second = (b, a) if exchanged else (a, b)
+    cells, counts = np.unique(np.stack([truth, first, second]), axis=1, return_counts=True)
+    draws = np.random.default_rng(seed).multinomial(len(truth), counts / len(truth), size=resamples)
+    # The first line is the examples as they are.
+    count_rc = np.concatenate([counts[None], draws])
+    values_a, values_b = (
+        metrics_of_many(_confusions(cells[0], cells[method], count_rc, classes), binary=classes == 2)[metric]
+        for method in (1, 2)
+    )
+    difference = (-1.0 if exchanged else 1.0) * (values_a - values_b)
+    low, high = np.quantile(difference[1:], [(1 - level) / 2, (1 + level) / 2])
+    return Difference(float(difference[0]), float(low), float(high))
+
+
+def _confusions(truth_c: np.ndarray, predicted_c: np.ndarray, count_rc: np.ndarray, classes: int) -> np.ndarray:
+    """The confusions (r, classes, classes) of cells with counts."""
+    place_cp = np.eye(classes**2)[truth_c * classes + predicted_c]
+    return (count_rc @ place_cp).reshape(-1, classes, classes)
+
+
+def _check_lengths(**vectors: np.ndarray) -> None:
+    if len({len(vector) for vector in vectors.values()}) > 1:
+        lengths = ", ".join(f"{name} {len(vector)}" for name, vector in vectors.items())
+        raise ValueError(f"the examples must be the same, got lengths {lengths}")
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level is a coverage between 0 and 1, got {level}")

@@ -1,0 +1,1 @@
+"""What can be learned and judged: one folder a task, one line a task in `table.py`."""

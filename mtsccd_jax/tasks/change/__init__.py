@@ -1,0 +1,1 @@
+"""Change detection: did the land use of a scene change between two dates."""

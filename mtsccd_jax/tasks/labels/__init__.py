@@ -1,0 +1,1 @@
+"""Multi-label classification: every label of a scene."""

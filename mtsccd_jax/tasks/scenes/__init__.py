@@ -1,0 +1,1 @@
+"""Scene classification: the class of a scene."""

@@ -1,0 +1,1 @@
+"""Image search: the images nearest to a query."""

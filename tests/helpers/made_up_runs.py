@@ -1,0 +1,374 @@
+"""A made-up but plausible experiment: rows and artefacts as the protocols write them, at the paper's counts."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mtsccd_jax.ops.bootstrap import bootstrap_confusions, bootstrap_interval, rechosen_threshold_interval
+from mtsccd_jax.ops.metrics import binary_metrics, scene_metrics
+from mtsccd_jax.ops.threshold import best_threshold
+from mtsccd_jax.recipes.config import Change, Data, Engine, Model, Recipe, to_dict
+from mtsccd_jax.report import published, rows
+from mtsccd_jax.report.words import ABBREVIATIONS
+
+CLASSES = tuple(ABBREVIATIONS)
+CITIES = ("hangzhou", "shanghai", "wuhan", "nanjing", "hefei")
+# Scenes per class in Hefei and Nanjing (Table 3 of the paper).
+SCENES = {
+    "test_a": (1872, 522, 497, 807, 2823, 1609, 814, 584, 217, 411),
+    "test_b": (2526, 144, 453, 936, 1668, 665, 1014, 771, 1608, 339),
+}
+# How well networks do in this made-up world, the share of scenes named correctly; speeds in images/s are made up too.
+NETWORKS = {
+    "alexnet": (0.61, 21000.0),
+    "vgg16": (0.70, 3100.0),
+    "vgg19": (0.71, 2700.0),
+    "googlenet": (0.69, 11000.0),
+    "resnet18": (0.70, 14000.0),
+    "resnet50": (0.72, 6400.0),
+    "resnet101": (0.73, 3900.0),
+    "densenet201": (0.77, 3300.0),
+    "efficientnet_b0": (0.74, 7600.0),
+    "seresnet50": (0.74, 5600.0),
+    "vit_base_patch16": (0.71, 2900.0),
+    "swin_tiny": (0.76, 4700.0),
+}
+WORDS = ("alexnet", "vgg19", "googlenet", "resnet101")  # the networks of CDC_2
+CFSM = (*WORDS, "densenet201", "efficientnet_b0", "seresnet50", "swin_tiny", "vit_base_patch16")
+SSCD = ("vgg16", "resnet18", "resnet50", "swin_tiny")
+# The colour and the grain of a made-up scene of each class, in pixels.
+LOOKS = (
+    ((150, 132, 120), 6),
+    ((168, 160, 152), 12),
+    ((150, 140, 118), 10),
+    ((150, 165, 185), 20),
+    ((120, 120, 124), 24),
+    ((150, 155, 92), 30),
+    ((58, 86, 104), 48),
+    ((96, 128, 80), 9),
+    ((52, 78, 52), 3),
+    ((182, 158, 124), 16),
+)
+
+
+def thumbnail(label: int, seed: int, size: int = 96) -> np.ndarray:
+    """A made-up scene (size, size, 3) uint8 whose blocks have the colour and grain of its class."""
+    random = np.random.default_rng(seed)
+    color, grain = LOOKS[label % len(LOOKS)]
+    cells = random.normal(0, 22, (size // grain + 1, size // grain + 1, 1))
+    blocks = np.repeat(np.repeat(cells, grain, axis=0), grain, axis=1)[:size, :size]
+    noise = random.normal(0, 7, (size, size, 3))
+    return np.clip(np.array(color) + random.normal(0, 8, 3) + blocks + noise, 0, 255).astype(np.uint8)
+
+
+def entries(
+    values: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
+) -> dict[str, dict[str, float | None]]:
+    """Metrics as rows hold them."""
+    return {name: {"value": values[name], "low": intervals[name][0], "high": intervals[name][1]} for name in values}
+
+
+class Maker:
+    """Writes the rows and artefacts of one made-up run into a work directory.
+
+    The examples of a split are the same whatever the run, and every figure of a row is that of its artefacts.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        name: str,
+        model: str,
+        seed: int,
+        skill: float,
+        share: float,
+        width: float = 1.0,
+        config: str = "official",
+        speed: float = 8123.4,
+        objective: str = "kappa",
+    ):
+        self.workdir, self.seed, self.skill, self.share = workdir, seed, skill, share
+        self.config, self.speed, self.objective = config, speed, objective
+        self.random = np.random.default_rng([1000 + seed, len(name), sum(map(ord, model))])
+        self.training = self.history()
+        self.recipe = dataclasses.replace(
+            Recipe(name, "made up"),
+            data=Data(config=config),
+            model=Model(model, width=width),
+            engine=Engine(batch_size=50, epochs=20),
+            change=Change(resamples=40),
+            seed=seed,
+        )
+
+    def row(
+        self,
+        split: str,
+        protocol: str,
+        arrays: Mapping[str, Mapping[str, np.ndarray]],
+        *,
+        dataset: str,
+        objective: str | None = None,
+        **fields: object,
+    ) -> rows.Row:
+        """The row with what all protocols share filled in, appended to the work directory."""
+        recipe = to_dict(self.recipe)
+        other = objective if objective != "kappa" else None
+        identity = rows.row_id(recipe, split, protocol, self.seed, objective=other, dataset=dataset)
+        artefacts, checksums = {}, {}
+        for name, content in arrays.items():
+            saved = rows.save_artefact(self.workdir, name if name == "training" else f"{identity}-{name}", content)
+            artefacts[name], checksums[name] = saved
+        row = rows.Row(
+            id=identity,
+            dataset=dataset,
+            objective=objective,
+            split=split,
+            protocol=protocol,
+            model=self.recipe.model.name,
+            seed=self.seed,
+            recipe=recipe,
+            versions={"mtsccd-jax": "0.1.0", "jax": "0.10.2", "flax": "0.12.4", "numpy": "2.3.1"},
+            device="1 x NVIDIA H200",
+            commit="1f0c9a7be214",
+            times={"finished": "2026-11-20T12:00:00+00:00", "seconds": 41.7},
+            images_per_s=self.speed,
+            checksums={"data": "ab" * 32, "artefacts": checksums},
+            artefacts=artefacts,
+            **fields,
+        )
+        rows.append(self.workdir, row)
+        return row
+
+    def history(self) -> dict[str, np.ndarray]:
+        """A loss that falls under a cosine schedule."""
+        step = np.arange(1, 1401)
+        loss = 0.35 + 2.0 * np.exp(-step / 260) + self.random.normal(0, 0.08, len(step)) * np.exp(-step / 1500)
+        rate = self.random.normal(3150, 90, len(step))
+        rate[:3] = np.nan
+        return {
+            "step": step,
+            "epoch": step // 70,
+            "loss": loss,
+            "learning_rate": 4e-2 * (1 + np.cos(np.pi * step / len(step))),
+            "images_per_s": rate,
+        }
+
+    def scene(self, split: str) -> rows.Row:
+        """A scene row: every class keeps its share of right answers, the rest goes to a few neighbours."""
+        known = SCENES.get(split, SCENES["test_a"])
+        counts = np.maximum(np.round(np.array(known) * self.share), 3).astype(np.int64)
+        recall = np.clip(self.skill + self.random.normal(0, 0.12, 10), 0.2, 0.96)
+        label = np.repeat(np.arange(10), counts)
+        weight = self.random.gamma(0.35, 1.0, (10, 10)) + 0.01
+        np.fill_diagonal(weight, 0)
+        wrong = np.array([self.random.choice(10, p=weight[i] / weight[i].sum()) for i in label])
+        prediction = np.where(self.random.random(len(label)) < recall[label], label, wrong)
+        confusion = np.bincount(10 * label + prediction, minlength=100).reshape(10, 10)
+        city = CITIES.index("hefei" if split == "test_a" else "nanjing")
+        sheet = np.repeat(np.arange(10), 2)
+        paper = published.scene(self.recipe.model.name, split, self.recipe.model.width)
+        intervals = bootstrap_interval(confusion, resamples=40, seed=self.seed)
+        return self.row(
+            split,
+            "scene",
+            {
+                "training": self.training,
+                "predictions": {
+                    "label": label,
+                    "prediction": prediction,
+                    "filename": np.array([f"{split}_{i:05d}.jpg" for i in range(len(label))]),
+                },
+                "scenes": {
+                    "thumb": np.stack([thumbnail(c, 10 * i + city) for i, c in enumerate(sheet)]),
+                    "label": sheet,
+                    "city": np.full(len(sheet), city),
+                    "phase": np.tile([1, 2], 10),
+                    "class_names": np.array(CLASSES),
+                    "city_names": np.array(CITIES),
+                },
+            },
+            dataset=f"mtsccd_lusc/{self.config}",
+            n=int(confusion.sum()),
+            metrics=entries(scene_metrics(confusion), intervals),
+            confusion=confusion.tolist(),
+            class_names=list(CLASSES),
+            baseline={"name": "most frequent class", "oa": float(counts.max() / counts.sum()), "kappa": 0.0},
+            published=dataclasses.asdict(paper) if paper else None,
+        )
+
+    def distances(self, truth: np.ndarray) -> np.ndarray:
+        """Distances (n,) in [0, 2]: changed pairs lie farther apart, with overlap."""
+        spread = self.random.gamma(5.0, 0.055, len(truth))
+        far = self.random.gamma(11.0, 0.055 * (0.6 + 0.6 * self.skill), len(truth))
+        return np.minimum(np.where(truth, far, spread), 2.0)
+
+    def change(self, split: str, protocol: str) -> rows.Row:
+        """A change row: a threshold on made-up distances, or the many false alarms of classifying twice."""
+        n, changed = (max(int(value * self.share), 24) for value in published.PAIRS_CHANGED[split])
+        first, second = pairs_of(n, changed, split)
+        truth = first != second
+        distance = self.distances(truth)
+        seen = np.arange(max(int(4526 * self.share), 30)) % 8 == 0
+        learned = protocol in ("cfsm", "sscd")
+        arrays: dict[str, Mapping[str, np.ndarray]] = {"training": self.training}
+        threshold = rechosen = None
+        if learned:
+            scale = 1.0 if protocol == "cfsm" else 0.5
+            validation, distance = self.distances(seen) * scale, distance * scale
+            threshold = best_threshold(validation, seen, self.objective).threshold
+            predicted = distance >= threshold
+            rechosen = rechosen_threshold_interval(validation, seen, distance, truth, self.objective, 40, self.seed)
+            arrays["validation"] = {"distance": validation, "changed": seen}
+        else:
+            alarm = 0.36 if protocol == "cdc_1" else 0.3
+            predicted = self.random.random(n) < np.where(truth, 0.86, alarm)
+        if protocol == "cdc_2":
+            distance = np.where(predicted, distance, -distance)  # the margin of change
+        named_t1 = np.where(self.random.random(n) < self.skill, first, self.random.integers(0, 10, n))
+        other = np.where(self.random.random(n) < self.skill, second, self.random.integers(0, 10, n))
+        other = np.where(other == named_t1, (other + 1) % 10, other)
+        named_t2 = np.where(predicted, other, named_t1)
+        confusion = np.array([[(t == truth) & (p == predicted) for p in (False, True)] for t in (False, True)]).sum(-1)
+        values = binary_metrics(confusion)
+        metrics = entries(values, bootstrap_interval(confusion.ravel(), resamples=40, seed=self.seed))
+        arrays["predictions"] = {"changed": truth, "predicted": predicted, "distance": distance}
+        arrays["predictions"] |= {"label_t1": first, "label_t2": second}
+        for name in ("filename_t1", "filename_t2"):
+            arrays["predictions"][name] = np.array([f"{split}_{name[-2:]}_{i:05d}.jpg" for i in range(n)])
+        if protocol != "sscd":
+            arrays["predictions"] |= {"prediction_t1": named_t1, "prediction_t2": named_t2}
+            metrics["transition"] = transition(truth, (named_t1 == first) & (named_t2 == second), self.seed)
+        arrays["examples"] = examples(truth, predicted, distance, first, second)
+        paper = published.change(protocol, self.recipe.model.name, split, self.recipe.model.width)
+        return self.row(
+            split,
+            protocol,
+            arrays,
+            dataset=f"mtsccd_lucd/{self.config}",
+            n=n,
+            metrics=metrics,
+            metrics_rechosen=entries(values, rechosen) if rechosen else None,
+            confusion=confusion.tolist(),
+            class_names=["unchanged", "changed"],
+            threshold=threshold,
+            objective=self.objective if learned else None,
+            threshold_from="validation" if learned else None,
+            baseline={"name": "all unchanged", "oa": float((~truth).mean()), "kappa": 0.0},
+            published=dataclasses.asdict(paper) if paper else None,
+        )
+
+
+def pairs_of(n: int, changed: int, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """The classes (n,) of both dates of a split's pairs, the same for every run."""
+    random = np.random.default_rng([n, ord(split[-1])])
+    first = random.integers(0, 10, n)
+    moved = (first + random.integers(1, 10, n)) % 10
+    second = np.where(random.permutation(n) < changed, moved, first)
+    return first, second
+
+
+def transition(truth: np.ndarray, right: np.ndarray, seed: int) -> dict[str, float | None]:
+    """The share of changed pairs whose transition is right, with its interval over re-drawn pairs."""
+    counts = np.array([(truth & right).sum(), (truth & ~right).sum(), (~truth).sum()])
+    draws = bootstrap_confusions(counts, 40, seed)
+    low, high = np.quantile(draws[:, 0] / np.maximum(draws[:, :2].sum(1), 1), (0.025, 0.975))
+    return {"value": float(counts[0] / counts[:2].sum()), "low": float(low), "high": float(high)}
+
+
+def examples(
+    truth: np.ndarray, predicted: np.ndarray, distance: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Eight changed and eight unchanged pairs, whatever was said of them."""
+    chosen = np.concatenate([np.flatnonzero(truth)[:8], np.flatnonzero(~truth)[:8]])
+    t1, t2 = first[chosen], second[chosen]
+    return {
+        "row": chosen,
+        "thumb_t1": np.stack([thumbnail(c, 500 + i) for i, c in enumerate(t1)]),
+        "thumb_t2": np.stack([thumbnail(c, (600 if t1[i] != c else 500) + i) for i, c in enumerate(t2)]),
+        "changed": truth[chosen],
+        "predicted": predicted[chosen],
+        "distance": distance[chosen],
+        "label_t1": t1,
+        "label_t2": t2,
+        "class_names": np.array(CLASSES),
+    }
+
+
+def make_workdir(
+    workdir: Path,
+    *,
+    name: str = "paper_resnet101",
+    model: str = "resnet101",
+    seed: int = 0,
+    skill: float = 0.72,
+    share: float = 1.0,
+    splits: Sequence[str] = tuple(SCENES),
+    protocols: Sequence[str] = ("cfsm", "cdc_1"),
+    scenes: bool = True,
+    **settings: object,
+) -> list[rows.Row]:
+    """The rows of a made-up run: scenes of both test cities, and change by some protocols.
+
+    Args:
+        workdir: Where rows and artefacts are written.
+        name: The recipe's name.
+        model: The network's name.
+        seed: The run's seed.
+        skill: About the share of scenes named correctly.
+        share: Size of the test sets relative to the paper's.
+        splits: Of the scene rows.
+        protocols: Of the change rows.
+        scenes: Whether there are scene rows.
+        settings: Further ones of `Maker`.
+    """
+    maker = Maker(workdir, name=name, model=model, seed=seed, skill=skill, share=share, **settings)
+    made = [maker.scene(split) for split in splits] if scenes else []
+    return made + [maker.change(split, protocol) for protocol in protocols for split in published.PAIRS_CHANGED]
+
+
+def make_reproduction(
+    folder: Path,
+    *,
+    networks: Sequence[str] = tuple(NETWORKS),
+    similar: Sequence[str] = SSCD,
+    seeds: Sequence[int] = (0,),
+    share: float = 1.0,
+    config: str = "official",
+) -> Path:
+    """The folder of a made-up reproduction of both tables: a work directory a network and seed, one row failed."""
+    for model in networks:
+        skill, speed = NETWORKS[model]
+        methods = ("cdc_1", "cfsm") if model in CFSM else ()
+        for seed in seeds:
+            make_workdir(
+                folder / f"{model}-{config}-{seed}",
+                name=f"paper_{model}",
+                model=model,
+                seed=seed,
+                skill=skill,
+                share=share,
+                splits=("validation", "test_a", "test_b"),
+                protocols=methods + (("cdc_2",) if model in WORDS else ()),
+                config=config,
+                speed=speed,
+            )
+    for model in similar:
+        make_workdir(
+            folder / f"sscd-{model}-{config}",
+            name=f"sscd_{model}",
+            model=model,
+            skill=0.9,
+            share=share,
+            protocols=("sscd",),
+            scenes=False,
+            config=config,
+            speed=0.6 * NETWORKS[model][1],
+        )
+    reason = "swin_tiny, cdc_2: its last map is 7 x 7 tokens, fewer than the words asked for"
+    failed = {"network": "paper_swin_tiny", "protocol": "cdc_2", "split": "test_a", "seed": 0, "reason": reason}
+    (folder / "failures.json").write_text(json.dumps([failed]))
+    return folder

@@ -1,0 +1,304 @@
+"""The same networks in torch, with weights that travel: what the models are compared with, here and in benchmarks."""
+
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from mtsccd_jax.models import MODELS, create_model
+from mtsccd_jax.models.layers.blocks import Dropout
+from mtsccd_jax.models.weights.mapping import slots
+
+
+def import_torchvision() -> ModuleType:
+    """torchvision, also beside a CPU-only torch, where the declarations of its CUDA operators would fail."""
+    import torch
+
+    register_fake = torch.library.register_fake
+
+    def register_fake_elsewhere(op: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(op, str) and op.startswith("torchvision::"):
+            return lambda function: function
+        return register_fake(op, *args, **kwargs)
+
+    torch.library.register_fake = register_fake_elsewhere
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import torchvision
+    finally:
+        torch.library.register_fake = register_fake
+    return torchvision
+
+
+def import_timm() -> ModuleType:
+    """timm, which imports torchvision."""
+    import_torchvision()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import timm
+    return timm
+
+
+def arrays(torch_model: Any) -> dict[str, np.ndarray]:
+    """A copy of every parameter and statistic of a torch model by name, without counts and fixed tables."""
+    return {
+        name: value.detach().numpy().copy()
+        for name, value in torch_model.state_dict().items()
+        if value.dtype.is_floating_point
+    }
+
+
+def with_weights(torch_model: Any, model: str | nnx.Module, names: Any = None, **arguments: Any) -> nnx.Module:
+    """Our network (or that of a name) with the weights of torch's, every one of them and no other."""
+    if isinstance(model, str):
+        names = names or MODELS[model].names[0]
+        name = model
+        model = nnx.eval_shape(lambda: create_model(name, **arguments, rngs=nnx.Rngs(0)))
+    source = arrays(torch_model)
+    target = {slot.name: slot for slot in slots(model, names)}
+    assert source.keys() == target.keys()
+    for name, slot in target.items():
+        value = slot.to_ours(source[name])
+        assert slot.variable.shape == value.shape, name
+        slot.variable.set_value(jnp.asarray(value))
+    return model
+
+
+def randomize(torch_model: Any, seed: int) -> None:
+    """Make every parameter and statistic of a torch model count, also those that begin as zeros and ones."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in torch_model.state_dict().items():
+            if name.endswith(("running_mean", "bias", "cls_token")):
+                value.normal_(0, 0.1, generator=generator)
+            elif name.endswith("running_var") or (name.endswith("weight") and value.ndim == 1):
+                value.uniform_(0.5, 1.5, generator=generator)
+            elif name.endswith("weight") and value.ndim == 2:
+                value.normal_(0, value.shape[1] ** -0.5, generator=generator)
+
+
+def narrowed(torch_model: Any, width: float, num_classes: int) -> Any:
+    """The same model with fewer channels everywhere but at the image and at the classes: quick to compile and run."""
+    import torch
+
+    def fewer(channels: int) -> int:
+        return channels if channels in (3, num_classes) else round(channels * width)
+
+    for module in list(torch_model.modules()):
+        for name, part in module.named_children():
+            if isinstance(part, torch.nn.Conv2d):
+                part = torch.nn.Conv2d(
+                    fewer(part.in_channels),
+                    fewer(part.out_channels),
+                    part.kernel_size,
+                    part.stride,
+                    part.padding,
+                    bias=part.bias is not None,
+                )
+            elif isinstance(part, torch.nn.BatchNorm2d):
+                part = torch.nn.BatchNorm2d(fewer(part.num_features), part.eps)
+            elif isinstance(part, torch.nn.Linear):
+                part = torch.nn.Linear(fewer(part.in_features), fewer(part.out_features))
+            setattr(module, name, part)
+    return torch_model
+
+
+def rectified(torch_model: Any, seed: int = 0) -> Any:
+    """The same model, its convolutions drawn so that rectifiers neither fade nor swell the signal of a deep network."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in torch_model.parameters():
+            if value.ndim == 4:
+                value.normal_(0, (2 / value[0].numel()) ** 0.5, generator=generator)
+    return torch_model
+
+
+def channels_first(image_bhwc: np.ndarray) -> Any:
+    """A torch tensor of the same images, (b, c, h, w)."""
+    import torch
+
+    return torch.from_numpy(image_bhwc.transpose(0, 3, 1, 2))
+
+
+def relative_error(ours: Any, reference: np.ndarray) -> float:
+    """Largest difference over the largest magnitude of the reference."""
+    return float(np.abs(np.asarray(ours) - reference).max() / np.abs(reference).max())
+
+
+# The compiler's expensive passes would make a test of a deep network minutes long and change no result by more than
+# rounding.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+def check_evaluation(
+    name: str,
+    reference: Any,
+    image_size: int | tuple[int, int],
+    *,
+    features: Callable[[dict[str, Any]], Any],
+    feature_map: Callable[[dict[str, Any]], Any],
+    tolerance: float = 1e-4,
+    **arguments: Any,
+) -> None:
+    """Logits, features and feature map equal those of the reference with the same random weights, in evaluation mode.
+
+    `features` and `feature_map` pick their tensor, (b, d) and (b, h, w, c), from the outputs of the reference's
+    modules by name; the input of a module is under its name and ":in".
+    """
+    import torch
+
+    reference = reference.eval()
+    randomize(reference, seed=0)
+    seen: dict[str, Any] = {}
+    for part, module in reference.named_modules():
+        module.register_forward_hook(
+            lambda _, inputs, output, part=part: seen.update(
+                {part: output, f"{part}:in": inputs[0] if inputs else None}
+            )
+        )
+    height, width = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    channels = arguments.get("in_channels", 3)
+    image = np.random.default_rng(0).normal(size=(2, height, width, channels)).astype(np.float32)
+    with torch.no_grad():
+        logits = reference(channels_first(image)).numpy()
+    arguments = {"num_classes": logits.shape[-1], "image_size": height} | arguments
+    model = with_weights(reference, name, **arguments)
+    evaluated = nnx.view(model, use_running_average=True, raise_if_not_found=False)
+
+    output = jax.jit(lambda model, image: model(image), compiler_options=QUICK)(evaluated, image)
+
+    assert relative_error(output.logits, logits) < tolerance
+    assert relative_error(output.features, features(seen).numpy()) < tolerance
+    assert relative_error(output.feature_map, feature_map(seen).numpy()) < tolerance
+
+
+def check_stochastic_depth(name: str, reference: Any, image_size: int, drop_path: float, **arguments: Any) -> None:
+    """Blocks are skipped at timm's rates, and the logits are those of the reference where the same examples skip them.
+
+    `reference` is a network of timm with that `drop_path_rate`; what ours drops is put in the place of what timm draws.
+    """
+    import torch
+
+    reference = reference.eval()
+    randomize(reference, seed=0)
+    examples = 8
+    shape = (examples, image_size, image_size, arguments.get("in_channels", 3))
+    image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    model = with_weights(
+        reference, name, **({"num_classes": 10, "image_size": image_size, "drop_path": drop_path} | arguments)
+    )
+    keys = jax.random.split(jax.random.key(0), examples)
+    # Salts of a block grow in the order in which its branches are computed.
+    drops = [(path[:-1], node.salt, node) for path, node in nnx.iter_graph(model) if isinstance(node, Dropout)]
+    assert len({salt for _, salt, _ in drops}) == len(drops)
+    drops = [drop for _, _, drop in sorted(drops, key=lambda item: item[:2]) if drop.rate > 0]
+    pending = iter(drops)
+
+    def drop_as_ours(module: Any) -> Callable[[Any], Any]:
+        def forward(x: Any) -> Any:
+            drop = next(pending)
+            assert drop.whole_example
+            assert abs(drop.rate - module.drop_prob) < 1e-6
+            scale = np.asarray(nnx.view(drop, example_keys=keys)(jnp.ones((examples, 1))))[:, 0]
+            # Tokens at one place of MobileViT's patches are rows of their own, which lie together.
+            scale = np.repeat(scale, len(x) // examples).reshape(-1, *(1,) * (x.ndim - 1))
+            return x * torch.from_numpy(scale)
+
+        return forward
+
+    with torch.no_grad():
+        whole = reference(channels_first(image)).numpy()
+    for part, module in reference.named_modules():
+        if type(module).__name__ == "DropPath":
+            # A block of MobileViT's that has no shortcut is not skipped: nothing would be left of the example.
+            has_shortcut = getattr(reference.get_submodule(part.rpartition(".")[0]), "shortcut", module) is not None
+            module.forward = drop_as_ours(module) if has_shortcut else lambda x: x
+    with torch.no_grad():
+        logits = reference(channels_first(image)).numpy()
+    assert next(pending, None) is None
+    assert relative_error(whole, logits) > 1e-2
+
+    dropping = nnx.view(model, use_running_average=True, example_keys=keys, raise_if_not_found=False)
+    ours = jax.jit(lambda model, image: model(image).logits, compiler_options=QUICK)(dropping, image)
+    assert relative_error(ours, logits) < 1e-4
+
+
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 5e-4
+
+
+def check_training_step(
+    name: str,
+    reference: Any,
+    image_size: int,
+    *,
+    torch_loss: Callable[[Any, Any], Any] | None = None,
+    tolerance: float = 1e-3,
+    **arguments: Any,
+) -> None:
+    """One SGD step gives the loss, the change of every parameter and of every running statistic of the reference.
+
+    In float64 on both sides: in float32 rounding puts some activation on the other side of a rectifier's kink, and a
+    gradient jumps by a percent, in torch itself as well. `reference` has no dropout; `torch_loss(output, label)` is
+    the loss where the reference's output is not logits.
+    """
+    import torch
+
+    reference = reference.double().train()
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(2, image_size, image_size, arguments.get("in_channels", 3)))
+    before = arrays(reference)
+    num_classes = arguments.setdefault("num_classes", 10)
+    label = rng.integers(0, num_classes, 2)
+    with jax.enable_x64(True):
+        model = with_weights(reference, name, image_size=image_size, dtype=jnp.float64, **arguments)
+        loss, change = jax_step(name, model, image, label)
+
+    optimizer = torch.optim.SGD(reference.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
+    output = reference(channels_first(image))
+    loss_torch = (torch_loss or torch.nn.functional.cross_entropy)(output, torch.from_numpy(label))
+    loss_torch.backward()
+    optimizer.step()
+    after = arrays(reference)
+
+    assert abs(loss - loss_torch.item()) < tolerance * abs(loss_torch.item())
+    wrong = {part: relative_error(change[part], after[part] - before[part]) for part in before}
+    assert not {part: error for part, error in wrong.items() if not error < tolerance}
+
+
+def jax_step(name: str, model: nnx.Module, image: np.ndarray, label: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
+    """Loss, and the change of every array of the network under its published name."""
+    graph, params, statistics = nnx.split(model, nnx.Param, ...)
+    optimizer = optax.chain(optax.add_decayed_weights(WEIGHT_DECAY), optax.sgd(LEARNING_RATE, MOMENTUM))
+
+    def step(params: nnx.State, statistics: nnx.State) -> tuple[jax.Array, nnx.State, nnx.State]:
+        def loss_and_statistics(params: nnx.State) -> tuple[jax.Array, nnx.State]:
+            model = nnx.merge(graph, params, statistics, copy=True)
+            output = model(jnp.asarray(image))
+            losses = [
+                weight * optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
+                for logits, weight in [
+                    (output.logits, 1.0),
+                    *((logits, output.auxiliary_weight) for logits in output.auxiliary),
+                ]
+            ]
+            return sum(losses), nnx.state(model, nnx.BatchStat)
+
+        (loss, after), gradients = jax.value_and_grad(loss_and_statistics, has_aux=True)(params)
+        updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+        return loss, updates, jax.tree.map(jnp.subtract, after, statistics)
+
+    loss, updates, change = jax.jit(step, compiler_options=QUICK)(params, statistics)
+    # The changes stand where the weights were, so that they can be read under the published names.
+    changed = nnx.merge(graph, updates, change)
+    return float(loss), {slot.name: slot.to_published() for slot in slots(changed, MODELS[name].names[0])}

@@ -1,0 +1,74 @@
+"""Overrides are typed, unknown keys are named with their nearest, and recipes survive JSON."""
+
+import json
+
+import pytest
+
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes import RECIPES, get_recipe
+from mtsccd_jax.recipes.config import flatten, from_dict, identity, override, to_dict
+
+DEMO = RECIPES["demo"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_survives_json(name):
+    recipe = RECIPES[name]
+    assert from_dict(json.loads(json.dumps(to_dict(recipe)))) == recipe
+    assert recipe.name == name
+
+
+@pytest.mark.parametrize(
+    ("assignment", "key", "value"),
+    [
+        ("optim.learning_rate=1e-3", "optim.learning_rate", 1e-3),
+        ("optim.learning_rate=1", "optim.learning_rate", 1.0),
+        ("engine.epochs=3", "engine.epochs", 3),
+        ("data.flip=false", "data.flip", False),
+        ("optim.clip_norm=none", "optim.clip_norm", None),
+        ("optim.clip_norm=2", "optim.clip_norm", 2.0),
+        ("optim.freeze=stem,stages.0", "optim.freeze", ("stem", "stages.0")),
+        ("data.mean=0,0.5,1", "data.mean", (0.0, 0.5, 1.0)),
+        ("engine.parallel=pmap", "engine.parallel", "pmap"),
+        ("data.folder=/a=b", "data.folder", "/a=b"),
+        ("seed=7", "seed", 7),
+    ],
+)
+def test_text_becomes_the_type_of_its_key(assignment, key, value):
+    recipe = override(DEMO, [assignment])
+    part, _, name = key.rpartition(".")
+    found = getattr(getattr(recipe, part) if part else recipe, name)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("optim.learning_rat=1", r"unknown recipe key 'optim\.learning_rat'\. Did you mean 'optim\.learning_rate'\?"),
+        ("engine.epochs=many", r"engine\.epochs=many: expected a value of type int"),
+        ("engine.epochs=1.5", r"engine\.epochs=1\.5: expected a value of type int"),
+        ("data.flip=maybe", r"data\.flip=maybe: expected a value of type bool"),
+        ("engine.parallel=jitt", r"expected one of jit, pmap\. Did you mean 'jit'\?"),
+        ("engine.epochs", r"expected KEY=VALUE"),
+    ],
+)
+def test_what_cannot_be_is_refused(assignment, message):
+    with pytest.raises(InputError, match=message):
+        override(DEMO, [assignment])
+
+
+def test_identity_ignores_paths_and_pacing_and_nothing_else():
+    base = identity(DEMO)
+    pacing = ("engine.checkpoint_every_s", "engine.steps_per_dispatch")
+    for assignment in ("data.data_dir=/x", "data.input=stream", *(f"{key}=1" for key in pacing)):
+        assert identity(override(DEMO, [assignment])) == base
+    changed = {key for key in flatten(to_dict(DEMO)) if key not in ("name", "summary")} - set(base)
+    assert changed == {"data.data_dir", "data.folder", "data.pairs", "data.input", *pacing}
+    assert identity(override(DEMO, ["optim.momentum=0.8"])) != base
+    assert identity(override(DEMO, ["data.folder=/x"])) != base, "a folder is not the TFDS data set"
+
+
+def test_an_unknown_recipe_names_the_nearest():
+    with pytest.raises(InputError, match=r"unknown recipe 'demoo'\. Did you mean 'demo'\?"):
+        get_recipe("demoo")

@@ -1,0 +1,1 @@
+"""Read archives: folders, zip and tar files, image headers, GeoTIFF."""

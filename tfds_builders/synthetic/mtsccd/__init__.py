@@ -1,0 +1,1 @@
+"""Draw MtSCCD: scenes of ten land-use classes at two dates."""

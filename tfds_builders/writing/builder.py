@@ -1,0 +1,255 @@
+"""One build, two file formats: TFRecord for `tfds.load`, ArrayRecord for `tfds.data_source`.
+
+TFDS reads either, but writes only one at a time; tf.data cannot read ArrayRecord, and random access needs it. The
+primary format is TFRecord and the alternative is ArrayRecord, with the same shards in the same order; any other
+arrangement breaks one of the two calls. TFDS alone also needs TensorFlow to write TFRecord; here nothing does.
+"""
+
+import abc
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.writing.beam import parse_beam_options, write_shards_with_beam
+from tfds_builders.writing.pool import ExamplesFn, Shard, default_workers, write_shards
+from tfds_builders.writing.records import ShardResult
+
+# Small enough that every core gets a shard of a split of MtSCCD, large enough that files stay few.
+SHARD_BYTES = 32 << 20
+_INFO_FILE = "dataset_info.json"  # TFDS writes it last
+
+Progress = Callable[[int, int], None]
+
+
+class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """A TFDS builder whose data set is written in both formats, by several processes or an Apache Beam pipeline.
+
+    A subclass returns, from `_shard_iterators_per_split`, one picklable function per shard. Its iterator yields
+    `(key, example)`: every feature by name, as TFDS stores it (encoded image bytes, labels as integers), or
+    `records.Skipped`. It counts in `absent` what the archive's lists name and the archive does not have. Beside TFDS's
+    own arguments a builder takes:
+
+    Args:
+        archive: the folder, zip or tar file to build from, instead of TFDS's manual download folder.
+        skip_bad: leave out what cannot be read and name it in `skipped`, instead of raising ArchiveError.
+        workers: number of processes that write; the default is one per processor.
+        progress: called with (examples done, examples in all) while they write.
+        beam_options: write by a Beam pipeline with these options ("runner=DirectRunner"), not by `workers` processes.
+            Beam's workers must see the archive and the data folder under the same paths. What TFDS's own
+            DownloadConfig says of Beam has the same effect.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_dir: str | os.PathLike | None = None,
+        config: str | tfds.core.BuilderConfig | None = None,
+        version: str | None = None,
+        file_format: str | None = None,
+        archive: str | os.PathLike | None = None,
+        skip_bad: bool = False,
+        workers: int | None = None,
+        progress: Progress | None = None,
+        beam_options: Sequence[str] | None = None,
+    ):
+        # tfds.data_source asks for array_record by this argument. Both formats are always there, so it decides
+        # nothing.
+        if file_format is not None:
+            asked = tfds.core.FileFormat.from_value(file_format)
+            if asked not in (tfds.core.FileFormat.TFRECORD, tfds.core.FileFormat.ARRAY_RECORD):
+                raise ValueError(f"file_format {asked.value}: this data set has tfrecord and array_record")
+        self._archive = None if archive is None else Path(archive)
+        self._skip_bad = skip_bad
+        self._workers = default_workers() if workers is None else workers
+        self._progress = progress
+        self._beam_options = None if beam_options is None else parse_beam_options(beam_options)
+        self._beam_runner: Any = None
+        self._examples_per_split: dict[str, int] = {}
+        self.skipped: list[str] = []
+        self.absent = 0
+        super().__init__(data_dir=data_dir, config=config, version=version)
+
+    def dataset_info_from_configs(self, **kwargs: Any) -> tfds.core.DatasetInfo:
+        """Returns the info with ArrayRecord declared beside TFRecord (TFDS's own method, its own arguments)."""
+        return super().dataset_info_from_configs(
+            alternative_file_formats=[tfds.core.FileFormat.ARRAY_RECORD], metadata=tfds.core.MetadataDict(), **kwargs
+        )
+
+    def as_data_source(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns a random-access source; see TFDS. Afterwards the builder still serves `as_dataset`."""
+        try:
+            return super().as_data_source(*args, **kwargs)
+        finally:
+            self._read_tfrecord()
+
+    def _read_tfrecord(self) -> None:
+        """Makes TFRecord the primary format again, whatever TFDS or its caller made of it."""
+        self.info.set_file_format(tfds.core.FileFormat.TFRECORD, override=True, override_if_initialized=True)
+
+    def _scratch_dir(self) -> Path:
+        """Returns the place for what the build unpacks, below the folder that TFDS renames in the end or removes."""
+        return Path(self.data_dir) / "scratch"
+
+    @abc.abstractmethod
+    def source(self) -> str:
+        """Returns a text that tells this builder's archive from another one.
+
+        `_shard_iterators_per_split` writes it to `info.metadata["source"]`.
+        """
+
+    def _download_and_prepare(
+        self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig | None = None
+    ) -> None:
+        if download_config is not None and (download_config.beam_options or download_config.beam_runner):
+            self._beam_options = download_config.beam_options or parse_beam_options([])
+            self._beam_runner = download_config.beam_runner
+        self._read_tfrecord()
+        splits = self._shard_iterators_per_split(dl_manager)
+        results = self._write(splits)
+        shutil.rmtree(self._scratch_dir(), ignore_errors=True)
+        self.info.metadata["skipped"] = self.skipped
+        self.info.metadata["absent"] = self.absent
+        self.info.set_splits(tfds.core.splits.SplitDict(self._split_infos(results)))
+
+    # TFDS prints to standard output, which belongs to the caller, that it downloads something of unknown size.
+    def _log_download_bytes(self) -> None:
+        pass
+
+    def _log_download_done(self) -> None:
+        pass
+
+    def _write(self, splits: Mapping[str, Sequence[ExamplesFn]]) -> dict[str, list[ShardResult]]:
+        shards, owner = [], []
+        for split, examples_of_shards in splits.items():
+            template = self._get_filename_template(split_name=split)
+            other = template.replace(filetype_suffix=tfds.core.FileFormat.ARRAY_RECORD.file_suffix)
+            for index, examples in enumerate(examples_of_shards):
+                place = {"shard_index": index, "num_shards": len(examples_of_shards)}
+                tfrecord, array_record = template.sharded_filepath(**place), other.sharded_filepath(**place)
+                shards.append(Shard(examples, os.fspath(tfrecord), os.fspath(array_record)))
+                owner.append(split)
+        done, total = 0, sum(self._examples_per_split.values())
+
+        def report(more: int) -> None:
+            nonlocal done
+            done += more
+            if self._progress is not None:
+                self._progress(done, total)
+
+        results: dict[str, list[ShardResult]] = {split: [] for split in splits}
+        for split, result in zip(owner, self._write_shards(shards, report), strict=True):
+            results[split].append(result)
+            self.skipped += result.skipped
+        return results
+
+    def _write_shards(self, shards: Sequence[Shard], report: Callable[[int], None]) -> list[ShardResult]:
+        if self._beam_options is None:
+            return write_shards(shards, self._workers, report)
+        return write_shards_with_beam(
+            shards, self._scratch_dir() / "beam", self._beam_options, self._beam_runner, report
+        )
+
+    def _split_infos(self, results: Mapping[str, Sequence[ShardResult]]) -> list[tfds.core.SplitInfo]:
+        infos = []
+        for split, shards in results.items():
+            lengths = [shard.examples for shard in shards]
+            if not all(lengths):
+                raise ArchiveError(f"split '{split}': hardly a readable image is left; {self.skipped[-1]}")
+            num_bytes = sum(shard.num_bytes for shard in shards)
+            template = self._get_filename_template(split_name=split)
+            infos.append(tfds.core.SplitInfo(split, lengths, num_bytes, template))
+        return infos
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build came to: examples per split, one line per thing left out, and where TFDS finds the data.
+
+    `absent` counts what the archive's own lists name and the archive does not have: a part of it, say.
+    """
+
+    splits: dict[str, int]
+    skipped: list[str]
+    data_dir: Path
+    absent: int = 0
+
+
+def manual_folder(dl_manager: tfds.download.DownloadManager, hint: str) -> Path:
+    """Returns TFDS's manual download folder of a data set.
+
+    Raises:
+        ArchiveError: it is missing or empty; `hint` says how to fill it.
+    """
+    try:
+        return Path(dl_manager.manual_dir)
+    except AssertionError as error:  # TFDS's way to say that
+        where = str(error).partition(" Create ")[0]
+        raise ArchiveError(f"no archive given. {where} To fill it, {hint}") from error
+
+
+def build(
+    name: str,
+    *,
+    archive: str | os.PathLike,
+    data_dir: str | os.PathLike | None = None,
+    skip_bad: bool = False,
+    workers: int | None = None,
+    config: str | tfds.core.BuilderConfig = "official",
+    progress: Progress | None = None,
+    beam_options: Sequence[str] | None = None,
+) -> BuildResult:
+    """Returns what was built: the data set `name` from `archive`, in both formats.
+
+    Data that are already there are kept, if they came from the same archive.
+
+    Args:
+        name: one of `BUILDERS`, such as `mtsccd_lusc`.
+        archive: a folder, a zip or a tar file.
+        data_dir: TFDS's data folder; its default is TFDS's own.
+        skip_bad: leave out what cannot be read, and name it in the result, instead of stopping.
+        workers: number of processes; the default is one per processor.
+        config: `official`, another one of the data set's, or a configuration of your own.
+        progress: called with (examples done, examples in all).
+        beam_options: options of an Apache Beam pipeline that writes, such as "runner=DirectRunner"; None writes with
+            `workers` processes of this machine. Both give the same files.
+
+    Raises:
+        ArchiveError: the archive is missing, empty or wrong, the data set, the configuration or a Beam option is
+            unknown, or Beam is not installed.
+        OSError: the disk is full.
+        ChildProcessError: a worker was killed.
+    """
+    builder_cls = _builder_class(name)
+    if isinstance(config, str) and config not in builder_cls.builder_configs:
+        known = ", ".join(builder_cls.builder_configs)
+        raise ArchiveError(f"{name}: unknown configuration '{config}'; it has {known}")
+    builder = builder_cls(
+        data_dir=data_dir,
+        config=config,
+        archive=archive,
+        skip_bad=skip_bad,
+        workers=workers,
+        progress=progress,
+        beam_options=beam_options,
+    )
+    if (Path(builder.data_dir) / _INFO_FILE).is_file() and builder.info.metadata.get("source") != builder.source():
+        raise ArchiveError(f"{builder.data_dir}: built from another archive; remove it or give another data folder")
+    builder.download_and_prepare()
+    splits = {split: int(info.num_examples) for split, info in builder.info.splits.items()}
+    # Data of an earlier release do not say what was absent.
+    absent = int(builder.info.metadata.get("absent", 0))
+    return BuildResult(splits, list(builder.info.metadata["skipped"]), Path(builder.data_dir_root), absent)
+
+
+def _builder_class(name: str) -> type[DualFormatBuilder]:
+    from tfds_builders import BUILDERS
+
+    if name not in BUILDERS:
+        raise ArchiveError(f"unknown data set '{name}'; known are {', '.join(sorted(BUILDERS))}")
+    return BUILDERS[name]
