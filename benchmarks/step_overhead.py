@@ -58,7 +58,7 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
     parallel, task = make_parallel("jit"), open_task(recipe)
     program = make_program(recipe, task, Feed(task.train, parallel, "resident"))
     history = History(place, 0)
-    trainer = Trainer(recipe, task, program, options.steps, history, free_bytes(parallel), quiet=True)
+    trainer = Trainer(recipe, task, program, options.steps, history, free_bytes(parallel))
     state = program.network.initial(0)
     with program.feed.batches(np.arange(batch)[None]) as batches:
         fixed = next(batches)

@@ -77,7 +77,7 @@ def train(place: Path, batch: int, image_size: int) -> dict[str, int]:
         engine=replace(recipe.engine, batch_size=batch, epochs=1, validate=False),
     )
     with Sampled() as sampled:
-        fit(recipe, place / "run", quiet=True)
+        fit(recipe, place / "run")
     examples = load(place / "run").train_examples
     decoded = examples * image_size * image_size * 3
     return {"examples": examples, "decoded_bytes": decoded, **sampled.peaks, "peak_bytes": status()["VmHWM"]}

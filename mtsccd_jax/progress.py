@@ -1,5 +1,6 @@
-"""Progress for people: a bar on a terminal, nothing elsewhere; always on standard error."""
+"""Show people what goes on: log lines, and a bar on a terminal; always on standard error."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -8,6 +9,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class ConsoleHandler(logging.Handler):
+    """Print log records on the console, above a bar that is running."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record: a note as it is, a warning with its level before it."""
+        if record.levelno <= logging.INFO:
+            console.print(record.getMessage(), style="dim", markup=False)
+        else:
+            console.print(f"{record.levelname.lower()}: {record.getMessage()}", markup=False)
 
 
 class Advance(Protocol):
@@ -22,9 +34,9 @@ def silent(done: int, total: int, text: str = "") -> None:
 
 
 @contextmanager
-def bar(description: str, quiet: bool = False) -> Iterator[Advance]:
-    """A progress bar with remaining time; silent where standard error is not a terminal or `quiet` is set."""
-    if quiet or not console.is_terminal:
+def bar(description: str) -> Iterator[Advance]:
+    """Show a progress bar with remaining time; nothing where standard error is no terminal or the console is quiet."""
+    if console.quiet or not console.is_terminal:
         yield silent
         return
     columns = (

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from mtsccd_jax.recipes.config import Change, Data, Engine, Model, Optim, Recipe, Similarity
+from mtsccd_jax.progress import console
+from mtsccd_jax.recipes.config import Data, Engine, Evaluation, Model, Optim, Recipe, Similarity
 
 # Before anything imports JAX, matplotlib or TFDS (which leaves empty folders in TMPDIR).
 os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="mtsccd-jax-tests-")
@@ -40,10 +41,12 @@ def pytest_sessionfinish(exitstatus: int) -> None:
 
 @pytest.fixture(autouse=True)
 def unheard() -> None:
-    """The builders' warnings go where they go in a fresh process: every command says anew who hears them."""
-    logger = logging.getLogger("tfds_builders")
-    logger.handlers, logger.propagate = [], True
-    logger.setLevel(logging.NOTSET)
+    """Log as a fresh process does: every command sets anew where its log goes."""
+    for name in ("mtsccd_jax", "tfds_builders"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(logging.NOTSET)
+    console.quiet = False
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +118,7 @@ def pair_recipe(recipe: Recipe, pair_list: Path) -> Recipe:
         model=Model("scnn", width=0.125, task="similarity"),
         optim=Optim("adamw", learning_rate=2e-3),
         engine=Engine(batch_size=16, epochs=2, eval_batch_size=16),
-        change=Change(resamples=50),
+        evaluation=Evaluation(resamples=50),
         similarity=Similarity(width=16),
     )
 
@@ -146,7 +149,7 @@ def with_engine():
 
 # Overrides that make any recipe a matter of seconds.
 TINY = ["--set", "model.width=0.0625", "--set", "data.image_size=32", "--set", "data.crop_padding=2"]
-TINY += ["--set", "engine.epochs=1", "--set", "engine.batch_size=32", "--set", "change.resamples=50"]
+TINY += ["--set", "engine.epochs=1", "--set", "engine.batch_size=32", "--set", "evaluation.resamples=50"]
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from mtsccd_jax.cli import bench, data, evaluate, lists, profile, report, reprod
 from mtsccd_jax.cli.options import Parser
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.host_memory import keep_freed_memory
+from mtsccd_jax.progress import ConsoleHandler, console
 
 # What the operating system says of a path, by who has to act on it.
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     options.quiet = options.quiet or options.json
-    show_warnings(options.quiet)
+    show_logs(options.quiet)
     keep_freed_memory()  # before any thread has memory of its own
     try:
         result = options.run(options)
@@ -63,14 +64,14 @@ def make_parser() -> Parser:
     return parser
 
 
-def show_warnings(quiet: bool) -> None:
-    """What the builders warn of, a line each on standard error; what the libraries below log is not for this user."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("warning: %(message)s"))
-    logger = logging.getLogger("tfds_builders")
-    logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(logging.ERROR if quiet else logging.WARNING)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax says how long a save took
+def show_logs(quiet: bool) -> None:
+    """Show what this project logs on standard error, or errors alone; hide what the libraries below log."""
+    console.quiet = quiet
+    for name, level in (("mtsccd_jax", logging.INFO), ("tfds_builders", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [ConsoleHandler()], False
+        logger.setLevel(logging.ERROR if quiet else level)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax logs how long a save took
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 

@@ -168,7 +168,7 @@ def run_models(options: argparse.Namespace) -> Json:
         protocol=_protocol(options),
     )
     record = _record(options, "models", settings.stem, models.table)
-    return _done(options, record, models.run(settings, record, _say(options)))
+    return _done(options, record, models.run(settings, record))
 
 
 def run_input(options: argparse.Namespace) -> Json:
@@ -191,7 +191,7 @@ def run_input(options: argparse.Namespace) -> Json:
         protocol=_protocol(options),
     )
     record = _record(options, "input", "input")
-    return _done(options, record, bench_input.run(settings, record, _say(options)))
+    return _done(options, record, bench_input.run(settings, record))
 
 
 def run_distance(options: argparse.Namespace) -> Json:
@@ -208,7 +208,7 @@ def run_distance(options: argparse.Namespace) -> Json:
         protocol=_protocol(options),
     )
     record = _record(options, "distance", "distance")
-    return _done(options, record, distance.run(settings, record, _say(options)))
+    return _done(options, record, distance.run(settings, record))
 
 
 def run_threshold(options: argparse.Namespace) -> Json:
@@ -222,7 +222,7 @@ def run_threshold(options: argparse.Namespace) -> Json:
         protocol=_protocol(options),
     )
     record = _record(options, "threshold", "threshold")
-    return _done(options, record, threshold.run(settings, record, _say(options)))
+    return _done(options, record, threshold.run(settings, record))
 
 
 def run_build(options: argparse.Namespace) -> Json:
@@ -231,7 +231,7 @@ def run_build(options: argparse.Namespace) -> Json:
 
     settings = build.Settings(images=options.images, workers=tuple(options.workers), windows=options.windows)
     record = _record(options, "build", "build")
-    return _done(options, record, build.run(settings, record, _say(options)))
+    return _done(options, record, build.run(settings, record))
 
 
 def _protocol(options: argparse.Namespace) -> "Protocol":
@@ -252,20 +252,11 @@ def _record(options: argparse.Namespace, benchmark: str, stem: str, table: Table
     return RecordFile(options.out, stem, benchmark=benchmark, command=command_line(), environment=here, table=table)
 
 
-def _say(options: argparse.Namespace) -> Callable[[str], None]:
-    from mtsccd_jax.progress import console
-
-    if options.quiet:
-        return lambda line: None
-    return lambda line: console.print(line, markup=False)
-
-
 def _done(options: argparse.Namespace, record: "RecordFile", rows: "list[Measurement]") -> Json:
     """What a benchmark prints: its files and rows, for people as a table."""
     from mtsccd_jax.perf.records import rich_table, summary
     from mtsccd_jax.progress import console
 
     record.write()
-    if not options.quiet:
-        console.print(rich_table(rows))
+    console.print(rich_table(rows))
     return {"csv": record.csv, "record": record.json, "rows": summary(rows)}

@@ -150,7 +150,7 @@ def run_synth(options: argparse.Namespace) -> Json:
                 f"--{name.replace('_', '-')}: archives of {options.dataset} have no such choice; leave it out"
             )
     write_archive = importlib.import_module(archive.synthetic).write_archive
-    with bar("generate scenes", options.quiet) as advance:
+    with bar("generate scenes") as advance:
         images = write_archive(
             options.out,
             scale=archive.scale if options.scale is None else options.scale,
@@ -170,7 +170,7 @@ def run_check(options: argparse.Namespace) -> Json:
     check_archive = importlib.import_module(archive.check).check_archive
     try:
         if archive.check_reports:
-            with bar("check", options.quiet) as advance:
+            with bar("check") as advance:
                 report = check_archive(options.archive, progress=advance)
         else:
             report = check_archive(options.archive)
@@ -193,7 +193,7 @@ def run_build(options: argparse.Namespace) -> Json:
     import tfds_builders
     from mtsccd_jax.progress import bar, console
 
-    with bar(f"build {options.name}", options.quiet) as advance:
+    with bar(f"build {options.name}") as advance:
         name, _, config = options.name.partition("/")
         built = tfds_builders.build(
             name,

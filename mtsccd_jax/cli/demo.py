@@ -24,9 +24,7 @@ SCALE = 0.05
 METHODS = ("cfsm", "cdc_1")
 
 
-def demo(
-    workdir: Path, assignments: list[str], *, scale: float = SCALE, seed: int | None = None, quiet: bool = False
-) -> dict[str, Any]:
+def demo(workdir: Path, assignments: list[str], *, scale: float = SCALE, seed: int | None = None) -> dict[str, Any]:
     """What the demonstration came to: metrics per split, throughput, seconds, and where the report lies.
 
     Everything lies below `workdir`; what is already there is not made again.
@@ -40,24 +38,23 @@ def demo(
         data=dataclasses.replace(recipe.data, data_dir=str(data_dir.resolve())),
     )
     if not (archive / "MtSCCD").exists():
-        with bar("generate scenes", quiet) as advance:
+        with bar("generate scenes") as advance:
             synthetic.write_archive(
                 archive, scale=scale, image_size=recipe.data.image_size, seed=recipe.seed, progress=advance
             )
     for name in ("mtsccd_lusc", "mtsccd_lucd"):
-        with bar(f"build {name}", quiet) as advance:
+        with bar(f"build {name}") as advance:
             tfds_builders.build(name, archive=archive, data_dir=data_dir, config=recipe.data.config, progress=advance)
     with run_cache(workdir):
-        done = fit(recipe, workdir, quiet=quiet)
-        passes = Embedded(load_trained(workdir), recipe.data, quiet=quiet)
+        done = fit(recipe, workdir)
+        passes = Embedded(load_trained(workdir), recipe.data)
         scene_rows = [evaluate(passes, split) for split in default_splits(recipe.data)]
         change_rows = detect(passes, METHODS, recipe.change.objective)
     report = page.write([workdir], workdir / "report")
-    if not quiet:
-        for row in (*scene_rows, *change_rows):
-            scores = "  ".join(f"{name} {row.metrics[name]['value']:.3f}" for name in ("oa", "kappa"))
-            console.print(f"{row.protocol:<6} {row.split:<11} {scores}  (n = {row.n:,})")
-        console.print(f"report: {report}", style="bold")
+    for row in (*scene_rows, *change_rows):
+        scores = "  ".join(f"{name} {row.metrics[name]['value']:.3f}" for name in ("oa", "kappa"))
+        console.print(f"{row.protocol:<6} {row.split:<11} {scores}  (n = {row.n:,})")
+    console.print(f"report: {report}", style="bold")
     metrics = {
         (row.protocol, row.split): {name: metric["value"] for name, metric in row.metrics.items()}
         for row in (*scene_rows, *change_rows)

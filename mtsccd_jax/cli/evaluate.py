@@ -1,8 +1,8 @@
 """`evaluate`, `change`, `predict`, `embed` and `retrieve`: what a trained network says."""
 
 import argparse
+import logging
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from mtsccd_jax.cli.options import (
     share,
 )
 from mtsccd_jax.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 def add(commands: Any) -> None:
@@ -110,12 +112,10 @@ def with_programs(run: Callable[[argparse.Namespace], Json]) -> Callable[[argpar
     def run_with_programs(options: argparse.Namespace) -> Json:
         from mtsccd_jax.engine.compilation import run_cache
         from mtsccd_jax.engine.workdir import RECIPE_FILE
-        from mtsccd_jax.progress import console
 
         if not (options.workdir / RECIPE_FILE).exists():  # nor is a folder made where none of a run is
             return run(options)
-        say = (lambda line: None) if options.quiet else partial(console.print, style="dim", markup=False)
-        with run_cache(options.workdir, say):
+        with run_cache(options.workdir):
             return run(options)
 
     return run_with_programs
@@ -131,14 +131,14 @@ def run_evaluate(options: argparse.Namespace) -> Json:
     from mtsccd_jax.tasks.write_row import said
 
     trained = load_trained(options.workdir, options.set)
-    passes = Embedded(trained, input_data(options, trained.recipe.data), quiet=options.quiet)
+    passes = Embedded(trained, input_data(options, trained.recipe.data))
     several = trained.recipe.model.task == "labels"
     splits = options.split or default_splits(passes.data)
     if several and not options.split and trained.recipe.labels.threshold == "validation":
         splits = [split for split in splits if split != "validation"]  # whose scenes the thresholds were chosen on
     rows = [(evaluate_labels if several else evaluate)(passes, split) for split in splits]
     for row in rows:
-        passes.say(said(row))
+        logger.info(said(row))
     result = {row.split: {name: metric["value"] for name, metric in row.metrics.items()} for row in rows}
     if trained.recipe.scene.classifier == "svm":
         return {"rows": len(rows), "svm": {"c": scene_classifier(passes).c}, **result}
@@ -153,11 +153,11 @@ def run_change(options: argparse.Namespace) -> Json:
     from mtsccd_jax.tasks.write_row import said
 
     trained = load_trained(options.workdir, options.set)
-    passes = Embedded(trained, input_data(options, trained.recipe.data), quiet=options.quiet)
+    passes = Embedded(trained, input_data(options, trained.recipe.data))
     methods = options.method or supported_methods(trained)
     rows = detect(passes, methods, options.objective or trained.recipe.change.objective, splits=options.split)
     for row in rows:
-        passes.say(said(row))
+        logger.info(said(row))
     result: dict[str, Any] = {"rows": len(rows)}
     for row in rows:
         metrics = {name: metric["value"] for name, metric in row.metrics.items()}
@@ -171,7 +171,7 @@ def run_predict(options: argparse.Namespace) -> Json:
     from mtsccd_jax.tasks.predict import predict
 
     trained = load_trained(options.workdir)
-    done = predict(trained, options.images, options.out, skip_bad=options.skip_bad, quiet=options.quiet)
+    done = predict(trained, options.images, options.out, skip_bad=options.skip_bad)
     return {"images": done.images, "skipped": done.skipped, "out": options.out}
 
 
@@ -186,7 +186,7 @@ def run_embed(options: argparse.Namespace) -> Json:
     split = options.split
     if split is None and data.folder is None and data.pairs is None:
         split = "test_a" if "test_a" in scene_splits(data) else "test"
-    shape = embed_to_file(trained, open_source(data, split or "all"), options.out, quiet=options.quiet)
+    shape = embed_to_file(trained, open_source(data, split or "all"), options.out)
     return {"shape": list(shape), "out": options.out}
 
 
@@ -200,7 +200,7 @@ def run_retrieve(options: argparse.Namespace) -> Json:
 
     gallery = [] if options.gallery is None else [f"retrieval.gallery={options.gallery}"]
     trained = load_trained(options.workdir, [*options.set, *gallery])
-    passes = Embedded(trained, input_data(options, trained.recipe.data), quiet=options.quiet)
+    passes = Embedded(trained, input_data(options, trained.recipe.data))
     searched = trained.recipe.retrieval.gallery
     if options.query is not None:
         if options.split:
@@ -211,7 +211,7 @@ def run_retrieve(options: argparse.Namespace) -> Json:
         return about | {"hits": hits, "picture": found.picture}
     rows = [evaluate_retrieval(passes, split) for split in options.split or default_splits(passes.data)]
     for row in rows:
-        passes.say(said(row))
+        logger.info(said(row))
     result: dict[str, Any] = {"rows": len(rows), "gallery": searched}
     for row in rows:
         result[row.split] = {name: metric["value"] for name, metric in row.metrics.items()} | {"queries": row.n}

@@ -1,9 +1,9 @@
 """`profile`: what limits a run."""
 
 import argparse
+import logging
 import shlex
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from mtsccd_jax.cli.options import (
     command,
 )
 from mtsccd_jax.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 def add(commands: Any) -> None:
@@ -63,14 +65,12 @@ def run_profile(options: argparse.Namespace) -> Json:
         recipe = with_batch(recipe, options.batch)
     workdir = options.workdir or Path("runs") / recipe.name
     check_writable(workdir)
-    say = (lambda line: None) if options.quiet else partial(console.print, style="dim", markup=False)
     if options.trace is not None:
-        say(f"taking a trace to {options.trace}")
+        logger.info(f"taking a trace to {options.trace}")
         take_trace(recipe, options.trace, generated=options.generated, platform=options.device)
     find_devices(options.device)
-    measured = profile(recipe, generated=options.generated, steps=options.steps, say=say)
+    measured = profile(recipe, generated=options.generated, steps=options.steps)
     files = write_files(measured, recipe, workdir, shlex.join(["mtsccd-jax", *sys.argv[1:]]))
-    if not options.quiet:
-        width = None if console.is_terminal else 120  # a log has no width of its own
-        Console(stderr=True, highlight=False, width=width).print(table(measured))
+    width = None if console.is_terminal else 120  # a log has no width of its own
+    Console(stderr=True, highlight=False, width=width, quiet=console.quiet).print(table(measured))
     return {**summary(measured), **files, "trace": options.trace}

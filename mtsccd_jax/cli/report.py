@@ -68,17 +68,16 @@ def run_verify(options: argparse.Namespace) -> Json:
 
     checked = 0
     differences = []
-    with bar("verifying rows", options.quiet) as advance:
+    with bar("verifying rows") as advance:
         for _, row, found in verify(options.workdir):
             checked += 1
             differences += found
             advance(checked, checked, row.split)
-    if not options.quiet:
-        for d in differences:
-            console.print(f"{d.workdir.name}, row {d.row} ({d.what}): {d.key}: {d.reason}", markup=False)
-        wrong = len({(d.workdir, d.row) for d in differences})
-        text = "all agree with their artefacts" if not wrong else f"{wrong} differ; evaluate these again"
-        console.print(f"{checked} rows: {text}")
+    for d in differences:
+        console.print(f"{d.workdir.name}, row {d.row} ({d.what}): {d.key}: {d.reason}", markup=False)
+    wrong = len({(d.workdir, d.row) for d in differences})
+    text = "all agree with their artefacts" if not wrong else f"{wrong} differ; evaluate these again"
+    console.print(f"{checked} rows: {text}")
     options.status = 3 if differences else 0
     return {"rows": checked, "mismatches": len(differences), "differences": [asdict(d) for d in differences]}
 
@@ -93,19 +92,16 @@ def run_audit(options: argparse.Namespace) -> Json:
     from mtsccd_jax.report.audit import audit, counts
 
     findings = audit(options.file)
-    if not options.quiet:
-        titles = list(dict.fromkeys(name for finding in findings for name in finding.entry.label))
-        table = Table(box=None)
-        for title in (*titles, "OA", "kappa", "largest kappa", "finding"):
-            table.add_column(escape(title))
-        for finding in findings:
-            entry, found = finding.entry, finding.judgement
-            numbers = (f"{entry.oa:.4f}", f"{entry.kappa:.4f}", f"{found.bound:.4f}")
-            style = None if found.possible else "red"
-            table.add_row(
-                *(escape(entry.label.get(title, "")) for title in titles), *numbers, finding.words, style=style
-            )
-        Console(stderr=True, width=max(console.width, 150)).print(table)
+    titles = list(dict.fromkeys(name for finding in findings for name in finding.entry.label))
+    table = Table(box=None)
+    for title in (*titles, "OA", "kappa", "largest kappa", "finding"):
+        table.add_column(escape(title))
+    for finding in findings:
+        entry, found = finding.entry, finding.judgement
+        numbers = (f"{entry.oa:.4f}", f"{entry.kappa:.4f}", f"{found.bound:.4f}")
+        style = None if found.possible else "red"
+        table.add_row(*(escape(entry.label.get(title, "")) for title in titles), *numbers, finding.words, style=style)
+    Console(stderr=True, width=max(console.width, 150), quiet=console.quiet).print(table)
     return {**counts(findings), "findings": [finding.record for finding in findings]}
 
 

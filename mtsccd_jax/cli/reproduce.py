@@ -92,7 +92,7 @@ def run_reproduce(options: argparse.Namespace) -> Json:
         for experiment in chosen
         if options.only is None or {experiment.recipe.model.name, experiment.recipe.name} & set(options.only)
     ]
-    result = reproduce(matrix, options.workdir, seeds=options.seeds, quiet=options.quiet)
+    result = reproduce(matrix, options.workdir, seeds=options.seeds)
     options.status = 3 if result.failures else 0
     report = write([options.workdir], options.workdir / "report") if result.done else None
     return {

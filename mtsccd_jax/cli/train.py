@@ -53,7 +53,7 @@ def run_demo(options: argparse.Namespace) -> Json:
     from mtsccd_jax.cli.demo import demo
 
     workdir = options.workdir or Path("runs/demo")
-    return demo(workdir, options.set, scale=options.scale, seed=options.seed, quiet=options.quiet)
+    return demo(workdir, options.set, scale=options.scale, seed=options.seed)
 
 
 def run_train(options: argparse.Namespace) -> Json:
@@ -67,7 +67,7 @@ def run_train(options: argparse.Namespace) -> Json:
     if isinstance(options.batch, int):
         recipe = with_batch(recipe, options.batch)
     workdir = options.workdir or Path("runs") / recipe.name
-    done = fit(recipe, workdir, largest_batch=options.batch == "auto", quiet=options.quiet)
+    done = fit(recipe, workdir, largest_batch=options.batch == "auto")
     return {
         "step": done.step,
         "loss": done.loss,

@@ -4,6 +4,7 @@ What a training step takes is nearly affine in its batch: state and resident spl
 proportion. Two small programs give the line, the line names a batch, and a third program proves it.
 """
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from mtsccd_jax.engine.program import Program, make_program
 from mtsccd_jax.engine.tasks import Task
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Recipe
+
+logger = logging.getLogger(__name__)
 
 # The batches of a device that the line is drawn through: small, so that they fit nearly always, and compile soon.
 _PROBES = (8, 16)
@@ -105,9 +108,7 @@ def _choice(power: int, seen: dict[int, int], devices: int, limit_bytes: int) ->
     return BatchChoice(devices << power, seen[power], limit_bytes, len(seen))
 
 
-def largest_program(
-    recipe: Recipe, task: Task, feed: Feed, limit_bytes: int, say: Callable[[str], None] = lambda line: None
-) -> Program:
+def largest_program(recipe: Recipe, task: Task, feed: Feed, limit_bytes: int) -> Program:
     """The training step of a recipe with the largest batch that fits; its `batch_size` says which.
 
     Args:
@@ -115,13 +116,12 @@ def largest_program(
         task: what is learned.
         feed: of the training split, resident or streamed: a resident one counts.
         limit_bytes: of each device that may be taken.
-        say: called with one line on the choice.
 
     Raises:
         InputError: not even one example of each device fits, or the compiler does not say what a program takes.
     """
     programs: dict[int, Program] = {}
-    say("looking for the largest batch that fits; nothing runs yet")
+    logger.info("looking for the largest batch that fits; nothing runs yet")
 
     def bytes_of(batch_size: int) -> int:
         if batch_size not in programs:
@@ -135,21 +135,19 @@ def largest_program(
     choice = largest_batch(bytes_of, limit_bytes, devices=devices, most=len(feed.source))
     if choice.batch_size:
         most = f"; there are {len(feed.source):,} examples" if 2 * choice.batch_size > len(feed.source) else ""
-        say(f"{choice}, from {choice.compiled} compiled programs{most}")
+        logger.info(f"{choice}, from {choice.compiled} compiled programs{most}")
     batch_size, needed = choice.batch_size, choice.step_bytes
     # On GPUs the program that runs may take more than the one that was looked at: its kernels are chosen for speed.
     while batch_size >= devices and bytes_of(batch_size) <= limit_bytes:
-        needed = compiled_bytes(programs[batch_size], say) or 0
+        needed = compiled_bytes(programs[batch_size]) or 0
         if needed <= limit_bytes:
             return programs[batch_size]
-        say(f"batch {batch_size} takes {needed / 1e9:,.2f} GB a device as it would run: half of it")
+        logger.info(f"batch {batch_size} takes {needed / 1e9:,.2f} GB a device as it would run: half of it")
         batch_size //= 2
     raise refusal("engine.batch_size", devices, replace(choice, batch_size=0, step_bytes=needed))
 
 
-def compile_program(
-    program: Program, recipe: Recipe, task: Task, limit_bytes: int, say: Callable[[str], None] = lambda line: None
-) -> Program:
+def compile_program(program: Program, recipe: Recipe, task: Task, limit_bytes: int) -> Program:
     """The program compiled, or the one for a streamed split where a resident one leaves too little memory.
 
     Where the recipe leaves it open how the split is read, what a step takes decides in the end.
@@ -157,20 +155,20 @@ def compile_program(
     Raises:
         InputError: its batch does not fit; the largest that does is named.
     """
-    needed = compiled_bytes(program, say)
+    needed = compiled_bytes(program)
     if needed is None or needed <= limit_bytes:
         return program
     feed = program.feed
     if feed.resident and feed.mode == "auto":
-        say(f"{feed.source.name}: streamed after all, a step leaves too little memory for the split")
-        return compile_program(make_program(recipe, task, feed.streamed()), recipe, task, limit_bytes, say)
+        logger.info(f"{feed.source.name}: streamed after all, a step leaves too little memory for the split")
+        return compile_program(make_program(recipe, task, feed.streamed()), recipe, task, limit_bytes)
 
     def bytes_of(batch_size: int) -> int:
         taken = make_program(with_batch(recipe, batch_size), task, feed).estimated_bytes()
         assert taken is not None, "the compiler said so of another batch"
         return taken
 
-    say("it does not fit; looking for the largest batch that does")
+    logger.info("it does not fit; looking for the largest batch that does")
     devices, most = feed.parallel.mesh.size, program.batch_size - 1
     largest = BatchChoice(0, needed, limit_bytes, 0)
     if most >= devices:
@@ -178,10 +176,10 @@ def compile_program(
     raise refusal("engine.batch_size", program.batch_size, replace(largest, step_bytes=needed))
 
 
-def compiled_bytes(program: Program, say: Callable[[str], None] = lambda line: None) -> int | None:
+def compiled_bytes(program: Program) -> int | None:
     """The program's `bytes_of_dispatch`, compiled where it was not yet, which is said before it is done."""
     if not program.compiled_sizes:
-        say("compiling the training step")
+        logger.info("compiling the training step")
         program.compile()
     return program.bytes_of_dispatch
 

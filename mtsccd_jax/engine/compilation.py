@@ -1,16 +1,19 @@
 """Compiled programs kept between processes, in the work directory of what they belong to."""
 
 import hashlib
+import logging
 import platform
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "compiled"
 
@@ -26,7 +29,7 @@ _TROUBLE = "persistent compilation cache entry"
 
 
 @contextmanager
-def compilation_cache(place: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+def compilation_cache(place: Path) -> Iterator[None]:
     """Inside, compiled programs are kept below `place` and found there again; afterwards all is as it was before.
 
     A place that cannot be written to, or that is full, costs a line and the time to compile, not the run. Programs for
@@ -34,7 +37,6 @@ def compilation_cache(place: Path, say: Callable[[str], None] = lambda line: Non
 
     Args:
         place: a folder, made where it is missing. Whoever can write there can make this process run what he likes.
-        say: called with one line at most, on what went wrong.
     """
     folder = place / _machine()
     try:
@@ -42,7 +44,7 @@ def compilation_cache(place: Path, say: Callable[[str], None] = lambda line: Non
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(4096))
     except OSError as error:
-        say(f"{place}: {(error.strerror or 'cannot be written').lower()}; compiled programs are not kept")
+        logger.warning(f"{place}: {(error.strerror or 'cannot be written').lower()}; compiled programs are not kept")
         yield
         return
     settings = {**_SETTINGS, "jax_compilation_cache_dir": str(folder.resolve()), "jax_enable_compilation_cache": True}
@@ -52,7 +54,7 @@ def compilation_cache(place: Path, say: Callable[[str], None] = lambda line: Non
     jax_cache.reset_cache()  # JAX opens the place it finds when it compiles for the first time, and no other later
     damaged: list[str] = []
     try:
-        with _trouble_said(say, damaged):
+        with _trouble_said(damaged):
             yield
     finally:
         for name, value in before.items():
@@ -62,11 +64,11 @@ def compilation_cache(place: Path, say: Callable[[str], None] = lambda line: Non
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_cache(workdir: Path, say: Callable[[str], None] = lambda line: None) -> AbstractContextManager[None]:
+def run_cache(workdir: Path) -> AbstractContextManager[None]:
     """`compilation_cache` in a work directory, unless JAX has one already, as JAX_COMPILATION_CACHE_DIR sets it."""
     if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         return nullcontext()
-    return compilation_cache(workdir / FOLDER, say)
+    return compilation_cache(workdir / FOLDER)
 
 
 def _machine() -> str:
@@ -81,7 +83,7 @@ def _machine() -> str:
 
 
 @contextmanager
-def _trouble_said(say: Callable[[str], None], damaged: list[str]) -> Iterator[None]:
+def _trouble_said(damaged: list[str]) -> Iterator[None]:
     """Inside, what JAX warns of its cache is one line, once, and torn entries are noted; else all is as before."""
     said = False
     with warnings.catch_warnings():
@@ -98,7 +100,7 @@ def _trouble_said(say: Callable[[str], None], damaged: list[str]) -> Iterator[No
                 damaged.append(text)
             if not said:
                 said = True
-                say(f"compiled programs cannot all be kept or read again: {text}")
+                logger.warning(f"compiled programs cannot all be kept or read again: {text}")
 
         warnings.showwarning = show
         yield

@@ -122,8 +122,8 @@ def load_trained(workdir: Path, assignments: Sequence[str] = ()) -> Trained:
     """
     run = work.load(workdir)
     run = replace(run, recipe=override(run.recipe, list(assignments)))
-    if run.recipe.change.resamples < 1:
-        raise InputError(f"change.resamples={run.recipe.change.resamples}: an interval needs 1 or more")
+    if run.recipe.evaluation.resamples < 1:
+        raise InputError(f"evaluation.resamples={run.recipe.evaluation.resamples}: an interval needs 1 or more")
     for assignment in assignments:
         if not assignment.startswith(EVALUATION_KEYS):
             keys = ", ".join(f"{key}*" if key.endswith(".") else key for key in EVALUATION_KEYS)
@@ -153,9 +153,9 @@ def best_step(workdir: Path, checkpoints: Checkpoints) -> int:
     return best.step
 
 
-def embed(trained: Trained, source: Source, *, quiet: bool = False) -> tuple[dict[str, Embedding], float]:
+def embed(trained: Trained, source: Source) -> tuple[dict[str, Embedding], float]:
     """Features and logits of every image field of a source, and the images/s it took (compilation included)."""
-    outputs, rate = outputs_of(trained, source, trained.embed_step, trained.state, quiet=quiet)
+    outputs, rate = outputs_of(trained, source, trained.embed_step, trained.state)
     return {field: Embedding(output["features"], output["logits"]) for field, output in outputs.items()}, rate
 
 
@@ -168,7 +168,6 @@ def outputs_of(
     rows: np.ndarray | None = None,
     arrays: Mapping[str, np.ndarray] | None = None,
     title: str = "embed",
-    quiet: bool = False,
 ) -> tuple[dict[str, dict[str, np.ndarray]], float]:
     """What a compiled step returns of every image (or the one of its bands) of a source, and the images/s it took.
 
@@ -180,7 +179,6 @@ def outputs_of(
         rows: the rows that are read; None for all.
         arrays: further inputs of the step, one entry for each of the rows that are read.
         title: of the progress bar.
-        quiet: no progress bar.
 
     Raises:
         InputError: the network learned nothing of single scenes, or the source has nothing that it sees.
@@ -196,14 +194,14 @@ def outputs_of(
         return {view: step(known, {**stored(source, batch, view), **more}) for view in views(source)}
 
     started = time.perf_counter()
-    with bar(f"{title} {source.name}"[:22], quiet) as advance:
+    with bar(f"{title} {source.name}"[:22]) as advance:
         outputs = every_row(call, feed, rows, batch_size, advance)
     for output in outputs.values():
         _check_finite(trained, source, output)
     return outputs, len(rows) * len(views(source)) / (time.perf_counter() - started)
 
 
-def compare(trained: Trained, source: Source, *, quiet: bool = False) -> tuple[Comparison, float]:
+def compare(trained: Trained, source: Source) -> tuple[Comparison, float]:
     """The similarity of every pair of a source and the scene scores of both dates, and the images/s it took.
 
     Raises:
@@ -216,7 +214,7 @@ def compare(trained: Trained, source: Source, *, quiet: bool = False) -> tuple[C
     compare_step, state = trained.compare_step, trained.state
     feed, batch_size = Feed(source, trained.parallel, "stream"), evaluation_batch(trained, len(source))
     started = time.perf_counter()
-    with bar(f"compare {source.name}"[:22], quiet) as advance:
+    with bar(f"compare {source.name}"[:22]) as advance:
         outputs = every_row(
             lambda batch, _: compare_step(state, pair_images(batch)), feed, np.arange(len(source)), batch_size, advance
         )

@@ -5,6 +5,7 @@ without a better one; with `engine.keep=best` the checkpoint of the best epoch i
 history of validations alone, which is cut back to the checkpoint that a run goes on from.
 """
 
+import logging
 import math
 import signal
 import threading
@@ -13,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -49,8 +49,10 @@ from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.files import check_writable
 from mtsccd_jax.models.weights.files import WeightFile
 from mtsccd_jax.models.weights.files import read as read_weights
-from mtsccd_jax.progress import bar, console
+from mtsccd_jax.progress import bar
 from mtsccd_jax.recipes.config import Engine, Recipe
+
+logger = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
@@ -88,7 +90,7 @@ class Fit:
     stopped_early: bool
 
 
-def fit(recipe: Recipe, workdir: Path, *, largest_batch: bool = False, quiet: bool = False) -> Fit:
+def fit(recipe: Recipe, workdir: Path, *, largest_batch: bool = False) -> Fit:
     """Trains the recipe's network, or continues where its work directory stopped.
 
     With `largest_batch` the batch is not the recipe's but the largest that fits, or the one that the run began with.
@@ -99,7 +101,6 @@ def fit(recipe: Recipe, workdir: Path, *, largest_batch: bool = False, quiet: bo
         RunError: a loss or gradient is not finite.
         Stopped: SIGINT or SIGTERM arrived; the state is saved.
     """
-    say = (lambda line: None) if quiet else partial(console.print, style="dim", markup=False)
     if largest_batch and (workdir / RECIPE_FILE).exists():
         recipe, largest_batch = with_batch(recipe, load(workdir).recipe.engine.batch_size), False
     check_recipe(workdir, recipe)
@@ -122,20 +123,20 @@ def fit(recipe: Recipe, workdir: Path, *, largest_batch: bool = False, quiet: bo
     weights = initial_weights(recipe, task.class_names) if fresh and recipe.model.init else None
     limit_bytes = int(USABLE_SHARE * free_bytes(parallel))
     feed = Feed(train, parallel, recipe.data.input)
-    with run_cache(workdir, say):
+    with run_cache(workdir):
         started = time.perf_counter()
         if largest_batch:
-            say(feed.choice)
-            program = largest_program(recipe, task, feed, limit_bytes, say)
+            logger.info(feed.choice)
+            program = largest_program(recipe, task, feed, limit_bytes)
             recipe = with_batch(recipe, program.batch_size)
         else:
             program = make_program(recipe, task, feed)
         steps_per_epoch = len(train) // recipe.engine.batch_size
         fitted = fit_weights(program.network, recipe.model.name, weights) if weights else None
         if not largest_batch:
-            say(feed.choice)
+            logger.info(feed.choice)
         if fresh:  # before the work directory is this run's: a batch that cannot fit must leave it free
-            program = compile_program(program, recipe, task, limit_bytes, say)
+            program = compile_program(program, recipe, task, limit_bytes)
             if recipe.model.task == "similarity":
                 write_trained_pairs(workdir, trained_pairs(train))
         weights_sha256 = weights.sha256 if weights else None
@@ -145,15 +146,15 @@ def fit(recipe: Recipe, workdir: Path, *, largest_batch: bool = False, quiet: bo
         with Checkpoints(workdir) as checkpoints, stop_requested() as stop_signal:
             state = network.initial(recipe.seed) if fresh else checkpoints.restore(network.abstract())
             if not fresh:
-                say(f"continuing at step {checkpoints.latest}")
+                logger.info(f"continuing at step {checkpoints.latest}")
             if weights and fitted:
                 state = network.initialized(state, fitted)
                 for line in (f"weights of {weights.source}", *fitted.notes, *normalization_notes(weights, recipe)):
-                    say(line)
+                    logger.info(line)
             history = History(workdir, int(state.step))
             try:
                 check_history(history, recipe.engine, max(int(state.step) - 1, 0) // steps_per_epoch)
-                trainer = Trainer(recipe, task, program, steps_per_epoch, history, limit_bytes, quiet)
+                trainer = Trainer(recipe, task, program, steps_per_epoch, history, limit_bytes)
                 state = trainer.run(state, checkpoints, stop_signal)
             finally:
                 history.close()
@@ -223,17 +224,15 @@ class Trainer:
         steps_per_epoch: int,
         history: History,
         limit_bytes: int,
-        quiet: bool,
     ):
         self.recipe, self.task, self.program, self.history = recipe, task, program, history
-        self.steps_per_epoch, self.limit_bytes, self.quiet = steps_per_epoch, limit_bytes, quiet
+        self.steps_per_epoch, self.limit_bytes = steps_per_epoch, limit_bytes
         self.score: Score | None = None
         self.clock = time.perf_counter()
         self.pending: deque[tuple[int, int, Metrics]] = deque()
         # Programs that have been dispatched, and how many of the next dispatches to read say nothing of speed.
         self.compiled: tuple[int, ...] = ()
         self.unclocked = 0
-        self.say = (lambda line: None) if quiet else partial(console.print, style="dim", markup=False)
 
     def run(self, state: State, checkpoints: Checkpoints, stop_signal: Callable[[], int | None]) -> State:
         """All epochs from where the state stands, with a checkpoint now and then.
@@ -259,7 +258,7 @@ class Trainer:
             checkpoints.mark_best(self.history.best.step)
         # A run that goes on does so in the epoch of its last step, which may have been killed before its validation.
         first_epoch = max(first_step - 1, 0) // self.steps_per_epoch
-        with bar("train", self.quiet) as advance:
+        with bar("train") as advance:
             for epoch in range(first_epoch, engine.epochs):
                 done = max(first_step - epoch * self.steps_per_epoch, 0)
                 if done < self.steps_per_epoch:
@@ -276,7 +275,7 @@ class Trainer:
             InputError: the batch does not fit.
         """
         if not self.program.compiled_sizes:
-            self.program = compile_program(self.program, self.recipe, self.task, self.limit_bytes, self.say)
+            self.program = compile_program(self.program, self.recipe, self.task, self.limit_bytes)
         if self.score is None and self.task.validation is not None:
             feed = Feed(
                 self.task.validation,
@@ -355,11 +354,10 @@ class Trainer:
         if self.recipe.engine.keep == "best" and self.history.best == validation:
             checkpoints.mark_best(step)
             checkpoints.save(state)
-        if not self.quiet:
-            console.print(
-                f"epoch {epoch + 1:>3}/{self.recipe.engine.epochs}  loss {self.history.records[-1].loss:.4f}  "
-                f"validation {validation.score_name} {validation.score:.4f}"
-            )
+        logger.info(
+            f"epoch {epoch + 1:>3}/{self.recipe.engine.epochs}  loss {self.history.records[-1].loss:.4f}  "
+            f"validation {validation.score_name} {validation.score:.4f}"
+        )
 
     def _text(self) -> str:
         """What stands behind the bar: epoch, loss, images/s."""

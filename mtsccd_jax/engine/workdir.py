@@ -40,7 +40,7 @@ class Run:
 
 
 # What no training depends on.
-_AFTER_TRAINING = ("scene.", "labels.", "retrieval.", "change.", "engine.eval_batch_size")
+_AFTER_TRAINING = ("scene.", "labels.", "retrieval.", "change.", "evaluation.", "engine.eval_batch_size")
 
 
 def check_recipe(workdir: Path, recipe: Recipe) -> None:

@@ -160,6 +160,12 @@ class Change:
     words: int = 128
     descriptors: int = 200_000
     words_svm: Literal["scenes", "pairs"] = "scenes"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What every evaluation shares: how many bootstrap resamples its 95 % intervals are taken over."""
+
     resamples: int = 1000
 
 
@@ -191,6 +197,7 @@ class Recipe:
     labels: Labels = field(default_factory=Labels)
     retrieval: Retrieval = field(default_factory=Retrieval)
     change: Change = field(default_factory=Change)
+    evaluation: Evaluation = field(default_factory=Evaluation)
     similarity: Similarity = field(default_factory=Similarity)
     seed: int = 0
 
@@ -205,12 +212,17 @@ PATH_KEYS = (
     "engine.steps_per_dispatch",
 )
 
+# Keys by the names that they had when work directories and rows were first written: these are still read, and the
+# identity of a recipe is made of them, so that rows keep their ids.
+FIRST_NAMES = {"evaluation.resamples": "change.resamples"}
+
 # What an evaluation may set otherwise than the training did.
 EVALUATION_KEYS = (
     "scene.",
     "labels.",
     "retrieval.",
     "change.",
+    "evaluation.",
     "engine.eval_batch_size",
     "engine.parallel",
     "data.skip_bad",
@@ -235,10 +247,21 @@ def from_dict(values: dict[str, Any]) -> Recipe:
         InputError: a key that no recipe has, or a value of the wrong type.
     """
     recipe = Recipe(name=str(values.get("name", "")), summary=str(values.get("summary", "")))
-    for key, value in flatten(values).items():
+    for key, value in flatten(with_current_names(values)).items():
         if key not in ("name", "summary"):
             recipe = replace_key(recipe, key, value)
     return recipe
+
+
+def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored recipe, nested dicts, with the keys that recipes have today."""
+    renamed = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    for current, first in FIRST_NAMES.items():
+        (part, name), (old_part, old_name) = current.split("."), first.split(".")
+        old = renamed.get(old_part)
+        if isinstance(old, dict) and old_name in old:
+            renamed.setdefault(part, {})[name] = old.pop(old_name)
+    return renamed
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -260,7 +283,11 @@ def essentials(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Weights are known by the name of their file; rows carry its checksum.
     """
-    kept = {key: value for key, value in flatten(dict(values)).items() if key not in (*PATH_KEYS, "summary")}
+    kept = {
+        FIRST_NAMES.get(key, key): value
+        for key, value in flatten(dict(values)).items()
+        if key not in (*PATH_KEYS, "summary")
+    }
     init = kept.get("model.init")
     return kept | ({"model.init": init.rpartition("/")[2]} if init and not init.startswith("hf:") else {})
 
@@ -285,6 +312,7 @@ def replace_key(recipe: Recipe, key: str, value: Any) -> Recipe:
     Raises:
         InputError: an unknown key (the nearest is named), or a value of the wrong type.
     """
+    key = next((current for current, first in FIRST_NAMES.items() if first == key), key)
     known = [name for name in flatten(to_dict(recipe)) if name not in ("name", "summary")]
     if key not in known:
         raise InputError(f"unknown recipe key '{key}'.{nearest(key, known)} `mtsccd-jax recipes --json` lists all keys")

@@ -74,7 +74,7 @@ def contests(runs: Sequence[Run], predictions: Predictions) -> list[list[Contend
 def _contest(group: Sequence[tuple[Row, dict[str, np.ndarray]]]) -> list[Contender]:
     """The rows of one contest with what is drawn for them: by the first row's resamples and seed."""
     first = group[0][0]
-    resamples = int((first.recipe.get("change") or {}).get("resamples", 1000))
+    resamples = int((first.recipe.get("evaluation") or {}).get("resamples", 1000))
     found = []
     for name, (row, arrays) in zip(naming.rows_apart([row for row, _ in group]), group, strict=True):
         drawn = bootstrap_metrics(

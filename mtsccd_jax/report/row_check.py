@@ -50,7 +50,7 @@ class Check(abc.ABC):
         self.differences: list[Difference] = []
         settings = row.recipe.get("change")
         self.settings: Mapping[str, Any] = settings if isinstance(settings, dict) else {}
-        resamples = self.settings.get("resamples")
+        resamples = (row.recipe.get("evaluation") or {}).get("resamples")
         self.resamples = resamples if isinstance(resamples, int) and resamples > 0 else None
 
     @abc.abstractmethod
@@ -83,7 +83,7 @@ class Check(abc.ABC):
         paper = self.paper()
         self.compare("published", row.published, dataclasses.asdict(paper) if paper else None)
         if self.resamples is None:
-            self.fault("recipe.change.resamples", "not a positive number, so no interval can be recomputed")
+            self.fault("recipe.evaluation.resamples", "not a positive number, so no interval can be recomputed")
 
     def paper(self) -> published.Published | None:
         """What is published of the row's network, data and protocol."""

@@ -21,7 +21,7 @@ import numpy as np
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
-from mtsccd_jax.recipes.config import essentials
+from mtsccd_jax.recipes.config import essentials, with_current_names
 
 SCHEMA = 2
 ROWS_FILE = "rows.jsonl"
@@ -321,6 +321,7 @@ def _row_of(values: Any, where: str) -> Row:
     if not isinstance(values["checksums"].get("artefacts", {}), dict):
         raise InputError(f"{where}: 'checksums.artefacts' is not a table of name and sha256; evaluate that row again")
     _check_confusion(values, where)
+    values["recipe"] = with_current_names(values["recipe"])
     for name, metrics in (("metrics", values["metrics"]), ("metrics_rechosen", values["metrics_rechosen"] or {})):
         for metric, entry in metrics.items():
             if not isinstance(entry, dict) or not {"value", "low", "high"} <= entry.keys():

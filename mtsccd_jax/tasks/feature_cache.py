@@ -11,7 +11,6 @@ from mtsccd_jax.engine.evaluate import Embedding, Trained, embed
 from mtsccd_jax.engine.export import seen_data
 from mtsccd_jax.engine.tasks import check_labels, check_scenes
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.progress import console
 from mtsccd_jax.recipes.config import Data
 
 T = TypeVar("T")
@@ -50,11 +49,10 @@ class Embedded:
     Args:
         trained: the network.
         data: what it is evaluated on; None for the data it was trained on.
-        quiet: no progress, no notes.
     """
 
-    def __init__(self, trained: Trained, data: Data | None = None, *, quiet: bool = False):
-        self.trained, self.quiet = trained, quiet
+    def __init__(self, trained: Trained, data: Data | None = None):
+        self.trained = trained
         self.data = trained.recipe.data if data is None else data
         # Where TFDS data lie now, which need not be where they lay at the training.
         self.training_data = dataclasses.replace(trained.recipe.data, data_dir=self.data.data_dir)
@@ -65,11 +63,6 @@ class Embedded:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
-
-    def say(self, line: str) -> None:
-        """Nothing; shows people one line of what was chosen."""
-        if not self.quiet:
-            console.print(line, style="dim", markup=False)
 
     def scene_source(self, split: str, data: Data | None = None) -> Source:
         """The labelled scenes of a split, of `data` or else of the data that the network is evaluated on.
@@ -192,5 +185,5 @@ class Embedded:
 
     def _pass(self, source: Source, split: str) -> Pass:
         started = time.perf_counter()
-        images, images_per_s = embed(self.trained, source, quiet=self.quiet)
+        images, images_per_s = embed(self.trained, source)
         return Pass(source, split, images, images_per_s, time.perf_counter() - started)

@@ -27,7 +27,7 @@ class Predicted:
     skipped: tuple[str, ...]
 
 
-def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False, quiet: bool = False) -> Predicted:
+def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False) -> Predicted:
     """What was labelled; writes one CSV line an image, or a pair where the folder holds A/ and B/.
 
     Columns: filename, label, probability and `p_<class>` of each class. Of pairs: these of both dates (`_t1`, `_t2`),
@@ -50,7 +50,7 @@ def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False
     source: Source = (pair_files if of_pairs else image_files)(images, image_size=size, skip_bad=skip_bad)
     for line in source.skipped:
         console.print(f"skipped: {line}", style="yellow", markup=False)
-    embeddings, _ = embed(trained, source, quiet=quiet)
+    embeddings, _ = embed(trained, source)
     columns: dict[str, np.ndarray] = {}
     for field, embedding in embeddings.items():
         suffix = field.removeprefix("image")
@@ -121,14 +121,14 @@ def _changes(trained: Trained, t1: Embedding, t2: Embedding) -> dict[str, np.nda
     return columns
 
 
-def embed_to_file(trained: Trained, source: Source, out: Path, *, quiet: bool = False) -> tuple[int, int]:
+def embed_to_file(trained: Trained, source: Source, out: Path) -> tuple[int, int]:
     """The shape (n, d) of the features written to an NPZ file, with every column of the source beside them.
 
     Scenes: `features`. Pairs: `features_t1`, `features_t2` and their `distance`.
     """
     if out.suffix != ".npz":
         raise InputError(f"--out {out}: expected a file name that ends in .npz")
-    embeddings, _ = embed(trained, source, quiet=quiet)
+    embeddings, _ = embed(trained, source)
     arrays: dict[str, Any] = {
         f"features{field.removeprefix('image')}": item.features for field, item in embeddings.items()
     }

@@ -6,6 +6,7 @@ of the matrix goes on, and the same command tries it again.
 """
 
 import json
+import logging
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +33,8 @@ from mtsccd_jax.tasks.labels.evaluate import evaluate_labels
 from mtsccd_jax.tasks.scenes.evaluate import default_splits, evaluate
 from mtsccd_jax.tasks.write_row import said
 
+logger = logging.getLogger(__name__)
+
 # What fails one row and not the machine: wrong input, a run that broke down, what is too large for device or host.
 _FAILURES = (InputError, RunError, jax.errors.JaxRuntimeError, MemoryError)
 # XLA's account of a full memory is pages long.
@@ -55,14 +58,13 @@ class Reproduced:
     failures: tuple[Failure, ...]
 
 
-def reproduce(experiments: Sequence[Experiment], root: Path, *, seeds: int = 1, quiet: bool = False) -> Reproduced:
+def reproduce(experiments: Sequence[Experiment], root: Path, *, seeds: int = 1) -> Reproduced:
     """What the matrix came to; work directories and `failures.json` lie in `root`.
 
     Args:
         experiments: trainings and the protocols whose rows they fill.
         root: one folder a recipe, split config and seed is made in it.
         seeds: every experiment runs with its recipe's seed and the `seeds - 1` that follow.
-        quiet: no progress, no notes.
 
     Raises:
         InputError: the data that rows are about cannot be read, or a work directory holds another recipe's network.
@@ -79,15 +81,12 @@ def reproduce(experiments: Sequence[Experiment], root: Path, *, seeds: int = 1, 
         check_recipe(work_directory(experiment.recipe, root), experiment.recipe)
     wanted, done, all_failed = 0, 0, tuple[Failure, ...]()
     for number, experiment in enumerate(runs, start=1):
-        if not quiet:
-            console.print(
-                f"{number}/{len(runs)}  {experiment.recipe.name}, seed {experiment.recipe.seed}", style="bold"
-            )
+        console.print(f"{number}/{len(runs)}  {experiment.recipe.name}, seed {experiment.recipe.seed}", style="bold")
         workdir = work_directory(experiment.recipe, root)
         with run_cache(root):  # other seeds of a network share its programs
-            failed = tuple(run(experiment, workdir, fingerprint, quiet=quiet))
+            failed = tuple(run(experiment, workdir, fingerprint))
         _write_failures(root, experiment, failed)
-        for failure in () if quiet else failed:
+        for failure in failed:
             console.print(f"{failure.protocol} {failure.split}: {failure.reason}", style="red", markup=False)
         all_failed += failed
         wanted += len(_asked(experiment))
@@ -106,7 +105,7 @@ def run_name(recipe: Recipe) -> str:
     return recipe.name if recipe.data.config == "official" else f"{recipe.name}-{recipe.data.config}"
 
 
-def run(experiment: Experiment, workdir: Path, fingerprint: Fingerprint, *, quiet: bool = False) -> Iterator[Failure]:
+def run(experiment: Experiment, workdir: Path, fingerprint: Fingerprint) -> Iterator[Failure]:
     """The rows of an experiment that could not be had; those that could are in its work directory.
 
     Raises:
@@ -116,17 +115,16 @@ def run(experiment: Experiment, workdir: Path, fingerprint: Fingerprint, *, quie
     if not asked:
         return
     try:
-        fit(recipe, workdir, quiet=quiet)
+        fit(recipe, workdir)
         # The recipe as asked for: what comes after the training, and where the data lie, may have changed since.
-        passes = Embedded(replace(load_trained(workdir), recipe=recipe), quiet=quiet)
+        passes = Embedded(replace(load_trained(workdir), recipe=recipe))
     except _FAILURES as error:
         yield from _failed(experiment, asked, error)
         return
     for together in _groups(asked):
         try:
             for row in _rows(passes, together):
-                if not quiet:
-                    console.print(said(row), markup=False, highlight=False)
+                logger.info(said(row))
         except _FAILURES as error:
             left = missing(experiment, workdir, fingerprint)
             yield from _failed(experiment, [row for row in together if row in left], error)

@@ -1,6 +1,7 @@
 """The largest batch that fits: the same as trying every one, with few programs; and it is said before running."""
 
 import json
+import logging
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -89,13 +90,13 @@ def test_a_step_takes_more_with_a_larger_batch(parts):
     assert feed.split_bytes < sizes[8] < sizes[16], "the resident split counts"
 
 
-def test_the_program_of_the_largest_batch_is_the_one_looked_at(small, parts):
+def test_the_program_of_the_largest_batch_is_the_one_looked_at(small, parts, caplog):
+    caplog.set_level(logging.INFO)
     task, feed, sizes = parts
-    said = []
-    program = largest_program(small, task, feed, sizes[16], said.append)
+    program = largest_program(small, task, feed, sizes[16])
     assert program.batch_size == 16
     assert program.bytes_of_dispatch == sizes[16]
-    assert said[-1] == "batch 16: 0.00 GB of 0.00 GB a device, from 2 compiled programs"
+    assert caplog.messages[-1] == "batch 16: 0.00 GB of 0.00 GB a device, from 2 compiled programs"
 
 
 def test_a_batch_that_cannot_fit_names_the_largest_that_does(small, parts):
@@ -106,14 +107,17 @@ def test_a_batch_that_cannot_fit_names_the_largest_that_does(small, parts):
     assert compile_program(program, small, task, sizes[16]) is program
 
 
-def test_what_runs_decides_where_it_takes_more_than_what_was_looked_at(small, parts, monkeypatch):
+def test_what_runs_decides_where_it_takes_more_than_what_was_looked_at(small, parts, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
     """As on GPUs, where programs that are only looked at are compiled in another way."""
     task, feed, sizes = parts
     monkeypatch.setattr(Program, "estimated_bytes", lambda program: 0 if program.batch_size <= 16 else sizes[16])
-    said = []
-    program = largest_program(small, task, feed, sizes[16] - 1, said.append)
+    program = largest_program(small, task, feed, sizes[16] - 1)
     assert (program.batch_size, program.bytes_of_dispatch) == (8, sizes[8])
-    assert said[-2:] == ["batch 16 takes 0.00 GB a device as it would run: half of it", "compiling the training step"]
+    assert caplog.messages[-2:] == [
+        "batch 16 takes 0.00 GB a device as it would run: half of it",
+        "compiling the training step",
+    ]
     with pytest.raises(InputError, match=r"engine\.batch_size=16: .*; the largest that fits is 8$"):
         compile_program(make_program(small, task, feed), small, task, sizes[16] - 1)
 
@@ -130,15 +134,15 @@ def test_a_resident_split_counts_where_the_program_does_not_see_it(parts):
     assert needed[0] - needed[1] == resident.split_bytes
 
 
-def test_a_resident_split_gives_way_to_a_large_step(small, parts):
+def test_a_resident_split_gives_way_to_a_large_step(small, parts, caplog):
+    caplog.set_level(logging.INFO)
     task, feed, sizes = parts
     feed = Feed(task.train, feed.parallel, "auto")
     assert feed.resident
-    said = []
-    program = compile_program(make_program(small, task, feed), small, task, sizes[16] - 1, said.append)
+    program = compile_program(make_program(small, task, feed), small, task, sizes[16] - 1)
     assert not program.feed.resident
     assert program.bytes_of_dispatch < sizes[16]
-    assert "streamed after all" in said[1]
+    assert "streamed after all" in caplog.messages[1]
     assert steps_of_dispatch(Engine(steps_per_dispatch=4), program.feed, 10) == 1, "as where the split does not fit"
 
 
@@ -146,7 +150,7 @@ def test_a_refused_batch_leaves_the_work_directory_free(small, one_device, tmp_p
     monkeypatch.setattr(loop, "free_bytes", lambda parallel: 0)
     monkeypatch.setattr(search, "largest_batch", lambda *arguments, **settings: BatchChoice(0, 1, 0, 1))
     with pytest.raises(InputError, match="not one example a device fits"):
-        fit(replace(small, data=replace(small.data, input="stream")), tmp_path, quiet=True)
+        fit(replace(small, data=replace(small.data, input="stream")), tmp_path)
     assert not (tmp_path / loop.RECIPE_FILE).exists()
 
 

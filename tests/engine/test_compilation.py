@@ -39,21 +39,20 @@ def compute(factor):
     return float(jax.jit(scaled_sum).lower(ones).compile()(ones))
 
 
-def test_a_program_is_found_again_and_all_is_as_before(tmp_path, events):
+def test_a_program_is_found_again_and_all_is_as_before(tmp_path, events, caplog):
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     before = [getattr(jax.config, name) for name in names]
-    said = []
-    with compilation_cache(tmp_path / "here", said.append):
+    with compilation_cache(tmp_path / "here"):
         assert compute(3.0) == 24
     assert events == [MISS]
-    with compilation_cache(tmp_path / "here", said.append):
+    with compilation_cache(tmp_path / "here"):
         assert compute(3.0) == 24
     assert events == [MISS, HIT]
-    with compilation_cache(tmp_path / "elsewhere", said.append):
+    with compilation_cache(tmp_path / "elsewhere"):
         assert compute(3.0) == 24
     assert events == [MISS, HIT, MISS]
     assert [getattr(jax.config, name) for name in names] == before
-    assert said == []
+    assert caplog.messages == []
     assert len(list((tmp_path / "here").iterdir())) == 1, "one kind of processor"
 
 
@@ -64,43 +63,41 @@ def test_settings_come_back_after_an_error(tmp_path):
     assert jax.config.jax_compilation_cache_dir == before
 
 
-def test_a_place_that_cannot_be_written_costs_a_line(tmp_path):
+def test_a_place_that_cannot_be_written_costs_a_line(tmp_path, caplog):
     (tmp_path / "file").touch()
-    said = []
-    with compilation_cache(tmp_path / "file" / FOLDER, said.append):
+    with compilation_cache(tmp_path / "file" / FOLDER):
         assert compute(5.0) == 40
-    assert said == [f"{tmp_path}/file/{FOLDER}: not a directory; compiled programs are not kept"]
+    assert caplog.messages == [f"{tmp_path}/file/{FOLDER}: not a directory; compiled programs are not kept"]
 
 
-def test_a_torn_entry_costs_a_line_and_is_thrown_away(tmp_path, events):
+def test_a_torn_entry_costs_a_line_and_is_thrown_away(tmp_path, events, caplog):
     with compilation_cache(tmp_path):
         compute(7.0)
     (entry,) = (path for path in tmp_path.rglob("*-cache") if path.is_file())
     os.truncate(entry, 10)
-    said = []
-    with compilation_cache(tmp_path, said.append):
+    with compilation_cache(tmp_path):
         assert compute(7.0) == 56
-    assert len(said) == 1
-    assert said[0].startswith("compiled programs cannot all be kept or read again: Error reading")
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("compiled programs cannot all be kept or read again: Error reading")
     assert not entry.exists(), "JAX would never write it again"
-    with compilation_cache(tmp_path, said.append):
+    with compilation_cache(tmp_path):
         compute(7.0)
         compute(7.0)
     assert events[-2:] == [MISS, HIT]
-    assert len(said) == 1
+    assert len(caplog.messages) == 1
 
 
-def test_a_full_disk_costs_a_line(tmp_path, monkeypatch):
+def test_a_full_disk_costs_a_line(tmp_path, monkeypatch, caplog):
+
     def full(self, key, value):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("jax._src.lru_cache.LRUCache.put", full)
-    said = []
-    with compilation_cache(tmp_path, said.append):
+    with compilation_cache(tmp_path):
         assert compute(9.0) == 72
         assert compute(11.0) == 88
-    assert len(said) == 1
-    assert "No space left on device" in said[0]
+    assert len(caplog.messages) == 1
+    assert "No space left on device" in caplog.messages[0]
 
 
 def test_a_cache_that_is_set_up_already_stays(tmp_path):

@@ -31,7 +31,7 @@ def assert_identical(one, other):
 def finished(recipe, tmp_path_factory):
     """An uninterrupted run, made once: (its work directory, what it came to). Not to be written to."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
-    return workdir, fit(recipe, workdir, quiet=True)
+    return workdir, fit(recipe, workdir)
 
 
 def test_a_run_learns_and_a_stopped_one_ends_with_the_same_bits(tmp_path, recipe, finished, monkeypatch):
@@ -52,16 +52,16 @@ def test_a_run_learns_and_a_stopped_one_ends_with_the_same_bits(tmp_path, recipe
 
     monkeypatch.setattr(loop.Trainer, "note", note)
     with pytest.raises(Stopped, match="SIGTERM") as caught:
-        fit(recipe, stopped, quiet=True)
+        fit(recipe, stopped)
     assert caught.value.signum == signal.SIGTERM
     assert [record.step for record in read_history(stopped)] == [1, 2, 3]
     monkeypatch.setattr(loop.Trainer, "note", original)
-    resumed = fit(recipe, stopped, quiet=True)
+    resumed = fit(recipe, stopped)
     assert resumed.step == done.step
     assert_identical(parameters(whole), parameters(stopped))
     assert [record.loss for record in read_history(stopped)] == [record.loss for record in history]
 
-    again = fit(recipe, stopped, quiet=True)
+    again = fit(recipe, stopped)
     assert again.step == done.step
     assert again.compile_s is None, "a finished run must not train again"
 
@@ -69,14 +69,14 @@ def test_a_run_learns_and_a_stopped_one_ends_with_the_same_bits(tmp_path, recipe
 def test_embedding_covers_every_row_in_order(recipe, finished):
     trained = load_trained(finished[0])
     source = open_source(recipe.data, "all")
-    embeddings, _ = embed(trained, source, quiet=True)
+    embeddings, _ = embed(trained, source)
     result = embeddings["image"]
     assert result.features.shape == (len(source), 32)
     assert result.logits.shape == (len(source), 3)
     np.testing.assert_allclose(result.probability.sum(1), 1, rtol=1e-5)
     few = open_source(recipe.data, "validation")
     rows = [list(source.column("filename")).index(name) for name in few.column("filename")]
-    part, _ = embed(trained, few, quiet=True)
+    part, _ = embed(trained, few)
     np.testing.assert_allclose(part["image"].features, result.features[rows], rtol=1e-4, atol=1e-5)
 
 
@@ -84,12 +84,12 @@ def test_a_loss_that_is_not_finite_names_step_and_quantity(tmp_path, recipe):
     optim = replace(recipe.optim, learning_rate=1e30, warmup_epochs=0)
     wild = replace(recipe, optim=optim, model=Model("scnn", width=0.0625))  # quick to compile
     with pytest.raises(RunError, match=r"step \d+: (loss|gradient_norm) is (nan|inf)"):
-        fit(wild, tmp_path / "run", quiet=True)
+        fit(wild, tmp_path / "run")
 
 
 def test_a_batch_larger_than_the_data_is_refused(tmp_path, recipe, with_engine):
     with pytest.raises(InputError, match=r"engine\.batch_size=160: more than the \d+ training scenes"):
-        fit(with_engine(recipe, batch_size=160), tmp_path / "run", quiet=True)
+        fit(with_engine(recipe, batch_size=160), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

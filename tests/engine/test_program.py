@@ -39,7 +39,7 @@ def by(recipe, steps):
 def one_by_one(small, tmp_path_factory):
     """The run of one step a dispatch, and what it came to. Not to be written to."""
     workdir = tmp_path_factory.mktemp("one") / "run"
-    return workdir, fit(by(small, 1), workdir, quiet=True)
+    return workdir, fit(by(small, 1), workdir)
 
 
 def assert_same_training(one, other):
@@ -64,7 +64,7 @@ def test_steps_a_dispatch_do_not_change_the_training(small, one_by_one, tmp_path
         programs.append(self.program)
 
     monkeypatch.setattr(Trainer, "prepare", noted)
-    assert fit(by(small, 3), tmp_path, quiet=True).step == done.step
+    assert fit(by(small, 3), tmp_path).step == done.step
     assert_same_training(workdir, tmp_path)
     assert programs[0] is programs[-1]
     assert programs[0].compiled_sizes == (3, done.step % 3), "one more program for the shorter dispatch, and no other"
@@ -83,17 +83,17 @@ def test_a_run_stopped_between_dispatches_goes_on(small, one_by_one, tmp_path, m
 
     monkeypatch.setattr(Trainer, "note", note)
     with pytest.raises(Stopped):
-        fit(by(small, 2), tmp_path, quiet=True)
+        fit(by(small, 2), tmp_path)
     assert [record.step for record in read_history(tmp_path)] == [1, 2]
     monkeypatch.setattr(Trainer, "note", original)
     assert one_by_one[1].step == 8, "dispatches of steps 3 to 5 and 6 to 8"
-    assert fit(by(small, 3), tmp_path, quiet=True).step == 8
+    assert fit(by(small, 3), tmp_path).step == 8
     assert_same_training(one_by_one[0], tmp_path)
 
 
 def test_metrics_of_several_steps_are_read_late_and_are_of_one_step_each(small, tmp_path):
     history = History(tmp_path, 0)
-    trainer = Trainer(small, open_task(small), SimpleNamespace(), 100, history, 0, quiet=True)
+    trainer = Trainer(small, open_task(small), SimpleNamespace(), 100, history, 0)
     fine = {name: np.arange(4.0) for name in ("loss", "accuracy", "gradient_norm", "learning_rate")}
     for last in (4, 8):
         trainer.note(last, 0, fine)
@@ -160,16 +160,16 @@ def test_bfloat16_trains_resumes_and_evaluates(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Trainer, "note", note)
     with pytest.raises(Stopped):
-        fit(half, tmp_path, quiet=True)
+        fit(half, tmp_path)
     monkeypatch.setattr(Trainer, "note", original)
-    done = fit(half, tmp_path, quiet=True)
+    done = fit(half, tmp_path)
     history = read_history(tmp_path)
     assert [record.step for record in history] == list(range(1, done.step + 1))
     assert done.best is not None
     trained = load_trained(tmp_path)
     assert {leaf.dtype for leaf in jax.tree.leaves(trained.state.params)} == {np.dtype("float32")}
     task = open_task(half)
-    result = embed(trained, task.validation, quiet=True)[0]["image"]
+    result = embed(trained, task.validation)[0]["image"]
     assert result.logits.dtype == np.float32
     assert np.isfinite(result.logits).all()
     right = np.mean(result.prediction == task.validation.column("label"))

@@ -59,7 +59,7 @@ def engine(recipe, **settings):
 
 def test_training_stops_and_the_best_epoch_is_the_result(small, tmp_path):
     recipe, steps = small
-    done = fit(recipe, tmp_path / "best", quiet=True)
+    done = fit(recipe, tmp_path / "best")
     assert done.step == 4 * steps, "the best epoch is the second, and two more were not better"
     assert done.stopped_early
     assert (done.best.step, done.best.epoch, done.best.score_name, done.best.score) == (2 * steps, 1, "oa", 0.8)
@@ -69,8 +69,8 @@ def test_training_stops_and_the_best_epoch_is_the_result(small, tmp_path):
 
     trained = load_trained(tmp_path / "best")
     assert int(trained.state.step) == 2 * steps
-    fit(engine(recipe, epochs=2, keep="last", patience=None), tmp_path / "two", quiet=True)
-    fit(engine(recipe, epochs=4, keep="last", patience=None), tmp_path / "four", quiet=True)
+    fit(engine(recipe, epochs=2, keep="last", patience=None), tmp_path / "two")
+    fit(engine(recipe, epochs=4, keep="last", patience=None), tmp_path / "four")
     two, four = (jax.device_get(load_trained(tmp_path / name).state.params) for name in ("two", "four"))
     kept = jax.device_get(trained.state.params)
     for a, b in zip(jax.tree.leaves(kept), jax.tree.leaves(two), strict=True):
@@ -78,14 +78,14 @@ def test_training_stops_and_the_best_epoch_is_the_result(small, tmp_path):
     assert any((a != b).any() for a, b in zip(jax.tree.leaves(kept), jax.tree.leaves(four), strict=True))
 
     before = everything(tmp_path / "best")
-    again = fit(recipe, tmp_path / "best", quiet=True)
+    again = fit(recipe, tmp_path / "best")
     assert (again.step, again.compile_s, again.best) == (done.step, None, done.best)
     assert_same(before, everything(tmp_path / "best"))
 
 
 def test_patience_alone_keeps_the_last_parameters(small, tmp_path):
     recipe, steps = small
-    done = fit(engine(recipe, keep="last", patience=1), tmp_path, quiet=True)
+    done = fit(engine(recipe, keep="last", patience=1), tmp_path)
     assert done.step == int(load_trained(tmp_path).state.step) == 3 * steps
     assert done.checkpoint.name == str(3 * steps)
     assert not (tmp_path / "checkpoints" / str(2 * steps)).exists(), "nothing but the last is saved"
@@ -93,7 +93,7 @@ def test_patience_alone_keeps_the_last_parameters(small, tmp_path):
 
 def test_without_patience_a_late_best_is_found(small, tmp_path):
     recipe, steps = small
-    done = fit(engine(recipe, patience=None), tmp_path, quiet=True)
+    done = fit(engine(recipe, patience=None), tmp_path)
     assert (done.step, done.best.step, done.stopped_early) == (6 * steps, 5 * steps, False)
     assert int(load_trained(tmp_path).state.step) == 5 * steps
 
@@ -103,7 +103,7 @@ def test_killed_around_every_epoch_the_run_ends_as_if_never_killed(small, tmp_pa
     """Before a validation, after it is written and before its checkpoint, and after that, in every epoch."""
     recipe, steps = small
     recipe = engine(recipe, patience=3, epochs=4, checkpoint_every_s=every_s)
-    fit(recipe, tmp_path / "whole", quiet=True)
+    fit(recipe, tmp_path / "whole")
     to_come = {(moment, epoch * steps) for moment in MOMENTS for epoch in range(1, 5)}
 
     def killing(moment, function):
@@ -125,7 +125,7 @@ def test_killed_around_every_epoch_the_run_ends_as_if_never_killed(small, tmp_pa
     kills, done = 0, None
     while done is None:
         try:
-            done = fit(recipe, tmp_path / "killed", quiet=True)
+            done = fit(recipe, tmp_path / "killed")
         except Killed:
             kills += 1
     assert kills >= 9, "most of these moments must have come"
@@ -141,17 +141,17 @@ def test_a_run_without_a_validated_epoch_has_no_best(small, tmp_path, monkeypatc
 
     monkeypatch.setattr(loop.Trainer, "validate", stop)
     with pytest.raises(Killed):
-        fit(engine(recipe, checkpoint_every_s=0.0), tmp_path, quiet=True)
+        fit(engine(recipe, checkpoint_every_s=0.0), tmp_path)
     with pytest.raises(InputError, match="no epoch has been validated yet"):
         load_trained(tmp_path)
 
 
 def test_a_lost_history_is_not_guessed(small, tmp_path):
     recipe, _ = small
-    fit(recipe, tmp_path, quiet=True)
+    fit(recipe, tmp_path)
     (tmp_path / HISTORY_FILE).unlink()
     with pytest.raises(InputError, match="holds 0 validations, but 3 epochs have been trained"):
-        fit(recipe, tmp_path, quiet=True)
+        fit(recipe, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_lost_history_is_not_guessed(small, tmp_path):
 def test_what_cannot_be_decided_is_refused(small, tmp_path, settings, message):
     recipe, _ = small
     with pytest.raises(InputError, match=message):
-        fit(engine(recipe, **settings), tmp_path / "run", quiet=True)
+        fit(engine(recipe, **settings), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

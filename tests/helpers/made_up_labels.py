@@ -9,7 +9,7 @@ from made_up_runs import Maker, entries, thumbnail
 from mtsccd_jax.ops import retrieval
 from mtsccd_jax.ops.multilabel import class_thresholds, decide, decision_counts, multilabel_metrics
 from mtsccd_jax.ops.multilabel_bootstrap import bootstrap_intervals
-from mtsccd_jax.recipes.config import Change, Data, Engine, Labels, Model, Recipe
+from mtsccd_jax.recipes.config import Data, Engine, Evaluation, Labels, Model, Recipe
 from mtsccd_jax.report import published, rows
 
 LABELS = (
@@ -55,7 +55,7 @@ class LabelMaker(Maker):
             model=Model(model, width=width, task="labels"),
             engine=Engine(batch_size=512, epochs=100),
             labels=Labels(threshold=threshold),
-            change=Change(resamples=resamples),
+            evaluation=Evaluation(resamples=resamples),
             seed=seed,
         )
 
@@ -80,7 +80,7 @@ class LabelMaker(Maker):
         called = decide(probability, threshold)
         counts = decision_counts(label, called)
         tp, fp, fn = (np.asarray(part) for part in (counts.tp_k, counts.fp_k, counts.fn_k))
-        resamples = self.recipe.change.resamples
+        resamples = self.recipe.evaluation.resamples
         intervals = bootstrap_intervals(label, probability, threshold, resamples=resamples, seed=self.seed)
         shown = np.sort(np.random.default_rng(0).permutation(self.n)[:PATCHES])
         arrays["predictions"] = {
@@ -126,7 +126,7 @@ class LabelMaker(Maker):
         for q, (own, listed) in enumerate(zip(itself, order, strict=True)):
             lists[q, : gallery - (own >= 0)] = listed[listed != own]
         values = retrieval.retrieval_metrics(figures)
-        intervals = retrieval.retrieval_intervals(figures, resamples=self.recipe.change.resamples, seed=self.seed)
+        intervals = retrieval.retrieval_intervals(figures, resamples=self.recipe.evaluation.resamples, seed=self.seed)
         chance = retrieval.random_order(figures.relevant_q, gallery - (itself >= 0), cutoffs)
         names = np.array([f"{split}_{i:05d}" for i in range(queries)])
         shown = np.flatnonzero(figures.relevant_q)[:4]

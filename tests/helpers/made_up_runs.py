@@ -10,7 +10,7 @@ import numpy as np
 from mtsccd_jax.ops.bootstrap import bootstrap_confusions, bootstrap_interval, rechosen_threshold_interval
 from mtsccd_jax.ops.metrics import binary_metrics, scene_metrics
 from mtsccd_jax.ops.threshold import best_threshold
-from mtsccd_jax.recipes.config import Change, Data, Engine, Model, Recipe, to_dict
+from mtsccd_jax.recipes.config import Data, Engine, Evaluation, Model, Recipe, to_dict
 from mtsccd_jax.report import published, rows
 from mtsccd_jax.report.words import ABBREVIATIONS
 
@@ -100,7 +100,7 @@ class Maker:
             data=Data(config=config),
             model=Model(model, width=width),
             engine=Engine(batch_size=50, epochs=20),
-            change=Change(resamples=40),
+            evaluation=Evaluation(resamples=40),
             seed=seed,
         )
 

@@ -6,7 +6,7 @@ import pytest
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes import RECIPES, get_recipe
-from mtsccd_jax.recipes.config import flatten, from_dict, identity, override, to_dict
+from mtsccd_jax.recipes.config import FIRST_NAMES, flatten, from_dict, identity, override, to_dict
 
 DEMO = RECIPES["demo"]
 
@@ -63,7 +63,8 @@ def test_identity_ignores_paths_and_pacing_and_nothing_else():
     pacing = ("engine.checkpoint_every_s", "engine.steps_per_dispatch")
     for assignment in ("data.data_dir=/x", "data.input=stream", *(f"{key}=1" for key in pacing)):
         assert identity(override(DEMO, [assignment])) == base
-    changed = {key for key in flatten(to_dict(DEMO)) if key not in ("name", "summary")} - set(base)
+    keys = {FIRST_NAMES.get(key, key) for key in flatten(to_dict(DEMO)) if key not in ("name", "summary")}
+    changed = keys - set(base)
     assert changed == {"data.data_dir", "data.folder", "data.pairs", "data.input", *pacing}
     assert identity(override(DEMO, ["optim.momentum=0.8"])) != base
     assert identity(override(DEMO, ["data.folder=/x"])) != base, "a folder is not the TFDS data set"
@@ -72,3 +73,13 @@ def test_identity_ignores_paths_and_pacing_and_nothing_else():
 def test_an_unknown_recipe_names_the_nearest():
     with pytest.raises(InputError, match=r"unknown recipe 'demoo'\. Did you mean 'demo'\?"):
         get_recipe("demoo")
+
+
+def test_a_recipe_of_before_is_read_by_its_first_names_and_keeps_its_identity():
+    stored = to_dict(DEMO)
+    stored["change"]["resamples"] = stored.pop("evaluation")["resamples"] + 1
+    read = from_dict(stored)
+    assert read.evaluation.resamples == DEMO.evaluation.resamples + 1
+    assert override(DEMO, ["change.resamples=7"]) == override(DEMO, ["evaluation.resamples=7"])
+    assert "change.resamples" in identity(read)
+    assert "evaluation.resamples" not in identity(read)

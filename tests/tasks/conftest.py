@@ -9,7 +9,7 @@ from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create
 from mtsccd_jax.engine.steps import make_embed_step
-from mtsccd_jax.recipes.config import Change, Data, Engine, Model, Optim, Recipe
+from mtsccd_jax.recipes.config import Data, Engine, Evaluation, Model, Optim, Recipe
 from tfds_builders import build
 from tfds_builders.synthetic import bigearthnet_v1, bigearthnet_v2, mlrsnet
 
@@ -24,7 +24,7 @@ def born(recipe, scenes, tmp_path_factory):
     embed_step = parallel.compile_outputs(make_embed_step(network, small.data))
 
     def make(**change):
-        settings = replace(small, change=replace(small.change, **{"resamples": 20, **change}))
+        settings = replace(small, change=replace(small.change, **change), evaluation=Evaluation(resamples=20))
         return Trained(settings, tmp_path_factory.mktemp("born"), network, parallel, state, embed_step)
 
     return make
@@ -62,7 +62,7 @@ def label_recipe(label_data):
         model=Model("scnn", width=0.25, task="labels"),
         optim=Optim("adamw", learning_rate=5e-3),
         engine=Engine(batch_size=16, epochs=3, eval_batch_size=32, keep="best"),
-        change=Change(resamples=40),
+        evaluation=Evaluation(resamples=40),
     )
 
 
@@ -70,5 +70,5 @@ def label_recipe(label_data):
 def labels_run(label_recipe, tmp_path_factory):
     """The work directory of that recipe, trained; tests that add rows add them to a copy."""
     workdir = tmp_path_factory.mktemp("labels_run") / "run"
-    fit(label_recipe, workdir, quiet=True)
+    fit(label_recipe, workdir)
     return workdir

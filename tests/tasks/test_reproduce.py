@@ -10,7 +10,7 @@ from mtsccd_jax.cli.reproduce import init_file
 from mtsccd_jax.data.bands import channels, statistics
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.recipes import EXPERIMENTS
-from mtsccd_jax.recipes.config import Change, Data, Engine, Model, Optim, Recipe, Scene, Similarity
+from mtsccd_jax.recipes.config import Change, Data, Engine, Evaluation, Model, Optim, Recipe, Scene, Similarity
 from mtsccd_jax.recipes.experiment import Experiment, stand_in
 from mtsccd_jax.report import label_results, published, rows
 from mtsccd_jax.report.folders import FAILURES_FILE, Failure, failures
@@ -29,7 +29,8 @@ def tuned(demo_run):
         optim=Optim("adamw", learning_rate=2e-3),
         engine=Engine(batch_size=64, epochs=1, eval_batch_size=64, validate=False),
         scene=Scene("svm", c=(0.1,)),
-        change=Change(words=8, descriptors=2000, resamples=20),
+        change=Change(words=8, descriptors=2000),
+        evaluation=Evaluation(resamples=20),
     )
     return Experiment(recipe, ("scene", "cdc_1", "cdc_2", "cfsm"))
 
@@ -46,7 +47,7 @@ def learned(tuned):
 def whole(tuned, learned, tmp_path_factory):
     """The matrix of both, run without a break."""
     root = tmp_path_factory.mktemp("matrix") / "whole"
-    result = reproduce([tuned, learned], root, quiet=True)
+    result = reproduce([tuned, learned], root)
     return root, result
 
 
@@ -125,7 +126,7 @@ def test_every_row_is_there_and_is_found_again(whole, tuned, learned, monkeypatc
     assert len(found) == 11
     monkeypatch.setattr(matrix, "fit", lambda *arguments, **options: pytest.fail("trained again"))
     monkeypatch.setattr(matrix, "evaluate", lambda *arguments, **options: pytest.fail("evaluated again"))
-    assert reproduce([tuned, learned], root, quiet=True) == result
+    assert reproduce([tuned, learned], root) == result
     workdir, fingerprint = root / "tiny-0", matrix._fingerprint
 
     def left(recipe):
@@ -154,10 +155,10 @@ def test_a_matrix_that_is_killed_ends_with_the_same_rows(whole, tuned, learned, 
 
     monkeypatch.setattr(rows, "append", killed)
     with pytest.raises(KeyboardInterrupt):
-        reproduce([tuned, learned], root, quiet=True)
+        reproduce([tuned, learned], root)
     monkeypatch.setattr(rows, "append", append)
     assert len(rows_of(root)) == kept + 1
-    reproduce([tuned, learned], root, quiet=True)
+    reproduce([tuned, learned], root)
     expected, found = rows_of(whole[0]), rows_of(root)
     assert set(found) == set(expected)
     assert all(rows.same(found[name], expected[name]) for name in expected)
@@ -176,16 +177,16 @@ def test_what_fails_is_written_down_and_the_rest_goes_on(whole, tuned, learned, 
         return detect(passes, methods, objective, splits=splits)
 
     monkeypatch.setattr(matrix, "detect", failing)
-    result = reproduce([tuned, learned], root, quiet=True)
+    result = reproduce([tuned, learned], root)
     reason = "the SVM did not converge"
     expected = tuple(Failure("tiny", "cdc_2", split, 0, reason) for split in ("test_a", "test_b"))
     assert result.failures == expected
     assert (result.rows, result.done) == (11, 9)
     assert tuple(failures(root)) == expected
-    assert reproduce([learned], root, quiet=True).failures == ()
+    assert reproduce([learned], root).failures == ()
     assert tuple(failures(root)) == expected  # not forgotten where another network is run
     monkeypatch.setattr(matrix, "detect", detect)
-    assert reproduce([tuned, learned], root, quiet=True).done == 11
+    assert reproduce([tuned, learned], root).done == 11
     assert not (root / FAILURES_FILE).exists()
 
 
@@ -193,7 +194,7 @@ def test_other_training_options_are_refused_before_anything_is_touched(whole, tu
     root = shutil.copytree(whole[0], tmp_path / "trained")
     other = replace(tuned, recipe=replace(tuned.recipe, optim=Optim("adamw", learning_rate=1e-3)))
     with pytest.raises(InputError, match=r"tiny-0: holds another run; differing: optim\.learning_rate"):
-        reproduce([learned, other], root, quiet=True)
+        reproduce([learned, other], root)
     assert not (root / FAILURES_FILE).exists()
 
 
@@ -205,7 +206,7 @@ def test_both_splits_lie_in_one_folder(tuned, tmp_path):
 
 def test_a_network_that_cannot_be_trained_fails_all_its_rows(tuned, tmp_path):
     recipe = replace(tuned.recipe, model=replace(tuned.recipe.model, init=str(tmp_path / "alexnet.pth")))
-    result = reproduce([replace(tuned, recipe=recipe)], tmp_path / "root", quiet=True)
+    result = reproduce([replace(tuned, recipe=recipe)], tmp_path / "root")
     assert (result.rows, result.done, len(result.failures)) == (9, 0, 9)
     assert {failure.reason for failure in result.failures} == {
         f"{tmp_path}/alexnet.pth: no such weight file; give a .safetensors, a .pth or hf:OWNER/NAME"
@@ -215,7 +216,7 @@ def test_a_network_that_cannot_be_trained_fails_all_its_rows(tuned, tmp_path):
 def test_data_that_cannot_be_read_end_the_matrix_at_once(tuned, tmp_path):
     nowhere = replace(tuned.recipe, data=replace(tuned.recipe.data, data_dir=str(tmp_path)))
     with pytest.raises(InputError, match="mtsccd-jax data build mtsccd_lusc"):
-        reproduce([replace(tuned, recipe=nowhere)], tmp_path / "root", quiet=True)
+        reproduce([replace(tuned, recipe=nowhere)], tmp_path / "root")
 
 
 def test_published_weights_are_found_by_the_name_of_the_network(tmp_path):

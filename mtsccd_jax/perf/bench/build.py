@@ -2,9 +2,9 @@
 
 import importlib.util
 import json
+import logging
 import subprocess
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from mtsccd_jax.perf.bench.one_build import measured
 from mtsccd_jax.perf.bench.rows import line
 from mtsccd_jax.perf.records import Measurement, RecordFile, Scalar, measurement
 from mtsccd_jax.perf.timing import Timing
+
+logger = logging.getLogger(__name__)
 
 UNIT = "images/s"
 DATASET = "mtsccd_lusc"
@@ -28,7 +30,7 @@ class Settings:
     windows: int = 5
 
 
-def run(settings: Settings, record: RecordFile, say: Callable[[str], None]) -> list[Measurement]:
+def run(settings: Settings, record: RecordFile) -> list[Measurement]:
     """The rows of every number of processes, on JPEGs that are made for it.
 
     Every build is by a fresh process, as `data build` does it, with all headers and end marks checked; the first does
@@ -59,7 +61,7 @@ def run(settings: Settings, record: RecordFile, say: Callable[[str], None]) -> l
     for workers in due:
         row = _row(conditions[workers], settings.images, image_kb, figures[workers])
         record.add(row)
-        say(line(row))
+        logger.info(line(row))
         rows.append(row)
     return rows
 

@@ -32,7 +32,7 @@ class Settings:
     protocol: Protocol = DEFAULT
 
 
-def run(settings: Settings, record: RecordFile, say: Callable[[str], None]) -> list[Measurement]:
+def run(settings: Settings, record: RecordFile) -> list[Measurement]:
     """The rows of every combination: a row's features are normal, and lie on the device before the clock runs."""
     cases = []
     for operation, rows, width in product(settings.operations, settings.rows, settings.widths):
@@ -48,7 +48,7 @@ def run(settings: Settings, record: RecordFile, say: Callable[[str], None]) -> l
         for k in settings.ks:
             prepare = partial(_nearest, rows, gallery, width, k, settings.metric)
             cases.append(Case(operation, sizes | {"k": k}, UNIT, prepare))
-    return run_cases(cases, settings.protocol, record, say)
+    return run_cases(cases, settings.protocol, record)
 
 
 def _paired(rows: int, width: int, metric: str) -> Ready:

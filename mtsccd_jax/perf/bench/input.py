@@ -1,5 +1,6 @@
 """The way of an image from the disk to a network, each stage alone and all together: images/s and MB/s."""
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ from mtsccd_jax.perf.bench.windows import DEFAULT, Protocol
 from mtsccd_jax.perf.records import Measurement, RecordFile, Scalar
 from mtsccd_jax.perf.timing import Timing
 from mtsccd_jax.recipes.config import Data
+
+logger = logging.getLogger(__name__)
 
 UNIT = "images/s"
 # No source is named: JPEGs are made.
@@ -65,7 +68,7 @@ class Encoded(Interface):
         """The files of all images of the rows."""
 
 
-def run(settings: Settings, record: RecordFile, say: Callable[[str], None]) -> list[Measurement]:
+def run(settings: Settings, record: RecordFile) -> list[Measurement]:
     """The rows of every stage. Files lie in the page cache: the first pass, which does not count, brings them there.
 
     - read: the encoded images of a batch, by all threads.
@@ -78,7 +81,7 @@ def run(settings: Settings, record: RecordFile, say: Callable[[str], None]) -> l
     Raises:
         InputError: the source cannot be read, holds no images, or fewer than a batch.
     """
-    with _opened(settings, say) as source:
+    with _opened(settings) as source:
         if not source.image_fields or not isinstance(source, Encoded):
             raise InputError(f"{source.name}: holds no encoded images, and `bench input` measures nothing else")
         steps = min(settings.images, len(source)) // settings.batch
@@ -95,11 +98,11 @@ def run(settings: Settings, record: RecordFile, say: Callable[[str], None]) -> l
             "threads": stages.threads,
         }
         cases = [Case(stage, conditions, UNIT, partial(stages.ready, stage)) for stage in settings.stages]
-        return run_cases(cases, settings.protocol, record, say)
+        return run_cases(cases, settings.protocol, record)
 
 
 @contextmanager
-def _opened(settings: Settings, say: Callable[[str], None]) -> Iterator[Source]:
+def _opened(settings: Settings) -> Iterator[Source]:
     """The source that the settings name, or JPEGs in a folder that lasts as long."""
     data = settings.data
     if data.pairs is not None:
@@ -109,7 +112,7 @@ def _opened(settings: Settings, say: Callable[[str], None]) -> Iterator[Source]:
     else:
         with tempfile.TemporaryDirectory(prefix="bench-input-") as folder:
             image_kb = write_jpegs(Path(folder) / "scenes", settings.images, in_class_folders)
-            say(f"made {settings.images:,} JPEGs of {SIDE} x {SIDE} pixels, {image_kb:.0f} kB each")
+            logger.info(f"made {settings.images:,} JPEGs of {SIDE} x {SIDE} pixels, {image_kb:.0f} kB each")
             yield open_source(_generated(data, f"{folder}/scenes"), "all")
 
 

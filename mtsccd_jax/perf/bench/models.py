@@ -1,6 +1,7 @@
 """Training and inference of the networks on scenes that lie on the devices, in the columns of timm's tables."""
 
 import itertools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from mtsccd_jax.perf.flops import jaxpr_activations, jaxpr_macs
 from mtsccd_jax.perf.profile.workload import Window, Work, Workload, scene_workload
 from mtsccd_jax.perf.records import Cells, Measurement, RecordFile, Scalar, measurement, significant
 from mtsccd_jax.recipes.config import Data, Engine, Model, Optim, Recipe
+
+logger = logging.getLogger(__name__)
 
 UNIT = "images/s"
 CLASSES = 1000
@@ -69,7 +72,7 @@ def chosen_models(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def run(settings: Settings, record: RecordFile, say: Say) -> list[Measurement]:
+def run(settings: Settings, record: RecordFile) -> list[Measurement]:
     """The rows of every combination, those that the record has already and those that are measured now.
 
     What does not fit or does not exist is a row with its reason. Each row is in the record before the next begins.
@@ -92,10 +95,10 @@ def run(settings: Settings, record: RecordFile, say: Say) -> list[Measurement]:
         recipe = _recipe(model, image_size, precision, parallel)
         # Training and inference take turns; where one fills the memory there is no room for the other.
         for together in [[task] for task in due] if batch == AUTO else [due]:
-            for row in _measured(recipe, batch, {task: by_task[task] for task in together}, settings.protocol, say):
+            for row in _measured(recipe, batch, {task: by_task[task] for task in together}, settings.protocol):
                 record.add(row)
                 rows.append(row)
-                say(line(row))
+                logger.info(line(row))
     return rows
 
 
@@ -164,7 +167,7 @@ def _recipe(model: str, image_size: int, precision: Any, parallel: Any) -> Recip
 
 
 def _measured(
-    recipe: Recipe, batch: Batch, conditions: dict[Work, dict[str, Scalar]], protocol: Protocol, say: Say
+    recipe: Recipe, batch: Batch, conditions: dict[Work, dict[str, Scalar]], protocol: Protocol
 ) -> Iterator[Measurement]:
     """A row for each task of one combination; windows of training and inference take turns."""
     name = recipe.model.name
@@ -172,7 +175,7 @@ def _measured(
     windows: dict[Work, Window] = {}
     for task, case in conditions.items():
         try:
-            workloads[task], windows[task] = _prepared(recipe, batch, task, say)
+            workloads[task], windows[task] = _prepared(recipe, batch, task)
         except InputError as error:
             yield Measurement(name=name, conditions=case, unit=UNIT, reason=str(error))
         except jax.errors.JaxRuntimeError as error:
@@ -206,7 +209,7 @@ def _call(task: Work, window: Window) -> Callable[[], Any]:
     return (lambda: window.run()[1]) if task == "train" else window.run
 
 
-def _prepared(recipe: Recipe, batch: Batch, task: Work, say: Say) -> tuple[Workload, Window]:
+def _prepared(recipe: Recipe, batch: Batch, task: Work) -> tuple[Workload, Window]:
     """The workload of a task and its compiled window, which fits.
 
     Raises:
@@ -219,7 +222,7 @@ def _prepared(recipe: Recipe, batch: Batch, task: Work, say: Say) -> tuple[Workl
         choice = _largest(recipe, parallel, task, limit_bytes, _LARGEST_BATCH[parallel.platform] * parallel.mesh.size)
         if not choice.batch_size:
             raise refusal("--batch", parallel.mesh.size, choice)
-        say(f"{recipe.model.name} {task}: {choice}")
+        logger.info(f"{recipe.model.name} {task}: {choice}")
         batch_size = choice.batch_size
     else:
         batch_size = batch

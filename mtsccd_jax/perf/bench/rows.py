@@ -1,5 +1,6 @@
 """Rows whose calls stand alone: each is looked up in the record, else made ready, measured and added."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,8 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.perf.bench.windows import Protocol, time_calls
 from mtsccd_jax.perf.records import Measurement, RecordFile, Scalar, measurement
 from mtsccd_jax.perf.timing import Timing
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,7 @@ class Case:
     prepare: Callable[[], Ready]
 
 
-def run_cases(
-    cases: list[Case], protocol: Protocol, record: RecordFile, say: Callable[[str], None]
-) -> list[Measurement]:
+def run_cases(cases: list[Case], protocol: Protocol, record: RecordFile) -> list[Measurement]:
     """The rows of all cases, those that the record has already and those that are measured now."""
     rows = []
     for case in cases:
@@ -47,7 +48,7 @@ def run_cases(
         if row is None:
             row = _measured(case, protocol)
             record.add(row)
-            say(line(row))
+            logger.info(line(row))
         rows.append(row)
     return rows
 

@@ -38,13 +38,13 @@ class Settings:
     protocol: Protocol = DEFAULT
 
 
-def run(settings: Settings, record: RecordFile, say: Callable[[str], None]) -> list[Measurement]:
+def run(settings: Settings, record: RecordFile) -> list[Measurement]:
     """The rows of every form and number: float32 distances, 13 % changed, two overlapping normals."""
     cases = [
         Case(form, {"n": pairs, "objective": settings.objective}, UNIT, partial(_PREPARE[form], pairs, settings))
         for form, pairs in product(settings.forms, settings.pairs)
     ]
-    return run_cases(cases, settings.protocol, record, say)
+    return run_cases(cases, settings.protocol, record)
 
 
 def _host(pairs: int, settings: Settings) -> Ready:

@@ -5,6 +5,7 @@ one batch again and again take turns, so that what else the machine does meets b
 """
 
 import itertools
+import logging
 import math
 import resource
 import sys
@@ -41,6 +42,8 @@ from mtsccd_jax.perf.profile.roofline import Measurements, input_stall_fraction,
 from mtsccd_jax.perf.timing import Timing, measure, ratio
 from mtsccd_jax.recipes.config import Recipe
 
+logger = logging.getLogger(__name__)
+
 # Windows of each kind, seconds that one takes where the steps of `--steps` do not say, and dispatches at most.
 ROUNDS, WINDOW_S, MOST_DISPATCHES = 7, 0.6, 400
 # Single dispatches, each waited for, that the percentiles of a step are of: at least, at most.
@@ -56,7 +59,6 @@ def profile(
     *,
     generated: bool = False,
     steps: int | None = None,
-    say: Callable[[str], None] = lambda line: None,
 ) -> Profile:
     """What limits the training of a recipe on these devices. Nothing is trained: the state is thrown away.
 
@@ -64,7 +66,6 @@ def profile(
         recipe: whose data are read, unless they are `generated`.
         generated: made-up scenes or pairs in memory, in the place of the recipe's data.
         steps: of every window that is timed; None for about half a second.
-        say: called with a line for people now and then.
 
     Raises:
         InputError: the recipe or its data cannot be used, or the batch is too large for the split or the memory.
@@ -73,14 +74,14 @@ def profile(
     parallel.check_batch(recipe.engine.batch_size, "engine.batch_size")
     task = open_data(recipe, generated)
     feed = Feed(task.train, parallel, recipe.data.input)
-    say(feed.choice)
+    logger.info(feed.choice)
     limit_bytes = int(USABLE_SHARE * free_bytes(parallel))
-    with tempfile.TemporaryDirectory(prefix="mtsccd-jax-compiled-") as folder, compilation_cache(Path(folder), say):
-        program = compile_program(make_program(recipe, task, feed), recipe, task, limit_bytes, say)
+    with tempfile.TemporaryDirectory(prefix="mtsccd-jax-compiled-") as folder, compilation_cache(Path(folder)):
+        program = compile_program(make_program(recipe, task, feed), recipe, task, limit_bytes)
         again = make_program(recipe, task, program.feed)
         again.compile()
         run = _Run(recipe, task, program, steps)
-        say("measuring the step alone, with its data, and what the devices can do")
+        logger.info("measuring the step alone, with its data, and what the devices can do")
         return run.profile(_compile_s(program), _compile_s(again))
 
 

@@ -7,6 +7,7 @@ whether its SVM saw scenes or pairs; with `words_svm="pairs"` one SVM is fitted 
 in common and in what they differ, and says changed or unchanged itself.
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ from mtsccd_jax.tasks.change.decisions import Verdict, change_margin, write_verd
 from mtsccd_jax.tasks.change.visual_words import Dictionary, Words, count_words, fit_dictionary
 from mtsccd_jax.tasks.feature_cache import Embedded
 from mtsccd_jax.tasks.scenes.classifier import Classifier, fit_classifier
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _judges_of_pairs(passes: Embedded) -> Judges:
     if len(np.unique(label)) < 2:
         raise InputError(f"{name}: all {len(label)} pairs are of one kind; an SVM on pairs needs both")
     fitted = fit_classifier(feature, label, known, known_label, 2, passes.trained.recipe.scene, name, metric="kappa")
-    passes.say(f"changed pairs from {len(dictionary.center_kd)} words by {fitted}")
+    logger.info(f"changed pairs from {len(dictionary.center_kd)} words by {fitted}")
     return Judges(dictionary, None, fitted)
 
 
@@ -141,7 +144,7 @@ def _judges_of_scenes(passes: Embedded) -> Judges:
         dictionary = fit_dictionary(passes, train)
         words, known = (count_words(passes, source, dictionary) for source in (train, validation))
         fields = [("image", "label")]
-        passes.say(f"the pairs have no labelled training split: visual words and classes are of {train.name}")
+        logger.info(f"the pairs have no labelled training split: visual words and classes are of {train.name}")
     classifiers = []
     for image, label in fields:
         fitted = fit_classifier(
@@ -153,7 +156,7 @@ def _judges_of_scenes(passes: Embedded) -> Judges:
             passes.trained.recipe.scene,
             f"{train.name}, train",
         )
-        passes.say(f"classes ({label}) from {len(dictionary.center_kd)} words by {fitted}")
+        logger.info(f"classes ({label}) from {len(dictionary.center_kd)} words by {fitted}")
         classifiers.append(fitted)
     return Judges(dictionary, (classifiers[0], classifiers[-1]), None, tuple(train.class_names))
 

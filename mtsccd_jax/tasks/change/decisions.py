@@ -238,7 +238,7 @@ def write_verdict(
     tn, fp = int((~changed & ~predicted).sum()), int((~changed & predicted).sum())
     fn, tp = int((changed & ~predicted).sum()), int((changed & predicted).sum())
     confusion = np.array([[tn, fp], [fn, tp]])
-    resamples, seed = trained.recipe.change.resamples, trained.recipe.seed
+    resamples, seed = trained.recipe.evaluation.resamples, trained.recipe.seed
     intervals = bootstrap_interval(confusion.ravel(), resamples=resamples, seed=seed)
     metrics = interval_metrics(binary_metrics((tn, fp, fn, tp)), intervals)
     predictions = {"changed": changed, "predicted": predicted, "distance": verdict.distance_n}

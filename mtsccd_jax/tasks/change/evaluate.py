@@ -75,7 +75,7 @@ def detect(
             )
     chosen = splits or evaluated_splits(passes.data)
     if supported == ("sscd",):
-        return detect_similarity(trained, passes.data, objective, chosen, quiet=passes.quiet)
+        return detect_similarity(trained, passes.data, objective, chosen)
     rows = []
     for split in chosen:
         for method in methods:
@@ -163,7 +163,7 @@ def cfsm(passes: Embedded, split: str, objective: Objective) -> Row:
         objective,
         protocol="cfsm",
         name=pairs.source.name,
-        resamples=settings.resamples,
+        resamples=trained.recipe.evaluation.resamples,
         seed=trained.recipe.seed,
         score_t1_nk=score_t1,
         score_t2_nk=score_t2,

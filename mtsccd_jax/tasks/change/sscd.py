@@ -24,8 +24,6 @@ def detect_similarity(
     data: Data,
     objective: Objective,
     splits: Sequence[str],
-    *,
-    quiet: bool = False,
 ) -> list[Row]:
     """A row for each split, written to the network's work directory.
 
@@ -36,7 +34,6 @@ def detect_similarity(
         data: names the pairs that are judged.
         objective: what the threshold is best at.
         splits: of these.
-        quiet: no progress, no notes.
 
     Raises:
         InputError: the network classifies scenes, has learned from some of the pairs, or there are too few pairs of
@@ -49,7 +46,7 @@ def detect_similarity(
     validation, rows = None, []
     for split, source in sources.items():
         started = time.perf_counter()
-        compared, images_per_s = compare(trained, source, quiet=quiet)
+        compared, images_per_s = compare(trained, source)
         if split in tuned_on:
             validation = compared.distance, source.column("changed").astype(bool)
         if split not in splits:
@@ -61,7 +58,7 @@ def detect_similarity(
             objective,
             protocol="sscd",
             name=source.name,
-            resamples=trained.recipe.change.resamples,
+            resamples=trained.recipe.evaluation.resamples,
             seed=trained.recipe.seed,
             score_t1_nk=compared.logits_t1,
             score_t2_nk=compared.logits_t2,

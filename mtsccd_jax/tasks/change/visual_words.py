@@ -97,7 +97,6 @@ def fit_dictionary(passes: Embedded, source: Source) -> Dictionary:
         rows=rows,
         arrays={"place": place},
         title="describe",
-        quiet=passes.quiet,
     )
     descriptor_nd = np.concatenate([output["descriptors"] for output in outputs.values()]).reshape(drawn, -1)
     fitted = fit_kmeans(descriptor_nd, settings.words, trained.recipe.seed)
@@ -119,6 +118,6 @@ def count_words(passes: Embedded, source: Source, dictionary: Dictionary) -> Wor
     step = passes.once(
         "words step", lambda: trained.parallel.compile_outputs(make_words_step(trained.network, trained.recipe.data))
     )
-    outputs, rate = outputs_of(trained, source, step, (trained.state, center_kd), title="words", quiet=passes.quiet)
+    outputs, rate = outputs_of(trained, source, step, (trained.state, center_kd), title="words")
     images = {field: output["words"] for field, output in outputs.items()}
     return Words(images, rate, time.perf_counter() - started)

@@ -44,7 +44,7 @@ def evaluate_labels(passes: Embedded, split: str) -> Row:
     called = decide(probability, threshold)
     counts = decision_counts(label, called)
     tp, fp, fn = (np.asarray(part, np.int64) for part in (counts.tp_k, counts.fp_k, counts.fn_k))
-    resamples, seed = trained.recipe.change.resamples, trained.recipe.seed
+    resamples, seed = trained.recipe.evaluation.resamples, trained.recipe.seed
     intervals = bootstrap_intervals(label, probability, threshold, resamples=resamples, seed=seed)
     arrays |= {
         "predictions": {

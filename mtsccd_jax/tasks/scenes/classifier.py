@@ -7,6 +7,7 @@ grid of C to networks whose features differ in width and size by orders of magni
 treated alike.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +21,8 @@ from mtsccd_jax.ops.metrics import cohen_kappa, confusion_matrix, overall_accura
 from mtsccd_jax.ops.svm import LinearSVM, fit_kernel, fit_linear
 from mtsccd_jax.recipes.config import Scene
 from mtsccd_jax.tasks.feature_cache import Embedded
+
+logger = logging.getLogger(__name__)
 
 # Features (n, d), scaled as the SVM's were -> decision values (n, k).
 Decide = Callable[[np.ndarray], ArrayLike]
@@ -152,7 +155,7 @@ def scene_classifier(passes: Embedded) -> Classifier:
             passes.trained.recipe.scene,
             f"{train.source.name}, train",
         )
-        passes.say(f"scene classes by {fitted}")
+        logger.info(f"scene classes by {fitted}")
         return fitted
 
     return passes.once("scene classifier", fit)

@@ -39,7 +39,7 @@ def evaluate(passes: Embedded, split: str) -> Row:
     label, model = source.column("label"), trained.recipe.model
     classes = len(trained.class_names)
     confusion = np.asarray(confusion_matrix(label, prediction, classes), np.int64)
-    intervals = bootstrap_interval(confusion, resamples=trained.recipe.change.resamples, seed=trained.recipe.seed)
+    intervals = bootstrap_interval(confusion, resamples=trained.recipe.evaluation.resamples, seed=trained.recipe.seed)
     arrays["predictions"] = {
         "label": label,
         "prediction": prediction.astype(np.int32),

@@ -9,6 +9,7 @@ GB or two beyond the features, where all distances would take 48.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ from mtsccd_jax.tasks.feature_cache import Embedded
 from mtsccd_jax.tasks.labels.evaluate import names_of
 from mtsccd_jax.tasks.search.index import Index, label_names, open_index, relevance
 from mtsccd_jax.tasks.write_row import Result, pictures, write_row
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -129,9 +132,9 @@ def evaluate_retrieval(passes: Embedded, split: str) -> Row:
     figures = joined([part.figures for part in parts])
     ranked, distance, whole = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
     values = retrieval_metrics(figures)
-    intervals = retrieval_intervals(figures, resamples=trained.recipe.change.resamples, seed=trained.recipe.seed)
+    intervals = retrieval_intervals(figures, resamples=trained.recipe.evaluation.resamples, seed=trained.recipe.seed)
     if values["without_relevant"]:
-        passes.say(f"{split}: {values['without_relevant']:,} of {len(figures):,} queries have no relevant image")
+        logger.info(f"{split}: {values['without_relevant']:,} of {len(figures):,} queries have no relevant image")
     result = Result(
         protocol="retrieval",
         split=split,
@@ -304,7 +307,7 @@ def retrieve(passes: Embedded, query: Path, k: int) -> Retrieved:
     """
     trained, settings = passes.trained, passes.trained.recipe.retrieval
     image = query_source(query, trained.recipe.data)
-    features = embed(trained, image, quiet=True)[0]["image"].features
+    features = embed(trained, image)[0]["image"].features
     index: Index = passes.once(("index", settings.gallery), lambda: open_index(passes, settings.gallery))
     itself = _row_in_folder(query, passes, index)
     searched = min(k + (itself >= 0), len(index))

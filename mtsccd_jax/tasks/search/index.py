@@ -8,6 +8,7 @@ where they do not. It answers queries also where the data set is no longer at ha
 import dataclasses
 import hashlib
 import json
+import logging
 import re
 import zipfile
 import zlib
@@ -31,6 +32,8 @@ from mtsccd_jax.recipes.config import Data
 from mtsccd_jax.tasks.feature_cache import Embedded
 from mtsccd_jax.tasks.labels.evaluate import names_of
 from mtsccd_jax.tasks.write_row import THUMB, pictures
+
+logger = logging.getLogger(__name__)
 
 INDEX_FOLDER = "index"
 # Version of the file's layout; part of what has to fit.
@@ -107,18 +110,18 @@ def open_index(passes: Embedded, split: str) -> Index:
     except InputError as error:
         if saved is None or not known:
             raise
-        passes.say(f"{error}; searching {place.name}, saved when it was there")
+        logger.info(f"{error}; searching {place.name}, saved when it was there")
         return saved
     about = {**asked, "dataset": source.dataset, "data": source.fingerprint()}
     if saved is not None and dict(saved.about) == about:
-        passes.say(f"{place.name}: {len(saved):,} images, the saved index fits")
+        logger.info(f"{place.name}: {len(saved):,} images, the saved index fits")
         return saved
     label, names = relevance(source)
     features = passes.gallery(split).images["image"].features
     made = Index(features, names_of(source), label, names, about, *_jpegs(source))
     _save(place, made)
     why = "index built" if saved is None else "index built anew: the data or the network are others"
-    passes.say(f"{place.name}: {len(made):,} images, {why}")
+    logger.info(f"{place.name}: {len(made):,} images, {why}")
     return made
 
 

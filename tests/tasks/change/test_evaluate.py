@@ -27,8 +27,8 @@ from mtsccd_jax.tasks.feature_cache import Embedded
 @pytest.fixture(scope="module")
 def svm_run(run_copy):
     """Every row of one test city with SVMs and eight words, by one object that embeds each split once."""
-    trained = load_trained(run_copy, ["scene.classifier=svm", "change.words=8", "change.resamples=50"])
-    passes = Embedded(trained, quiet=True)
+    trained = load_trained(run_copy, ["scene.classifier=svm", "change.words=8", "evaluation.resamples=50"])
+    passes = Embedded(trained)
     rows = {row.protocol: row for row in detect(passes, supported_methods(trained), "kappa", splits=["test_a"])}
     return run_copy, passes, rows
 
@@ -110,7 +110,6 @@ def other(passes, **change):
             passes.trained,
             recipe=replace(passes.trained.recipe, change=replace(passes.trained.recipe.change, **change)),
         ),
-        quiet=True,
     )
     made._made = {key: value for key, value in passes._made.items() if key != "visual words"}
     return made

@@ -14,7 +14,7 @@ from mtsccd_jax.engine.evaluate import compare, load_trained
 from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.threshold import best_threshold
-from mtsccd_jax.recipes.config import Change, Data, Engine, Model, Optim, Recipe, Similarity
+from mtsccd_jax.recipes.config import Data, Engine, Evaluation, Model, Optim, Recipe, Similarity
 from mtsccd_jax.report.rows import load, load_artefact
 from mtsccd_jax.tasks.change.evaluate import evaluated_splits
 from mtsccd_jax.tasks.change.sscd import detect_similarity
@@ -32,11 +32,11 @@ def test_it_learns_from_a_generated_archive(tmp_path):
         model=Model("scnn", width=0.25, task="similarity"),
         optim=Optim("adamw", learning_rate=3e-3),
         engine=Engine(batch_size=32, epochs=6, eval_batch_size=64, keep="best"),
-        change=Change(resamples=50),
+        evaluation=Evaluation(resamples=50),
         similarity=Similarity(width=32, scene_weight=0.5),
     )
-    fit(recipe, tmp_path / "run", quiet=True)
-    rows = detect_similarity(load_trained(tmp_path / "run"), recipe.data, "kappa", ("test_a", "test_b"), quiet=True)
+    fit(recipe, tmp_path / "run")
+    rows = detect_similarity(load_trained(tmp_path / "run"), recipe.data, "kappa", ("test_a", "test_b"))
     assert [(row.protocol, row.split, row.threshold_from) for row in rows] == [
         ("sscd", "test_a", "validation"),
         ("sscd", "test_b", "validation"),
@@ -54,19 +54,19 @@ def test_it_learns_from_a_generated_archive(tmp_path):
 def learned(pair_recipe, tmp_path_factory):
     """A similarity network of the pair list."""
     workdir = tmp_path_factory.mktemp("learned") / "run"
-    fit(pair_recipe, workdir, quiet=True)
+    fit(pair_recipe, workdir)
     return load_trained(workdir)
 
 
 def test_the_threshold_is_that_of_the_validation_pairs(learned):
     data = learned.recipe.data
-    (row,) = detect_similarity(learned, data, "f1", ["test"], quiet=True)
+    (row,) = detect_similarity(learned, data, "f1", ["test"])
     assert (row.split, row.objective, row.n, sum(row.confusion[1])) == ("test", "f1", 18, 6)
     validation, test = open_pairs(data, "validation"), open_pairs(data, "test")
-    said, _ = compare(learned, validation, quiet=True)
+    said, _ = compare(learned, validation)
     chosen = best_threshold(said.distance, validation.column("changed").astype(bool), "f1").threshold
     assert row.threshold == pytest.approx(float(chosen))
-    distance = 1 - compare(learned, test, quiet=True)[0].similarity
+    distance = 1 - compare(learned, test)[0].similarity
     found = load_artefact(learned.workdir, row, "predictions")
     np.testing.assert_array_equal(found["distance"], distance)
     np.testing.assert_array_equal(found["predicted"], distance >= chosen)
@@ -88,20 +88,20 @@ def elsewhere(learned, folder, columns, keep=lambda line: True):
 @pytest.mark.parametrize(("split", "known"), [("train", 48), ("all", 48)])
 def test_pairs_that_it_learned_from_are_refused(learned, split, known):
     with pytest.raises(InputError, match=f"{split}: the network of .* has learned from {known} of these"):
-        detect_similarity(learned, learned.recipe.data, "kappa", [split], quiet=True)
+        detect_similarity(learned, learned.recipe.data, "kappa", [split])
 
 
 def test_pairs_that_it_learned_from_are_known_at_another_place(learned, tmp_path):
     moved = elsewhere(learned, tmp_path / "moved", ("A", "B", "changed"))
     with pytest.raises(InputError, match="has learned from 48 of these 84 pairs"):
-        detect_similarity(learned, moved, "kappa", ["all"], quiet=True)
+        detect_similarity(learned, moved, "kappa", ["all"])
 
 
 def test_other_pairs_of_the_same_names_are_judged_by_cross_validation(learned, tmp_path):
     others = elsewhere(learned, tmp_path / "others", ("A", "B", "changed"))
     for path in (tmp_path / "others").glob("[AB]/*.png"):
         cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
-    (row,) = detect_similarity(learned, others, "kappa", ["all"], quiet=True)
+    (row,) = detect_similarity(learned, others, "kappa", ["all"])
     assert (row.split, row.n, row.threshold_from) == ("all", 84, "cross_validation_5")
 
 
@@ -114,6 +114,6 @@ def test_a_list_without_a_split_to_judge_says_so(learned, tmp_path):
 
 def test_a_network_of_scenes_is_not_asked(recipe, pair_recipe, tmp_path):
     scene = replace(recipe, model=Model("scnn", width=0.125), engine=replace(recipe.engine, epochs=1))
-    fit(scene, tmp_path, quiet=True)
+    fit(scene, tmp_path)
     with pytest.raises(InputError, match="classifies scenes; SSCD needs a network trained on pairs"):
-        detect_similarity(load_trained(tmp_path), pair_recipe.data, "kappa", ["test"], quiet=True)
+        detect_similarity(load_trained(tmp_path), pair_recipe.data, "kappa", ["test"])

@@ -35,9 +35,7 @@ def run(labels_run, tmp_path_factory):
     """A copy of the trained work directory, and its rows of the test split: called from one half, and as chosen."""
     workdir = shutil.copytree(labels_run, tmp_path_factory.mktemp("labelled") / "run")
     rows = {
-        threshold: evaluate_labels(
-            Embedded(load_trained(workdir, [f"labels.threshold={threshold}"]), quiet=True), "test"
-        )
+        threshold: evaluate_labels(Embedded(load_trained(workdir, [f"labels.threshold={threshold}"])), "test")
         for threshold in ("half", "validation")
     }
     return workdir, rows
@@ -51,7 +49,7 @@ def test_training_minimises_the_loss_and_keeps_the_best_average_precision(label_
     assert [entry.score_name for entry in validations] == ["ap_macro"] * 3
     best = max(validations, key=lambda entry: entry.score)
     source = open_source(label_recipe.data, "validation")
-    passes = Embedded(load_trained(labels_run), quiet=True)
+    passes = Embedded(load_trained(labels_run))
     label = source.column("labels")
     logits = passes.labelled("validation").images["image"].logits
     occurs = label.any(0)
@@ -130,7 +128,7 @@ def test_a_network_that_learned_from_v1_is_not_judged_on_what_it_has_seen_in_v2(
     engine = replace(label_recipe.engine, epochs=1, validate=False, keep="last")
     first = replace(label_recipe, name="v1", engine=engine, data=replace(label_recipe.data, dataset="bigearthnet_v1"))
     first = replace(first, data=replace(first.data, bands=("B04",)))
-    fit(first, tmp_path / "v1", quiet=True)
+    fit(first, tmp_path / "v1")
     v2 = ["--dataset", "bigearthnet_v2", "-q"]
     assert main(["evaluate", str(tmp_path / "v1"), "--split", "test", *v2]) == 2
     error = capsys.readouterr().err
@@ -141,11 +139,11 @@ def test_a_network_that_learned_from_v1_is_not_judged_on_what_it_has_seen_in_v2(
         model = replace(first.model, init=str(init))
         second = replace(first, name="v2", model=model, data=replace(first.data, dataset="bigearthnet_v2"))
         workdir = tmp_path / f"after_{init.name}"
-        fit(second, workdir, quiet=True)
+        fit(second, workdir)
         assert seen_data(workdir) == ("bigearthnet_v1/official", "bigearthnet_v2/official")
         assert load_run(workdir).learned_before == ("bigearthnet_v1/official",)
         with pytest.raises(LeakError, match="are in the train split of bigearthnet_v1"):
-            evaluate_labels(Embedded(load_trained(workdir), quiet=True), "test")
+            evaluate_labels(Embedded(load_trained(workdir)), "test")
 
 
 def test_networks_of_bands_say_what_they_cannot_do(run, label_data, scenes, tmp_path, capsys):
@@ -158,7 +156,12 @@ def test_networks_of_bands_say_what_they_cannot_do(run, label_data, scenes, tmp_
         ),
         ("retrieve", str(workdir), "--folder", str(scenes), "--split", "all"): "holds no bands, and the network sees",
         ("evaluate", str(workdir), "--set", "scene.classifier=svm"): "named by the network's own head alone",
-        ("evaluate", str(workdir), "--set", "change.resamples=0"): "change.resamples=0: an interval needs 1 or more",
+        (
+            "evaluate",
+            str(workdir),
+            "--set",
+            "evaluation.resamples=0",
+        ): "evaluation.resamples=0: an interval needs 1 or more",
         ("train", "demo", *v2, "--set", "model.task=labels"): "bigearthnet_v2/official: holds no images; a network of",
         ("train", "demo", *v2, "--set", "model.task=labels", "--set", "data.bands=rgb"): "are those of images in",
         ("train", "demo", *v2, "--set", "optim.label_smoothing=1"): "label_smoothing=1.0: must be 0 or more and below",
@@ -180,7 +183,7 @@ def test_the_exported_program_takes_bands_as_they_are_stored(run, label_recipe, 
     program = jax.export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))
     batch = open_source(label_recipe.data, "test").read(np.arange(5))
     answer = program.call({name: batch[name] for name in label_recipe.data.bands})
-    logits = Embedded(trained, quiet=True).labelled("test").images["image"].logits[:5]
+    logits = Embedded(trained).labelled("test").images["image"].logits[:5]
     np.testing.assert_allclose(answer["logits"], logits, rtol=1e-4, atol=1e-5)
 
 
@@ -189,14 +192,14 @@ def test_other_labels_than_the_network_has_are_refused(run, label_recipe):
     trained = load_trained(workdir)
     other = replace(trained, network=replace(trained.network, class_names=CLASSES_19[::-1]))
     with pytest.raises(InputError, match=r"its labels \(19: .*\) are not those the network"):
-        Embedded(other, quiet=True).labelled("test")
+        Embedded(other).labelled("test")
 
 
 def test_images_with_several_labels_are_learned_named_and_embedded(label_data, label_recipe, scenes, tmp_path, capsys):
     data = Data("mlrsnet", None, data_dir=str(label_data), image_size=32)
     recipe = replace(label_recipe, name="mlrsnet", data=data, engine=replace(label_recipe.engine, epochs=1))
     workdir = tmp_path / "run"
-    fit(recipe, workdir, quiet=True)
+    fit(recipe, workdir)
     assert main(["evaluate", str(workdir), "-q"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["rows"] == 2
@@ -225,7 +228,7 @@ def test_images_with_several_labels_are_learned_named_and_embedded(label_data, l
 
 def test_rows_agree_with_what_is_recomputed_and_make_a_page(run, tmp_path):
     workdir, rows = run
-    searched = evaluate_retrieval(Embedded(load_trained(workdir), quiet=True), "test")
+    searched = evaluate_retrieval(Embedded(load_trained(workdir)), "test")
     for row in (*rows.values(), searched):
         assert verify_row(workdir, row) == []
     text = page.write([workdir], tmp_path).read_text()

@@ -104,13 +104,13 @@ def test_scenes_are_embedded_once_for_all_who_ask(born, monkeypatch):
 
     seen = []
 
-    def counted(trained, source, *, quiet):
+    def counted(trained, source):
         seen.append(source.split)
-        return real(trained, source, quiet=quiet)
+        return real(trained, source)
 
     real = feature_cache.embed
     monkeypatch.setattr(feature_cache, "embed", counted)
-    passes = Embedded(born(), quiet=True)
+    passes = Embedded(born())
     first = scene_classifier(passes)
     assert scene_classifier(passes) is first
     assert passes.scenes("validation") is passes.scenes("validation", passes.training_data)

@@ -54,5 +54,5 @@ def test_an_unknown_split_names_those_there_are(demo_run, capsys):
 
 def test_more_intervals_do_not_change_the_values(run_copy, demo_run, capsys):
     _, first = demo_run
-    assert main(["evaluate", str(run_copy), "--split", "test_b", "--set", "change.resamples=7", "-q"]) == 0
+    assert main(["evaluate", str(run_copy), "--split", "test_b", "--set", "evaluation.resamples=7", "-q"]) == 0
     assert json.loads(capsys.readouterr().out)["test_b"] == first["scene"]["test_b"]

@@ -36,7 +36,7 @@ def searching(born, scenes):
             trained.recipe, data=replace(trained.recipe.data, folder=str(folder)), retrieval=Retrieval(**settings)
         )
         claim(trained.workdir, Run(recipe, trained.class_names, "folder", 10))
-        return Embedded(replace(trained, recipe=recipe), quiet=True)
+        return Embedded(replace(trained, recipe=recipe))
 
     return make
 
@@ -100,7 +100,7 @@ def check_row(passes, row, split):
         for saved, name in (("ap", "map"), ("ndcg", "ndcg")):
             assert found[saved][query] == pytest.approx(figures[-1][name], abs=1e-12)
     random, n = np.random.default_rng(recipe.seed), len(figures)
-    draws = [random.integers(0, n, n) for _ in range(recipe.change.resamples)]
+    draws = [random.integers(0, n, n) for _ in range(recipe.evaluation.resamples)]
     for name in figures[0]:
         value = np.array([figure[name] for figure in figures])
         low, high = np.quantile([value[rows].mean() for rows in draws], (0.025, 0.975))
@@ -217,7 +217,7 @@ def test_a_saved_index_is_used_again(searching, monkeypatch):
     passes = searching()
     made = open_index(passes, "train")
     assert len(made) == len(folder_source(passes.data.folder, "train"))
-    saved = open_index(forbid_passes(Embedded(passes.trained, quiet=True), monkeypatch), "train")
+    saved = open_index(forbid_passes(Embedded(passes.trained), monkeypatch), "train")
     for name in ("features", "filename", "label", "jpeg", "jpeg_end"):
         np.testing.assert_array_equal(getattr(saved, name), getattr(made, name))
     assert (saved.names, saved.about) == (made.names, made.about)
@@ -239,10 +239,10 @@ def test_an_index_that_does_not_fit_is_made_again(searching, scenes, tmp_path, w
         place.write_bytes(place.read_bytes()[:-200])
     else:
         monkeypatch.setattr("mtsccd_jax.tasks.search.index._FORMAT", 99)
-    again = open_index(Embedded(trained, quiet=True), "train")
+    again = open_index(Embedded(trained), "train")
     assert again.about != made.about or what == "damage"
     assert np.array_equal(again.features, made.features) == (what in ("damage", "format"))
-    saved = open_index(forbid_passes(Embedded(trained, quiet=True), monkeypatch), "train")
+    saved = open_index(forbid_passes(Embedded(trained), monkeypatch), "train")
     np.testing.assert_array_equal(saved.features, again.features)
 
 
@@ -252,10 +252,10 @@ def test_an_index_answers_where_the_data_are_gone(searching, scenes, tmp_path):
     query = scenes / "dark" / "0.png"
     with_data = retrieve(passes, query, 3)
     shutil.rmtree(folder)
-    gone = Embedded(passes.trained, quiet=True)
+    gone = Embedded(passes.trained)
     assert retrieve(gone, query, 3).hits == with_data.hits
     with pytest.raises(InputError, match="tree"):
-        retrieve(Embedded(replace(gone.trained, recipe=other_gallery(gone.trained.recipe)), quiet=True), query, 3)
+        retrieve(Embedded(replace(gone.trained, recipe=other_gallery(gone.trained.recipe))), query, 3)
 
 
 def test_the_index_of_another_split_does_not_answer_where_the_data_are_gone(searching, scenes, tmp_path):
@@ -263,7 +263,7 @@ def test_the_index_of_another_split_does_not_answer_where_the_data_are_gone(sear
     passes = searching(folder)
     open_index(passes, "train")
     shutil.rmtree(folder)
-    gone = Embedded(passes.trained, quiet=True)
+    gone = Embedded(passes.trained)
     assert index_path(gone, "train[:]") == index_path(gone, "train"), "their names are alike"
     with pytest.raises(InputError, match="tree"):
         open_index(gone, "train[:]")
@@ -273,7 +273,7 @@ def test_the_index_of_another_folder_of_that_name_does_not_answer(searching, sce
     passes = searching(shutil.copytree(scenes, tmp_path / "tree"))
     open_index(passes, "train")
     elsewhere = replace(passes.data, folder=str(tmp_path / "typo" / "tree"))
-    lost = Embedded(passes.trained, elsewhere, quiet=True)
+    lost = Embedded(passes.trained, elsewhere)
     assert index_path(lost, "train") == index_path(passes, "train"), "their names are alike"
     with pytest.raises(InputError, match="typo"):
         open_index(lost, "train")
@@ -321,9 +321,9 @@ def test_what_cannot_be_searched_is_refused(searching, tmp_path, monkeypatch):
     recipe = passes.trained.recipe
     bands = replace(passes.trained, recipe=replace(recipe, data=replace(recipe.data, bands=("B02", "B8A"))))
     with pytest.raises(InputError, match=r"text\.png is not a folder; give that of a patch"):
-        retrieve(Embedded(bands, quiet=True), tmp_path / "text.png", 3)
+        retrieve(Embedded(bands), tmp_path / "text.png", 3)
     with pytest.raises(InputError, match=r"no file `\.\.\._B02\.tif` \(2 bands missing\); the folder has no bands"):
-        retrieve(Embedded(bands, quiet=True), tmp_path, 3)
+        retrieve(Embedded(bands), tmp_path, 3)
 
 
 def test_images_that_the_network_has_seen_are_searched_but_are_no_queries(searching, several_labels, monkeypatch):
