@@ -8,20 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Data
-
-
-def check_augmentation(data: Data) -> None:
-    """Raises InputError where training images of the recipe's size and kind cannot be changed as it says."""
-    if not 0 <= data.crop_padding < data.image_size:
-        raise InputError(
-            f"data.crop_padding={data.crop_padding}: must be 0 or more and below data.image_size={data.image_size}"
-        )
-    if data.color_jitter and data.bands:
-        raise InputError(
-            f"data.color_jitter={data.color_jitter}: bands have physical units and no brightness to change; set it to 0"
-        )
 
 
 def augment(key: jax.Array, row_b: jax.Array, image_bhwc: jax.Array, data: Data) -> jax.Array:

@@ -8,11 +8,17 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.feed import Feed
+from mtsccd_jax.engine.memory import usable_bytes
+from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import Program, make_program
-from mtsccd_jax.engine.tasks import Task
+from mtsccd_jax.engine.task import Task
+from mtsccd_jax.engine.workdir import RECIPE_FILE, load
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import check_writable
 from mtsccd_jax.recipes.config import Recipe
 
 logger = logging.getLogger(__name__)
@@ -106,6 +112,27 @@ def _choice(power: int, seen: dict[int, int], devices: int, limit_bytes: int) ->
     if power < 0:
         return BatchChoice(0, seen[min(seen)], limit_bytes, len(seen))
     return BatchChoice(devices << power, seen[power], limit_bytes, len(seen))
+
+
+def with_largest_batch(recipe: Recipe, task: Task, workdir: Path) -> Recipe:
+    """Return the recipe with the largest batch that fits, or with the batch that its work directory began with.
+
+    Programs are compiled and not run; the work directory keeps them.
+
+    Raises:
+        InputError: not even one example of each device fits, or the compiler does not say what a program takes.
+    """
+    if (workdir / RECIPE_FILE).exists():
+        return with_batch(recipe, load(workdir).recipe.engine.batch_size)
+    parallel = make_parallel(recipe.engine.parallel)
+    if len(task.train) < parallel.mesh.size:
+        raise InputError(
+            f"{task.train.name}: {len(task.train)} training {task.examples}, less than one for each device"
+        )
+    check_writable(workdir, "choose another --workdir")
+    feed = Feed(task.train, parallel, recipe.data.input)
+    with run_cache(workdir):
+        return with_batch(recipe, largest_program(recipe, task, feed, usable_bytes(parallel)).batch_size)
 
 
 def largest_program(recipe: Recipe, task: Task, feed: Feed, limit_bytes: int) -> Program:

@@ -15,10 +15,11 @@ from mtsccd_jax.engine.state import State
 from mtsccd_jax.errors import InputError
 
 
-def has_checkpoint(workdir: Path) -> bool:
-    """Whether a run of this work directory has been saved."""
+def newest_step(workdir: Path) -> int | None:
+    """Return the step of the newest checkpoint of a work directory, None where nothing has been saved."""
     directory = workdir / "checkpoints"
-    return directory.is_dir() and any(entry.name.isdigit() for entry in directory.iterdir())
+    entries = directory.iterdir() if directory.is_dir() else ()
+    return max((int(entry.name) for entry in entries if entry.name.isdigit()), default=None)
 
 
 class NewestAndBest:

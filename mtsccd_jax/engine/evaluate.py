@@ -122,8 +122,7 @@ def load_trained(workdir: Path, assignments: Sequence[str] = ()) -> Trained:
     """
     run = work.load(workdir)
     run = replace(run, recipe=override(run.recipe, list(assignments)))
-    if run.recipe.evaluation.resamples < 1:
-        raise InputError(f"evaluation.resamples={run.recipe.evaluation.resamples}: an interval needs 1 or more")
+    run.recipe.check()
     for assignment in assignments:
         if not assignment.startswith(EVALUATION_KEYS):
             keys = ", ".join(f"{key}*" if key.endswith(".") else key for key in EVALUATION_KEYS)

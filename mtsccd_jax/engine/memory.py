@@ -25,6 +25,11 @@ def free_bytes(parallel: Parallel) -> int:
     return int(np.min(multihost_utils.process_allgather(np.int32(free >> 20)))) << 20
 
 
+def usable_bytes(parallel: Parallel) -> int:
+    """Return the bytes of each device that a program may take."""
+    return int(USABLE_SHARE * free_bytes(parallel))
+
+
 def program_bytes(compiled: jax.stages.Compiled) -> int | None:
     """Bytes of each device that a call takes at most: arguments, results and temporaries; None if nobody says.
 

@@ -18,7 +18,7 @@ from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.memory import program_bytes
 from mtsccd_jax.engine.state import Network, State, create
 from mtsccd_jax.engine.steps import Step, make_train_step
-from mtsccd_jax.engine.tasks import Task
+from mtsccd_jax.engine.task import Task
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Engine, Recipe
 
@@ -39,11 +39,9 @@ def steps_of_dispatch(engine: Engine, feed: Feed, steps_per_epoch: int) -> int:
     steps that is at least half of that, so that no shorter dispatch at the end of an epoch needs a program of its own.
 
     Raises:
-        InputError: the recipe asks for less than one step, or for several where one is all there can be.
+        InputError: the recipe asks for several steps where one is all there can be.
     """
     asked = engine.steps_per_dispatch
-    if asked is not None and asked < 1:
-        raise InputError(f"engine.steps_per_dispatch={asked}: must be 1 or more, or none for what suits the devices")
     if asked is not None and asked > 1 and (feed.mode == "stream" or feed.parallel.mode == "pmap"):
         raise InputError(
             f"engine.steps_per_dispatch={asked}: several steps a dispatch need a resident split under jit; "
@@ -123,11 +121,13 @@ class Program:
 
         `dispatch(state)` takes the state over and gives the next one and the metrics of its steps, scalars or (steps,).
         """
-        if self._fused:
+        if not len(order_sb):
+            yield iter(())
+        elif self._fused:
             yield self._resident_dispatches(order_sb)
-            return
-        with self.feed.batches(order_sb) as batches:
-            yield self._batch_dispatches(batches)
+        else:
+            with self.feed.batches(order_sb) as batches:
+                yield self._batch_dispatches(batches)
 
     def _resident_dispatches(self, order_sb: np.ndarray) -> Iterator[tuple[int, Dispatch]]:
         arrays = self.feed.arrays

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from mtsccd_jax.data.augment import check_augmentation
 from mtsccd_jax.data.bands import channels, statistics
 from mtsccd_jax.engine.parallel import Parallel
 from mtsccd_jax.errors import InputError
@@ -79,7 +78,6 @@ def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, p
             changed as it says.
     """
     statistics(recipe.data)
-    check_augmentation(recipe.data)
 
     def build(key: jax.Array) -> nnx.Module:
         if recipe.model.task == "similarity":

@@ -9,7 +9,6 @@ unlike overall accuracy.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -22,7 +21,6 @@ from mtsccd_jax.engine.feed import Feed, late
 from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
 from mtsccd_jax.engine.steps import (
-    Objective,
     change_entropy,
     cross_entropy,
     label_entropy,
@@ -30,38 +28,13 @@ from mtsccd_jax.engine.steps import (
     make_embed_step,
     make_eval_step,
 )
-from mtsccd_jax.engine.workdir import TrainedPairs
+from mtsccd_jax.engine.task import Score, Task
+from mtsccd_jax.engine.workdir import TrainedPairs, write_trained_pairs
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.ops.metrics import overall_accuracy
 from mtsccd_jax.ops.multilabel import average_precision
 from mtsccd_jax.ops.threshold import best_threshold
 from mtsccd_jax.recipes.config import Recipe
-
-Score = Callable[[State], float]
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is learned from what.
-
-    Attributes:
-        class_names: of the outputs of the network's classifier.
-        train: the source that is learned from.
-        validation: the source that epochs are judged on, or None.
-        objective: what is minimised.
-        score_name: what `make_score` gives.
-        examples: what the sources hold, in words.
-        make_score: the function that judges a state on the validation split, which its feed reads; compiles nothing
-            yet.
-    """
-
-    class_names: tuple[str, ...]
-    train: Source
-    validation: Source | None
-    objective: Objective
-    score_name: str
-    examples: str
-    make_score: Callable[[Recipe, Network, Feed], Score]
 
 
 def open_task(recipe: Recipe) -> Task:
@@ -70,8 +43,6 @@ def open_task(recipe: Recipe) -> Task:
     Raises:
         InputError: the data do not exist or cannot teach the task, or the smoothing of labels is no share.
     """
-    if not 0 <= recipe.optim.label_smoothing < 1:
-        raise InputError(f"optim.label_smoothing={recipe.optim.label_smoothing}: must be 0 or more and below 1")
     train, validation = _pair_sources(recipe) if recipe.model.task == "similarity" else _scene_sources(recipe)
     return make_task(recipe, train, validation)
 
@@ -99,14 +70,30 @@ def _scenes(recipe: Recipe, train: Source, validation: Source | None) -> Task:
             "give the folder whose folders are the classes"
         )
     objective = cross_entropy(recipe.optim.label_smoothing)
-    return Task(train.class_names, train, validation, objective, "oa", "scenes", scene_score)
+    return Task(
+        class_names=train.class_names,
+        train=train,
+        validation=validation,
+        objective=objective,
+        score_name="oa",
+        examples="scenes",
+        make_score=scene_score,
+    )
 
 
 def _labels(recipe: Recipe, train: Source, validation: Source | None) -> Task:
     check_labels(train)
     check_views(train, recipe.data)
     objective = label_entropy(recipe.optim.label_smoothing)
-    return Task(train.names["labels"], train, validation, objective, "ap_macro", "scenes", label_score)
+    return Task(
+        class_names=train.names["labels"],
+        train=train,
+        validation=validation,
+        objective=objective,
+        score_name="ap_macro",
+        examples="scenes",
+        make_score=label_score,
+    )
 
 
 def _pair_sources(recipe: Recipe) -> tuple[Source, Source | None]:
@@ -127,15 +114,22 @@ def _pairs(recipe: Recipe, train: Source, validation: Source | None) -> Task:
     if validation is not None:
         _check_both_kinds(validation, "judges an epoch by")
     settings = recipe.similarity
-    if settings.scene_weight < 0:
-        raise InputError(f"similarity.scene_weight={settings.scene_weight}: must not be negative")
     if settings.scene_weight and not train.class_names:
         raise InputError(
             f"{train.name}: its pairs have no scene labels; set similarity.scene_weight=0, which learns without them"
         )
     weights = balanced_weights(train) if settings.balance else (1.0, 1.0)
     objective = change_entropy(weights, settings.scene_weight, recipe.optim.label_smoothing)
-    return Task(train.class_names, train, validation, objective, "kappa", "pairs", pair_score)
+    return Task(
+        class_names=train.class_names,
+        train=train,
+        validation=validation,
+        objective=objective,
+        score_name="kappa",
+        examples="pairs",
+        make_score=pair_score,
+        write_notes=lambda workdir: write_trained_pairs(workdir, trained_pairs(train)),
+    )
 
 
 def balanced_weights(pairs: Source) -> tuple[float, float]:

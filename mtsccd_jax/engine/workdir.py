@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
 from mtsccd_jax.recipes.config import Recipe, from_dict, identity, to_dict
@@ -184,8 +186,23 @@ class History:
         best = self.best
         return self.validations[-1].epoch - best.epoch if best else 0
 
+    def is_validated(self, step: int) -> bool:
+        """Return whether the parameters after this step have been scored on the validation split."""
+        return any(validation.step == step for validation in self.validations)
+
+    def mean_loss(self, steps: int) -> float | None:
+        """Return the mean loss of the last steps, None where none are known."""
+        losses = [record.loss for record in self.records[-steps:]]
+        return float(np.mean(losses)) if losses else None
+
+    @property
+    def median_images_per_s(self) -> float | None:
+        """The images/s of the median step, over the steps whose rate is known."""
+        rates = [record.images_per_s for record in self.records if record.images_per_s]
+        return float(np.median(rates)) if rates else None
+
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._file.close()
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -201,6 +201,69 @@ class Recipe:
     similarity: Similarity = field(default_factory=Similarity)
     seed: int = 0
 
+    def check(self) -> None:
+        """Raise InputError for the first setting whose value cannot be, whatever the data and the network."""
+        for key, holds, expected in RULES:
+            if not holds(self):
+                part, _, name = key.partition(".")
+                value = getattr(getattr(self, part), name)
+                text = ",".join(map(str, value)) if isinstance(value, tuple) else value
+                raise InputError(f"{key}={text}: {expected}")
+
+
+# What the values of a recipe alone decide: (key, whether its value can be, what is expected of it).
+RULES: tuple[tuple[str, Callable[[Recipe], bool], str], ...] = (
+    (
+        "data.crop_padding",
+        lambda recipe: 0 <= recipe.data.crop_padding < recipe.data.image_size,
+        "must be 0 or more and below data.image_size",
+    ),
+    (
+        "data.color_jitter",
+        lambda recipe: not (recipe.data.color_jitter and recipe.data.bands),
+        "bands have physical units and no brightness to change; set it to 0",
+    ),
+    (
+        "optim.label_smoothing",
+        lambda recipe: 0 <= recipe.optim.label_smoothing < 1,
+        "must be 0 or more and below 1",
+    ),
+    (
+        "engine.patience",
+        lambda recipe: recipe.engine.patience is None or recipe.engine.validate,
+        "needs validation after every epoch; set engine.validate=true",
+    ),
+    (
+        "engine.keep",
+        lambda recipe: recipe.engine.keep == "last" or recipe.engine.validate,
+        "needs validation after every epoch; set engine.validate=true",
+    ),
+    (
+        "engine.patience",
+        lambda recipe: recipe.engine.patience is None or recipe.engine.patience >= 1,
+        "must be 1 epoch or more, or none to never stop early",
+    ),
+    (
+        "engine.steps_per_dispatch",
+        lambda recipe: recipe.engine.steps_per_dispatch is None or recipe.engine.steps_per_dispatch >= 1,
+        "must be 1 or more, or none for what suits the devices",
+    ),
+    ("scene.c", lambda recipe: all(c > 0 for c in recipe.scene.c), "expected penalties above 0, separated by commas"),
+    (
+        "retrieval.cutoffs",
+        lambda recipe: min(recipe.retrieval.cutoffs, default=0) >= 1,
+        "give lengths of at least 1",
+    ),
+    ("change.words", lambda recipe: recipe.change.words >= 1, "a dictionary has at least one word"),
+    ("evaluation.resamples", lambda recipe: recipe.evaluation.resamples >= 1, "an interval needs 1 or more"),
+    ("similarity.width", lambda recipe: recipe.similarity.width >= 1, "must be positive"),
+    (
+        "similarity.radius",
+        lambda recipe: recipe.similarity.radius >= 0,
+        "must not be negative; 0 compares equal places alone",
+    ),
+    ("similarity.scene_weight", lambda recipe: recipe.similarity.scene_weight >= 0, "must not be negative"),
+)
 
 # Where things lie and how fast they go does not change a result: these keys are no part of a recipe's identity.
 PATH_KEYS = (

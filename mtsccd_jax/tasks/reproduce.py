@@ -18,7 +18,6 @@ import jax
 from mtsccd_jax.data.sources import Source, open_pairs, open_source
 from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.evaluate import load_trained
-from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.engine.workdir import check_recipe
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.files import replacing
@@ -31,6 +30,7 @@ from mtsccd_jax.tasks.change.evaluate import detect, evaluated_splits
 from mtsccd_jax.tasks.feature_cache import Embedded
 from mtsccd_jax.tasks.labels.evaluate import evaluate_labels
 from mtsccd_jax.tasks.scenes.evaluate import default_splits, evaluate
+from mtsccd_jax.tasks.train import train
 from mtsccd_jax.tasks.write_row import said
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def run(experiment: Experiment, workdir: Path, fingerprint: Fingerprint) -> Iter
     if not asked:
         return
     try:
-        fit(recipe, workdir)
+        train(recipe, workdir)
         # The recipe as asked for: what comes after the training, and where the data lie, may have changed since.
         passes = Embedded(replace(load_trained(workdir), recipe=recipe))
     except _FAILURES as error:

@@ -12,15 +12,16 @@ import pytest
 
 from mtsccd_jax import cli
 from mtsccd_jax.engine import batch_size as search
-from mtsccd_jax.engine import loop
+from mtsccd_jax.engine import prepare
 from mtsccd_jax.engine.batch_size import BatchChoice, compile_program, largest_batch, largest_program, with_batch
 from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import Program, make_program, steps_of_dispatch
 from mtsccd_jax.engine.tasks import open_task
+from mtsccd_jax.engine.workdir import RECIPE_FILE
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Engine, Model
+from mtsccd_jax.tasks.train import train
 
 MEMORIES = {
     "affine": lambda batch: 1000 + 10 * batch,
@@ -73,7 +74,8 @@ def small(recipe):
 @pytest.fixture
 def one_device(monkeypatch):
     """Runs see one device, as the feed of `parts`: their programs are compiled once for both."""
-    monkeypatch.setattr(loop, "make_parallel", partial(make_parallel, devices=jax.devices()[:1]))
+    for module in (prepare, search):
+        monkeypatch.setattr(module, "make_parallel", partial(make_parallel, devices=jax.devices()[:1]))
 
 
 @pytest.fixture(scope="module")
@@ -147,11 +149,11 @@ def test_a_resident_split_gives_way_to_a_large_step(small, parts, caplog):
 
 
 def test_a_refused_batch_leaves_the_work_directory_free(small, one_device, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "free_bytes", lambda parallel: 0)
+    monkeypatch.setattr(prepare, "usable_bytes", lambda parallel: 0)
     monkeypatch.setattr(search, "largest_batch", lambda *arguments, **settings: BatchChoice(0, 1, 0, 1))
     with pytest.raises(InputError, match="not one example a device fits"):
-        fit(replace(small, data=replace(small.data, input="stream")), tmp_path)
-    assert not (tmp_path / loop.RECIPE_FILE).exists()
+        train(replace(small, data=replace(small.data, input="stream")), tmp_path)
+    assert not (tmp_path / RECIPE_FILE).exists()
 
 
 def test_a_resumed_run_keeps_the_batch_it_began_with(small, one_device, tmp_path, monkeypatch, capsys):

@@ -8,15 +8,15 @@ import pytest
 
 from mtsccd_jax.data.sources import open_pairs, open_source
 from mtsccd_jax.engine.evaluate import compare, embed, load_trained
-from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.errors import RunError
 from mtsccd_jax.recipes.config import Model
+from mtsccd_jax.tasks.train import train
 
 
 @pytest.mark.parametrize("task", ["scenes", "similarity"])
 def test_what_is_not_finite_ends_with_one_line_and_not_in_a_row(recipe, pair_recipe, tmp_path, task):
     chosen = replace(recipe, model=Model("scnn", width=0.125)) if task == "scenes" else pair_recipe
-    fit(replace(chosen, engine=replace(chosen.engine, epochs=1)), tmp_path)
+    train(replace(chosen, engine=replace(chosen.engine, epochs=1)), tmp_path)
     trained = load_trained(tmp_path)
     params = jax.tree.map(lambda values: values * jnp.nan, trained.state.params)
     broken = replace(trained, state=replace(trained.state, params=params))

@@ -9,15 +9,18 @@ import jax
 import numpy as np
 import pytest
 
+from mtsccd_jax.engine import loop
 from mtsccd_jax.engine.evaluate import embed, load_trained
 from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.loop import Stopped, Trainer, fit
+from mtsccd_jax.engine.loop import MetricsLog, Stopped
 from mtsccd_jax.engine.parallel import make_parallel
+from mtsccd_jax.engine.prepare import prepare
 from mtsccd_jax.engine.program import MOST_STEPS, make_program, steps_of_dispatch
 from mtsccd_jax.engine.tasks import open_task
 from mtsccd_jax.engine.workdir import History, read_history
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.recipes.config import Engine, Model
+from mtsccd_jax.tasks.train import train
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def by(recipe, steps):
 def one_by_one(small, tmp_path_factory):
     """The run of one step a dispatch, and what it came to. Not to be written to."""
     workdir = tmp_path_factory.mktemp("one") / "run"
-    return workdir, fit(by(small, 1), workdir)
+    return workdir, train(by(small, 1), workdir)
 
 
 def assert_same_training(one, other):
@@ -57,16 +60,15 @@ def test_steps_a_dispatch_do_not_change_the_training(small, one_by_one, tmp_path
     workdir, done = one_by_one
     assert done.step % 3, "the last dispatch of an epoch must be a shorter one"
     programs = []
-    prepare = Trainer.prepare
 
-    def noted(self):
-        prepare(self)
-        programs.append(self.program)
+    def prepared(*arguments):
+        plan = prepare(*arguments)
+        programs.append(plan.program)
+        return plan
 
-    monkeypatch.setattr(Trainer, "prepare", noted)
-    assert fit(by(small, 3), tmp_path).step == done.step
+    monkeypatch.setattr(loop, "prepare", prepared)
+    assert train(by(small, 3), tmp_path).step == done.step
     assert_same_training(workdir, tmp_path)
-    assert programs[0] is programs[-1]
     assert programs[0].compiled_sizes == (3, done.step % 3), "one more program for the shorter dispatch, and no other"
     rates = [record.images_per_s for record in read_history(tmp_path)]
     assert rates == [None] * done.step, "every dispatch was one of the first after a program was compiled"
@@ -75,35 +77,35 @@ def test_steps_a_dispatch_do_not_change_the_training(small, one_by_one, tmp_path
 
 
 def test_a_run_stopped_between_dispatches_goes_on(small, one_by_one, tmp_path, monkeypatch):
-    original = Trainer.note
+    original = MetricsLog.add
 
-    def note(self, step, epoch, metrics):
-        original(self, step, epoch, metrics)
+    def add(self, *dispatch):
+        original(self, *dispatch)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Trainer, "note", note)
+    monkeypatch.setattr(MetricsLog, "add", add)
     with pytest.raises(Stopped):
-        fit(by(small, 2), tmp_path)
+        train(by(small, 2), tmp_path)
     assert [record.step for record in read_history(tmp_path)] == [1, 2]
-    monkeypatch.setattr(Trainer, "note", original)
+    monkeypatch.setattr(MetricsLog, "add", original)
     assert one_by_one[1].step == 8, "dispatches of steps 3 to 5 and 6 to 8"
-    assert fit(by(small, 3), tmp_path).step == 8
+    assert train(by(small, 3), tmp_path).step == 8
     assert_same_training(one_by_one[0], tmp_path)
 
 
-def test_metrics_of_several_steps_are_read_late_and_are_of_one_step_each(small, tmp_path):
+def test_metrics_of_several_steps_are_read_late_and_are_of_one_step_each(tmp_path):
     history = History(tmp_path, 0)
-    trainer = Trainer(small, open_task(small), SimpleNamespace(), 100, history, 0)
+    log = MetricsLog(history, images_per_step=8)
     fine = {name: np.arange(4.0) for name in ("loss", "accuracy", "gradient_norm", "learning_rate")}
     for last in (4, 8):
-        trainer.note(last, 0, fine)
+        log.add(last, 0, fine, ())
     assert history.records == []
-    trainer.note(12, 0, fine | {"loss": np.array([1, 1, np.nan, 1])})
+    log.add(12, 0, fine | {"loss": np.array([1, 1, np.nan, 1])}, ())
     assert [(record.step, record.loss) for record in history.records] == [(1, 0), (2, 1), (3, 2), (4, 3)]
     (rate,) = {record.images_per_s for record in history.records}
     assert rate > 0
     with pytest.raises(RunError, match="step 11: loss is nan"):
-        trainer.read_metrics(late=0)
+        log.write_all()
     history.close()
     assert [record.step for record in read_history(tmp_path)] == list(range(1, 11))
 
@@ -128,9 +130,7 @@ def test_steps_of_a_dispatch_suit_the_devices(platform, mode, resident, steps_pe
     assert steps_of_dispatch(Engine(steps_per_dispatch=asked), feed, steps_per_epoch) == expected
 
 
-@pytest.mark.parametrize(
-    ("mode", "parallel", "asked"), [("stream", "jit", 2), ("resident", "pmap", 2), ("auto", "jit", 0)]
-)
+@pytest.mark.parametrize(("mode", "parallel", "asked"), [("stream", "jit", 2), ("resident", "pmap", 2)])
 def test_steps_of_a_dispatch_that_cannot_be_are_refused(mode, parallel, asked):
     feed = SimpleNamespace(mode=mode, resident=True, parallel=SimpleNamespace(platform="cpu", mode=parallel))
     with pytest.raises(InputError, match=f"engine.steps_per_dispatch={asked}: "):
@@ -151,18 +151,18 @@ def test_several_steps_lower_for_cuda_and_tpu(small):
 
 def test_bfloat16_trains_resumes_and_evaluates(small, tmp_path, monkeypatch):
     half = replace(small, engine=replace(small.engine, dtype="bfloat16", eval_batch_size=8, validate=True))
-    original = Trainer.note
+    original = MetricsLog.add
 
-    def note(self, step, epoch, metrics):
-        original(self, step, epoch, metrics)
+    def add(self, step, *dispatch):
+        original(self, step, *dispatch)
         if step == 5:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Trainer, "note", note)
+    monkeypatch.setattr(MetricsLog, "add", add)
     with pytest.raises(Stopped):
-        fit(half, tmp_path)
-    monkeypatch.setattr(Trainer, "note", original)
-    done = fit(half, tmp_path)
+        train(half, tmp_path)
+    monkeypatch.setattr(MetricsLog, "add", original)
+    done = train(half, tmp_path)
     history = read_history(tmp_path)
     assert [record.step for record in history] == list(range(1, done.step + 1))
     assert done.best is not None

@@ -15,7 +15,6 @@ from mtsccd_jax.data.sources import open_pairs
 from mtsccd_jax.engine.evaluate import compare, embed, load_trained
 from mtsccd_jax.engine.export import evaluated_model, write_safetensors
 from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create
 from mtsccd_jax.engine.steps import change_entropy, label_entropy, make_compare_step, make_train_step
@@ -28,6 +27,7 @@ from mtsccd_jax.models.siamese import Judgement
 from mtsccd_jax.models.weights.mapping import published
 from mtsccd_jax.ops.threshold import best_threshold
 from mtsccd_jax.recipes.config import Data, Model, Recipe
+from mtsccd_jax.tasks.train import train
 
 
 def with_part(recipe, part, **settings):
@@ -110,7 +110,8 @@ def two_steps(recipe, mode):
 def test_jit_and_pmap_agree_on_pairs_with_dropout(pair_recipe):
     """AlexNet drops values at random: both dates lose the same ones, however the batch is divided."""
     recipe = with_part(with_part(pair_recipe, "model", name="alexnet", width=0.0625), "data", image_size=64)
-    recipe = with_part(recipe, "optim", name="sgd", learning_rate=0.05)
+    # A large step turns differences in rounding into other winners of a pooling.
+    recipe = with_part(recipe, "optim", name="sgd", learning_rate=0.005)
     jitted, jit_losses, network, parallel = two_steps(recipe, "jit")
     mapped, pmap_losses, _, _ = two_steps(recipe, "pmap")
     np.testing.assert_allclose(jit_losses, pmap_losses, rtol=1e-5)
@@ -129,7 +130,7 @@ def learned(pair_recipe, tmp_path_factory):
     """The work directory of a similarity network that kept its best epoch."""
     workdir = tmp_path_factory.mktemp("similarity") / "run"
     recipe = with_part(pair_recipe, "engine", keep="best", epochs=3)
-    return recipe, workdir, fit(recipe, workdir)
+    return recipe, workdir, train(recipe, workdir)
 
 
 def test_a_similarity_network_trains_on_pairs_and_keeps_its_best_kappa(learned, pair_list):
@@ -175,7 +176,7 @@ def scene_run(recipe, tmp_path_factory):
     """A scene network of the same kind as the backbone of `pair_recipe`."""
     workdir = tmp_path_factory.mktemp("scene") / "run"
     scene = with_part(replace(recipe, model=Model("scnn", width=0.125)), "engine", epochs=1)
-    fit(scene, workdir)
+    train(scene, workdir)
     return scene, workdir
 
 
@@ -192,7 +193,7 @@ def arrays_of(workdir):
 
 def test_a_network_of_scenes_begins_a_network_of_pairs(pair_recipe, scene_run, tmp_path):
     _, scenes = scene_run
-    fit(still(pair_recipe, scenes), tmp_path / "run")
+    train(still(pair_recipe, scenes), tmp_path / "run")
     begun, ended = arrays_of(scenes), arrays_of(tmp_path / "run")
     for name, value in begun.items():
         if not name.startswith("fc2"):
@@ -203,12 +204,12 @@ def test_a_network_of_scenes_begins_a_network_of_pairs(pair_recipe, scene_run, t
     path = tmp_path / "run" / "recipe.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"weights_sha256": "0" * 64}))
     with pytest.raises(InputError, match=r"the weights in model\.init"):
-        fit(still(pair_recipe, scenes), tmp_path / "run")
+        train(still(pair_recipe, scenes), tmp_path / "run")
 
 
 def test_a_network_of_the_same_classes_takes_the_head_along(scene_run, tmp_path):
     scene, workdir = scene_run
-    fit(still(scene, workdir), tmp_path / "run")
+    train(still(scene, workdir), tmp_path / "run")
     ended = arrays_of(tmp_path / "run")
     for name, value in arrays_of(workdir).items():
         np.testing.assert_array_equal(ended[name], value, err_msg=name)
@@ -220,13 +221,13 @@ def test_a_network_of_the_same_classes_takes_the_head_along(scene_run, tmp_path)
 )
 def test_a_run_of_another_network_is_refused(pair_recipe, scene_run, tmp_path, model, message):
     with pytest.raises(InputError, match=message):
-        fit(with_part(still(pair_recipe, scene_run[1]), "model", **model), tmp_path / "run")
+        train(with_part(still(pair_recipe, scene_run[1]), "model", **model), tmp_path / "run")
     assert not (tmp_path / "run" / "recipe.json").exists()
 
 
 def test_a_frozen_backbone_leaves_what_fuses(pair_recipe, scene_run, tmp_path):
     begun = with_part(with_part(still(pair_recipe, scene_run[1]), "optim", learning_rate=0.01), "engine", epochs=1)
-    fit(with_part(begun, "optim", freeze=("backbone",), weight_decay=0.1), tmp_path / "run")
+    train(with_part(begun, "optim", freeze=("backbone",), weight_decay=0.1), tmp_path / "run")
     ended = arrays_of(tmp_path / "run")
     for name, value in arrays_of(scene_run[1]).items():
         if not name.startswith("fc2"):
@@ -256,16 +257,16 @@ def rewritten(pair_list, folder, change):
 def test_pairs_that_cannot_teach_are_refused(pair_recipe, pair_list, tmp_path, change, message):
     folder = rewritten(pair_list, tmp_path / "pairs", change)
     with pytest.raises(InputError, match=message):
-        fit(with_part(pair_recipe, "data", pairs=str(folder)), tmp_path / "run")
+        train(with_part(pair_recipe, "data", pairs=str(folder)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_settings_that_cannot_be_are_refused(pair_recipe, scenes, tmp_path):
     with pytest.raises(InputError, match="its pairs have no scene labels"):
-        fit(with_part(pair_recipe, "similarity", scene_weight=0.5), tmp_path / "run")
+        train(with_part(pair_recipe, "similarity", scene_weight=0.5), tmp_path / "run")
     with pytest.raises(InputError, match=r"scene_weight=-1\.0: must not be negative"):
-        fit(with_part(pair_recipe, "similarity", scene_weight=-1.0), tmp_path / "run")
+        train(with_part(pair_recipe, "similarity", scene_weight=-1.0), tmp_path / "run")
     with pytest.raises(InputError, match="a folder of scenes; similarity learning takes"):
-        fit(with_part(pair_recipe, "data", folder=str(scenes)), tmp_path / "run")
+        train(with_part(pair_recipe, "data", folder=str(scenes)), tmp_path / "run")
     with pytest.raises(InputError, match="more than the 48 training pairs"):
-        fit(with_part(pair_recipe, "engine", batch_size=64), tmp_path / "run")
+        train(with_part(pair_recipe, "engine", batch_size=64), tmp_path / "run")

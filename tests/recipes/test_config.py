@@ -83,3 +83,36 @@ def test_a_recipe_of_before_is_read_by_its_first_names_and_keeps_its_identity():
     assert override(DEMO, ["change.resamples=7"]) == override(DEMO, ["evaluation.resamples=7"])
     assert "change.resamples" in identity(read)
     assert "evaluation.resamples" not in identity(read)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        ("data.crop_padding=-1", "must be 0 or more and below data.image_size"),
+        ("data.crop_padding=500", "must be 0 or more and below data.image_size"),
+        ("data.bands=B02 data.color_jitter=0.1", "bands have physical units"),
+        ("optim.label_smoothing=1", "must be 0 or more and below 1"),
+        ("engine.validate=false engine.patience=3", "needs validation after every epoch"),
+        ("engine.validate=false engine.keep=best", "needs validation after every epoch"),
+        ("engine.validate=true engine.patience=0", "must be 1 epoch or more"),
+        ("engine.steps_per_dispatch=0", "must be 1 or more"),
+        ("scene.c=0", "penalties above 0"),
+        ("retrieval.cutoffs=", "lengths of at least 1"),
+        ("retrieval.cutoffs=0,5", "lengths of at least 1"),
+        ("change.words=0", "at least one word"),
+        ("evaluation.resamples=0", "an interval needs 1 or more"),
+        ("similarity.width=0", "must be positive"),
+        ("similarity.radius=-1", "must not be negative"),
+        ("similarity.scene_weight=-1", "must not be negative"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_what_is_expected(assignments, message):
+    recipe = override(DEMO, assignments.split())
+    key, _, value = assignments.split()[-1].partition("=")
+    with pytest.raises(InputError, match=rf"^{key}={value}(\.0)?: .*{message}"):
+        recipe.check()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_values_of_every_recipe_can_be(name):
+    RECIPES[name].check()

@@ -11,13 +11,13 @@ import pytest
 import tfds_builders
 from mtsccd_jax.data.sources import open_pairs
 from mtsccd_jax.engine.evaluate import compare, load_trained
-from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.threshold import best_threshold
 from mtsccd_jax.recipes.config import Data, Engine, Evaluation, Model, Optim, Recipe, Similarity
 from mtsccd_jax.report.rows import load, load_artefact
 from mtsccd_jax.tasks.change.evaluate import evaluated_splits
 from mtsccd_jax.tasks.change.sscd import detect_similarity
+from mtsccd_jax.tasks.train import train
 from tfds_builders import synthetic
 
 
@@ -35,7 +35,7 @@ def test_it_learns_from_a_generated_archive(tmp_path):
         evaluation=Evaluation(resamples=50),
         similarity=Similarity(width=32, scene_weight=0.5),
     )
-    fit(recipe, tmp_path / "run")
+    train(recipe, tmp_path / "run")
     rows = detect_similarity(load_trained(tmp_path / "run"), recipe.data, "kappa", ("test_a", "test_b"))
     assert [(row.protocol, row.split, row.threshold_from) for row in rows] == [
         ("sscd", "test_a", "validation"),
@@ -54,7 +54,7 @@ def test_it_learns_from_a_generated_archive(tmp_path):
 def learned(pair_recipe, tmp_path_factory):
     """A similarity network of the pair list."""
     workdir = tmp_path_factory.mktemp("learned") / "run"
-    fit(pair_recipe, workdir)
+    train(pair_recipe, workdir)
     return load_trained(workdir)
 
 
@@ -114,6 +114,6 @@ def test_a_list_without_a_split_to_judge_says_so(learned, tmp_path):
 
 def test_a_network_of_scenes_is_not_asked(recipe, pair_recipe, tmp_path):
     scene = replace(recipe, model=Model("scnn", width=0.125), engine=replace(recipe.engine, epochs=1))
-    fit(scene, tmp_path)
+    train(scene, tmp_path)
     with pytest.raises(InputError, match="classifies scenes; SSCD needs a network trained on pairs"):
         detect_similarity(load_trained(tmp_path), pair_recipe.data, "kappa", ["test"])

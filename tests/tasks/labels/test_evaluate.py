@@ -13,7 +13,6 @@ from mtsccd_jax.cli import main
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine.evaluate import load_trained
 from mtsccd_jax.engine.export import seen_data, write_safetensors, write_stablehlo
-from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.engine.workdir import load as load_run
 from mtsccd_jax.engine.workdir import read_history, read_validations
 from mtsccd_jax.errors import InputError
@@ -26,6 +25,7 @@ from mtsccd_jax.tasks.feature_cache import Embedded
 from mtsccd_jax.tasks.labels.evaluate import PICTURES, evaluate_labels
 from mtsccd_jax.tasks.predict import label_thresholds
 from mtsccd_jax.tasks.search.evaluate import evaluate_retrieval
+from mtsccd_jax.tasks.train import train
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 from tfds_builders.leaks import LeakError
 
@@ -128,7 +128,7 @@ def test_a_network_that_learned_from_v1_is_not_judged_on_what_it_has_seen_in_v2(
     engine = replace(label_recipe.engine, epochs=1, validate=False, keep="last")
     first = replace(label_recipe, name="v1", engine=engine, data=replace(label_recipe.data, dataset="bigearthnet_v1"))
     first = replace(first, data=replace(first.data, bands=("B04",)))
-    fit(first, tmp_path / "v1")
+    train(first, tmp_path / "v1")
     v2 = ["--dataset", "bigearthnet_v2", "-q"]
     assert main(["evaluate", str(tmp_path / "v1"), "--split", "test", *v2]) == 2
     error = capsys.readouterr().err
@@ -139,7 +139,7 @@ def test_a_network_that_learned_from_v1_is_not_judged_on_what_it_has_seen_in_v2(
         model = replace(first.model, init=str(init))
         second = replace(first, name="v2", model=model, data=replace(first.data, dataset="bigearthnet_v2"))
         workdir = tmp_path / f"after_{init.name}"
-        fit(second, workdir)
+        train(second, workdir)
         assert seen_data(workdir) == ("bigearthnet_v1/official", "bigearthnet_v2/official")
         assert load_run(workdir).learned_before == ("bigearthnet_v1/official",)
         with pytest.raises(LeakError, match="are in the train split of bigearthnet_v1"):
@@ -199,7 +199,7 @@ def test_images_with_several_labels_are_learned_named_and_embedded(label_data, l
     data = Data("mlrsnet", None, data_dir=str(label_data), image_size=32)
     recipe = replace(label_recipe, name="mlrsnet", data=data, engine=replace(label_recipe.engine, epochs=1))
     workdir = tmp_path / "run"
-    fit(recipe, workdir)
+    train(recipe, workdir)
     assert main(["evaluate", str(workdir), "-q"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["rows"] == 2

@@ -1,0 +1,28 @@
+"""Train a recipe: open its task and hand it to the training loop."""
+
+from pathlib import Path
+
+from mtsccd_jax.engine.batch_size import with_largest_batch
+from mtsccd_jax.engine.loop import Fit, fit
+from mtsccd_jax.engine.tasks import open_task
+from mtsccd_jax.recipes.config import Recipe
+
+
+def train(recipe: Recipe, workdir: Path, *, largest_batch: bool = False) -> Fit:
+    """Train the network of a recipe, or continue where its work directory stopped.
+
+    Args:
+        recipe: what is trained on which data.
+        workdir: where checkpoints, history and recipe are written.
+        largest_batch: whether to take the largest batch that fits, or the one that the run began with.
+
+    Raises:
+        InputError: the recipe, its data, its batch or the work directory cannot be used.
+        RunError: a loss or gradient is not finite.
+        Stopped: SIGINT or SIGTERM arrived; the state is saved.
+    """
+    recipe.check()
+    task = open_task(recipe)
+    if largest_batch:
+        recipe = with_largest_batch(recipe, task, workdir)
+    return fit(recipe, task, workdir)
