@@ -3,7 +3,7 @@
     python benchmarks/step_overhead.py [--steps 6] [--rounds 7] [--image-size 96] [--out FILE]
 
 Trains ResNet-18 on resident scenes made up for it. "step" runs the compiled update alone on one batch that is already
-on the device and waits for every result; "loop" is the trainer's own epoch over the same number of steps, which gathers
+on the device and waits for every result; "loop" is an epoch of as many steps as `fit` runs them, which gathers
 every batch, reads metrics late and writes the history; the two change places every round. "overhead" is
 loop / step - 1, round by round, and holds the noise of two long times. "host" is the processor time of the loop's own
 thread a step: all that Python does, dispatch included, while the device computes.
@@ -21,9 +21,9 @@ import jax
 import numpy as np
 from record import make_parser, publish, spread
 
+from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.loop import Trainer
-from mtsccd_jax.engine.memory import free_bytes
+from mtsccd_jax.engine.loop import MetricsLog
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import make_program
 from mtsccd_jax.engine.state import State
@@ -58,7 +58,7 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
     parallel, task = make_parallel("jit"), open_task(recipe)
     program = make_program(recipe, task, Feed(task.train, parallel, "resident"))
     history = History(place, 0)
-    trainer = Trainer(recipe, task, program, options.steps, history, free_bytes(parallel))
+    log, order = MetricsLog(history, batch), batch_indices(recipe.seed, 0, len(task.train), batch)
     state = program.network.initial(0)
     with program.feed.batches(np.arange(batch)[None]) as batches:
         fixed = next(batches)
@@ -72,7 +72,14 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
         return state
 
     def run_loop(state: State) -> State:
-        return trainer.epoch(state, 0, 0, lambda step, state: None)
+        """Run the steps of an epoch as `fit` does."""
+        with program.dispatches(order) as dispatches:
+            log.start_clock()
+            for step, (_, dispatch) in enumerate(dispatches, start=1):
+                state, metrics = dispatch(state)
+                log.add(step, 0, metrics, program.compiled_sizes)
+        log.write_all()
+        return state
 
     elapsed: dict[str, list[float]] = {"step": [], "loop": [], "host": []}
     for turn in range(1 + options.rounds):
