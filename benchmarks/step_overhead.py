@@ -83,8 +83,8 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
 
     elapsed: dict[str, list[float]] = {"step": [], "loop": [], "host": []}
     for turn in range(1 + options.rounds):
-        order = [("step", run_steps), ("loop", run_loop)]
-        for name, work in order if turn % 2 else reversed(order):
+        turns = [("step", run_steps), ("loop", run_loop)]
+        for name, work in turns if turn % 2 else reversed(turns):
             started, busy = time.perf_counter(), time.thread_time()
             state = work(state)
             busy = time.thread_time() - busy
