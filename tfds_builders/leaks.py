@@ -31,7 +31,7 @@ class LeakError(ArchiveError):
 
 
 def seen_in_training(data_set: str, v1_name_n: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Returns for each patch, by its name in v1, whether it is an official train patch of a BigEarthNet, bool (n,).
+    """Return for each patch, by its name in v1, whether it is an official train patch of a BigEarthNet, bool (n,).
 
     Exact: the lists come with this package, as one bit for every place of every Sentinel-2 product.
 
@@ -54,7 +54,7 @@ def seen_in_training(data_set: str, v1_name_n: Sequence[str] | np.ndarray) -> np
 def refuse_leak(
     *, trained_on: str, trained_split: str, evaluated_on: str, split: str, v1_name_n: Sequence[str] | np.ndarray
 ) -> None:
-    """Returns nothing if these weights may be evaluated on this split, and raises if they have seen some of it.
+    """Return nothing if these weights may be evaluated on this split, and raises if they have seen some of it.
 
     Weights trained on the official train split of one BigEarthNet have seen those patches of the other that are in its
     list. What a configuration with another split, or another split than train, has shown to the weights is in no list:
@@ -97,7 +97,7 @@ def refuse_leak(
 
 
 def pack_names(names: Iterable[str]) -> bytes:
-    """Returns a list of v1 patch names as this package stores it.
+    """Return a list of v1 patch names as this package stores it.
 
     xz of one line of JSON (the product names, sorted) and for each product a bit for every place, row by row.
 
@@ -116,7 +116,7 @@ def pack_names(names: Iterable[str]) -> bytes:
 
 
 def unpack_names(data: bytes) -> dict[str, np.ndarray]:
-    """Returns product -> bool (8281,) from what `pack_names` made: whether the list holds the patch of that place."""
+    """Return product -> bool (8281,) from what `pack_names` made: whether the list holds the patch of that place."""
     header, _, packed = lzma.decompress(data).partition(b"\n")
     products = json.loads(header)
     bits = np.frombuffer(packed, np.uint8).reshape(len(products), _BYTES_PER_PRODUCT)
@@ -129,7 +129,7 @@ _OFFICIAL = ("official",)
 
 
 def _split_of(data_set: str, config: str) -> tuple[object, ...] | None:
-    """Returns what is equal for configurations that split a data set alike; None for one that is not known."""
+    """Return what is equal for configurations that split a data set alike; None for one that is not known."""
     from tfds_builders.bigearthnet_v1.config import CONFIGS as V1_CONFIGS
     from tfds_builders.mlrsnet.names import CONFIGS as MLRSNET_CONFIGS
 
@@ -153,7 +153,7 @@ def _train_patches(data_set: str) -> dict[str, np.ndarray]:
 
 
 def _product_and_place(name: str) -> tuple[str, int]:
-    """Returns the product of a v1 name and row * 91 + column of the patch."""
+    """Return the product of a v1 name and row * 91 + column of the patch."""
     product, x, y = name.rsplit("_", 2) if is_s2_v1(name) else (name, PATCHES_PER_SIDE, 0)
     if max(int(x), int(y)) >= PATCHES_PER_SIDE:
         raise ArchiveError(f"'{name}' is not the name of a patch of {V1}")

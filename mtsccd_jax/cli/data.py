@@ -68,7 +68,7 @@ ARCHIVES: dict[str, Archive] = {
 
 
 def add(commands: Any) -> None:
-    """Declares the commands of this file."""
+    """Declare the commands of this file."""
     data = commands.add_parser(
         "data", help="archives and TFDS data sets", epilog="example: mtsccd-jax data check MtSCCD.zip"
     )
@@ -139,7 +139,7 @@ def _add_dataset(parser: argparse.ArgumentParser) -> None:
 
 
 def run_synth(options: argparse.Namespace) -> Json:
-    """Writes a generated archive."""
+    """Write a generated archive."""
     from mtsccd_jax.progress import bar
 
     archive = ARCHIVES[options.dataset]
@@ -162,7 +162,7 @@ def run_synth(options: argparse.Namespace) -> Json:
 
 
 def run_check(options: argparse.Namespace) -> Json:
-    """Compares an archive with the published counts."""
+    """Compare an archive with the published counts."""
     from mtsccd_jax.progress import bar
     from tfds_builders.reading.archive import ArchiveError
 
@@ -189,7 +189,7 @@ def run_check(options: argparse.Namespace) -> Json:
 
 
 def run_build(options: argparse.Namespace) -> Json:
-    """Builds a TFDS data set in both file formats."""
+    """Build a TFDS data set in both file formats."""
     import tfds_builders
     from mtsccd_jax.progress import bar, console
 

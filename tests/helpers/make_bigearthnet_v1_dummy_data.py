@@ -1,4 +1,4 @@
-"""Rewrites the dummy archive of `bigearthnet_v1`: `python tests/helpers/make_bigearthnet_v1_dummy_data.py`."""
+"""Rewrite the dummy archive of `bigearthnet_v1`: `python tests/helpers/make_bigearthnet_v1_dummy_data.py`."""
 
 import tempfile
 import zipfile
@@ -10,7 +10,7 @@ _TARGET = Path(__file__).parents[2] / "tfds_builders" / "bigearthnet_v1" / "dumm
 
 
 def main() -> None:
-    """Writes the archive: both sensors and all lists in one zip file."""
+    """Write the archive: both sensors and all lists in one zip file."""
     _TARGET.parent.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -1,4 +1,4 @@
-"""Rewrites the dummy archive of `bigearthnet_v2`: `python tests/helpers/make_bigearthnet_v2_dummy_data.py`."""
+"""Rewrite the dummy archive of `bigearthnet_v2`: `python tests/helpers/make_bigearthnet_v2_dummy_data.py`."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ _TARGET = Path(__file__).parents[2] / "tfds_builders" / "bigearthnet_v2" / "dumm
 
 
 def main() -> None:
-    """Writes the extracted archives, compressed, and both tables."""
+    """Write the extracted archives, compressed, and both tables."""
     shutil.rmtree(_TARGET, ignore_errors=True)
     write(_TARGET)
 

@@ -1,4 +1,4 @@
-"""Rewrites the dummy archives of MtSCCD and MLRSNet: `python tests/helpers/make_dummy_data.py`.
+"""Rewrite the dummy archives of MtSCCD and MLRSNet: `python tests/helpers/make_dummy_data.py`.
 
 LUSC's is an unsplit zip file with classes as numbers, LUCD's a tar.gz file with split folders and abbreviations,
 MLRSNet's a zip file with both label sets.
@@ -20,7 +20,7 @@ _SPLITS = {"HF": "testA", "NJ": "testB"}
 
 
 def main() -> None:
-    """Writes the archives."""
+    """Write the archives."""
     lusc = _BUILDERS / "mtsccd_lusc" / "dummy_data" / "MtSCCD.zip"
     lusc.parent.mkdir(exist_ok=True)
     with zipfile.ZipFile(lusc, "w") as packed:

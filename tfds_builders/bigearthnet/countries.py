@@ -45,7 +45,7 @@ _KOSOVO_TOO = ((50, 62), (51, 62))  # (x, y) east of Serbian patches in their ro
 
 
 def country_of(tile: str, x: int, y: int) -> str | None:
-    """Returns the country (one of `COUNTRIES`) of patch `x`, `y` in the MGRS tile; None for a tile not in the tables.
+    """Return the country (one of `COUNTRIES`) of patch `x`, `y` in the MGRS tile; None for a tile not in the tables.
 
     Args:
         tile: such as "35VPK".

@@ -60,7 +60,7 @@ class PatchName:
 
 
 def parse_s2_v1(name: str) -> PatchName:
-    """Returns what the name of a Sentinel-2 patch of BigEarthNet v1 says.
+    """Return what the name of a Sentinel-2 patch of BigEarthNet v1 says.
 
     Raises:
         ArchiveError: it is no such name.
@@ -69,7 +69,7 @@ def parse_s2_v1(name: str) -> PatchName:
 
 
 def parse_s2_v2(name: str) -> PatchName:
-    """Returns what the name of a Sentinel-2 patch of BigEarthNet v2 (`patch_id`) says.
+    """Return what the name of a Sentinel-2 patch of BigEarthNet v2 (`patch_id`) says.
 
     Raises:
         ArchiveError: it is no such name.
@@ -78,7 +78,7 @@ def parse_s2_v2(name: str) -> PatchName:
 
 
 def parse_s1(name: str) -> PatchName:
-    """Returns what the name of a Sentinel-1 patch, the same in v1 and v2, says.
+    """Return what the name of a Sentinel-1 patch, the same in v1 and v2, says.
 
     Raises:
         ArchiveError: it is no such name.
@@ -87,27 +87,27 @@ def parse_s1(name: str) -> PatchName:
 
 
 def is_s2_v1(name: str) -> bool:
-    """Whether `name` has the form of a Sentinel-2 patch of v1; dates and times are not looked at."""
+    """Return whether `name` has the form of a Sentinel-2 patch of v1; dates and times are not looked at."""
     return _S2_V1.fullmatch(name) is not None
 
 
 def is_s2_v2(name: str) -> bool:
-    """Whether `name` has the form of a Sentinel-2 patch of v2; dates and times are not looked at."""
+    """Return whether `name` has the form of a Sentinel-2 patch of v2; dates and times are not looked at."""
     return _S2_V2.fullmatch(name) is not None
 
 
 def is_s1(name: str) -> bool:
-    """Whether `name` has the form of a Sentinel-1 patch; dates and times are not looked at."""
+    """Return whether `name` has the form of a Sentinel-1 patch; dates and times are not looked at."""
     return _S1.fullmatch(name) is not None
 
 
 def s2_v2_product(name: str) -> str:
-    """Returns the Sentinel-2 product (folder) of a v2 patch: the name without x and y."""
+    """Return the Sentinel-2 product (folder) of a v2 patch: the name without x and y."""
     return name.rsplit("_", 2)[0]
 
 
 def s1_scene(name: str) -> str:
-    """Returns the Sentinel-1 scene (folder) of a v2 patch: the name without tile, x and y."""
+    """Return the Sentinel-1 scene (folder) of a v2 patch: the name without tile, x and y."""
     return name.rsplit("_", 3)[0]
 
 

@@ -139,7 +139,7 @@ class LabelSet:
     class_of: Mapping[str, str | None]
 
     def multi_hot(self, labels: Iterable[str]) -> np.ndarray:
-        """Returns a uint8 vector (k,), 1 for each class that `labels` (names as in the archive) come to.
+        """Return a uint8 vector (k,), 1 for each class that `labels` (names as in the archive) come to.
 
         Raises:
             ArchiveError: a label is not in the nomenclature.
@@ -154,7 +154,7 @@ class LabelSet:
         return vector
 
     def labels(self, multi_hot: Iterable[int]) -> list[str]:
-        """Returns the names of the classes that are 1 in a vector (k,)."""
+        """Return the names of the classes that are 1 in a vector (k,)."""
         return [name for name, value in zip(self.classes, multi_hot, strict=True) if value]
 
 

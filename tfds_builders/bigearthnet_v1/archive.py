@@ -56,7 +56,7 @@ class Lists:
     files: dict[str, Path] = field(default_factory=dict)
 
     def missing(self, *kinds: str) -> list[str]:
-        """Returns the file names of those of `kinds` that the archive does not have."""
+        """Return the file names of those of `kinds` that the archive does not have."""
         return [f"{LIST_NAMES[kind][0]}.csv" for kind in kinds if kind not in self.files]
 
 
@@ -77,7 +77,7 @@ class Listing:
 
 
 def list_archive(path: Path | str, scratch: Path) -> Listing:
-    """Returns the patches and lists of the archive at `path`: a folder, or a zip or tar file.
+    """Return the patches and lists of the archive at `path`: a folder, or a zip or tar file.
 
     Packed files at the top of the folder are unpacked below `scratch`, unless what they hold lies beside them. For the
     whole archive unpack them first: some 97 GB for Sentinel-2 and 69 GB for Sentinel-1.
@@ -102,7 +102,7 @@ def list_archive(path: Path | str, scratch: Path) -> Listing:
 
 
 def archive_names(path: Path | str) -> Iterator[str]:
-    """Yields what tells this archive from another one: its patches and lists, and name and size of packed files.
+    """Yield what tells this archive from another one: its patches and lists, and name and size of packed files.
 
     Raises:
         ArchiveError: see `list_archive`; nothing is unpacked.
@@ -139,7 +139,7 @@ def _packed_files(path: Path) -> list[Path]:
 
 
 def _walk(folder: Path, listing: Listing, lists: dict[str, Path], seen: set[tuple[int, int]], depth: int) -> None:
-    """Adds the patches and lists of `folder` and its sub-folders to the listing; each folder once, links included."""
+    """Add the patches and lists of `folder` and its sub-folders to the listing; each folder once, links included."""
     status = folder.stat()
     if (status.st_dev, status.st_ino) in seen:
         return
@@ -195,7 +195,7 @@ def _read_lists(files: dict[str, Path]) -> Lists:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yields (Sentinel-2 patch, Sentinel-1 patch or "") of every line of a list."""
+    """Yield (Sentinel-2 patch, Sentinel-1 patch or "") of every line of a list."""
     opened = _OPEN_LIST[path.name.lower()[path.name.index(".") :]]
     try:
         with opened(path, "rt", encoding="utf-8", newline=None) as file:  # type: ignore[operator]

@@ -64,7 +64,7 @@ class Builder(DualFormatBuilder):
         )
 
     def source(self) -> str:
-        """Returns the sha256 of the archive's patches and lists and of what decides the splits."""
+        """Return the sha256 of the archive's patches and lists and of what decides the splits."""
         assert self._archive is not None
         return self._source(self._archive)
 
@@ -77,7 +77,7 @@ class Builder(DualFormatBuilder):
         return digest.hexdigest()
 
     def _archive_path(self, dl_manager: tfds.download.DownloadManager) -> Path:
-        """Returns the archive that was given, or else TFDS's manual download folder."""
+        """Return the archive that was given, or else TFDS's manual download folder."""
         return self._archive if self._archive is not None else manual_folder(dl_manager, DOWNLOAD_HINT)
 
     def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[PatchExamples]]:
@@ -126,7 +126,7 @@ class Builder(DualFormatBuilder):
         return shards
 
     def _report(self, listing: Listing, selection: Selection) -> None:
-        """Logs what is passed over; raises what no build can pass over, and the rest unless it is to be skipped."""
+        """Log what is passed over; raises what no build can pass over, and the rest unless it is to be skipped."""
         for flag, patches in selection.left_out.items():
             _LOG.info("%d patches are left out, as the list says: %s", patches, flag)
         self.absent = len(selection.absent)
@@ -148,7 +148,7 @@ class Builder(DualFormatBuilder):
 
 
 def _located(listing: Listing, line: str) -> str:
-    """Returns `line` so that it names the archive, whatever was unpacked where."""
+    """Return `line` so that it names the archive, whatever was unpacked where."""
     line = line.replace(listing.scratch, str(listing.path))
     return line if str(listing.path) in line else f"{listing.path}: {line}"
 

@@ -43,11 +43,11 @@ class V1Report(ArchiveReport):
     countries: dict[str, int]
 
     def counted(self) -> str:
-        """Returns how much there is, in words."""
+        """Return how much there is, in words."""
         return f"{self.images} patches, {self.pairs} with Sentinel-1"
 
     def paragraphs(self) -> list[str]:
-        """Returns the patches per country."""
+        """Return the patches per country."""
         return ["\n".join(["Patches per country", *(f"{name} {count}" for name, count in self.countries.items())])]
 
 
@@ -62,7 +62,7 @@ class _Tally:
 
 
 def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> V1Report:
-    """Returns the archive's counts beside the published ones, with every difference and every doubtful patch.
+    """Return the archive's counts beside the published ones, with every difference and every doubtful patch.
 
     No image is read. Each patch's folder is looked into, and its JSON file read for classes and countries: some 0.1 ms
     a patch where the files lie in memory.
@@ -95,7 +95,7 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
 
 
 def _examine(listing: Listing, progress: Callable[[int, int], None] | None) -> _Tally:
-    """Returns the counts of Sentinel-2 (or else Sentinel-1) patches, and the problems of both."""
+    """Return the counts of Sentinel-2 (or else Sentinel-1) patches, and the problems of both."""
     tally = _Tally()
     halves = ((listing.s2, parse_s2_v1, S2_BANDS), (listing.s1, parse_s1, S1_BANDS))
     done, total = 0, len(listing.s2) + len(listing.s1)
@@ -133,7 +133,7 @@ def _examine_patch(
 
 
 def _unlisted(listing: Listing) -> list[str]:
-    """Returns a line for every patch that no list names, and for every one of two lists that exclude each other."""
+    """Return a line for every patch that no list names, and for every one of two lists that exclude each other."""
     lists = listing.lists
     flagged = frozenset().union(*lists.flagged.values())
     both = ((name, lists.files[split]) for name, split in lists.split_of.items() if name in flagged)
@@ -150,7 +150,7 @@ def _lists_missing(listing: Listing) -> list[str]:
 
 
 def _halves(listing: Listing, pairs: Mapping[str, str]) -> list[str]:
-    """Returns a line for the patches without Sentinel-1 and one for those without Sentinel-2, if both are there."""
+    """Return a line for the patches without Sentinel-1 and one for those without Sentinel-2, if both are there."""
     if not listing.s1 or not listing.s2:
         return [f"no Sentinel-{1 if listing.s2 else 2} patches"]
     alone_2 = sorted(listing.s2.keys() - pairs.keys())
@@ -182,7 +182,7 @@ def _tables(listing: Listing, tally: _Tally) -> tuple[CountTable, ...]:
 
 
 def _table(title: str, counts: Mapping[str, tuple[int, int]]) -> CountTable:
-    """Returns a table of one column from row -> (found, published)."""
+    """Return a table of one column from row -> (found, published)."""
     found = tuple((count,) for count, _ in counts.values())
     published = tuple((count,) for _, count in counts.values())
     return CountTable(title, tuple(counts), ("patches",), found, published)

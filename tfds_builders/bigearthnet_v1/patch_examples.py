@@ -33,7 +33,7 @@ class PatchExamples:
     shown: str
 
     def __call__(self) -> Iterator[tuple[int, Example | Skipped]]:
-        """Yields the examples; raises ArchiveError at the first bad patch unless `skip_bad`."""
+        """Yield the examples; raises ArchiveError at the first bad patch unless `skip_bad`."""
         for key, patch in enumerate(self.patches):
             try:
                 example = self._example(patch)
@@ -79,7 +79,7 @@ class PatchExamples:
         return values | {name: self._pixels(patch, name) for name in self.bands}
 
     def _metadata(self, patch: Patch) -> tuple[PatchMetadata, str]:
-        """Returns what the patch's own JSON file says, and the name of that file; both halves must agree."""
+        """Return what the patch's own JSON file says, and the name of that file; both halves must agree."""
         found = []
         for folder, name in ((patch.s2_folder, patch.name), (patch.s1_folder, patch.s1_name)):
             if folder:

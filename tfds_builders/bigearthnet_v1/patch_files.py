@@ -26,17 +26,17 @@ class PatchMetadata:
 
 
 def metadata_path(folder: str, name: str) -> str:
-    """Returns the path of the JSON file of patch `name` in `folder`."""
+    """Return the path of the JSON file of patch `name` in `folder`."""
     return f"{folder}/{name}/{name}_labels_metadata.json"
 
 
 def band_path(folder: str, name: str, band: str) -> str:
-    """Returns the path of the TIFF file of one band of patch `name` in `folder`."""
+    """Return the path of the TIFF file of one band of patch `name` in `folder`."""
     return f"{folder}/{name}/{name}_{band}.tif"
 
 
 def read_metadata(path: str, shown_path: str) -> PatchMetadata:
-    """Returns what the JSON file at `path` says; errors call it `shown_path`.
+    """Return what the JSON file at `path` says; errors call it `shown_path`.
 
     Raises:
         ArchiveError: the file is missing or unreadable, or lacks labels or coordinates.

@@ -53,7 +53,7 @@ def select_patches(
     keep_no_target: bool,
     seed: int,
 ) -> Selection:
-    """Returns the splits of `listing`.
+    """Return the splits of `listing`.
 
     Args:
         listing: the archive.
@@ -95,7 +95,7 @@ def select_patches(
 
 
 def s1_of_s2(listing: Listing, bad: list[str]) -> dict[str, str]:
-    """Returns Sentinel-2 patch -> Sentinel-1 patch, for every Sentinel-1 patch of the archive.
+    """Return Sentinel-2 patch -> Sentinel-1 patch, for every Sentinel-1 patch of the archive.
 
     The split lists say it in their second column, or else the JSON files of the Sentinel-1 patches do. A file that
     cannot be read, or a second Sentinel-1 patch of the same Sentinel-2 patch, is added to `bad`.

@@ -50,7 +50,7 @@ class V2Archive:
     generated: bool
 
     def metadata(self) -> Metadata:
-        """Returns the rows of all tables that are there.
+        """Return the rows of all tables that are there.
 
         Raises:
             ArchiveError: there is no table, or see `read_metadata`.
@@ -69,7 +69,7 @@ class Found:
 
 
 def open_v2(path: str | os.PathLike[str]) -> V2Archive:
-    """Returns the archive at `path`, or in the only folder below it that is one. Nothing but names is looked at.
+    """Return the archive at `path`, or in the only folder below it that is one. Nothing but names is looked at.
 
     Raises:
         ArchiveError: there is nothing, no archive, or more than one.
@@ -111,7 +111,7 @@ def _archive(root: Path) -> V2Archive:
 
 
 def find_patches(archive: V2Archive, kinds: tuple[str, ...]) -> dict[str, Found]:
-    """Returns what the archive holds of each of `kinds` (`S2`, `S1`, `MAPS`), by names alone.
+    """Return what the archive holds of each of `kinds` (`S2`, `S1`, `MAPS`), by names alone.
 
     Raises:
         ArchiveError: the LMDB cannot be opened.
@@ -133,7 +133,7 @@ _GROUP_OF_PATCH: dict[str, Callable[[str], str]] = {S2: s2_v2_product, S1: s1_sc
 
 
 def _found_in_folders(root: Path, kind: str) -> Found:
-    """Returns the patch folders of one kind; what is in them is seen when they are read."""
+    """Return the patch folders of one kind; what is in them is seen when they are read."""
     parts: list[np.ndarray] = []
     bad: list[str] = []
     for group in _folders(root / kind, bad):
@@ -151,7 +151,7 @@ def _found_in_folders(root: Path, kind: str) -> Found:
 
 
 def _folders(folder: Path, bad: list[str]) -> Iterator[str]:
-    """Yields the names of the folders in `folder`, sorted; files there are bad, hidden ones are passed over."""
+    """Yield the names of the folders in `folder`, sorted; files there are bad, hidden ones are passed over."""
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:
@@ -189,7 +189,7 @@ def _found_in_lmdb(path: Path, kinds: tuple[str, ...]) -> dict[str, Found]:
 
 
 def _kind_of_key(key: bytes) -> tuple[str | None, bytes]:
-    """Returns S2, S1, MAPS or None (no patch), and the name of the patch."""
+    """Return S2, S1, MAPS or None (no patch), and the name of the patch."""
     text = key.decode(errors="replace")
     if is_s2_v2(text):
         return S2, key
@@ -208,7 +208,7 @@ def _why_no_patch(key: bytes) -> str:
 
 
 def content_digest(metadata: Metadata, found: dict[str, Found]) -> str:
-    """Returns a SHA-256 over the metadata and over which patches are there (not over their pixels)."""
+    """Return a SHA-256 over the metadata and over which patches are there (not over their pixels)."""
     digest = hashlib.sha256()
     columns = (metadata.patch_id_n, metadata.s1_name_n, metadata.split_n, metadata.labels_nk, metadata.recommended_n)
     for array in (*columns, metadata.has_snow_n, metadata.country_n):
@@ -219,14 +219,14 @@ def content_digest(metadata: Metadata, found: dict[str, Found]) -> str:
 
 
 def unlisted(archive: V2Archive, kind: str, found_n: np.ndarray, listed_n: np.ndarray) -> list[str]:
-    """Returns a line for each product or scene with patches that are in the archive and in no table."""
+    """Return a line for each product or scene with patches that are in the archive and in no table."""
     tables = " or ".join(archive.tables)
     groups = _by_group(kind, found_n[~np.isin(found_n, listed_n)])
     return [f"{archive.path}: {kind}: {_some(group, *names)} in no list ({tables})" for group, names in groups.items()]
 
 
 def missing(archive: V2Archive, kind: str, absent_n: np.ndarray, listed_n: np.ndarray) -> list[str]:
-    """Returns a line for each product or scene with patches in `absent_n`, those of `listed_n` that are not there."""
+    """Return a line for each product or scene with patches in `absent_n`, those of `listed_n` that are not there."""
     if not absent_n.size:
         return []
     listed = _by_group(kind, listed_n)
@@ -241,12 +241,12 @@ def _some(group: str, first: str, count: int) -> str:
 
 
 def group_names(kind: str, name_n: np.ndarray) -> np.ndarray:
-    """Returns the product or scene (ASCII bytes, (n,)) of patches of this kind; their names have one length each."""
+    """Return the product or scene (ASCII bytes, (n,)) of patches of this kind; their names have one length each."""
     return name_n.astype(f"S{_GROUP_BYTES[kind]}")
 
 
 def _by_group(kind: str, name_n: np.ndarray) -> dict[str, tuple[str, int]]:
-    """Returns product or scene -> (its first patch by name, number of patches), sorted."""
+    """Return product or scene -> (its first patch by name, number of patches), sorted."""
     if not name_n.size:
         return {}
     ordered = np.sort(name_n)

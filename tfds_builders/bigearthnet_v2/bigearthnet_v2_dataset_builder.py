@@ -90,19 +90,19 @@ class Builder(DualFormatBuilder):
         )
 
     def source(self) -> str:
-        """Returns the sha256 of the metadata and of the names of the patches that are there (not of their pixels)."""
+        """Return the sha256 of the metadata and of the names of the patches that are there (not of their pixels)."""
         assert self._archive is not None
         archive = open_v2(self._archive)
         return content_digest(archive.metadata(), find_patches(archive, self._kinds()))
 
     def _kinds(self) -> tuple[str, ...]:
-        """Returns the kinds of patches that this configuration reads."""
+        """Return the kinds of patches that this configuration reads."""
         config = self.builder_config
         wanted = ((S2, config.s2_bands), (S1, config.s1_bands), (MAPS, config.reference_map))
         return tuple(kind for kind, used in wanted if used)
 
     def _open(self, dl_manager: tfds.download.DownloadManager) -> V2Archive:
-        """Returns the archive that was given, or else the one in TFDS's manual download folder."""
+        """Return the archive that was given, or else the one in TFDS's manual download folder."""
         if self._archive is not None:
             return open_v2(self._archive)
         return open_v2(manual_folder(dl_manager, DOWNLOAD_HINT))
@@ -152,7 +152,7 @@ class Builder(DualFormatBuilder):
         ]
 
     def _usable(self, archive: V2Archive, metadata: Metadata, found: dict[str, Found]) -> Metadata:
-        """Returns the rows of this configuration whose patches are there.
+        """Return the rows of this configuration whose patches are there.
 
         Patches of which nothing is there are counted as absent. Those with a part there and another one missing, and
         what is in no table, are an error, or skipped.
@@ -183,7 +183,7 @@ class Builder(DualFormatBuilder):
         return metadata.take(np.flatnonzero(whole_n))
 
     def _count_absent(self, archive: V2Archive, absent_n: np.ndarray, listed: int) -> None:
-        """Counts the patches of which the archive has nothing, and warns: a part of it may not have been unpacked."""
+        """Count the patches of which the archive has nothing, and warns: a part of it may not have been unpacked."""
         self.absent = len(absent_n)
         if self.absent:
             _LOG.warning(
@@ -196,6 +196,6 @@ class Builder(DualFormatBuilder):
 
 
 def shuffled(patch_id_n: np.ndarray) -> np.ndarray:
-    """Returns the order (int64, (n,)) in which patches are stored: by a hash of their names, whatever their order."""
+    """Return the order (int64, (n,)) in which patches are stored: by a hash of their names, whatever their order."""
     keys = [hashlib.blake2b(name, digest_size=8, key=_ORDER_SEED).digest() for name in patch_id_n.tolist()]
     return np.argsort(np.array(keys, dtype="S8").view(">u8"), kind="stable")

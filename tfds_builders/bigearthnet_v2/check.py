@@ -45,7 +45,7 @@ class V2Report(ArchiveReport):
     rows: int
 
     def counted(self) -> str:
-        """Returns how much there is, in words."""
+        """Return how much there is, in words."""
         return (
             f"{self.rows} patches in the tables, {self.images} with Sentinel-2, {self.pairs} with Sentinel-1 and a "
             "reference map too"
@@ -53,7 +53,7 @@ class V2Report(ArchiveReport):
 
 
 def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> V2Report:
-    """Returns the counts of an archive beside the published ones, with every difference and every doubtful patch.
+    """Return the counts of an archive beside the published ones, with every difference and every doubtful patch.
 
     No image is read. Of extracted archives every patch's folder is looked into, of an LMDB the keys alone. Patches of
     which nothing is there, and a part that is missing as a whole (Sentinel-1, say), are differences, no problems.
@@ -103,7 +103,7 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
 def _missing_files(
     archive: V2Archive, found: Mapping[str, Found], progress: Callable[[int, int], None] | None
 ) -> list[str]:
-    """Returns a line for every file that a patch's folder lacks; an LMDB has no such files."""
+    """Return a line for every file that a patch's folder lacks; an LMDB has no such files."""
     if not isinstance(archive.patches, FolderPatches):
         return []
     lines = []
@@ -123,7 +123,7 @@ def _missing_files(
 
 
 def _contradictions(metadata: Metadata) -> list[str]:
-    """Returns a line for every row whose names, split or flags contradict one another."""
+    """Return a line for every row whose names, split or flags contradict one another."""
     x_n, y_n = positions(metadata.patch_id_n)
     lines = []
     inside_n = np.maximum(x_n, y_n) < PATCHES_PER_SIDE
@@ -143,7 +143,7 @@ def _contradictions(metadata: Metadata) -> list[str]:
 
 
 def positions(name_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns column and row in the tile (int64, (n,) each) out of names of patches, of any kind."""
+    """Return column and row in the tile (int64, (n,) each) out of names of patches, of any kind."""
     width = max(1, name_n.dtype.itemsize)
     byte_nw = name_n.view(np.uint8).reshape(len(name_n), width).astype(np.int64)
     at_n = np.count_nonzero(byte_nw, axis=1)
@@ -204,7 +204,7 @@ def _split_table(
     published: Mapping[str, tuple[int, int, int]],
     metadata: Metadata,
 ) -> CountTable:
-    """Returns a table of the patches in each of `masks` (rows), by split."""
+    """Return a table of the patches in each of `masks` (rows), by split."""
     found = {name: np.bincount(metadata.split_n[mask], minlength=len(SPLITS)).tolist() for name, mask in masks.items()}
     return CountTable(
         title,

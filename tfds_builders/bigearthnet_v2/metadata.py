@@ -59,7 +59,7 @@ class Metadata:
         return len(self.patch_id_n)
 
     def take(self, rows: np.ndarray) -> "Metadata":
-        """Returns the rows that an index or a mask names, as copies of their own size."""
+        """Return the rows that an index or a mask names, as copies of their own size."""
         return self._map(lambda values: values[rows])
 
     def _map(self, change: Any) -> "Metadata":
@@ -71,7 +71,7 @@ _ARRAYS = tuple(field for field in dataclasses.fields(Metadata) if field.name !=
 
 
 def read_metadata(paths: dict[str, Path]) -> Metadata:
-    """Returns the rows of the tables, one after the other; `paths` maps names of `TABLES` to files.
+    """Return the rows of the tables, one after the other; `paths` maps names of `TABLES` to files.
 
     Some thousand rows are read at a time, so that memory is that of the result (150 bytes a patch) and little more.
 
@@ -139,7 +139,7 @@ def _check_columns(schema: Any, path: Path) -> None:
 
 
 def _converted(table: Any, path: Path, *, recommended: bool) -> Metadata:
-    """Returns these rows as arrays; rows that cannot be used are named in `bad` and left out."""
+    """Return these rows as arrays; rows that cannot be used are named in `bad` and left out."""
     import pyarrow
     import pyarrow.compute as pc
 
@@ -200,7 +200,7 @@ def _flags(column: Any) -> np.ndarray:
 
 
 def _ascii(column: Any, good: np.ndarray) -> np.ndarray:
-    """Returns a text column's rows as fixed-width bytes."""
+    """Return a text column's rows as fixed-width bytes."""
     import pyarrow
 
     texts = column.filter(pyarrow.array(good)).cast(pyarrow.binary()).to_numpy()

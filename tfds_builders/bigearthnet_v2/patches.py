@@ -47,7 +47,7 @@ class FolderPatches:
     root: str
 
     def bands(self, name: str, bands: tuple[str, ...]) -> dict[str, bytes]:
-        """Returns the little-endian pixels of each band of a Sentinel-1 or Sentinel-2 patch, row by row.
+        """Return the little-endian pixels of each band of a Sentinel-1 or Sentinel-2 patch, row by row.
 
         Raises:
             ArchiveError: a band is missing, broken, or of another size or type.
@@ -57,7 +57,7 @@ class FolderPatches:
         return {band: self._pixels(start + band, BANDS[band].shape, BANDS[band].dtype) for band in bands}
 
     def reference_map(self, patch_id: str) -> bytes:
-        """Returns the little-endian CLC codes (uint16, 120 x 120) of a patch.
+        """Return the little-endian CLC codes (uint16, 120 x 120) of a patch.
 
         Raises:
             ArchiveError: the map is missing, broken, or of another size or type.
@@ -82,15 +82,15 @@ class LmdbPatches:
     path: str
 
     def bands(self, name: str, bands: tuple[str, ...]) -> dict[str, bytes]:
-        """Returns what `FolderPatches.bands` returns for the same patch; ArchiveError likewise."""
+        """Return what `FolderPatches.bands` returns for the same patch; ArchiveError likewise."""
         return self._read(name, {band: (BANDS[band].shape, BANDS[band].dtype) for band in bands})
 
     def reference_map(self, patch_id: str) -> bytes:
-        """Returns what `FolderPatches.reference_map` returns for the same patch; ArchiveError likewise."""
+        """Return what `FolderPatches.reference_map` returns for the same patch; ArchiveError likewise."""
         return self._read(f"{patch_id}{MAP_SUFFIX}", {_MAP_IN_LMDB: (MAP_SHAPE, _MAP_DTYPE)})[_MAP_IN_LMDB]
 
     def _read(self, key: str, wanted: dict[str, tuple[tuple[int, int], str]]) -> dict[str, bytes]:
-        """Returns the pixels of each tensor in `wanted` (name -> shape and type), copied once, out of LMDB's pages."""
+        """Return the pixels of each tensor in `wanted` (name -> shape and type), copied once, out of LMDB's pages."""
         where = f"{self.path}: '{key}'"
         with open_lmdb(self.path).begin(buffers=True) as transaction:
             value = transaction.get(key.encode())
@@ -132,7 +132,7 @@ class _Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _safetensors_layout(header: bytes) -> tuple[dict[str, _Tensor], int]:
-    """Returns the tensors that a safetensors header (JSON) names, and the number of bytes after it.
+    """Return the tensors that a safetensors header (JSON) names, and the number of bytes after it.
 
     All patches of a kind have the same header, so that this is looked up: a third of the time of a patch otherwise.
 
@@ -156,7 +156,7 @@ def _safetensors_layout(header: bytes) -> tuple[dict[str, _Tensor], int]:
 
 @functools.cache
 def open_lmdb(path: str) -> Any:
-    """Returns the LMDB environment at `path`, read-only; a process opens each only once, as LMDB wants it.
+    """Return the LMDB environment at `path`, read-only; a process opens each only once, as LMDB wants it.
 
     Raises:
         ArchiveError: the package `lmdb` is not installed, or this is no LMDB.
@@ -184,7 +184,7 @@ class ShardPatches:
     skip_bad: bool
 
     def __call__(self) -> Iterator[tuple[int, Example | Skipped]]:
-        """Yields the examples; raises ArchiveError at the first bad patch unless `skip_bad`."""
+        """Yield the examples; raises ArchiveError at the first bad patch unless `skip_bad`."""
         for row in range(len(self.rows)):
             try:
                 example = self._example(row)
@@ -225,7 +225,7 @@ class ShardPatches:
 
 
 def _map_features(codes: bytes) -> dict[str, Value]:
-    """Returns the features of a reference map; raises ArchiveError if it has a code outside the nomenclature."""
+    """Return the features of a reference map; raises ArchiveError if it has a code outside the nomenclature."""
     index_hw = index_map(np.frombuffer(codes, "<u2").reshape(MAP_SHAPE))
     shares = class_shares(index_hw)
     return {

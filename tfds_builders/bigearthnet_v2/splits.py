@@ -19,7 +19,7 @@ PATCHES_PER_SIDE = int(TILE_SIDE_M // PATCH_SIDE_M)
 
 
 def frame_widths(side_m: float = TILE_SIDE_M) -> tuple[float, float]:
-    """Returns the widths in metres of the train frame and of the validation frame within it.
+    """Return the widths in metres of the train frame and of the validation frame within it.
 
     They make the areas 1/2, 1/4 and 1/4 of a square tile: side (2 - sqrt 2)/4 and side (sqrt 2 - 1)/4.
     """
@@ -27,7 +27,7 @@ def frame_widths(side_m: float = TILE_SIDE_M) -> tuple[float, float]:
 
 
 def split_of_points(east_n: np.ndarray, south_n: np.ndarray, *, side_m: float = TILE_SIDE_M) -> np.ndarray:
-    """Returns the place in `SPLITS` (uint8, (n,)) of points given in metres east and south of the tile's corner.
+    """Return the place in `SPLITS` (uint8, (n,)) of points given in metres east and south of the tile's corner.
 
     Raises:
         ValueError: a point lies outside the tile.
@@ -42,7 +42,7 @@ def split_of_points(east_n: np.ndarray, south_n: np.ndarray, *, side_m: float = 
 
 
 def split_of_patches(x_n: np.ndarray, y_n: np.ndarray) -> np.ndarray:
-    """Returns the place in `SPLITS` (uint8, (n,)) of patches by their column and row in the tile, from 0 to 90.
+    """Return the place in `SPLITS` (uint8, (n,)) of patches by their column and row in the tile, from 0 to 90.
 
     Raises:
         ValueError: a column or row that a tile does not have.
@@ -55,5 +55,5 @@ def split_of_patches(x_n: np.ndarray, y_n: np.ndarray) -> np.ndarray:
 
 
 def split_of_patch(x: int, y: int) -> str:
-    """Returns the split of the patch in column `x` and row `y` of a tile; see `split_of_patches`."""
+    """Return the split of the patch in column `x` and row `y` of a tile; see `split_of_patches`."""
     return SPLITS[int(split_of_patches(np.array([x]), np.array([y]))[0])]

@@ -32,12 +32,12 @@ class MlrsnetReport(ArchiveReport):
     damage: list[str]
 
     def paragraphs(self) -> list[str]:
-        """Returns the damage."""
+        """Return the damage."""
         return ["\n".join(["damage of the labels", *(self.damage or ["none"])])]
 
 
 def check_archive(path: str | os.PathLike) -> MlrsnetReport:
-    """Returns the archive's counts beside those of the published files, with every difference and every bad row.
+    """Return the archive's counts beside those of the published files, with every difference and every bad row.
 
     The label files are read (the official ones, and the corrected ones where they are there); of images only names.
 

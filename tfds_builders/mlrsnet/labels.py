@@ -58,7 +58,7 @@ class Corrections:
 
 
 def read_label_set(archive: Archive, name: str, files: dict[str, str]) -> LabelSet:
-    """Returns the labels in `files` (category -> name in the archive).
+    """Return the labels in `files` (category -> name in the archive).
 
     Values are taken as they are: images with no label or with too many stay, see `damage`. A row with another number
     of cells, with another value than 0 or 1, of another category or of an image that an earlier row has is left out
@@ -79,7 +79,7 @@ def read_label_set(archive: Archive, name: str, files: dict[str, str]) -> LabelS
 
 
 def _read_file(archive: Archive, file: str, path: Path, category: str, result: LabelSet) -> np.ndarray:
-    """Returns the labels of one file, uint8 (rows, 60), after adding everything else to `result`."""
+    """Return the labels of one file, uint8 (rows, 60), after adding everything else to `result`."""
     try:
         lines = path.read_bytes().decode("utf-8-sig").splitlines()
     except OSError as error:
@@ -107,7 +107,7 @@ def _read_file(archive: Archive, file: str, path: Path, category: str, result: L
 
 
 def _column_order(where: str, header: str) -> list[int]:
-    """Returns the column of each label, in the order of `LABELS`."""
+    """Return the column of each label, in the order of `LABELS`."""
     first, *columns = [column.strip() for column in header.split(",")]
     if first == "image" and sorted(columns) == sorted(LABELS):
         return [columns.index(label) for label in LABELS]
@@ -133,7 +133,7 @@ def _row_problem(category: str, filename: str, row: str, seen: set[str]) -> str 
 
 
 def damage(labels: LabelSet) -> dict[str, Damage]:
-    """Returns what breaks the rule of 1 to 13 labels, for the categories in which something does."""
+    """Return what breaks the rule of 1 to 13 labels, for the categories in which something does."""
     count_n = labels.labels_nk.sum(axis=1, dtype=np.int64)
     result = {}
     for category, rows in _rows_of_categories(labels).items():
@@ -144,7 +144,7 @@ def damage(labels: LabelSet) -> dict[str, Damage]:
 
 
 def corrections(official: LabelSet, corrected: LabelSet) -> dict[str, Corrections]:
-    """Returns where two label sets differ, over the images that both have, for the categories in which they do."""
+    """Return where two label sets differ, over the images that both have, for the categories in which they do."""
     row_of = {filename: row for row, filename in enumerate(corrected.filenames)}
     result = {}
     for category, rows in _rows_of_categories(official).items():
@@ -158,7 +158,7 @@ def corrections(official: LabelSet, corrected: LabelSet) -> dict[str, Correction
 
 
 def damage_lines(labels: LabelSet) -> list[str]:
-    """Returns one line for every category in which images break the rule of 1 to 13 labels, after one in all."""
+    """Return one line for every category in which images break the rule of 1 to 13 labels, after one in all."""
     found = damage(labels)
     if not found:
         return []
@@ -175,7 +175,7 @@ def damage_lines(labels: LabelSet) -> list[str]:
 
 
 def correction_lines(official: LabelSet, corrected: LabelSet) -> list[str]:
-    """Returns one line for every category in which the two label sets differ, after one in all."""
+    """Return one line for every category in which the two label sets differ, after one in all."""
     found = corrections(official, corrected)
     if not found:
         return []
@@ -187,13 +187,13 @@ def correction_lines(official: LabelSet, corrected: LabelSet) -> list[str]:
 
 
 def _rows_of_categories(labels: LabelSet) -> dict[str, np.ndarray]:
-    """Returns the rows of every category that has some."""
+    """Return the rows of every category that has some."""
     category_n = np.array(labels.category_of_row, dtype=str)
     return {category: rows for category in CATEGORIES if len(rows := np.flatnonzero(category_n == category))}
 
 
 def rows_of_one_set_only(first: LabelSet, second: LabelSet) -> list[str]:
-    """Returns a line for every image that only one of the two label sets has."""
+    """Return a line for every image that only one of the two label sets has."""
     return [*_rows_without(first, second), *_rows_without(second, first)]
 
 

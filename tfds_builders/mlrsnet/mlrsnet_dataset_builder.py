@@ -57,7 +57,7 @@ class Builder(DualFormatBuilder):
         )
 
     def source(self) -> str:
-        """Returns the sha256 of the archive's file names, of its label files, and of what decides the splits."""
+        """Return the sha256 of the archive's file names, of its label files, and of what decides the splits."""
         assert self._archive is not None
         archive = open_mlrsnet(self._archive)
         return self._source(archive, list_images(archive, read_labels(archive, self.builder_config.labels)))
@@ -70,7 +70,7 @@ class Builder(DualFormatBuilder):
         return digest.hexdigest()
 
     def _open(self, dl_manager: tfds.download.DownloadManager) -> Archive:
-        """Returns the archive that was given, or else what TFDS's manual download folder holds."""
+        """Return the archive that was given, or else what TFDS's manual download folder holds."""
         if self._archive is not None:
             return open_mlrsnet(self._archive)
         return open_mlrsnet(manual_folder(dl_manager, DOWNLOAD_HINT), shared_folder=True)
@@ -130,14 +130,14 @@ class Builder(DualFormatBuilder):
         return shards
 
     def _refuse_or_skip(self, archive: Archive, listing: Listing) -> None:
-        """Raises the first thing that cannot be used, or tells of them all in `skipped`."""
+        """Raise the first thing that cannot be used, or tells of them all in `skipped`."""
         if listing.bad and not self._skip_bad:
             more = f" (and {len(listing.bad) - 1} more)" if len(listing.bad) > 1 else ""
             raise ArchiveError(f"{archive.path}/{listing.bad[0]}{more}; or build with --skip-bad")
         self.skipped += [f"{archive.path}/{line}" for line in listing.bad]
 
     def _report_damage(self, archive: Archive, listing: Listing) -> None:
-        """Logs what is wrong with the labels, and how the other label set differs; nothing is changed."""
+        """Log what is wrong with the labels, and how the other label set differs; nothing is changed."""
         lines = damage_lines(listing.labels)
         files = label_files(archive)
         if listing.labels.name == "official" and "corrected" in files:

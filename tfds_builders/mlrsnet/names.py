@@ -155,7 +155,7 @@ class MlrsnetConfig(tfds.core.BuilderConfig):
 
 
 def _configs() -> list[MlrsnetConfig]:
-    """Returns both label sets with the three splits of the paper; those without a ratio in their names are 40-10-50."""
+    """Return both label sets with the three splits of the paper; those without a ratio in their names are 40-10-50."""
     configs = []
     for train in (40, 30, 20):
         test = 90 - train

@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Reads a MtSCCD archive and hands out its shards; a subclass says which sub-set and what an example is."""
+    """Read a MtSCCD archive and hands out its shards; a subclass says which sub-set and what an example is."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Initial release."}
@@ -47,24 +47,24 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
 
     @abc.abstractmethod
     def _split(self, listing: Listing) -> Mapping[str, Sequence[tuple[Scene, ...]]]:
-        """Returns the scenes of every example of every split, in the order they are stored.
+        """Return the scenes of every example of every split, in the order they are stored.
 
         What the sub-set cannot use is added to `listing.bad`.
         """
 
     @abc.abstractmethod
     def _values(self, scenes: tuple[Scene, ...], city: int) -> tuple[Value, ...]:
-        """Returns the `VALUE_FEATURES` of an example; `city` is the label of its city."""
+        """Return the `VALUE_FEATURES` of an example; `city` is the label of its city."""
 
     def _city_names(self) -> list[str]:
-        """Returns the values of the feature `city`: those of the built data, or else the configuration's."""
+        """Return the values of the feature `city`: those of the built data, or else the configuration's."""
         stored = Path(self.data_dir) / "city.labels.txt"
         if stored.is_file():
             return stored.read_text(encoding="utf-8").split()
         return [city.name for city in self.builder_config.cities()]
 
     def source(self) -> str:
-        """Returns the sha256 of the archive's file names (not their content) and of what decides the splits."""
+        """Return the sha256 of the archive's file names (not their content) and of what decides the splits."""
         assert self._archive is not None
         archive = open_mtsccd(self._archive)
         return self._source(archive, with_archive_cities(self.builder_config.cities(), archive))
@@ -74,7 +74,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         return hashlib.sha256("\n".join([decisions, *archive.names]).encode()).hexdigest()
 
     def _open(self, dl_manager: tfds.download.DownloadManager) -> Archive:
-        """Returns the archive that was given, or else what TFDS's manual download folder holds."""
+        """Return the archive that was given, or else what TFDS's manual download folder holds."""
         if self._archive is not None:
             return open_mtsccd(self._archive)
         return open_mtsccd(manual_folder(dl_manager, DOWNLOAD_HINT), shared_folder=True)
@@ -116,7 +116,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         return shards
 
     def _splits_from(self, listing: Listing) -> str:
-        """Returns what decided about train and validation, for the metadata."""
+        """Return what decided about train and validation, for the metadata."""
         if self.builder_config.paired:
             return f"80 % of the pairs of each city, seed {self.builder_config.seed}"
         if any(scene.split for scene in listing.scenes):
@@ -124,7 +124,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         return f"the rule of section 2.2, seed {self.builder_config.seed}"
 
     def _report(self, archive: Archive, listing: Listing, splits: Mapping[str, Sequence[tuple[Scene, ...]]]) -> None:
-        """Logs the warnings; raises what no build can pass over, and the rest unless it is to be skipped."""
+        """Log the warnings; raises what no build can pass over, and the rest unless it is to be skipped."""
         warnings = listing.absent + listing.warnings
         for warning in warnings[:_LOGGED_WARNINGS]:
             _LOG.warning("%s", warning)

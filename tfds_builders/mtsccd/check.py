@@ -36,12 +36,12 @@ class MtsccdReport(ArchiveReport):
     pairs: int
 
     def counted(self) -> str:
-        """Returns how much there is, in words."""
+        """Return how much there is, in words."""
         return f"{self.images} images, {self.pairs} pairs"
 
 
 def check_archive(path: str | os.PathLike) -> MtsccdReport:
-    """Returns the archive's counts beside Tables 2, 3, 4 and 5 with every difference and every doubtful file.
+    """Return the archive's counts beside Tables 2, 3, 4 and 5 with every difference and every doubtful file.
 
     Only names are read, no image. Of Table 4 the totals and the test columns are compared: the others depend on which
     pairs the authors drew.
@@ -79,13 +79,13 @@ def check_archive(path: str | os.PathLike) -> MtsccdReport:
 
 
 def _outside(names: Iterable[str], lusc: Listing, lucd: Listing) -> list[str]:
-    """Returns a line for every image that lies in neither of two sub-set folders, and so belongs to none."""
+    """Return a line for every image that lies in neither of two sub-set folders, and so belongs to none."""
     read = {image for listing in (lusc, lucd) for image in listing.images}
     return [f"{name}: outside the folders of both sub-sets" for name in names if is_image(name) and name not in read]
 
 
 def _other_cities(listing: Listing) -> list[str]:
-    """Returns a line for every city and every date that Table 2 does not have."""
+    """Return a line for every city and every date that Table 2 does not have."""
     count = Counter((scene.name.city, scene.name.date) for scene in listing.scenes)
     known = {(city.name, date) for city in CITIES for date in city.dates}
     return [
@@ -96,7 +96,7 @@ def _other_cities(listing: Listing) -> list[str]:
 
 
 def _columns_by_class(columns: Iterable[Iterable[Scene]]) -> tuple[tuple[int, ...], ...]:
-    """Returns counts[class][column]."""
+    """Return counts[class][column]."""
     counts = [Counter(scene.name.label for scene in column) for column in columns]
     return tuple(tuple(count[entry.label] for count in counts) for entry in CLASSES)
 

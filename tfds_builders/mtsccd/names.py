@@ -85,7 +85,7 @@ _NAME = re.compile(r"(?P<city>.+?)_(?P<date>\d{6})_(?P<x>\d{1,9})_(?P<y>\d{1,9})
 
 
 def _token(text: str) -> str:
-    """Returns `text` in the spelling that names are compared in: lower case, words joined by one underscore."""
+    """Return `text` in the spelling that names are compared in: lower case, words joined by one underscore."""
     return re.sub(r"[\s_-]+", "_", text.replace("&", " and ").strip().casefold()).strip("_")
 
 
@@ -96,7 +96,7 @@ _LABEL_OF_TOKEN: dict[str, int] = {
 
 @functools.lru_cache(maxsize=1024)
 def class_label(text: str) -> int | None:
-    """Returns the label (0 to 9) that `text` names, or None.
+    """Return the label (0 to 9) that `text` names, or None.
 
     `text` is a number 1 to 10 (zeros in front are fine), an abbreviation, an English or a Chinese name, in any case.
     """
@@ -109,7 +109,7 @@ def class_label(text: str) -> int | None:
 
 @functools.lru_cache(maxsize=1024)
 def find_city(text: str, cities: tuple[City, ...] = CITIES) -> City | None:
-    """Returns the city that `text` names by code, English or Chinese name in any case, or None."""
+    """Return the city that `text` names by code, English or Chinese name in any case, or None."""
     token = _token(text)
     for city in cities:
         if token and token in (_token(city.code), _token(city.name), _token(city.chinese)):
@@ -118,7 +118,7 @@ def find_city(text: str, cities: tuple[City, ...] = CITIES) -> City | None:
 
 
 def parse_name(filename: str, cities: tuple[City, ...] = CITIES) -> SceneName:
-    """Returns what `filename` (`xx_yyyymm_nx_ny_c.<ext>`, no folder) says.
+    """Return what `filename` (`xx_yyyymm_nx_ny_c.<ext>`, no folder) says.
 
     Raises:
         ArchiveError: the name does not have that form, or its city, month or class is unknown.
@@ -144,7 +144,7 @@ def parse_name(filename: str, cities: tuple[City, ...] = CITIES) -> SceneName:
 def format_name(
     city: City, phase: int, tile_x: int, tile_y: int, label: int, extension: str = "jpg", class_text: str | None = None
 ) -> str:
-    """Returns the file name of one scene in the paper's form, e.g. `HZ_201310_12_7_1.jpg`.
+    """Return the file name of one scene in the paper's form, e.g. `HZ_201310_12_7_1.jpg`.
 
     `phase` is 1 or 2 and picks the city's date, `label` is 0 to 9 and is written as 1 to 10 unless `class_text` gives
     another spelling (an abbreviation, say).
@@ -176,7 +176,7 @@ class MtsccdConfig(tfds.core.BuilderConfig):
         self.cities()
 
     def cities(self, more: Sequence[City] = ()) -> tuple[City, ...]:
-        """Returns the paper's cities, this configuration's, then `more`; every test city's role is its split."""
+        """Return the paper's cities, this configuration's, then `more`; every test city's role is its split."""
         added = [_as_city(city, "train") for city in self.train_cities]
         added += [_as_city(city, "test") for city in self.test_cities]
         return with_cities(CITIES, [*added, *more])
@@ -187,7 +187,7 @@ def _as_city(city: City | str, role: str) -> City:
 
 
 def with_cities(cities: Sequence[City], added: Sequence[City]) -> tuple[City, ...]:
-    """Returns `cities` with `added` behind them; a training city of the paper may be turned into a test city.
+    """Return `cities` with `added` behind them; a training city of the paper may be turned into a test city.
 
     Raises:
         ValueError: see `MtsccdConfig`.
@@ -216,7 +216,7 @@ def with_cities(cities: Sequence[City], added: Sequence[City]) -> tuple[City, ..
 
 
 def parse_cities_toml(text: str, where: str) -> tuple[City, ...]:
-    """Returns the cities of a `cities.toml`, whose path `where` is named in errors.
+    """Return the cities of a `cities.toml`, whose path `where` is named in errors.
 
     The file has one table per city: `[[city]]`, `name = "suzhou"`, `code = "SZ"`, `role = "train"` or `"test"`, and
     optionally `chinese` and `dates = ["201305", "202003"]`.

@@ -51,7 +51,7 @@ def read_tiff(
     dtype: npt.DTypeLike,
     shown_path: str | os.PathLike[str] | None = None,
 ) -> np.ndarray:
-    """Returns the pixels (height, width) of the single-band TIFF file at `path`; the array is read-only.
+    """Return the pixels (height, width) of the single-band TIFF file at `path`; the array is read-only.
 
     Args:
         path: the file.
@@ -88,7 +88,7 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _content(path: str | os.PathLike[str], pixel_bytes: int, shown: str | os.PathLike[str]) -> bytes:
-    """Returns the whole file, in most cases with one call to the system: half the time of `open` and `read`."""
+    """Return the whole file, in most cases with one call to the system: half the time of `open` and `read`."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -108,7 +108,7 @@ def _content(path: str | os.PathLike[str], pixel_bytes: int, shown: str | os.Pat
 
 
 def _uncompressed(data: bytes) -> np.ndarray | None:
-    """Returns the pixels of a little-endian, uncompressed, single-band file; None for any other TIFF file.
+    """Return the pixels of a little-endian, uncompressed, single-band file; None for any other TIFF file.
 
     Raises:
         ValueError: the file is no TIFF, or it ends before its pixels do.
@@ -142,14 +142,14 @@ def _uncompressed(data: bytes) -> np.ndarray | None:
 
 
 def _fills(layout: _Layout, step: int) -> bool:
-    """Whether strips that begin `step` bytes apart hold whole rows and together the whole image."""
+    """Return whether strips that begin `step` bytes apart hold whole rows and together the whole image."""
     row = layout.shape[1] * layout.dtype.itemsize
     return step > 0 and step % row == 0 and (layout.strips - 1) * step < layout.shape[0] * row <= layout.strips * step
 
 
 @functools.lru_cache(maxsize=256)
 def _layout(directory: bytes) -> _Layout | None:
-    """Returns what the entries of an image file directory say, or None if the image is none of the simple ones.
+    """Return what the entries of an image file directory say, or None if the image is none of the simple ones.
 
     The files of an archive have few different directories (one for each size and type), so that this is looked up.
     """
@@ -180,7 +180,7 @@ def _layout(directory: bytes) -> _Layout | None:
 
 
 def _with_tifffile(path: str | os.PathLike[str], shown: str | os.PathLike[str]) -> np.ndarray:
-    """Returns the pixels of any other TIFF file."""
+    """Return the pixels of any other TIFF file."""
     import tifffile
 
     try:
@@ -212,7 +212,7 @@ def write_tiff(
     nodata: int | None = None,
     deflate: bool = False,
 ) -> None:
-    """Writes `array` (height, width) as a GeoTIFF file with the tags that the archives' own files have.
+    """Write `array` (height, width) as a GeoTIFF file with the tags that the archives' own files have.
 
     Args:
         path: the file, written over if it is there.
@@ -274,7 +274,7 @@ _OUTSIDE_FIRST = (_NODATA, _STRIP_BYTES, _STRIP_OFFSETS)
 
 
 def _header(entries: list[tuple[int, int, tuple | bytes]]) -> bytes:
-    """Returns the file up to its pixels: the image file directory and the values that do not fit into it."""
+    """Return the file up to its pixels: the image file directory and the values that do not fit into it."""
     start = 8
     position = start + 2 + 12 * len(entries) + 4
     packed = {tag: _packed(kind, value) for tag, kind, value in entries}

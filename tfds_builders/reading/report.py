@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class CountTable:
-    """Counts found beside counts published: `found[row][column]`, `published[row][column]`."""
+    """Count found beside counts published: `found[row][column]`, `published[row][column]`."""
 
     title: str
     rows: tuple[str, ...]
@@ -15,7 +15,7 @@ class CountTable:
     published: tuple[tuple[int, ...], ...]
 
     def differences(self) -> list[str]:
-        """Returns one line for every cell that is not as published."""
+        """Return one line for every cell that is not as published."""
         return [
             f"{self.title}: {row}, {column}: {found} instead of {published}"
             for row, found_row, published_row in zip(self.rows, self.found, self.published, strict=True)
@@ -24,7 +24,7 @@ class CountTable:
         ]
 
     def text(self) -> str:
-        """Returns the table for people: the count found, and after a slash the published one where they differ."""
+        """Return the table for people: the count found, and after a slash the published one where they differ."""
         cells = [
             [str(f) if f == p else f"{f}/{p}" for f, p in zip(found_row, published_row, strict=True)]
             for found_row, published_row in zip(self.found, self.published, strict=True)
@@ -53,19 +53,19 @@ class ArchiveReport:
 
     @property
     def strict_ok(self) -> bool:
-        """Whether this is the published archive: no problem and no difference."""
+        """Return whether this is the published archive: no problem and no difference."""
         return not self.problems and not self.differences
 
     def counted(self) -> str:
-        """Returns how much there is, in words."""
+        """Return how much there is, in words."""
         return f"{self.images} images"
 
     def paragraphs(self) -> list[str]:
-        """Returns what is to be said between tables and problems."""
+        """Return what is to be said between tables and problems."""
         return []
 
     def text(self) -> str:
-        """Returns the whole report for people."""
+        """Return the whole report for people."""
         problems = "\n".join([f"{len(self.problems)} problems", *self.problems])
         differences = "\n".join([f"{len(self.differences)} differences from the published counts", *self.differences])
         tables = [table.text() for table in self.tables]

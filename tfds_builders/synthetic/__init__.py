@@ -38,7 +38,7 @@ def write_archive(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Returns the number of images of the MtSCCD archive written below `out_dir` (`out_dir/MtSCCD/...` for layout 6).
+    """Return the number of images of the MtSCCD archive written below `out_dir` (`out_dir/MtSCCD/...` for layout 6).
 
     The same arguments give the same bytes, whatever the number of workers. More than a few hundred images are drawn in
     spawned processes, so a script that calls this needs the usual `if __name__ == "__main__":`.

@@ -107,7 +107,7 @@ class Patch:
 
 
 def list_counts(scale: float) -> dict[str, int]:
-    """Returns patches by official list at `scale` (1: as published, but for the two patches that are on two lists).
+    """Return patches by official list at `scale` (1: as published, but for the two patches that are on two lists).
 
     Rounded by largest remainder; no list is ever empty, so that no split is either.
 
@@ -122,7 +122,7 @@ def list_counts(scale: float) -> dict[str, int]:
 
 
 def patches(scale: float, seed: int) -> list[Patch]:
-    """Returns the patches of an archive, sorted by name; `seed` draws what they show and where they lie.
+    """Return the patches of an archive, sorted by name; `seed` draws what they show and where they lie.
 
     Raises:
         ArchiveError: `scale` is not in (0, 1].
@@ -143,7 +143,7 @@ def patches(scale: float, seed: int) -> list[Patch]:
 
 
 def _deal_codes(untargeted_n: np.ndarray, share: float, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """Returns the CLC codes of every patch: each class `share` of its published patches, and each patch a class.
+    """Return the CLC codes of every patch: each class `share` of its published patches, and each patch a class.
 
     Where `untargeted_n`, a patch has one class that the 19 drop; the others have one of the 19 at least.
     """
@@ -164,7 +164,7 @@ def _deal_codes(untargeted_n: np.ndarray, share: float, rng: np.random.Generator
 
 
 def _names(total: int, rng: np.random.Generator) -> list[tuple[str, str, str]]:
-    """Returns (Sentinel-2 name, Sentinel-1 name, tile) of `total` patches, each season with its share."""
+    """Return (Sentinel-2 name, Sentinel-1 name, tile) of `total` patches, each season with its share."""
     per_season = largest_remainder(np.array(list(SEASON_PATCHES.values()), dtype=np.float64), total)
     side = LAST_PATCH + 1
     names = []
@@ -188,7 +188,7 @@ def write_archive(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Returns the number of patches of the archive written below `out_dir` (`out_dir/BigEarthNet/...`).
+    """Return the number of patches of the archive written below `out_dir` (`out_dir/BigEarthNet/...`).
 
     The same arguments give the same bytes, whatever the number of workers. A patch is 16 files, 280 kB. More than a few
     hundred patches are drawn in spawned processes, so a script that calls this needs `if __name__ == "__main__":`.
@@ -225,12 +225,12 @@ def write_archive(
 
 
 def _is_untargeted(patch: Patch, kind: str) -> bool:
-    """Whether a patch belongs on the list `NO_TARGET`, and `kind` is that list."""
+    """Return whether a patch belongs on the list `NO_TARGET`, and `kind` is that list."""
     return kind == NO_TARGET and all(code in _DROPPED for code in patch.codes)
 
 
 def write_patches(root: str, seed: int, task: list[Patch]) -> int:
-    """Returns the number of patches written below `root`; each is drawn from (`seed`, its number) alone."""
+    """Return the number of patches written below `root`; each is drawn from (`seed`, its number) alone."""
     for patch in task:
         rng = np.random.default_rng((seed, 1, patch.number))
         classes = [CLASS_OF_CODE[code].class_19 for code in patch.codes]
@@ -259,7 +259,7 @@ def write_patches(root: str, seed: int, task: list[Patch]) -> int:
 
 
 def _metadata(patch: Patch, ulx: int, uly: int, *, sentinel_1: bool) -> dict:
-    """Returns the content of a patch's JSON file, with the keys of the real ones (Sentinel-1's `lly` among them)."""
+    """Return the content of a patch's JSON file, with the keys of the real ones (Sentinel-1's `lly` among them)."""
     zone = int(patch.tile[:2])
     content = {
         "labels": [CLASS_OF_CODE[code].name for code in patch.codes],

@@ -87,7 +87,7 @@ class Patch:
 
 @functools.cache
 def load_products() -> tuple[Product, ...]:
-    """Returns the 115 products, one entry for each country that they lie in, counted from the official tables."""
+    """Return the 115 products, one entry for each country that they lie in, counted from the official tables."""
     rows = json.loads(_PRODUCTS_FILE.read_text(encoding="utf-8"))
     return tuple(
         Product(name, scene, v1_name, country, tuple(tuple(counts[at : at + 3]) for at in (0, 3, 6)))
@@ -96,7 +96,7 @@ def load_products() -> tuple[Product, ...]:
 
 
 def patch_counts(scale: float) -> np.ndarray:
-    """Returns counts[product, kind, split] (int64) of an archive at `scale` (1: the published counts).
+    """Return counts[product, kind, split] (int64) of an archive at `scale` (1: the published counts).
 
     Rounded by largest remainder within each kind and split; no kind and no split is ever empty.
 
@@ -116,7 +116,7 @@ def patch_counts(scale: float) -> np.ndarray:
 
 
 def patches(scale: float, seed: int) -> list[Patch]:
-    """Returns the patches of an archive, sorted by name; `seed` draws where they lie and which classes they show.
+    """Return the patches of an archive, sorted by name; `seed` draws where they lie and which classes they show.
 
     Raises:
         ArchiveError: `scale` is not in (0, 1].
@@ -132,7 +132,7 @@ def patches(scale: float, seed: int) -> list[Patch]:
 
 
 def _places(counts_pks: np.ndarray, seed: int) -> list[tuple[Product, str, int, int, int]]:
-    """Returns (product, kind, split, x, y) of every patch, each in the frame of the tile that its split demands."""
+    """Return (product, kind, split, x, y) of every patch, each in the frame of the tile that its split demands."""
     x_n, y_n = np.divmod(np.arange(PATCHES_PER_SIDE**2), PATCHES_PER_SIDE)
     split_n = split_of_patches(x_n, y_n)
     free: dict[str, list[list[int]]] = {}
@@ -150,7 +150,7 @@ def _places(counts_pks: np.ndarray, seed: int) -> list[tuple[Product, str, int, 
 
 
 def _classes(groups: list[tuple[bool, int]], seed: int) -> list[tuple[int, ...]]:
-    """Returns the classes of every patch; `groups` says of each whether it is in the second table, and its split.
+    """Return the classes of every patch; `groups` says of each whether it is in the second table, and its split.
 
     In each group a class is shown by its published share of the patches, and in the first table by one at least.
     """
@@ -173,7 +173,7 @@ def _classes(groups: list[tuple[bool, int]], seed: int) -> list[tuple[int, ...]]
 
 
 def _dealt(count_k: list[int], patches_n: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns shown[patch, class] (bool) with `count_k` patches for each class and a class for each patch.
+    """Return shown[patch, class] (bool) with `count_k` patches for each class and a class for each patch.
 
     Where there are fewer labels than patches, the patches left over show the most frequent class.
     """
@@ -201,7 +201,7 @@ def write_archive(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Returns the number of patches of the archive written below `out_dir` (`out_dir/BigEarthNet-v2.0/...`).
+    """Return the number of patches of the archive written below `out_dir` (`out_dir/BigEarthNet-v2.0/...`).
 
     The same arguments give the same bytes, whatever the number of workers. A patch is 15 files, 305 kB. More than a few
     hundred patches are drawn in spawned processes, so a script that calls this needs `if __name__ == "__main__":`.
@@ -236,7 +236,7 @@ def write_archive(
 
 
 def write_patches(root: str, seed: int, task: list[Patch]) -> int:
-    """Returns the number of patches written below `root`; each is drawn from (`seed`, its number) alone."""
+    """Return the number of patches written below `root`; each is drawn from (`seed`, its number) alone."""
     for patch in task:
         rng = np.random.default_rng((seed, 2, patch.number))
         code_hw, index_hw = draw_map(patch.classes, rng)
@@ -260,7 +260,7 @@ def write_patches(root: str, seed: int, task: list[Patch]) -> int:
 
 
 def draw_map(classes: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a reference map (CLC codes, uint16) that shows `classes`, and what lies there (index, uint8).
+    """Return a reference map (CLC codes, uint16) that shows `classes`, and what lies there (index, uint8).
 
     Some maps also have ground of a CLC class that the 19 leave out, or a corner without any class.
     """
@@ -281,7 +281,7 @@ def draw_map(classes: tuple[int, ...], rng: np.random.Generator) -> tuple[np.nda
 
 
 def write_table(path: Path, rows: list[Patch]) -> None:
-    """Writes a metadata table with the columns of the official ones."""
+    """Write a metadata table with the columns of the official ones."""
     import pyarrow
     from pyarrow import parquet
 
@@ -301,7 +301,7 @@ def write_table(path: Path, rows: list[Patch]) -> None:
 
 
 def write_lmdb(archive: str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
-    """Returns the number of values written to a new LMDB at `out`: every patch of an extracted archive.
+    """Return the number of values written to a new LMDB at `out`: every patch of an extracted archive.
 
     Keys and values are those of rico-hdl: names of patches, and safetensors with the bands, `Data` for a map. The
     metadata tables stay where they are. Needs the extra `lmdb`.

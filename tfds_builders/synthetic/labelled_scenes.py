@@ -126,7 +126,7 @@ assert set(LOOKS) == set(LABELS)
 
 
 def draw_scene(labels: Sequence[str], image_size: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns a scene that shows `labels`, uint8 RGB (image_size, image_size, 3); everything follows from `rng`."""
+    """Return a scene that shows `labels`, uint8 RGB (image_size, image_size, 3); everything follows from `rng`."""
     image_hwc = np.empty((image_size, image_size, 3), dtype=np.float32)
     image_hwc[:] = _varied(_PLAIN_GROUND, rng)
     for label, look in LOOKS.items():
@@ -149,7 +149,7 @@ def _varied(colour: Rgb, rng: np.random.Generator) -> tuple[float, ...]:
 
 
 def _smooth(size: int, cells: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns smooth noise, float32 (size, size), with about `cells` hills across."""
+    """Return smooth noise, float32 (size, size), with about `cells` hills across."""
     grid = rng.random((cells + 2, cells + 2), dtype=np.float32)
     return cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
 
@@ -199,7 +199,7 @@ def _draw_things(image_hwc: np.ndarray, look: Things, rng: np.random.Generator) 
 
 
 def _turned(at: np.ndarray, turn: float, points: Sequence[tuple[float, float]], side: float) -> np.ndarray:
-    """Returns int32 (n, 1, 2) pixels of points that are given in units of `side` around `at`."""
+    """Return int32 (n, 1, 2) pixels of points that are given in units of `side` around `at`."""
     c, s = math.cos(turn), math.sin(turn)
     xy = np.array(points) * side
     return np.stack([xy[:, 0] * c - xy[:, 1] * s + at[0], xy[:, 0] * s + xy[:, 1] * c + at[1]], 1).astype(np.int32)[

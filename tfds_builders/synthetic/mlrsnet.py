@@ -48,7 +48,7 @@ class Fault:
 
 
 def _filled(first: str, last: str, but: str) -> tuple[str, ...]:
-    """Returns the labels of a block of columns that a spreadsheet's fill command ran over."""
+    """Return the labels of a block of columns that a spreadsheet's fill command ran over."""
     block = LABELS[LABELS.index(first) : LABELS.index(last) + 1]
     return tuple(label for label in block if label not in but.split(","))
 
@@ -81,7 +81,7 @@ def write_archive(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Returns the number of images of the MLRSNet archive written below `out_dir`.
+    """Return the number of images of the MLRSNet archive written below `out_dir`.
 
     The same arguments give the same bytes, whatever the number of workers. More than a few hundred images are drawn in
     spawned processes, so a script that calls this needs the usual `if __name__ == "__main__":`.
@@ -129,7 +129,7 @@ def write_archive(
 
 
 def plan(scale: float, seed: int) -> list[Scenes]:
-    """Returns the images of every category with their labels.
+    """Return the images of every category with their labels.
 
     Raises:
         ArchiveError: `scale` is not in (0, 1].
@@ -153,7 +153,7 @@ def plan(scale: float, seed: int) -> list[Scenes]:
 
 
 def _draw_labels(counts: dict[str, int], images: int, rows: int, labelled: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns labels of `labelled` images, uint8 (labelled, 60), each label as often as in the corrected files.
+    """Return labels of `labelled` images, uint8 (labelled, 60), each label as often as in the corrected files.
 
     `counts` are of `images` images and are scaled to `rows`. Every image has 1 to 13 labels: those with none or too
     many give to, or take from, the others.
@@ -178,7 +178,7 @@ def _draw_labels(counts: dict[str, int], images: int, rows: int, labelled: int, 
 
 
 def _move(labels_nk: np.ndarray, giver: int, taker: int, rng: np.random.Generator) -> None:
-    """Moves a label that `taker` does not have."""
+    """Move a label that `taker` does not have."""
     label = int(rng.choice(np.flatnonzero((labels_nk[giver] == 1) & (labels_nk[taker] == 0))))
     labels_nk[giver, label], labels_nk[taker, label] = 0, 1
 
@@ -202,7 +202,7 @@ def _write_labels(folder: Path, scenes: Scenes, labels_nk: np.ndarray, newline: 
 
 
 def _write_scenes(root: str, image_size: int, task: tuple[str, tuple[int, ...], tuple[str, ...], np.ndarray]) -> int:
-    """Returns the number of images written; each is drawn from the task's seed and its place in it alone."""
+    """Return the number of images written; each is drawn from the task's seed and its place in it alone."""
     category, seed, filenames, labels_nk = task
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)

@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 def run_tasks(
     write: Callable[[Task], Result], tasks: Sequence[Task], workers: int, *, worth_processes: bool
 ) -> Iterator[Result]:
-    """Yields the result of every task, in order, as they are done; `write` is picklable.
+    """Yield the result of every task, in order, as they are done; `write` is picklable.
 
     With one worker, or where the work is not worth starting processes, the calling process does it all.
     """
@@ -35,7 +35,7 @@ def run_tasks(
 
 
 def checked_workers(workers: int | None) -> int:
-    """Returns `workers`, or the number of processors that this process may use.
+    """Return `workers`, or the number of processors that this process may use.
 
     Raises:
         ArchiveError: less than one.
@@ -49,7 +49,7 @@ def checked_workers(workers: int | None) -> int:
 
 @contextlib.contextmanager
 def folder_made_at_once(final: Path) -> Iterator[Path]:
-    """Gives a new folder beside `final` that becomes `final` at the end, or goes away with an error.
+    """Yield a new folder beside `final` that becomes `final` at the end, or goes away with an error.
 
     Raises:
         ArchiveError: `final` exists already.

@@ -12,7 +12,7 @@ _QUALITY = 90
 
 
 def write_tiles(root: str, image_size: int, seed: int, task: tuple[list[Tile], list[tuple[str, str]]]) -> int:
-    """Returns the number of images written below `root` for a task: tiles, and the paths of their two dates.
+    """Return the number of images written below `root` for a task: tiles, and the paths of their two dates.
 
     A tile is drawn from (`seed`, its number) alone, so it does not matter who draws it.
     """
@@ -30,7 +30,7 @@ def write_tiles(root: str, image_size: int, seed: int, task: tuple[list[Tile], l
 
 
 def encode_jpeg(image_hwc: np.ndarray) -> bytes:
-    """Returns an RGB image as JPEG bytes."""
+    """Return an RGB image as JPEG bytes."""
     ok, data = cv2.imencode(".jpg", cv2.cvtColor(image_hwc, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not ok:
         raise OSError("OpenCV could not encode a JPEG image")

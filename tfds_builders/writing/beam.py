@@ -23,7 +23,7 @@ _FAILED = "failed"  # the file that holds the first error, and that tells other 
 
 
 def parse_beam_options(options: Sequence[str]) -> Any:
-    """Returns Beam's PipelineOptions of options such as "runner=DirectRunner" or "direct_num_workers=4".
+    """Return Beam's PipelineOptions of options such as "runner=DirectRunner" or "direct_num_workers=4".
 
     Raises:
         ArchiveError: Beam is not installed, or does not know an option or a value.
@@ -48,7 +48,7 @@ def parse_beam_options(options: Sequence[str]) -> Any:
 def write_shards_with_beam(
     shards: Sequence[Shard], scratch: Path, options: Any, runner: Any, report: Callable[[int], None]
 ) -> list[ShardResult]:
-    """Returns the result of every shard, in their order, as `shard_pool.write_shards` does.
+    """Return the result of every shard, in their order, as `shard_pool.write_shards` does.
 
     The first error stops everything: shards begun later are not written. `report` is told, from a thread of its own,
     how many more examples have been seen.
@@ -89,7 +89,7 @@ def write_shards_with_beam(
 
 
 def write_task(number: int, scratch: str) -> None:
-    """Writes one shard, unless it is written already or another has failed.
+    """Write one shard, unless it is written already or another has failed.
 
     A runner may start a task again after a worker was lost, or twice at once. Each attempt writes files of its own,
     which get the shard's names when they are complete; all attempts have the same content.
@@ -132,14 +132,14 @@ def _result_path(folder: Path, number: int) -> Path:
 
 
 def _raise_failure(folder: Path) -> None:
-    """Raises what a shard raised, if one did."""
+    """Raise what a shard raised, if one did."""
     if (folder / _FAILED).exists():
         raise pickle.loads((folder / _FAILED).read_bytes())
 
 
 @contextlib.contextmanager
 def _reporting(folder: Path, shards: int, report: Callable[[int], None]) -> Iterator[None]:
-    """Tells `report` of shards as they are done, since no runner's own counters are seen while it runs."""
+    """Tell `report` of shards as they are done, since no runner's own counters are seen while it runs."""
     waiting = set(range(shards))
     over = threading.Event()
 

@@ -76,29 +76,29 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         super().__init__(data_dir=data_dir, config=config, version=version)
 
     def dataset_info_from_configs(self, **kwargs: Any) -> tfds.core.DatasetInfo:
-        """Returns the info with ArrayRecord declared beside TFRecord (TFDS's own method, its own arguments)."""
+        """Return the info with ArrayRecord declared beside TFRecord (TFDS's own method, its own arguments)."""
         return super().dataset_info_from_configs(
             alternative_file_formats=[tfds.core.FileFormat.ARRAY_RECORD], metadata=tfds.core.MetadataDict(), **kwargs
         )
 
     def as_data_source(self, *args: Any, **kwargs: Any) -> Any:
-        """Returns a random-access source; see TFDS. Afterwards the builder still serves `as_dataset`."""
+        """Return a random-access source; see TFDS. Afterwards the builder still serves `as_dataset`."""
         try:
             return super().as_data_source(*args, **kwargs)
         finally:
             self._read_tfrecord()
 
     def _read_tfrecord(self) -> None:
-        """Makes TFRecord the primary format again, whatever TFDS or its caller made of it."""
+        """Make TFRecord the primary format again, whatever TFDS or its caller made of it."""
         self.info.set_file_format(tfds.core.FileFormat.TFRECORD, override=True, override_if_initialized=True)
 
     def _scratch_dir(self) -> Path:
-        """Returns the place for what the build unpacks, below the folder that TFDS renames in the end or removes."""
+        """Return the place for what the build unpacks, below the folder that TFDS renames in the end or removes."""
         return Path(self.data_dir) / "scratch"
 
     @abc.abstractmethod
     def source(self) -> str:
-        """Returns a text that tells this builder's archive from another one.
+        """Return a text that tells this builder's archive from another one.
 
         `_shard_iterators_per_split` writes it to `info.metadata["source"]`.
         """
@@ -181,7 +181,7 @@ class BuildResult:
 
 
 def manual_folder(dl_manager: tfds.download.DownloadManager, hint: str) -> Path:
-    """Returns TFDS's manual download folder of a data set.
+    """Return TFDS's manual download folder of a data set.
 
     Raises:
         ArchiveError: it is missing or empty; `hint` says how to fill it.
@@ -204,7 +204,7 @@ def build(
     progress: Progress | None = None,
     beam_options: Sequence[str] | None = None,
 ) -> BuildResult:
-    """Returns what was built: the data set `name` from `archive`, in both formats.
+    """Return what was built: the data set `name` from `archive`, in both formats.
 
     Data that are already there are kept, if they came from the same archive.
 

@@ -35,7 +35,7 @@ class ShardExamples:
     skip_bad: bool
 
     def __call__(self) -> Iterator[tuple[int, Example | Skipped]]:
-        """Yields the examples; raises ArchiveError at the first bad image unless `skip_bad`."""
+        """Yield the examples; raises ArchiveError at the first bad image unless `skip_bad`."""
         for key, example in enumerate(self.examples):
             try:
                 images = [load_image(file.path, file.shown_path, self.image_size) for file in example.images]

@@ -15,13 +15,13 @@ _SAMPLE = 64
 
 
 def image_file(archive: Archive, name: str, path: str) -> ImageFile:
-    """Returns where the archive's file `name` lies (`path`, maybe a copy out of a packed file) and what to call it."""
+    """Return where the archive's file `name` lies (`path`, maybe a copy out of a packed file) and what to call it."""
     shown = str(archive.path / name)
     return ImageFile(path, path if path == shown else shown)
 
 
 def common_size(archive: Archive, paths: Mapping[str, str]) -> tuple[tuple[int, int], int]:
-    """Returns the most common (width, height) of a sample of the archive's files, and their mean number of bytes.
+    """Return the most common (width, height) of a sample of the archive's files, and their mean number of bytes.
 
     `paths` says where each of its files lies.
 
@@ -55,7 +55,7 @@ def image_shards(
     shard_bytes: int,
     skip_bad: bool,
 ) -> list[ShardExamples]:
-    """Returns the shards of one split, in the order of its `examples`, of about `shard_bytes` each."""
+    """Return the shards of one split, in the order of its `examples`, of about `shard_bytes` each."""
     split_bytes = len(examples) * len(image_features) * image_bytes
     count = min(len(examples), math.ceil(split_bytes / shard_bytes))
     bounds = [len(examples) * i // count for i in range(count + 1)]
@@ -66,6 +66,6 @@ def image_shards(
 
 
 def _sample(names: Iterable[str]) -> list[str]:
-    """Returns names from all parts of the archive, the same ones in every build."""
+    """Return names from all parts of the archive, the same ones in every build."""
     ordered = sorted(names)
     return ordered[:: max(1, len(ordered) // _SAMPLE)]

@@ -28,12 +28,12 @@ class Shard:
 
 
 def default_workers() -> int:
-    """Returns the number of processors this process may run on."""
+    """Return the number of processors this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def write_shards(shards: Sequence[Shard], workers: int, report: Callable[[int], None]) -> list[ShardResult]:
-    """Returns the result of every shard, in their order. `report` is told how many more examples have been seen.
+    """Return the result of every shard, in their order. `report` is told how many more examples have been seen.
 
     With one worker (or one shard) the calling process writes by itself. The first error stops everything.
 
@@ -100,7 +100,7 @@ class _Pool:
         return results
 
     def stop(self) -> None:
-        """Ends every worker, at work or not, and waits for it."""
+        """End every worker, at work or not, and waits for it."""
         for process in self._processes:
             process.kill()
         for thread in self._threads:
@@ -113,7 +113,7 @@ class _Pool:
                     pipe.close()
 
     def _drive(self, process: subprocess.Popen) -> None:
-        """Hands shards to one worker until none is left."""
+        """Hand shards to one worker until none is left."""
         assert process.stdin is not None
         assert process.stdout is not None
         number = 0

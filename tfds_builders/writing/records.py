@@ -43,7 +43,7 @@ class ShardResult:
 def write_shard(
     examples: Iterable[tuple[object, Example | Skipped]], tfrecord_path: str, array_record_path: str
 ) -> Generator[int, None, ShardResult]:
-    """Yields the number of examples seen since the last yield while writing one shard in both formats.
+    """Yield the number of examples seen since the last yield while writing one shard in both formats.
 
     The generator's return value is the ShardResult. Memory is one example, whatever the size of the shard.
     """
@@ -72,7 +72,7 @@ def write_shard(
 
 @contextlib.contextmanager
 def _array_records(path: str) -> Iterator[Callable[[bytes], object]]:
-    """Yields a function that appends a record to the ArrayRecord file at `path`.
+    """Yield a function that appends a record to the ArrayRecord file at `path`.
 
     Raises:
         OSError: the disk is full (the writer itself raises RuntimeError).
@@ -105,19 +105,19 @@ def _write_error(error: RuntimeError, path: str) -> OSError:
 
 
 def tfrecord_frame(record: bytes) -> tuple[bytes, bytes]:
-    """Returns what TFRecord puts before a record (length, its checksum) and after it (the record's checksum)."""
+    """Return what TFRecord puts before a record (length, its checksum) and after it (the record's checksum)."""
     length = struct.pack("<Q", len(record))
     return length + struct.pack("<I", masked_crc32c(length)), struct.pack("<I", masked_crc32c(record))
 
 
 def masked_crc32c(data: bytes) -> int:
-    """Returns TFRecord's checksum: CRC-32C, rotated right by 15 bits, plus a constant."""
+    """Return TFRecord's checksum: CRC-32C, rotated right by 15 bits, plus a constant."""
     crc = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def encode_example(example: Example) -> bytes:
-    """Returns `example` as a serialised tf.train.Example, its features in alphabetical order.
+    """Return `example` as a serialised tf.train.Example, its features in alphabetical order.
 
     bytes and str become a bytes_list, integers (and booleans) an int64_list, floats a float_list; arrays and lists are
     flattened. Two builds of the same data give the same bytes, which protobuf's own map order does not.
@@ -130,7 +130,7 @@ def encode_example(example: Example) -> bytes:
 
 
 def _feature(value: Value) -> bytes:
-    """Returns a serialised tf.train.Feature: bytes_list = 1, float_list = 2, int64_list = 3."""
+    """Return a serialised tf.train.Feature: bytes_list = 1, float_list = 2, int64_list = 3."""
     if isinstance(value, bytes):
         return _field(1, _field(1, value))
     if isinstance(value, str):
@@ -151,12 +151,12 @@ def _feature(value: Value) -> bytes:
 
 
 def _field(number: int, payload: bytes) -> bytes:
-    """Returns a length-delimited protobuf field."""
+    """Return a length-delimited protobuf field."""
     return bytes((number << 3 | 2,)) + _varint(len(payload)) + payload
 
 
 def _varint(value: int) -> bytes:
-    """Returns a protobuf varint; negative values as their 64-bit two's complement."""
+    """Return a protobuf varint; negative values as their 64-bit two's complement."""
     if 0 <= value < 0x80:
         return bytes((value,))
     value &= 0xFFFFFFFFFFFFFFFF

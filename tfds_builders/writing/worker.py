@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 
 def main() -> None:
-    """Serves tasks until standard input ends."""
+    """Serve tasks until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the caller too, and it ends its workers
     tasks, reports = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not mix with the reports
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def _serve(examples: object, tfrecord_path: str, array_record_path: str, reports: BinaryIO) -> None:
-    """Writes one shard; sends a number for every batch of examples, then the result or the exception."""
+    """Write one shard; sends a number for every batch of examples, then the result or the exception."""
     from tfds_builders.writing.records import write_shard
 
     try:

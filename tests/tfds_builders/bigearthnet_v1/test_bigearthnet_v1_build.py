@@ -1,4 +1,4 @@
-"""Builds of BigEarthNet v1: what is stored, from made and from real archives, and what wrong patches do."""
+"""Build of BigEarthNet v1: what is stored, from made and from real archives, and what wrong patches do."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def archive(tmp_path_factory):
 
 
 def read(data_dir, config: str) -> dict[str, dict]:
-    """Returns patch -> its example, with the split, of all splits."""
+    """Return patch -> its example, with the split, of all splits."""
     builder = tfds.builder("bigearthnet_v1", config=config, data_dir=data_dir)
     return {
         example["patch_id"].decode(): example | {"split": split}
@@ -126,7 +126,7 @@ def patch_folder(archive, tmp_path):
 
 
 def examples_of(folder, *, skip_bad=False, label_set="19"):
-    """Returns what a shard of that one patch yields."""
+    """Return what a shard of that one patch yields."""
     s1_folder = str(folder.parents[1] / "BigEarthNet-S1-v1.0")
     patch = Patch(NAME, str(folder.parent), s1_name(NAME), s1_folder, False, False)
     return list(PatchExamples((patch,), (*S2_BANDS, *S1_BANDS), label_set, skip_bad, "/none", "/none")())

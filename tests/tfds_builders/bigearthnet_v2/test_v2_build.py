@@ -1,4 +1,4 @@
-"""Builds of `bigearthnet_v2`: configurations, both sources, bad archives, real patches."""
+"""Build of `bigearthnet_v2`: configurations, both sources, bad archives, real patches."""
 
 import shutil
 

@@ -69,7 +69,7 @@ def _sums(counts):
 
 @pytest.fixture
 def table(tmp_path):
-    """Writes rows as the recommended table, and reads it."""
+    """Write rows as the recommended table, and reads it."""
 
     def read(rows):
         path = tmp_path / files.RECOMMENDED

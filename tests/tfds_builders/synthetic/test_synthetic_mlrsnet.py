@@ -88,7 +88,7 @@ def test_the_same_arguments_give_the_same_bytes_whoever_draws(archive, tmp_path,
 
 
 def contrast(labels: list[str], seed: int) -> float:
-    """Returns how far colours of a scene spread, its grain left out."""
+    """Return how far colours of a scene spread, its grain left out."""
     drawn = draw_scene(labels, 64, np.random.default_rng(seed)).astype(float)
     return cv2.GaussianBlur(drawn, (0, 0), 1.0).std(axis=(0, 1)).max()
 

@@ -1,4 +1,4 @@
-"""Builds by Apache Beam: the same bytes as without, from Beam's own local runner with several worker processes."""
+"""Build by Apache Beam: the same bytes as without, from Beam's own local runner with several worker processes."""
 
 import importlib.util
 import json
@@ -55,7 +55,7 @@ def prepared(scratch: Path, shards: list[Shard]) -> str:
 
 
 def run_with_beam(code: str, *arguments: object) -> subprocess.CompletedProcess:
-    """Runs `code` in a process of its own, in which every warning that Beam gives is only a warning."""
+    """Run `code` in a process of its own, in which every warning that Beam gives is only a warning."""
     path = os.pathsep.join([str(_ROOT), str(_ROOT / "tests" / "tfds_builders"), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
     return subprocess.run(

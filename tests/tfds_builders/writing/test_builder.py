@@ -46,7 +46,7 @@ BLOCK_PACKAGE = "import sys; sys.modules['tfds_builders'] = None\n"
 
 
 def run_python(code: str, *arguments: object, **environment: str) -> str:
-    """Returns what `code` prints in a process of its own, in which every warning it gives is only a warning."""
+    """Return what `code` prints in a process of its own, in which every warning it gives is only a warning."""
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
     env = os.environ | environment | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd="/")
@@ -356,7 +356,7 @@ def test_a_city_joins_by_cities_toml(tmp_path, archive, role, split):
 
 
 def damage(archive: Path, root: Path, kind: str) -> Path:
-    """Returns a copy of the archive with one file that cannot be used, in Hangzhou."""
+    """Return a copy of the archive with one file that cannot be used, in Hangzhou."""
     shutil.copytree(archive, root)
     path = root / "MtSCCD" / "HZ" / "T1" / "2" / "HZ_201310_0_1_2.jpg"
     content = {

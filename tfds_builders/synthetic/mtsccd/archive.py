@@ -27,12 +27,12 @@ class Tile:
     label_t2: int
 
     def label(self, phase: int) -> int:
-        """Returns the class of phase 1 or 2."""
+        """Return the class of phase 1 or 2."""
         return self.label_t1 if phase == 1 else self.label_t2
 
 
 def largest_remainder(quota_n: np.ndarray, total: int) -> np.ndarray:
-    """Returns int64 counts that sum to `total` and are in proportion to `quota_n`; ties go to the first.
+    """Return int64 counts that sum to `total` and are in proportion to `quota_n`; ties go to the first.
 
     A count is the quota's whole part or one more. Where `quota_n` is all zero, so are the counts.
     """
@@ -47,7 +47,7 @@ def largest_remainder(quota_n: np.ndarray, total: int) -> np.ndarray:
 
 
 def pair_counts(scale: float) -> np.ndarray:
-    """Returns pairs[city, class_t1, class_t2] (int64, (5, 10, 10)) of an archive at `scale` (1: the published counts).
+    """Return pairs[city, class_t1, class_t2] (int64, (5, 10, 10)) of an archive at `scale` (1: the published counts).
 
     Rounded by largest remainder: first the pairs of every city, then its changed and unchanged ones, then their
     classes. At very small scales a city keeps `SMALLEST_CITY` pairs, both kinds of them, and every class is seen in a
@@ -76,7 +76,7 @@ def pair_counts(scale: float) -> np.ndarray:
 
 
 def _show_every_class(counts_cij: np.ndarray, full_cij: np.ndarray) -> None:
-    """Moves unchanged pairs, in place, until every class has one in a training city and no class loses its last."""
+    """Move unchanged pairs, in place, until every class has one in a training city and no class loses its last."""
     classes = range(len(CLASSES))
     same_ck = counts_cij[:, classes, classes]
     train_ck = same_ck[_TRAINING_CITIES]
@@ -93,7 +93,7 @@ def _show_every_class(counts_cij: np.ndarray, full_cij: np.ndarray) -> None:
 
 
 def tiles(scale: float, seed: int) -> list[Tile]:
-    """Returns the tiles of an archive, city by city, on nearly square grids; `seed` draws which pair lies where.
+    """Return the tiles of an archive, city by city, on nearly square grids; `seed` draws which pair lies where.
 
     Raises:
         ArchiveError: `scale` is not in (0, 1].
@@ -136,7 +136,7 @@ LAYOUTS: dict[int, Layout] = {
 
 
 def find_layout(number: int) -> Layout:
-    """Returns the layout of that number.
+    """Return the layout of that number.
 
     Raises:
         ArchiveError: there is no such layout.
@@ -147,7 +147,7 @@ def find_layout(number: int) -> Layout:
 
 
 def scene_paths(tile_list: list[Tile], layout: Layout) -> list[tuple[str, str]]:
-    """Returns the paths of both dates of every tile, relative to the archive's root folder."""
+    """Return the paths of both dates of every tile, relative to the archive's root folder."""
     split_of = _splits(tile_list, layout) if layout.split_folders else {}
     paths = []
     for tile in tile_list:
@@ -165,7 +165,7 @@ def scene_paths(tile_list: list[Tile], layout: Layout) -> list[tuple[str, str]]:
 
 
 def split_lists(tile_list: list[Tile], layout: Layout) -> dict[str, str]:
-    """Returns the list files of a layout that has them: name -> lines `path1 path2 label` (1: the class changed)."""
+    """Return the list files of a layout that has them: name -> lines `path1 path2 label` (1: the class changed)."""
     if not layout.lists:
         return {}
     split_of = _splits(tile_list, layout)
@@ -177,7 +177,7 @@ def split_lists(tile_list: list[Tile], layout: Layout) -> dict[str, str]:
 
 
 def _splits(tile_list: list[Tile], layout: Layout) -> dict[str, str]:
-    """Returns the split folder of every file name, by the paper's rule for the layout's sub-set."""
+    """Return the split folder of every file name, by the paper's rule for the layout's sub-set."""
     scenes = []
     for tile in tile_list:
         for phase in (1, 2):

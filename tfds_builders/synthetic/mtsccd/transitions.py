@@ -21,14 +21,14 @@ _MILP_SECONDS = 60.0
 
 
 def load_transitions() -> np.ndarray:
-    """Returns pairs[city, class_t1, class_t2], int64, shape (5, 10, 10), in the order of CITIES and CLASSES."""
+    """Return pairs[city, class_t1, class_t2], int64, shape (5, 10, 10), in the order of CITIES and CLASSES."""
     text = resources.files("tfds_builders.synthetic.mtsccd").joinpath(DATA_FILE).read_text(encoding="utf-8")
     pairs_of_city = json.loads(text)["pairs"]
     return np.array([pairs_of_city[name] for name in CITY_NAMES], dtype=np.int64)
 
 
 def differences(pairs_cij: np.ndarray) -> list[str]:
-    """Returns one line for every published count that `pairs_cij` (city, class_t1, class_t2) does not meet."""
+    """Return one line for every published count that `pairs_cij` (city, class_t1, class_t2) does not meet."""
     lines = []
     for name, pairs_ij in zip(CITY_NAMES, pairs_cij, strict=True):
         for phase, axis in ((1, 1), (2, 0)):
@@ -45,7 +45,7 @@ def differences(pairs_cij: np.ndarray) -> list[str]:
 
 
 def proportional_fit() -> np.ndarray:
-    """Returns real-valued pairs[city, class_t1, class_t2] by iterative proportional fitting to the published counts.
+    """Return real-valued pairs[city, class_t1, class_t2] by iterative proportional fitting to the published counts.
 
     It starts from equal shares of every transition, so that apart from the counts nothing tells one city from another.
     """
@@ -66,7 +66,7 @@ def proportional_fit() -> np.ndarray:
 
 
 def solve_transitions(time_limit_s: float = _MILP_SECONDS) -> np.ndarray:
-    """Returns int64 pairs[city, class_t1, class_t2] that meet every published count, L1-nearest to a proportional fit.
+    """Return int64 pairs[city, class_t1, class_t2] that meet every published count, L1-nearest to a proportional fit.
 
     One integer variable for each cell that Table 5 leaves open and one real variable for its distance to the fit. The
     optimum is not unique: another version of the solver may return another vertex of the same cost.
@@ -116,7 +116,7 @@ def solve_transitions(time_limit_s: float = _MILP_SECONDS) -> np.ndarray:
 
 
 def write_transitions(path: Path) -> None:
-    """Solves the transitions and writes them to `path` as JSON, one matrix row a line.
+    """Solve the transitions and writes them to `path` as JSON, one matrix row a line.
 
     Raises:
         RuntimeError: the solution misses a published count (the solver's rounding failed).
