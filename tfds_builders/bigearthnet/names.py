@@ -34,8 +34,10 @@ _FORMS = {
 
 # Meteorological seasons: with them the 590,326 names of v1 give the published counts (section 3 of the v1 paper).
 SEASONS: tuple[str, ...] = ("winter", "spring", "summer", "autumn")
-# The largest x and y of a patch: 91 whole patches of 1,200 m fit a tile of 109,800 m.
-LAST_PATCH = 90
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
+# 91 whole patches of 1,200 m fit a tile of 109,800 m. The largest x and y of a patch are one less.
+PATCHES_PER_SIDE = 91
+LAST_PATCH = PATCHES_PER_SIDE - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,16 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfds_builders.bigearthnet.names import is_s1, is_s2_v1
+from tfds_builders.bigearthnet.names import SPLITS, is_s1, is_s2_v1
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError, extract, packed_stem
 
-HOMEPAGE = "https://bigearth.net"
 DOWNLOAD_HINT = (
     "download BigEarthNet-S2-v1.0.tar.gz (and BigEarthNet-S1-v1.0.tar.gz) from https://zenodo.org/records/12687186 and "
     "unpack them into one folder, with the official lists (train.csv, val.csv, test.csv, ...) beside them"
 )
 # Kinds of list, and the names that they go by before their suffix.
-SPLITS: tuple[str, ...] = ("train", "validation", "test")
 SNOW, CLOUD, NO_TARGET = "seasonal snow", "cloud or shadow", "no class of the 19"
 FLAGS: tuple[str, ...] = (SNOW, CLOUD, NO_TARGET)
 LIST_NAMES: dict[str, tuple[str, ...]] = {

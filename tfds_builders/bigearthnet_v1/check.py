@@ -1,4 +1,4 @@
-"""What a BigEarthNet v1 archive holds beside what is published: patches, seasons, countries, classes, lists."""
+"""Compare a BigEarthNet v1 archive with the published counts: patches, seasons, countries, classes, lists."""
 
 import os
 import tempfile
@@ -32,7 +32,7 @@ _LINES_OF_LIST = {**SPLIT_PATCHES, SNOW: SNOW_PATCHES, CLOUD: CLOUD_PATCHES, NO_
 
 @dataclass(frozen=True, kw_only=True)
 class V1Report(ArchiveReport):
-    """What `check_archive` found: `images` are the Sentinel-2 patches, `pairs` those with a Sentinel-1 patch.
+    """The result of `check_archive`: `images` are the Sentinel-2 patches, `pairs` those with a Sentinel-1 patch.
 
     `seasons` and `countries` count Sentinel-2 patches (or Sentinel-1 patches where there is nothing else); no counts
     per country are published.
@@ -80,14 +80,12 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
         pairs = s1_of_s2(listing, [])
         problems = [*listing.problems, *tally.problems, *_unlisted(listing)]
         tables = _tables(listing, tally)
-        differences = [*_lists_missing(listing), *_halves(listing, pairs)]
-        differences += [line for table in tables for line in table.differences()]
         return V1Report(
             path=listing.path,
             images=len(listing.s2),
             pairs=sum(name in listing.s2 for name in pairs),
             problems=[line.replace(scratch, str(listing.path)) for line in dict.fromkeys(problems)],
-            differences=differences,
+            other_differences=[*_lists_missing(listing), *_halves(listing, pairs)],
             tables=tables,
             seasons={season: tally.seasons[season] for season in SEASONS},
             countries={name: tally.countries[name] for name in COUNTRY_NAMES if tally.countries[name]},
@@ -170,19 +168,11 @@ def _tables(listing: Listing, tally: _Tally) -> tuple[CountTable, ...]:
     held = Counter(lists.split_of[name] for name in here if name in lists.split_of)
     held += Counter({flag: len(here & lists.flagged[flag]) for flag in FLAGS})
     classes = {f"{code} {CLASS_OF_CODE[code].name}": (tally.classes[code], TABLE_2[code]) for code in TABLE_2}
-    return (
-        _table("Patches", {"Sentinel-2": (len(listing.s2), PATCHES), "Sentinel-1": (len(listing.s1), PATCHES)}),
-        _table("Lines of the official lists", {kind: (lines[kind], _LINES_OF_LIST[kind]) for kind in _LINES_OF_LIST}),
-        _table(
-            "Patches of the archive in each list", {kind: (held[kind], _LINES_OF_LIST[kind]) for kind in LIST_NAMES}
-        ),
-        _table("Patches per season", {name: (tally.seasons[name], SEASON_PATCHES[name]) for name in SEASONS}),
-        _table("Table 2 (patches per class)", classes),
-    )
-
-
-def _table(title: str, counts: Mapping[str, tuple[int, int]]) -> CountTable:
-    """Return a table of one column from row -> (found, published)."""
-    found = tuple((count,) for count, _ in counts.values())
-    published = tuple((count,) for _, count in counts.values())
-    return CountTable(title, tuple(counts), ("patches",), found, published)
+    titled = {
+        "Patches": {"Sentinel-2": (len(listing.s2), PATCHES), "Sentinel-1": (len(listing.s1), PATCHES)},
+        "Lines of the official lists": {kind: (lines[kind], _LINES_OF_LIST[kind]) for kind in _LINES_OF_LIST},
+        "Patches of the archive in each list": {kind: (held[kind], _LINES_OF_LIST[kind]) for kind in LIST_NAMES},
+        "Patches per season": {name: (tally.seasons[name], SEASON_PATCHES[name]) for name in SEASONS},
+        "Table 2 (patches per class)": classes,
+    }
+    return tuple(CountTable.of_counts(title, "patches", counts) for title, counts in titled.items())

@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow_datasets as tfds
 
 from tfds_builders.bigearthnet.bands import BANDS, CHANNEL_SETS, S2_BANDS
-from tfds_builders.bigearthnet.nomenclature import LABEL_SETS
+from tfds_builders.bigearthnet.label_sets import LABEL_SETS
 
 
 @dataclasses.dataclass(eq=False)

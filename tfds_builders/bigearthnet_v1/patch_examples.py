@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from tfds_builders.bigearthnet.bands import BANDS
 from tfds_builders.bigearthnet.countries import COUNTRIES, country_of
+from tfds_builders.bigearthnet.label_sets import LABEL_SETS
 from tfds_builders.bigearthnet.names import SEASONS, parse_s1, parse_s2_v1
-from tfds_builders.bigearthnet.nomenclature import LABEL_SETS
 from tfds_builders.bigearthnet_v1.patch_files import PatchMetadata, band_path, metadata_path, read_metadata
 from tfds_builders.bigearthnet_v1.splits import Patch
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.geotiff import read_tiff
+from tfds_builders.writing.examples import make_examples
 from tfds_builders.writing.records import Example, Skipped, Value
 
 # The country of a patch in a tile that v2 does not have is not known.
@@ -20,9 +21,9 @@ COUNTRY_NAMES: tuple[str, ...] = (*COUNTRIES, UNKNOWN_COUNTRY)
 
 @dataclass(frozen=True)
 class PatchExamples:
-    """The examples of one shard. A call yields (key, example), and with `skip_bad` Skipped where a patch is bad.
+    """The examples of one shard; see `make_examples`.
 
-    Files below `scratch` were unpacked from the archive at `shown`, which is what errors call them.
+    Files below `scratch` were unpacked from the archive at `shown`. Errors name them by their place there.
     """
 
     patches: tuple[Patch, ...]
@@ -32,17 +33,12 @@ class PatchExamples:
     scratch: str
     shown: str
 
+    def __len__(self) -> int:
+        return len(self.patches)
+
     def __call__(self) -> Iterator[tuple[int, Example | Skipped]]:
-        """Yield the examples; raises ArchiveError at the first bad patch unless `skip_bad`."""
-        for key, patch in enumerate(self.patches):
-            try:
-                example = self._example(patch)
-            except ArchiveError as error:
-                if not self.skip_bad:
-                    raise ArchiveError(f"{error}; replace or remove the patch, or build with --skip-bad") from error
-                yield key, Skipped(str(error))
-            else:
-                yield key, example
+        """Yield the examples; raise ArchiveError at the first bad patch unless `skip_bad`."""
+        return make_examples(self.patches, self._example, skip_bad=self.skip_bad, remedy="replace or remove the patch")
 
     def _example(self, patch: Patch) -> Example:
         acquired = parse_s2_v1(patch.name)

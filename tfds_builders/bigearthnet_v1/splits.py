@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tfds_builders.bigearthnet_v1.archive import CLOUD, DOWNLOAD_HINT, FLAGS, NO_TARGET, SNOW, SPLITS, Listing
+from tfds_builders.bigearthnet.names import SPLITS
+from tfds_builders.bigearthnet_v1.archive import CLOUD, DOWNLOAD_HINT, FLAGS, NO_TARGET, SNOW, Listing
 from tfds_builders.bigearthnet_v1.patch_files import metadata_path, read_metadata
 from tfds_builders.reading.archive import ArchiveError
 

@@ -32,7 +32,6 @@ from tfds_builders.bigearthnet_v2.patches import (
 )
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
 
-HOMEPAGE = "https://bigearth.net"
 DOWNLOAD_HINT = (
     "download BigEarthNet v2.0 by hand from https://zenodo.org/records/10891137 (BigEarthNet-S1.tar.zst, "
     "BigEarthNet-S2.tar.zst, Reference_Maps.tar.zst and both metadata*.parquet), unpack the tar files into one folder"
@@ -216,6 +215,18 @@ def content_digest(metadata: Metadata, found: dict[str, Found]) -> str:
     for kind, names in found.items():
         digest.update(f"{kind} {names.name_n.dtype} {names.name_n.shape}".encode() + names.name_n.tobytes())
     return digest.hexdigest()
+
+
+def presence(
+    metadata: Metadata, found: dict[str, Found]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Return by kind the names of all patches in the tables and which are there, then which partly and wholly are.
+
+    All are arrays with one entry for each row of `metadata`: bytes, and bool.
+    """
+    name_n = {kind: metadata.s1_name_n if kind == S1 else metadata.patch_id_n for kind in found}
+    there_n = {kind: np.isin(name_n[kind], listed.name_n) for kind, listed in found.items()}
+    return name_n, there_n, np.logical_or.reduce([*there_n.values()]), np.logical_and.reduce([*there_n.values()])
 
 
 def unlisted(archive: V2Archive, kind: str, found_n: np.ndarray, listed_n: np.ndarray) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a copy of BigEarthNet v2 holds beside what is published, from names and the metadata tables alone."""
+"""Compare a copy of BigEarthNet v2 with the published counts, by names and the metadata tables alone."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -8,12 +8,22 @@ import numpy as np
 
 from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet.countries import COUNTRIES
-from tfds_builders.bigearthnet.names import s1_scene, s2_v2_product
+from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE, SPLITS, s1_scene, s2_v2_product
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
-from tfds_builders.bigearthnet_v2.archive import Found, V2Archive, find_patches, group_names, missing, open_v2, unlisted
+from tfds_builders.bigearthnet.train_lists import seen_in_training
+from tfds_builders.bigearthnet_v2.archive import (
+    Found,
+    V2Archive,
+    find_patches,
+    group_names,
+    missing,
+    open_v2,
+    presence,
+    unlisted,
+)
 from tfds_builders.bigearthnet_v2.metadata import TABLES, Metadata
 from tfds_builders.bigearthnet_v2.patches import MAP_SUFFIX, MAPS, S1, S2, FolderPatches
-from tfds_builders.bigearthnet_v2.splits import PATCHES_PER_SIDE, SPLITS, split_of_patches
+from tfds_builders.bigearthnet_v2.splits import split_of_patches
 from tfds_builders.bigearthnet_v2.tables import (
     ALL_PATCHES,
     CLOUD,
@@ -28,7 +38,6 @@ from tfds_builders.bigearthnet_v2.tables import (
     SEEN_IN_V1_TRAIN,
     SNOW,
 )
-from tfds_builders.leaks import V1, seen_in_training
 from tfds_builders.reading.report import ArchiveReport, CountTable
 
 _FILES_OF_PATCH = {S2: S2_BANDS, S1: S1_BANDS, MAPS: (MAP_SUFFIX.removeprefix("_"),)}
@@ -36,7 +45,7 @@ _FILES_OF_PATCH = {S2: S2_BANDS, S1: S1_BANDS, MAPS: (MAP_SUFFIX.removeprefix("_
 
 @dataclass(frozen=True, kw_only=True)
 class V2Report(ArchiveReport):
-    """What `check_archive` found: `images` are Sentinel-2 patches, `rows` those of the tables.
+    """The result of `check_archive`: `images` are Sentinel-2 patches, `rows` those of the tables.
 
     `pairs` are patches with both sensors and a reference map.
     """
@@ -70,10 +79,7 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
     found = find_patches(archive, (S2, S1, MAPS))
     problems = [*metadata.bad, *_contradictions(metadata)]
     differences = [f"{name} is missing" for name in TABLES if name not in archive.tables]
-    name_n = {kind: metadata.s1_name_n if kind == S1 else metadata.patch_id_n for kind in found}
-    there_n = {kind: np.isin(name_n[kind], listed.name_n) for kind, listed in found.items()}
-    partly_n = np.logical_or.reduce([*there_n.values()])
-    complete_n = np.logical_and.reduce([*there_n.values()])
+    name_n, there_n, partly_n, whole_n = presence(metadata, found)
     for kind, listed in found.items():
         problems += listed.bad
         if listed.name_n.size:
@@ -87,15 +93,14 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
         differences.append(f"of {absent_n.size:,} patches in the tables nothing is there, the first: {first}")
     problems += _missing_files(archive, found, progress)
     tables = _tables(metadata, found)
-    differences += [line for table in tables for line in table.differences()]
     images = len(found[S2].name_n)
     return V2Report(
         path=archive.path,
         images=images,
-        pairs=int(complete_n.sum()),
+        pairs=int(whole_n.sum()),
         rows=len(metadata),
         problems=problems,
-        differences=differences,
+        other_differences=differences,
         tables=tables,
     )
 
@@ -165,7 +170,7 @@ def _tables(metadata: Metadata, found: Mapping[str, Found]) -> tuple[CountTable,
     }
     seen_n = np.zeros(len(metadata), bool)
     rows = np.flatnonzero(metadata.recommended_n)
-    seen_n[rows] = seen_in_training(V1, metadata.s2v1_name_n[rows])
+    seen_n[rows] = seen_in_training("bigearthnet_v1", metadata.s2v1_name_n[rows])
     groups = {
         "Patches": ({**kinds, "in v1's train list": seen_n}, {**PATCHES, "in v1's train list": SEEN_IN_V1_TRAIN}),
         "Recommended patches by country": (_by_country(metadata, metadata.recommended_n), RECOMMENDED_OF_COUNTRY),
@@ -180,13 +185,7 @@ def _tables(metadata: Metadata, found: Mapping[str, Found]) -> tuple[CountTable,
     }
     counts = {kind: (len(listed.name_n), ALL_PATCHES) for kind, listed in found.items()}
     counts |= {title: (len(names), published) for title, (names, published) in groups_found.items()}
-    whole = CountTable(
-        "Folders or keys of patches, and products and scenes in the tables",
-        tuple(counts),
-        ("count",),
-        tuple((count,) for count, _ in counts.values()),
-        tuple((published,) for _, published in counts.values()),
-    )
+    whole = CountTable.of_counts("Folders or keys of patches, and products and scenes in the tables", "count", counts)
     return whole, *tables
 
 
@@ -206,10 +205,4 @@ def _split_table(
 ) -> CountTable:
     """Return a table of the patches in each of `masks` (rows), by split."""
     found = {name: np.bincount(metadata.split_n[mask], minlength=len(SPLITS)).tolist() for name, mask in masks.items()}
-    return CountTable(
-        title,
-        tuple(name[:40] for name in masks),
-        SPLITS,
-        tuple(tuple(found[name]) for name in masks),
-        tuple(published[name] for name in masks),
-    )
+    return CountTable.of_rows(title, SPLITS, {name[:40]: (found[name], published[name]) for name in masks})

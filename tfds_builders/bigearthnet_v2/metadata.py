@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from tfds_builders.bigearthnet.countries import COUNTRIES
+from tfds_builders.bigearthnet.names import SPLITS
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
-from tfds_builders.bigearthnet_v2.splits import SPLITS
 from tfds_builders.reading.archive import ArchiveError
 
 RECOMMENDED_TABLE = "metadata.parquet"

@@ -16,6 +16,7 @@ from tfds_builders.bigearthnet_v2.metadata import Metadata
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE, class_shares, index_map
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.geotiff import read_tiff
+from tfds_builders.writing.examples import make_examples
 from tfds_builders.writing.records import Example, Skipped, Value
 
 # The three kinds of patches, named by the folders they lie in.
@@ -173,8 +174,8 @@ def open_lmdb(path: str) -> Any:
 
 
 @dataclass(frozen=True)
-class ShardPatches:
-    """The examples of one shard. A call yields (key, example), and with `skip_bad` Skipped where a patch is bad."""
+class PatchExamples:
+    """The examples of one shard, read from `patches`; see `make_examples`."""
 
     patches: FolderPatches | LmdbPatches
     s2_bands: tuple[str, ...]
@@ -183,18 +184,19 @@ class ShardPatches:
     rows: Metadata
     skip_bad: bool
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
     def __call__(self) -> Iterator[tuple[int, Example | Skipped]]:
-        """Yield the examples; raises ArchiveError at the first bad patch unless `skip_bad`."""
-        for row in range(len(self.rows)):
-            try:
-                example = self._example(row)
-            except ArchiveError as error:
-                what = f"patch {self.rows.patch_id_n[row].decode()}: {error}"
-                if not self.skip_bad:
-                    raise ArchiveError(f"{what}; replace the file, or build with --skip-bad") from error
-                yield row, Skipped(what)
-            else:
-                yield row, example
+        """Yield the examples; raise ArchiveError at the first bad patch unless `skip_bad`."""
+        return make_examples(range(len(self)), self._named, skip_bad=self.skip_bad, remedy="replace the file")
+
+    def _named(self, row: int) -> Example:
+        """Return the example of a row; errors name its patch."""
+        try:
+            return self._example(row)
+        except ArchiveError as error:
+            raise ArchiveError(f"patch {self.rows.patch_id_n[row].decode()}: {error}") from error
 
     def _example(self, row: int) -> Example:
         rows = self.rows

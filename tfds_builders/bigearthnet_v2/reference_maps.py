@@ -64,8 +64,3 @@ def class_shares(index_hw: np.ndarray) -> ClassShares:
         float(share[UNLABELED_INDEX]),
         float(share[NO_DATA_INDEX]),
     )
-
-
-def labels_of_map(index_hw: np.ndarray) -> np.ndarray:
-    """Return the multi-hot labels (uint8, (19,)) that reBEN gives a patch with this map: the classes it shows."""
-    return (class_shares(index_hw).classes_k > 0).astype(np.uint8)

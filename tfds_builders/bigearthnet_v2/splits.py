@@ -10,12 +10,11 @@ import math
 
 import numpy as np
 
-SPLITS = ("train", "validation", "test")
+from tfds_builders.bigearthnet.bands import PATCH_METRES
+from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE
 
+# Patches start at the tile's upper left corner. Its right and lower edges, too narrow for a patch, are left out.
 TILE_SIDE_M = 109_800.0
-PATCH_SIDE_M = 1_200.0
-# Patches start at the tile's upper left corner; what does not fill a patch at its right and lower side is left out.
-PATCHES_PER_SIDE = int(TILE_SIDE_M // PATCH_SIDE_M)
 
 
 def frame_widths(side_m: float = TILE_SIDE_M) -> tuple[float, float]:
@@ -51,9 +50,4 @@ def split_of_patches(x_n: np.ndarray, y_n: np.ndarray) -> np.ndarray:
     for index_n in (x_n, y_n):
         if index_n.size and not 0 <= index_n.min() <= index_n.max() < PATCHES_PER_SIDE:
             raise ValueError(f"columns and rows of patches are 0 to {PATCHES_PER_SIDE - 1}")
-    return split_of_points((x_n + 0.5) * PATCH_SIDE_M, (y_n + 0.5) * PATCH_SIDE_M)
-
-
-def split_of_patch(x: int, y: int) -> str:
-    """Return the split of the patch in column `x` and row `y` of a tile; see `split_of_patches`."""
-    return SPLITS[int(split_of_patches(np.array([x]), np.array([y]))[0])]
+    return split_of_points((x_n + 0.5) * PATCH_METRES, (y_n + 0.5) * PATCH_METRES)

@@ -2,9 +2,11 @@
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,17 +42,14 @@ class LabelSet:
         return frozenset(self.files)
 
 
-@dataclass(frozen=True)
-class Damage:
-    """How many images of a category break the README's rule of 1 to 13 labels an image."""
+class Damage(NamedTuple):
+    """How many images of a category break the rule of 1 to 13 labels an image, and in which way."""
 
-    images: int
     without_labels: int
     above_13: int
 
 
-@dataclass(frozen=True)
-class Corrections:
+class Corrections(NamedTuple):
     """In how many images of a category, and in how many cells of the matrix, two label sets differ."""
 
     images: int
@@ -137,8 +136,8 @@ def damage(labels: LabelSet) -> dict[str, Damage]:
     count_n = labels.labels_nk.sum(axis=1, dtype=np.int64)
     result = {}
     for category, rows in _rows_of_categories(labels).items():
-        found = Damage(len(rows), int((count_n[rows] < FEWEST_LABELS).sum()), int((count_n[rows] > MOST_LABELS).sum()))
-        if found.without_labels or found.above_13:
+        found = Damage(int((count_n[rows] < FEWEST_LABELS).sum()), int((count_n[rows] > MOST_LABELS).sum()))
+        if any(found):
             result[category] = found
     return result
 
@@ -162,15 +161,16 @@ def damage_lines(labels: LabelSet) -> list[str]:
     found = damage(labels)
     if not found:
         return []
-    empty, above = (sum(getattr(entry, kind) for entry in found.values()) for kind in ("without_labels", "above_13"))
+    empty, above = map(sum, zip(*found.values(), strict=True))
     lines = [
         f"{labels.name} labels: {empty + above} of {len(labels)} images break the README's 1 to 13 labels an image"
         f" ({above} have more, {empty} have none); nothing is changed"
     ]
+    images = Counter(labels.category_of_row)
     for category, entry in found.items():
         parts = [f"{entry.above_13} have more than 13 labels"] if entry.above_13 else []
         parts += [f"{entry.without_labels} have none"] if entry.without_labels else []
-        lines.append(f"{labels.name} labels, {category}: of {entry.images} images {' and '.join(parts)}")
+        lines.append(f"{labels.name} labels, {category}: of {images[category]} images {' and '.join(parts)}")
     return lines
 
 
@@ -179,7 +179,7 @@ def correction_lines(official: LabelSet, corrected: LabelSet) -> list[str]:
     found = corrections(official, corrected)
     if not found:
         return []
-    images, cells = (sum(getattr(entry, kind) for entry in found.values()) for kind in ("images", "cells"))
+    images, cells = map(sum, zip(*found.values(), strict=True))
     lines = [f"the corrected labels differ from the official ones in {images} images and {cells} cells"]
     for category, entry in found.items():
         lines.append(f"corrected labels, {category}: {entry.images} images and {entry.cells} cells differ")

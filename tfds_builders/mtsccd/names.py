@@ -1,4 +1,4 @@
-"""Classes, cities, file names and configurations of MtSCCD: what both of its builders share.
+"""Classes, cities and file names of MtSCCD.
 
 MtSCCD is a bi-temporal land-use scene data set of five Chinese cities (32,774 tiles of 300 x 300 pixels at about 1 m,
 two dates each). Its file names, `xx_yyyymm_nx_ny_c` (section 2.1 of the paper), say everything that the builders
@@ -10,8 +10,6 @@ import functools
 import re
 import tomllib
 from collections.abc import Sequence
-
-import tensorflow_datasets as tfds
 
 from tfds_builders.reading.archive import ArchiveError
 
@@ -153,44 +151,11 @@ def format_name(
     return f"{city.code or city.name}_{city.dates[phase - 1]}_{tile_x}_{tile_y}_{text}.{extension}"
 
 
-@dataclasses.dataclass(eq=False)
-class MtsccdConfig(tfds.core.BuilderConfig):
-    """A configuration of `mtsccd_lusc` and `mtsccd_lucd`: how to split, and which cities beside the paper's five.
-
-    `paired` puts both dates of a tile in the same split, the same one in both data sets. Cities are given as `City`
-    or by the name that files use for them. A city of `train_cities` is split into `train` and `validation`; one of
-    `test_cities` becomes the split `test_<city>`, and so does Hangzhou, Shanghai or Wuhan where it is listed there.
-    Hefei and Nanjing stay `test_a` and `test_b`.
-
-    Raises:
-        ValueError: a city is listed twice, Hefei or Nanjing is listed, or a name has letters that a split cannot
-        have.
-    """
-
-    paired: bool = False
-    train_cities: tuple[City | str, ...] = ()
-    test_cities: tuple[City | str, ...] = ()
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        self.cities()
-
-    def cities(self, more: Sequence[City] = ()) -> tuple[City, ...]:
-        """Return the paper's cities, this configuration's, then `more`; every test city's role is its split."""
-        added = [_as_city(city, "train") for city in self.train_cities]
-        added += [_as_city(city, "test") for city in self.test_cities]
-        return with_cities(CITIES, [*added, *more])
-
-
-def _as_city(city: City | str, role: str) -> City:
-    return dataclasses.replace(City(city) if isinstance(city, str) else city, role=role)
-
-
 def with_cities(cities: Sequence[City], added: Sequence[City]) -> tuple[City, ...]:
     """Return `cities` with `added` behind them; a training city of the paper may be turned into a test city.
 
     Raises:
-        ValueError: see `MtsccdConfig`.
+        ValueError: a city is given twice, Hefei or Nanjing is given, or a name has letters that a split cannot have.
     """
     result = list(cities)
     for new in added:

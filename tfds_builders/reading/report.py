@@ -1,7 +1,9 @@
-"""What is found in an archive, beside the published counts."""
+"""The comparison of an archive with the published counts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,6 +15,19 @@ class CountTable:
     columns: tuple[str, ...]
     found: tuple[tuple[int, ...], ...]
     published: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of_rows(
+        cls, title: str, columns: Sequence[str], rows: Mapping[str, tuple[Sequence[int], Sequence[int]]]
+    ) -> "CountTable":
+        """Return the table of `rows`: name -> (counts found, counts published)."""
+        found, published = (tuple(tuple(counts[at]) for counts in rows.values()) for at in (0, 1))
+        return cls(title, tuple(rows), tuple(columns), found, published)
+
+    @classmethod
+    def of_counts(cls, title: str, column: str, counts: Mapping[str, tuple[int, int]]) -> "CountTable":
+        """Return the table of one column from name -> (count found, count published)."""
+        return cls.of_rows(title, (column,), {name: ((found,), (known,)) for name, (found, known) in counts.items()})
 
     def differences(self) -> list[str]:
         """Return one line for every cell that is not as published."""
@@ -39,29 +54,41 @@ class CountTable:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveReport:
-    """What the check of an archive found; each kind of archive has a report of its own with more counts.
+    """The result of the check of an archive; each kind of archive has a report of its own with more counts.
 
-    `problems` are single files, patches or rows that a build stumbles over or doubts, `differences` everything in which
-    the counts are not the published ones.
+    `problems` are single files, patches or rows that a build stumbles over or doubts; `other_differences` are those
+    from the published archive that no table shows.
     """
 
     path: Path
     images: int
     problems: list[str]
-    differences: list[str]
+    other_differences: list[str]
     tables: tuple[CountTable, ...]
 
     @property
+    def differences(self) -> list[str]:
+        """One line for everything that is not as in the published archive."""
+        lines = [*self.other_differences, *(line for table in self.tables for line in table.differences())]
+        return list(dict.fromkeys(lines))
+
+    @property
     def strict_ok(self) -> bool:
-        """Return whether this is the published archive: no problem and no difference."""
+        """Whether this is the published archive: no problem and no difference."""
         return not self.problems and not self.differences
+
+    def counts(self) -> dict[str, Any]:
+        """Return what is counted by name; `pairs` is None where an archive has none."""
+        shared = {field.name for field in fields(ArchiveReport)}
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in shared}
+        return {"images": self.images, "pairs": None} | own
 
     def counted(self) -> str:
         """Return how much there is, in words."""
         return f"{self.images} images"
 
     def paragraphs(self) -> list[str]:
-        """Return what is to be said between tables and problems."""
+        """Return the paragraphs of the report between its tables and its problems."""
         return []
 
     def text(self) -> str:

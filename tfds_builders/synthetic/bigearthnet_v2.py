@@ -11,19 +11,18 @@ import functools
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
-from tfds_builders.bigearthnet.names import s1_scene, s2_v2_product
+from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE, SPLITS, s1_scene, s2_v2_product
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19, CLC_CLASSES, UNLABELED_CODE
 from tfds_builders.bigearthnet_v2.metadata import OTHERS_TABLE, RECOMMENDED_TABLE
 from tfds_builders.bigearthnet_v2.patches import MAP_SUFFIX, MAPS, S1, S2
-from tfds_builders.bigearthnet_v2.splits import PATCHES_PER_SIDE, SPLITS, split_of_patches
+from tfds_builders.bigearthnet_v2.splits import split_of_patches
 from tfds_builders.bigearthnet_v2.tables import (
     ALL_PATCHES,
     CLOUD,
@@ -33,23 +32,15 @@ from tfds_builders.bigearthnet_v2.tables import (
     RECOMMENDED_OF_CLASS,
     SNOW,
 )
-from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
-from tfds_builders.reading.geotiff import write_tiff
+from tfds_builders.synthetic.driver import Plan, checked_scale, write_planned
+from tfds_builders.synthetic.geotiff import upper_left, write_geotiff
 from tfds_builders.synthetic.land_cover import GROUND_INDEX, SIDE, draw_regions, render_bands
 from tfds_builders.synthetic.mtsccd.archive import largest_remainder
-from tfds_builders.synthetic.running import checked_workers, folder_made_at_once, run_tasks
 
 ROOT = "BigEarthNet-v2.0"
-_MARK = """\
-These patches are drawn by a program. They lie in the folders, and bear the names, of the data set BigEarthNet v2.0
-(reBEN), and are no part of it: what they show was never seen by a satellite, and no result on them says anything about
-the real patches.
-"""
 _KINDS = (RECOMMENDED, SNOW, CLOUD)
 # Enough recommended patches in a split for every class to be seen in it.
 _FEWEST_RECOMMENDED = 8
-_TASK = 16  # patches a task
-_FEWEST_FOR_PROCESSES = 16 * _TASK
 _PRODUCTS_FILE = Path(__file__).with_name("reben_products.json")
 _CODES_OF_CLASS = {
     index: [entry.code for entry in CLC_CLASSES if entry.class_19 == name] for index, name in enumerate(CLASSES_19)
@@ -57,7 +48,6 @@ _CODES_OF_CLASS = {
 _UNMAPPED_CODES = [entry.code for entry in CLC_CLASSES if entry.class_19 is None]
 _UNMAPPED_SHARE, _UNLABELED_SHARE = 0.3, 0.1  # of the patches
 _LARGEST_UNLABELED = 50  # pixels a side: 17 % of a patch; reBEN keeps patches below 25 %
-_LMDB_BYTES = 1 << 40  # the file grows as it must, up to this
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +93,7 @@ def patch_counts(scale: float) -> np.ndarray:
     Raises:
         ArchiveError: `scale` is not in (0, 1].
     """
-    if not 0 < scale <= 1:
-        raise ArchiveError(f"scale {scale:g}: give a number above 0 and at most 1 (1 is all {ALL_PATCHES:,} patches)")
+    checked_scale(scale, f"{ALL_PATCHES:,} patches")
     full_pks = np.array([product.counts for product in load_products()], dtype=np.int64)
     counts_pks = np.zeros_like(full_pks)
     for at, kind in enumerate(_KINDS):
@@ -201,62 +190,55 @@ def write_archive(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Return the number of patches of the archive written below `out_dir` (`out_dir/BigEarthNet-v2.0/...`).
+    """Write an archive below `out_dir` (`out_dir/BigEarthNet-v2.0/...`) and return its number of patches.
 
     The same arguments give the same bytes, whatever the number of workers. A patch is 15 files, 305 kB. More than a few
     hundred patches are drawn in spawned processes, so a script that calls this needs `if __name__ == "__main__":`.
 
     Args:
-        out_dir: folder of the archive; made if need be. The archive appears in it when it is complete.
+        out_dir: see `driver.write_planned`, as for `workers` and `progress`.
         scale: share of the 549,488 patches, above 0 to 1.
         seed: draws what the patches show and where they lie, not how many there are of a kind.
-        workers: processes; by default one for each processor that this process may use.
+        workers: number of processes.
         progress: called with (patches written, patches in all).
 
     Raises:
         ArchiveError: an argument is out of range, or `out_dir` already holds such an archive.
         OSError: the archive cannot be written (a full disk, say); nothing is left of it then.
     """
-    if seed < 0:
-        raise ArchiveError(f"seed {seed}: give 0 or more")
-    workers = checked_workers(workers)
-    todo = patches(scale, seed)
-    with folder_made_at_once(Path(out_dir) / ROOT) as root:
-        (root / GENERATED_MARK).write_text(_MARK, encoding="utf-8")
-        write_table(root / RECOMMENDED_TABLE, [patch for patch in todo if patch.kind == RECOMMENDED])
-        write_table(root / OTHERS_TABLE, [patch for patch in todo if patch.kind != RECOMMENDED])
-        tasks = [todo[at : at + _TASK] for at in range(0, len(todo), _TASK)]
-        write = functools.partial(write_patches, str(root), seed)
-        done = 0
-        for count in run_tasks(write, tasks, workers, worth_processes=len(todo) >= _FEWEST_FOR_PROCESSES):
-            done += count
-            if progress is not None:
-                progress(done, len(todo))
-    return done
+
+    def plan() -> Plan[Patch]:
+        return Plan(
+            folder=ROOT,
+            title="BigEarthNet v2.0 (reBEN)",
+            items=(listed := patches(scale, seed)),
+            items_per_task=16,
+            write_lists=functools.partial(_write_tables, listed),
+            write_items=functools.partial(_write_patches, seed),
+        )
+
+    return write_planned(out_dir, plan, seed=seed, workers=workers, progress=progress)
 
 
-def write_patches(root: str, seed: int, task: list[Patch]) -> int:
-    """Return the number of patches written below `root`; each is drawn from (`seed`, its number) alone."""
-    for patch in task:
+def _write_patches(seed: int, root: Path, listed: Sequence[Patch]) -> None:
+    """Draw each patch from (`seed`, its number) alone, and write it below `root`."""
+    for patch in listed:
         rng = np.random.default_rng((seed, 2, patch.number))
         code_hw, index_hw = draw_map(patch.classes, rng)
         bands = render_bands(index_hw, rng, snow=patch.kind == SNOW, cloud=patch.kind == CLOUD)
         product, scene = s2_v2_product(patch.patch_id), s1_scene(patch.s1_name)
         zone = int(product.rpartition("_T")[2][:2])
-        x, y = map(int, patch.patch_id.rsplit("_", 2)[1:])
-        origin = (300_000.0 + 1200 * x, 6_000_000.0 - 1200 * y)
+        origin = upper_left(*map(int, patch.patch_id.rsplit("_", 2)[1:]))
         for kind, group, name, names in ((S2, product, patch.patch_id, S2_BANDS), (S1, scene, patch.s1_name, S1_BANDS)):
-            folder = Path(root, kind, group, name)
+            folder = root / kind / group / name
             folder.mkdir(parents=True)
+            nodata = 0 if kind == S2 else None
             for band in names:
-                pixel_size = 1200 / bands[band].shape[0]
-                place: dict[str, Any] = {"origin": origin, "pixel_size": pixel_size, "utm_zone": zone}
-                write_tiff(folder / f"{name}_{band}.tif", bands[band], nodata=0 if kind == S2 else None, **place)
-        folder = Path(root, MAPS, product, patch.patch_id)
+                write_geotiff(folder / f"{name}_{band}.tif", bands[band], origin=origin, utm_zone=zone, nodata=nodata)
+        folder = root / MAPS / product / patch.patch_id
         folder.mkdir(parents=True)
         path = folder / f"{patch.patch_id}{MAP_SUFFIX}.tif"
-        write_tiff(path, code_hw, origin=origin, utm_zone=zone, nodata=0, deflate=True)
-    return len(task)
+        write_geotiff(path, code_hw, origin=origin, utm_zone=zone, nodata=0, compressed=True)
 
 
 def draw_map(classes: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -280,7 +262,12 @@ def draw_map(classes: tuple[int, ...], rng: np.random.Generator) -> tuple[np.nda
     return code_hw, index_hw
 
 
-def write_table(path: Path, rows: list[Patch]) -> None:
+def _write_tables(listed: Sequence[Patch], root: Path) -> None:
+    _write_table(root / RECOMMENDED_TABLE, [patch for patch in listed if patch.kind == RECOMMENDED])
+    _write_table(root / OTHERS_TABLE, [patch for patch in listed if patch.kind != RECOMMENDED])
+
+
+def _write_table(path: Path, rows: list[Patch]) -> None:
     """Write a metadata table with the columns of the official ones."""
     import pyarrow
     from pyarrow import parquet
@@ -298,41 +285,3 @@ def write_table(path: Path, rows: list[Patch]) -> None:
         "contains_cloud_or_shadow": pyarrow.array([patch.kind == CLOUD for patch in rows], pyarrow.bool_()),
     }
     parquet.write_table(pyarrow.table(columns), path, compression="zstd")
-
-
-def write_lmdb(archive: str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
-    """Return the number of values written to a new LMDB at `out`: every patch of an extracted archive.
-
-    Keys and values are those of rico-hdl: names of patches, and safetensors with the bands, `Data` for a map. The
-    metadata tables stay where they are. Needs the extra `lmdb`.
-
-    Raises:
-        ArchiveError: `out` exists already, or the archive is wrong.
-    """
-    import lmdb
-    from safetensors.numpy import save
-
-    from tfds_builders.bigearthnet.bands import BANDS
-    from tfds_builders.bigearthnet_v2.archive import find_patches, open_v2
-    from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE
-
-    opened = open_v2(archive)
-    written = 0
-    with folder_made_at_once(Path(out)) as folder, lmdb.open(str(folder), map_size=_LMDB_BYTES) as environment:
-        for kind, found in find_patches(opened, (S2, S1, MAPS)).items():
-            for name in found.name_n.tolist():
-                patch = name.decode()
-                if kind == MAPS:
-                    pixels = np.frombuffer(opened.patches.reference_map(patch), "<u2").reshape(MAP_SHAPE)
-                    key, tensors = f"{patch}{MAP_SUFFIX}", {"Data": pixels}
-                else:
-                    raw = opened.patches.bands(patch, S2_BANDS if kind == S2 else S1_BANDS)
-                    key = patch
-                    tensors = {
-                        band: np.frombuffer(data, BANDS[band].dtype).reshape(BANDS[band].shape)
-                        for band, data in raw.items()
-                    }
-                with environment.begin(write=True) as transaction:
-                    transaction.put(key.encode(), save(tensors))
-                written += 1
-    return written

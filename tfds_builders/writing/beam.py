@@ -1,8 +1,8 @@
-"""Shards written by an Apache Beam pipeline: the functions of `shard_pool`, the same bytes, on any runner.
+"""Write shards by an Apache Beam pipeline, on any runner; the bytes are those that `writing.pool` writes.
 
-A pipeline only carries shard numbers. What a shard is made of, and what it came to, are files in a folder beside the
-data set, so that the pipeline is small however large the archive, and every worker needs to see the archive and the
-data folder under the same paths. Workers need this package and its extra `beam`.
+The pipeline carries shard numbers only. The tasks and their results are files in a folder beside the data set, so the
+pipeline stays small however large the archive is. Every worker must see the archive and the data folder under the same
+paths, and needs this package with its extra `beam`.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ def parse_beam_options(options: Sequence[str]) -> Any:
 def write_shards_with_beam(
     shards: Sequence[Shard], scratch: Path, options: Any, runner: Any, report: Callable[[int], None]
 ) -> list[ShardResult]:
-    """Return the result of every shard, in their order, as `shard_pool.write_shards` does.
+    """Write shards by a pipeline and return their results, in the order of the shards, as `pool.write_shards` does.
 
     The first error stops everything: shards begun later are not written. `report` is told, from a thread of its own,
     how many more examples have been seen.
@@ -101,7 +101,7 @@ def write_task(number: int, scratch: str) -> None:
     partial = [os.fspath(attempt.with_suffix(suffix)) for suffix in (".tfrecord", ".array_record", ".result")]
     try:
         shard: Shard = pickle.loads(_task_path(folder, number).read_bytes())
-        result = _written(shard, *partial[:2])
+        result = write_shard(shard.examples(), *partial[:2], report=lambda more: None)
         Path(partial[2]).write_bytes(pickle.dumps(result))
         final = (shard.tfrecord_path, shard.array_record_path, str(_result_path(folder, number)))
         for path, name in zip(partial, final, strict=True):
@@ -112,15 +112,6 @@ def write_task(number: int, scratch: str) -> None:
         note = attempt.with_suffix(".error")
         note.write_bytes(pickle.dumps(error))
         os.replace(note, folder / _FAILED)
-
-
-def _written(shard: Shard, tfrecord_path: str, array_record_path: str) -> ShardResult:
-    writing = write_shard(shard.examples(), tfrecord_path, array_record_path)
-    while True:
-        try:
-            next(writing)
-        except StopIteration as end:
-            return end.value
 
 
 def _task_path(folder: Path, number: int) -> Path:

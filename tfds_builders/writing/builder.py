@@ -8,32 +8,39 @@ arrangement breaks one of the two calls. TFDS alone also needs TensorFlow to wri
 import abc
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import tensorflow_datasets as tfds
 
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.writing.beam import parse_beam_options, write_shards_with_beam
-from tfds_builders.writing.pool import ExamplesFn, Shard, default_workers, write_shards
-from tfds_builders.writing.records import ShardResult
+from tfds_builders.writing.pool import Shard, default_workers, write_shards
+from tfds_builders.writing.records import Example, ShardResult, Skipped
 
-# Small enough that every core gets a shard of a split of MtSCCD, large enough that files stay few.
-SHARD_BYTES = 32 << 20
 _INFO_FILE = "dataset_info.json"  # TFDS writes it last
 
 Progress = Callable[[int, int], None]
 
 
+class ShardExamples(Protocol):
+    """The examples of one shard: picklable, of known length, read anew by every call."""
+
+    def __len__(self) -> int: ...
+
+    def __call__(self) -> Iterator[tuple[object, Example | Skipped]]:
+        """Yield (key, example), or (key, Skipped) for an example that could not be made."""
+        ...
+
+
 class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A TFDS builder whose data set is written in both formats, by several processes or an Apache Beam pipeline.
 
-    A subclass returns, from `_shard_iterators_per_split`, one picklable function per shard. Its iterator yields
-    `(key, example)`: every feature by name, as TFDS stores it (encoded image bytes, labels as integers), or
-    `records.Skipped`. It counts in `absent` what the archive's lists name and the archive does not have. Beside TFDS's
-    own arguments a builder takes:
+    A subclass returns `ShardExamples` from `_shard_iterators_per_split`. They yield `(key, example)`: every feature by
+    name, as TFDS stores it (encoded image bytes, labels as integers), or `records.Skipped`. A subclass counts in
+    `absent` what the archive's lists name and the archive does not have. Beside TFDS's own arguments a builder takes:
 
     Args:
         archive: the folder, zip or tar file to build from, instead of TFDS's manual download folder.
@@ -44,6 +51,12 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
             Beam's workers must see the archive and the data folder under the same paths. What TFDS's own
             DownloadConfig says of Beam has the same effect.
     """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Initial release."}
+    # Small enough that every core gets a shard of a split of MtSCCD, large enough that files stay few.
+    SHARD_BYTES: ClassVar[int] = 32 << 20
+    DOWNLOAD_HINT: ClassVar[str]  # where to download the archive; a part of error messages
 
     def __init__(
         self,
@@ -70,7 +83,6 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         self._progress = progress
         self._beam_options = None if beam_options is None else parse_beam_options(beam_options)
         self._beam_runner: Any = None
-        self._examples_per_split: dict[str, int] = {}
         self.skipped: list[str] = []
         self.absent = 0
         super().__init__(data_dir=data_dir, config=config, version=version)
@@ -103,6 +115,27 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         `_shard_iterators_per_split` writes it to `info.metadata["source"]`.
         """
 
+    def _archive_path(self, dl_manager: tfds.download.DownloadManager) -> Path:
+        """Return the archive that was given, or else TFDS's manual download folder.
+
+        Raises:
+            ArchiveError: no archive was given, and that folder is missing or empty.
+        """
+        if self._archive is not None:
+            return self._archive
+        try:
+            return Path(dl_manager.manual_dir)
+        except AssertionError as error:  # TFDS's way to say that
+            where = str(error).partition(" Create ")[0]
+            raise ArchiveError(f"no archive given. {where} To fill it, {self.DOWNLOAD_HINT}") from error
+
+    def _refuse_or_skip(self, problems: Sequence[str]) -> None:
+        """Raise the first of the problems that a build stumbles over, or note them all where bad files are skipped."""
+        if problems and not self._skip_bad:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise ArchiveError(f"{problems[0]}{more}; or build with --skip-bad")
+        self.skipped += problems
+
     def _download_and_prepare(
         self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig | None = None
     ) -> None:
@@ -124,7 +157,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
     def _log_download_done(self) -> None:
         pass
 
-    def _write(self, splits: Mapping[str, Sequence[ExamplesFn]]) -> dict[str, list[ShardResult]]:
+    def _write(self, splits: Mapping[str, Sequence[ShardExamples]]) -> dict[str, list[ShardResult]]:
         shards, owner = [], []
         for split, examples_of_shards in splits.items():
             template = self._get_filename_template(split_name=split)
@@ -134,7 +167,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
                 tfrecord, array_record = template.sharded_filepath(**place), other.sharded_filepath(**place)
                 shards.append(Shard(examples, os.fspath(tfrecord), os.fspath(array_record)))
                 owner.append(split)
-        done, total = 0, sum(self._examples_per_split.values())
+        done, total = 0, sum(len(examples) for shards_of_split in splits.values() for examples in shards_of_split)
 
         def report(more: int) -> None:
             nonlocal done
@@ -180,17 +213,11 @@ class BuildResult:
     absent: int = 0
 
 
-def manual_folder(dl_manager: tfds.download.DownloadManager, hint: str) -> Path:
-    """Return TFDS's manual download folder of a data set.
-
-    Raises:
-        ArchiveError: it is missing or empty; `hint` says how to fill it.
-    """
-    try:
-        return Path(dl_manager.manual_dir)
-    except AssertionError as error:  # TFDS's way to say that
-        where = str(error).partition(" Create ")[0]
-        raise ArchiveError(f"no archive given. {where} To fill it, {hint}") from error
+def refuse_empty_split(path: Path, splits: Mapping[str, Sized]) -> None:
+    """Raise ArchiveError if a split of the archive at `path` has no example."""
+    for split, examples in splits.items():
+        if not len(examples):
+            raise ArchiveError(f"{path}: split '{split}' would be empty; is a part of the archive missing?")
 
 
 def build(
@@ -204,9 +231,9 @@ def build(
     progress: Progress | None = None,
     beam_options: Sequence[str] | None = None,
 ) -> BuildResult:
-    """Return what was built: the data set `name` from `archive`, in both formats.
+    """Build the data set `name` from `archive` in both file formats, and return what was built.
 
-    Data that are already there are kept, if they came from the same archive.
+    Data that are already there are kept if they came from the same archive.
 
     Args:
         name: one of `BUILDERS`, such as `mtsccd_lusc`.

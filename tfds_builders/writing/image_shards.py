@@ -1,38 +1,72 @@
-"""Examples with whole image files, cut into shards: what the builders of image archives have in common."""
+"""Shards of whole image files: what the builders of image archives have in common."""
 
-import itertools
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tfds_builders.reading.archive import Archive, ArchiveError
 from tfds_builders.reading.image_headers import load_image_size
-from tfds_builders.writing.examples import ExampleFiles, ImageFile, ShardExamples
+from tfds_builders.writing.examples import ExampleFiles, ImageExamples, ImageFile, shard_bounds
+from tfds_builders.writing.records import Value
 
 # Enough files to tell the common size of an archive's images and their mean number of bytes.
 _SAMPLE = 64
 
 
-def image_file(archive: Archive, name: str, path: str) -> ImageFile:
-    """Return where the archive's file `name` lies (`path`, maybe a copy out of a packed file) and what to call it."""
+@dataclass(frozen=True, slots=True)
+class ArchiveExample:
+    """One example by the names of its images in the archive, and its other values."""
+
+    images: tuple[str, ...]
+    values: tuple[Value, ...]
+
+
+def image_shards(
+    archive: Archive,
+    splits: Mapping[str, Sequence[ArchiveExample]],
+    scratch: Path,
+    *,
+    image_features: tuple[str, ...],
+    value_features: tuple[str, ...],
+    shard_bytes: int,
+    skip_bad: bool,
+) -> dict[str, list[ImageExamples]]:
+    """Return the shards of every split, in the order of its examples, of about `shard_bytes` each.
+
+    Packed images are copied below `scratch`.
+
+    Raises:
+        ArchiveError: a packed file is broken, or not one image of a sample can be read.
+        OSError: the disk is full.
+    """
+    paths = archive.files((name for split in splits.values() for one in split for name in one.images), scratch)
+    files = {name: _image_file(archive, name, path) for name, path in paths.items()}
+    image_size, image_bytes = _common_size(files)
+
+    def shard(examples: Sequence[ArchiveExample]) -> ImageExamples:
+        ready = tuple(ExampleFiles(tuple(files[name] for name in one.images), one.values) for one in examples)
+        return ImageExamples(image_features, value_features, ready, image_size, skip_bad)
+
+    example_bytes = len(image_features) * image_bytes
+    return {
+        split: [shard(examples[i:j]) for i, j in shard_bounds(len(examples), example_bytes, shard_bytes)]
+        for split, examples in splits.items()
+    }
+
+
+def _image_file(archive: Archive, name: str, path: str) -> ImageFile:
     shown = str(archive.path / name)
     return ImageFile(path, path if path == shown else shown)
 
 
-def common_size(archive: Archive, paths: Mapping[str, str]) -> tuple[tuple[int, int], int]:
-    """Return the most common (width, height) of a sample of the archive's files, and their mean number of bytes.
-
-    `paths` says where each of its files lies.
-
-    Raises:
-        ArchiveError: none of the sample can be read.
-    """
+def _common_size(files: Mapping[str, ImageFile]) -> tuple[tuple[int, int], int]:
+    """Return the most common (width, height) of a sample of the files, and their mean number of bytes."""
     sizes: Counter[tuple[int, int]] = Counter()
     num_bytes = []
     failure: ArchiveError | None = None
-    for name in _sample(paths):
-        file = image_file(archive, name, paths[name])
+    for name in _sample(files):
+        file = files[name]
         try:
             size = load_image_size(file.path, file.shown_path)
         except ArchiveError as error:
@@ -43,26 +77,6 @@ def common_size(archive: Archive, paths: Mapping[str, str]) -> tuple[tuple[int, 
     if failure is not None and not sizes:
         raise failure
     return sizes.most_common(1)[0][0], sum(num_bytes) // len(num_bytes)
-
-
-def image_shards(
-    examples: Sequence[ExampleFiles],
-    *,
-    image_features: tuple[str, ...],
-    value_features: tuple[str, ...],
-    image_size: tuple[int, int],
-    image_bytes: int,
-    shard_bytes: int,
-    skip_bad: bool,
-) -> list[ShardExamples]:
-    """Return the shards of one split, in the order of its `examples`, of about `shard_bytes` each."""
-    split_bytes = len(examples) * len(image_features) * image_bytes
-    count = min(len(examples), math.ceil(split_bytes / shard_bytes))
-    bounds = [len(examples) * i // count for i in range(count + 1)]
-    return [
-        ShardExamples(image_features, value_features, tuple(examples[start:stop]), image_size, skip_bad)
-        for start, stop in itertools.pairwise(bounds)
-    ]
 
 
 def _sample(names: Iterable[str]) -> list[str]:

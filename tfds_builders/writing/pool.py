@@ -33,9 +33,10 @@ def default_workers() -> int:
 
 
 def write_shards(shards: Sequence[Shard], workers: int, report: Callable[[int], None]) -> list[ShardResult]:
-    """Return the result of every shard, in their order. `report` is told how many more examples have been seen.
+    """Write shards with several processes and return their results, in the order of the shards.
 
-    With one worker (or one shard) the calling process writes by itself. The first error stops everything.
+    `report` is told how many more examples have been seen. With one worker (or one shard) the calling process writes
+    by itself. The first error stops everything.
 
     Raises:
         Exception: whatever a shard's examples raise (ArchiveError for a bad image), or OSError for a full disk.
@@ -43,21 +44,12 @@ def write_shards(shards: Sequence[Shard], workers: int, report: Callable[[int], 
     """
     workers = min(workers, len(shards))
     if workers <= 1:
-        return [_write_here(shard, report) for shard in shards]
+        return [write_shard(s.examples(), s.tfrecord_path, s.array_record_path, report) for s in shards]
     pool = _Pool(shards, report)
     try:
         return pool.run(workers)
     finally:
         pool.stop()
-
-
-def _write_here(shard: Shard, report: Callable[[int], None]) -> ShardResult:
-    writing = write_shard(shard.examples(), shard.tfrecord_path, shard.array_record_path)
-    while True:
-        try:
-            report(next(writing))
-        except StopIteration as end:
-            return end.value
 
 
 class _Pool:

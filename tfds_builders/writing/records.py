@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import struct
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import google_crc32c
@@ -41,11 +41,22 @@ class ShardResult:
 
 
 def write_shard(
-    examples: Iterable[tuple[object, Example | Skipped]], tfrecord_path: str, array_record_path: str
-) -> Generator[int, None, ShardResult]:
-    """Yield the number of examples seen since the last yield while writing one shard in both formats.
+    examples: Iterable[tuple[object, Example | Skipped]],
+    tfrecord_path: str,
+    array_record_path: str,
+    report: Callable[[int], object],
+) -> ShardResult:
+    """Write one shard in both formats. Memory is one example, whatever the size of the shard.
 
-    The generator's return value is the ShardResult. Memory is one example, whatever the size of the shard.
+    Args:
+        examples: (key, example) pairs; keys are not stored.
+        tfrecord_path: the TFRecord file.
+        array_record_path: the ArrayRecord file.
+        report: told every now and then how many more examples have been seen.
+
+    Raises:
+        OSError: the disk is full.
+        Exception: whatever `examples` raise.
     """
     result = ShardResult()
     unreported = 0
@@ -64,9 +75,9 @@ def write_shard(
                 result.num_bytes += len(record)
             unreported += 1
             if unreported == _PROGRESS_EVERY:
-                yield unreported
+                report(unreported)
                 unreported = 0
-    yield unreported
+    report(unreported)
     return result
 
 

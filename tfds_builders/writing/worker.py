@@ -9,8 +9,6 @@ import os
 import pickle
 import signal
 import sys
-import types
-from pathlib import Path
 from typing import BinaryIO
 
 
@@ -19,10 +17,6 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the caller too, and it ends its workers
     tasks, reports = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not mix with the reports
-    # The package proper imports every builder, and with them TensorFlow Datasets. Its sub-modules do not need that.
-    package = types.ModuleType("tfds_builders")
-    package.__path__ = [str(Path(__file__).parents[1])]
-    sys.modules["tfds_builders"] = package
     sys.path[:] = pickle.load(tasks)
     while True:
         try:
@@ -33,17 +27,14 @@ def main() -> None:
 
 
 def _serve(examples: object, tfrecord_path: str, array_record_path: str, reports: BinaryIO) -> None:
-    """Write one shard; sends a number for every batch of examples, then the result or the exception."""
+    """Write one shard; send a number for every batch of examples, then the result or the exception."""
     from tfds_builders.writing.records import write_shard
 
+    def report(examples_seen: int) -> None:
+        _send(reports, examples_seen)
+
     try:
-        shard = write_shard(examples(), tfrecord_path, array_record_path)  # type: ignore[operator]
-        while True:
-            try:
-                _send(reports, next(shard))
-            except StopIteration as end:
-                _send(reports, end.value)
-                return
+        _send(reports, write_shard(examples(), tfrecord_path, array_record_path, report))  # type: ignore[operator]
     except BrokenPipeError:
         sys.exit(1)  # the caller has gone
     except BaseException as error:

@@ -7,10 +7,10 @@ import pytest
 from pyarrow import parquet
 
 from tfds_builders.bigearthnet.countries import COUNTRIES
+from tfds_builders.bigearthnet.names import SPLITS
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 from tfds_builders.bigearthnet_v2 import tables
 from tfds_builders.bigearthnet_v2.metadata import TABLES, read_metadata
-from tfds_builders.bigearthnet_v2.splits import SPLITS
 from tfds_builders.reading.archive import ArchiveError
 
 

@@ -5,16 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE, SPLITS
 from tfds_builders.bigearthnet_v2.check import positions
-from tfds_builders.bigearthnet_v2.splits import (
-    PATCHES_PER_SIDE,
-    SPLITS,
-    TILE_SIDE_M,
-    frame_widths,
-    split_of_patch,
-    split_of_patches,
-    split_of_points,
-)
+from tfds_builders.bigearthnet_v2.splits import TILE_SIDE_M, frame_widths, split_of_patches, split_of_points
 
 
 @pytest.mark.parametrize("side_m", [1.0, 109_800.0])
@@ -56,12 +49,9 @@ def test_points_on_and_next_to_the_frames():
     )
 
 
-def test_one_patch():
-    assert [split_of_patch(x, 45) for x in (0, 12, 13, 22, 23, 45, 68, 69, 77, 78, 90)] == [
-        *("train", "train", "validation", "validation"),
-        *("test", "test", "test"),
-        *("validation", "validation", "train", "train"),
-    ]
+def test_patches_along_a_row():
+    column_n = np.array([0, 12, 13, 22, 23, 45, 68, 69, 77, 78, 90])
+    assert split_of_patches(column_n, np.full(11, 45)).tolist() == [0, 0, 1, 1, 2, 2, 2, 1, 1, 0, 0]
 
 
 @pytest.mark.parametrize("point", [(-1.0, 5.0), (5.0, 109_801.0), (float("nan"), 5.0)])
@@ -73,4 +63,4 @@ def test_outside_the_tile(point):
 @pytest.mark.parametrize("x", [-1, 91])
 def test_a_column_that_no_tile_has(x):
     with pytest.raises(ValueError, match="0 to 90"):
-        split_of_patch(x, 0)
+        split_of_patches(np.array([x]), np.array([0]))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from archive_files import CLASSES, CODES, DATES
 
-from tfds_builders import mtsccd
-from tfds_builders.mtsccd import City, MtsccdConfig, SceneName, parse_cities_toml, parse_name
+from tfds_builders import MtsccdConfig, mtsccd
+from tfds_builders.mtsccd import City, SceneName, parse_cities_toml, parse_name
 from tfds_builders.reading.archive import ArchiveError
 
 

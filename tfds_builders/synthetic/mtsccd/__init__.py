@@ -1,1 +1,76 @@
-"""Draw MtSCCD: scenes of ten land-use classes at two dates."""
+"""Draw archives of MtSCCD: scenes of ten land-use classes at two dates."""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfds_builders.synthetic.driver import Plan, checked_image_size, write_jpeg, write_planned
+from tfds_builders.synthetic.mtsccd import archive
+from tfds_builders.synthetic.mtsccd.scenes import SMALLEST_IMAGE, render_pair
+
+TilePaths = tuple[archive.Tile, tuple[str, str]]
+
+
+def write_archive(
+    out_dir: str | os.PathLike[str],
+    *,
+    scale: float = 0.02,
+    image_size: int = 300,
+    layout: int = 6,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write a MtSCCD archive below `out_dir` (`out_dir/MtSCCD/...` for layout 6) and return its number of images.
+
+    The same arguments give the same bytes, whatever the number of workers. More than a few hundred images are drawn in
+    spawned processes, so a script that calls this needs the usual `if __name__ == "__main__":`.
+
+    Args:
+        out_dir: see `driver.write_planned`, as for `workers` and `progress`.
+        scale: share of the 65,548 images, above 0 to 1; small strata round by largest remainder.
+        image_size: side of the square images in pixels, from 8; 300 in the real archive.
+        layout: how files lie in folders, 1 to 7 as in `tfds_builders.mtsccd.archive`.
+        seed: draws the scenes and where they lie, not how many there are of a kind.
+        workers: number of processes.
+        progress: called with (images written, images in all).
+
+    Raises:
+        ArchiveError: an argument is out of range, or `out_dir` already holds such an archive.
+        OSError: the archive cannot be written (a full disk, say); nothing is left of it then.
+    """
+
+    def plan() -> Plan[TilePaths]:
+        form = archive.find_layout(layout)
+        tiles = archive.tiles(scale, seed)
+        paths = archive.scene_paths(tiles, form)
+
+        def write_lists(root: Path) -> None:
+            for folder in {path.rpartition("/")[0] for pair in paths for path in pair}:
+                (root / folder).mkdir(parents=True, exist_ok=True)
+            for name, text in archive.split_lists(tiles, form).items():
+                (root / name).write_text(text, encoding="utf-8")
+
+        return Plan(
+            folder=form.root,
+            title="MtSCCD",
+            items=list(zip(tiles, paths, strict=True)),
+            items_per_task=48,
+            images_per_item=2,
+            write_lists=write_lists,
+            write_items=functools.partial(_write_tiles, checked_image_size(image_size, SMALLEST_IMAGE), seed),
+        )
+
+    return write_planned(out_dir, plan, seed=seed, workers=workers, progress=progress)
+
+
+def _write_tiles(image_size: int, seed: int, root: Path, tiles: Sequence[TilePaths]) -> None:
+    """Draw both dates of each tile from (`seed`, its number) alone, and write them below `root`."""
+    for tile, paths in tiles:
+        source = np.random.SeedSequence((seed, tile.number))
+        images = render_pair(tile.label_t1, tile.label_t2, tile.city.name, image_size, source)
+        for image_hwc, path in zip(images, paths, strict=True):
+            write_jpeg(root / path, image_hwc)

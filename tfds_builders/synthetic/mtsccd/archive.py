@@ -5,10 +5,11 @@ import math
 
 import numpy as np
 
-from tfds_builders.mtsccd import CITIES, CLASSES, SPLITS, City, SceneName, format_name
+from tfds_builders.mtsccd import CITIES, CLASSES, IMAGES, SPLITS, City, SceneName, format_name
 from tfds_builders.mtsccd.archive import Listing, Scene
 from tfds_builders.mtsccd.splits import split_pairs, split_scenes
 from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.synthetic.driver import checked_scale
 from tfds_builders.synthetic.mtsccd.transitions import load_transitions
 
 SMALLEST_CITY = 8  # pairs; the least that leaves every split and class an image
@@ -56,8 +57,7 @@ def pair_counts(scale: float) -> np.ndarray:
     Raises:
         ArchiveError: `scale` is not in (0, 1].
     """
-    if not 0 < scale <= 1:
-        raise ArchiveError(f"scale {scale:g}: give a number above 0 and at most 1 (1 is all 65,548 images)")
+    checked_scale(scale, f"{IMAGES:,} images")
     full_cij = load_transitions()
     city_c = full_cij.sum(axis=(1, 2))
     city_c = np.maximum(largest_remainder(city_c.astype(np.float64), round(scale * int(city_c.sum()))), SMALLEST_CITY)
