@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 import cv2
 import numpy as np
 
+from tfds_builders.processors import default_workers
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
-from tfds_builders.writing.pool import default_workers
 
 Item = TypeVar("Item")
 _MARK = """\

@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Protocol
 
 import tensorflow_datasets as tfds
 
+from tfds_builders.processors import default_workers
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.writing.beam import parse_beam_options, write_shards_with_beam
-from tfds_builders.writing.pool import Shard, default_workers, write_shards
+from tfds_builders.writing.pool import Shard, write_shards
 from tfds_builders.writing.records import Example, ShardResult, Skipped
 
 _INFO_FILE = "dataset_info.json"  # TFDS writes it last

@@ -1,7 +1,6 @@
 """Shards written by several processes at once."""
 
 import contextlib
-import os
 import pickle
 import queue
 import subprocess
@@ -25,11 +24,6 @@ class Shard:
     examples: ExamplesFn
     tfrecord_path: str
     array_record_path: str
-
-
-def default_workers() -> int:
-    """Return the number of processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def write_shards(shards: Sequence[Shard], workers: int, report: Callable[[int], None]) -> list[ShardResult]:
