@@ -2,7 +2,7 @@
 
 Names, published tables, archive readers and generators need no TensorFlow Datasets (TFDS); only the builders do. TFDS
 knows a data set once its builder class is defined. So `tfds_builders.builders` is imported right after TFDS, in
-whatever order a program imports the two, or when one of its names is asked for here.
+whatever order a program imports the two.
 """
 
 import functools
@@ -15,20 +15,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfds_builders.builders import (
-        BUILDERS,
-        BigEarthNetV1Config,
-        BigEarthNetV2Config,
-        BuildResult,
-        DualFormatBuilder,
-        MlrsnetConfig,
-        MtsccdConfig,
-        build,
-    )
+    from tfds_builders.bigearthnet_v1.config import BigEarthNetV1Config
+    from tfds_builders.bigearthnet_v2.config import BigEarthNetV2Config
+    from tfds_builders.builders import BUILDERS
+    from tfds_builders.mlrsnet.config import MlrsnetConfig
     from tfds_builders.mtsccd.check import check_archive
+    from tfds_builders.mtsccd.config import MtsccdConfig
     from tfds_builders.mtsccd.names import City
     from tfds_builders.reading.archive import ArchiveError
     from tfds_builders.reading.report import ArchiveReport
+    from tfds_builders.writing.builder import BuildResult, DualFormatBuilder, build
 
 __all__ = [
     "BUILDERS",
@@ -45,22 +41,28 @@ __all__ = [
     "check_archive",
 ]
 
-_TFDS = "tensorflow_datasets"
-# Where a name comes from that does not need TFDS.
-_HOME_WITHOUT_TFDS = {
-    "ArchiveError": "reading.archive",
-    "ArchiveReport": "reading.report",
-    "City": "mtsccd.names",
-    "check_archive": "mtsccd.check",
+# Public names by the module that defines them; it is imported when one of them is asked for.
+_NAMES_OF_MODULE = {
+    "bigearthnet_v1.config": ("BigEarthNetV1Config",),
+    "bigearthnet_v2.config": ("BigEarthNetV2Config",),
+    "builders": ("BUILDERS",),
+    "mlrsnet.config": ("MlrsnetConfig",),
+    "mtsccd.check": ("check_archive",),
+    "mtsccd.config": ("MtsccdConfig",),
+    "mtsccd.names": ("City",),
+    "reading.archive": ("ArchiveError",),
+    "reading.report": ("ArchiveReport",),
+    "writing.builder": ("BuildResult", "DualFormatBuilder", "build"),
 }
+_TFDS = "tensorflow_datasets"
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first asked for (PEP 562)."""
-    if name not in __all__:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    home = _HOME_WITHOUT_TFDS.get(name, "builders")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    """Import a public name when it is first asked for (PEP 562)."""
+    for module, names in _NAMES_OF_MODULE.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
 class _Registration(importlib.abc.MetaPathFinder):

@@ -1,13 +1,14 @@
 """`data synth`, `data check` and `data build`: archives and TFDS data sets."""
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
 
 from mtsccd_jax.cli.options import Json, at_least, command, scale
 from mtsccd_jax.errors import InputError
-from tfds_builders.catalog import ARCHIVES
+from tfds_builders.catalog import ARCHIVES, DATA_SETS
 
 
 def add(commands: Any) -> None:
@@ -27,9 +28,10 @@ def add(commands: Any) -> None:
     )
     synth.add_argument("--out", type=Path, required=True, help="folder to write to")
     _add_dataset(synth)
-    kinds = ARCHIVES.values()
-    scales = "; ".join(f"{kind.name} {kind.scale:g} of {kind.size:,} {kind.unit}" for kind in kinds)
-    sizes = [f"{kind.name} ({kind.drawing['image_size']})" for kind in kinds if "image_size" in kind.drawing]
+    scales = "; ".join(f"{name} {kind.scale:g} of {kind.size:,} {kind.unit}" for name, kind in ARCHIVES.items())
+    sizes = [
+        f"{name} ({kind.drawing['image_size']})" for name, kind in ARCHIVES.items() if "image_size" in kind.drawing
+    ]
     synth.add_argument(
         "--scale", type=scale, default=None, help=f"share of the full size, in (0, 1] (default: {scales})"
     )
@@ -62,7 +64,7 @@ def add(commands: Any) -> None:
     build.add_argument(
         "name",
         metavar="NAME[/CONFIG]",
-        help="mtsccd_lusc or mtsccd_lucd (/paired: the leak-free split), bigearthnet_v1, bigearthnet_v2, mlrsnet",
+        help=f"{', '.join(DATA_SETS)}; of mtsccd the configuration paired is the leak-free split",
     )
     build.add_argument("--archive", type=Path, required=True, help="folder, zip or tar")
     build.add_argument("--data-dir", type=Path, default=None, help="where data sets lie (default: TFDS's own)")
@@ -95,8 +97,9 @@ def run_synth(options: argparse.Namespace) -> Json:
                 f"--{name.replace('_', '-')}: archives of {options.dataset} have no such choice; leave it out"
             )
     share = kind.scale if options.scale is None else options.scale
+    write_archive = importlib.import_module(f"tfds_builders.synthetic.{options.dataset}").write_archive
     with bar("generate scenes", options.quiet) as advance:
-        images = kind.write(options.out, scale=share, seed=options.seed or 0, progress=advance, **given)
+        images = write_archive(options.out, scale=share, seed=options.seed or 0, progress=advance, **given)
     return {"images": images, "out": options.out}
 
 
@@ -105,9 +108,10 @@ def run_check(options: argparse.Namespace) -> Json:
     from mtsccd_jax.progress import bar
     from tfds_builders.reading.archive import ArchiveError
 
+    check_archive = importlib.import_module(f"tfds_builders.{options.dataset}.check").check_archive
     try:
         with bar("check", options.quiet) as advance:
-            report = ARCHIVES[options.dataset].check(options.archive, advance)
+            report = check_archive(options.archive, progress=advance)
     except ArchiveError as error:
         others = ", ".join(name for name in ARCHIVES if name != options.dataset)
         raise InputError(f"{error} (if this is no archive of {options.dataset}, give --dataset: {others})") from error

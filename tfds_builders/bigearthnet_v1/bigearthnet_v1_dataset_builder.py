@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from tfds_builders.bigearthnet.label_sets import LABEL_SETS
 from tfds_builders.bigearthnet_v1.archive import DOWNLOAD_HINT, Listing, archive_names, list_archive
 from tfds_builders.bigearthnet_v1.config import CONFIGS, BigEarthNetV1Config
 from tfds_builders.bigearthnet_v1.patch_examples import COUNTRY_NAMES, PatchExamples
-from tfds_builders.bigearthnet_v1.splits import Selection, select_patches
+from tfds_builders.bigearthnet_v1.splits import Patch, Selection, select_patches
 from tfds_builders.writing.builder import refuse_empty_split
 from tfds_builders.writing.examples import shard_bounds
 
@@ -73,10 +74,14 @@ class Builder(BigEarthNetBuilder):
             splits_from="the official lists" if official else f"random, 60/20/20, seed {config.seed}",
             left_out=dict(selection.left_out),
         )
-        place = {"skip_bad": self._skip_bad, "scratch": listing.scratch, "shown": str(listing.path)}
+
+        def shard(patches: Sequence[Patch]) -> PatchExamples:
+            place = (self._skip_bad, listing.scratch, str(listing.path))
+            return PatchExamples(tuple(patches), config.bands, config.labels, *place)
+
         return {
             split: [
-                PatchExamples(tuple(patches[start:stop]), config.bands, config.labels, **place)
+                shard(patches[start:stop])
                 for start, stop in shard_bounds(len(patches), self._band_bytes(), self.SHARD_BYTES)
             ]
             for split, patches in selection.splits.items()

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +37,14 @@ class MlrsnetReport(ArchiveReport):
         return ["\n".join(["damage of the labels", *(self.damage or ["none"])])]
 
 
-def check_archive(path: str | os.PathLike) -> MlrsnetReport:
+def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> MlrsnetReport:
     """Return the archive's counts beside those of the published files, with every difference and every bad row.
 
     The label files are read (the official ones, and the corrected ones where they are there); of images only names.
+
+    Args:
+        path: the folder, zip or tar file.
+        progress: called once, with (images, images).
 
     Raises:
         ArchiveError: there is no archive at `path`, no label file in it, or one has other columns than the 60 labels.
@@ -62,6 +66,8 @@ def check_archive(path: str | os.PathLike) -> MlrsnetReport:
         tables.append(_correction_table(*label_sets))
         lines += correction_lines(*label_sets)
         differences += rows_of_one_set_only(*label_sets)
+    if progress is not None:
+        progress(listings[0].images, listings[0].images)
     return MlrsnetReport(
         path=archive.path,
         images=listings[0].images,

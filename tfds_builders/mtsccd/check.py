@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +40,15 @@ class MtsccdReport(ArchiveReport):
         return f"{self.images} images, {self.pairs} pairs"
 
 
-def check_archive(path: str | os.PathLike) -> MtsccdReport:
+def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> MtsccdReport:
     """Return the archive's counts beside Tables 2, 3, 4 and 5 with every difference and every doubtful file.
 
     Only names are read, no image. Of Table 4 the totals and the test columns are compared: the others depend on which
     pairs the authors drew.
+
+    Args:
+        path: the folder, zip or tar file.
+        progress: called once, with (images, images).
 
     Raises:
         ArchiveError: there is no archive at `path`, no image in it, or none with a readable name.
@@ -67,6 +71,8 @@ def check_archive(path: str | os.PathLike) -> MtsccdReport:
         problems += [*listing.errors, *listing.bad, *listing.warnings]
     problems += [*lucd.unpaired, *_outside(archive.names, lusc, lucd)]
     differences = [line for listing in (lusc, lucd) for line in [*listing.absent, *_other_cities(listing)]]
+    if progress is not None:
+        progress(len(lusc.scenes), len(lusc.scenes))
     return MtsccdReport(
         path=archive.path,
         images=len(lusc.scenes),

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import functools
 import multiprocessing
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +48,7 @@ class Plan(Generic[Item]):
 
 
 def write_planned(
-    out_dir: str | Path,
+    out_dir: str | os.PathLike[str],
     plan: Callable[[], Plan[Item]],
     *,
     seed: int,

@@ -40,7 +40,7 @@ def write_geotiff(
     """
     metres = PATCH_METRES / pixels_hw.shape[0]
     citation = f"WGS 84 / UTM zone {utm_zone}N"
-    keys = (1, 1, 0, 7, 1024, 0, 1, 1, 1025, 0, 1, 1, 1026, _GEO_TEXT, len(citation) + 1, 0)
+    keys = [1, 1, 0, 7, 1024, 0, 1, 1, 1025, 0, 1, 1, 1026, _GEO_TEXT, len(citation) + 1, 0]
     keys += (2049, _GEO_TEXT, 7, len(citation) + 1, 2054, 0, 1, 9102, 3072, 0, 1, 32600 + utm_zone, 3076, 0, 1, 9001)
     tags = [
         (_PIXEL_SCALE, "d", 3, (metres, metres, 0.0), True),

@@ -98,16 +98,18 @@ def write_task(number: int, scratch: str) -> None:
     if _result_path(folder, number).exists() or (folder / _FAILED).exists():
         return
     attempt = folder / f"{number}-{uuid.uuid4().hex}"
-    partial = [os.fspath(attempt.with_suffix(suffix)) for suffix in (".tfrecord", ".array_record", ".result")]
+    tfrecord, array_record, done = (
+        os.fspath(attempt.with_suffix(suffix)) for suffix in (".tfrecord", ".array_record", ".result")
+    )
     try:
         shard: Shard = pickle.loads(_task_path(folder, number).read_bytes())
-        result = write_shard(shard.examples(), *partial[:2], report=lambda more: None)
-        Path(partial[2]).write_bytes(pickle.dumps(result))
-        final = (shard.tfrecord_path, shard.array_record_path, str(_result_path(folder, number)))
-        for path, name in zip(partial, final, strict=True):
-            os.replace(path, name)
+        result = write_shard(shard.examples(), tfrecord, array_record, lambda more: None)
+        Path(done).write_bytes(pickle.dumps(result))
+        os.replace(tfrecord, shard.tfrecord_path)
+        os.replace(array_record, shard.array_record_path)
+        os.replace(done, _result_path(folder, number))
     except Exception as error:
-        for path in partial:
+        for path in (tfrecord, array_record, done):
             Path(path).unlink(missing_ok=True)
         note = attempt.with_suffix(".error")
         note.write_bytes(pickle.dumps(error))

@@ -253,7 +253,11 @@ def build(
         OSError: the disk is full.
         ChildProcessError: a worker was killed.
     """
-    builder_cls = _builder_class(name)
+    from tfds_builders.builders import BUILDERS
+
+    if name not in BUILDERS:
+        raise ArchiveError(f"unknown data set '{name}'; known are {', '.join(BUILDERS)}")
+    builder_cls = BUILDERS[name]
     if isinstance(config, str) and config not in builder_cls.builder_configs:
         known = ", ".join(builder_cls.builder_configs)
         raise ArchiveError(f"{name}: unknown configuration '{config}'; it has {known}")
@@ -273,11 +277,3 @@ def build(
     # Data of an earlier release do not say what was absent.
     absent = int(builder.info.metadata.get("absent", 0))
     return BuildResult(splits, list(builder.info.metadata["skipped"]), Path(builder.data_dir_root), absent)
-
-
-def _builder_class(name: str) -> type[DualFormatBuilder]:
-    from tfds_builders import BUILDERS
-
-    if name not in BUILDERS:
-        raise ArchiveError(f"unknown data set '{name}'; known are {', '.join(sorted(BUILDERS))}")
-    return BUILDERS[name]
