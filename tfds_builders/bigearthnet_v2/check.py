@@ -27,12 +27,10 @@ from tfds_builders.bigearthnet_v2.splits import split_of_patches
 from tfds_builders.bigearthnet_v2.tables import (
     ALL_PATCHES,
     CLOUD,
-    OTHERS_OF_CLASS,
-    OTHERS_OF_COUNTRY,
     PATCHES,
+    PATCHES_OF_CLASS,
+    PATCHES_OF_COUNTRY,
     RECOMMENDED,
-    RECOMMENDED_OF_CLASS,
-    RECOMMENDED_OF_COUNTRY,
     S1_SCENES,
     S2_PRODUCTS,
     SEEN_IN_V1_TRAIN,
@@ -171,13 +169,18 @@ def _tables(metadata: Metadata, found: Mapping[str, Found]) -> tuple[CountTable,
     seen_n = np.zeros(len(metadata), bool)
     rows = np.flatnonzero(metadata.recommended_n)
     seen_n[rows] = seen_in_training("bigearthnet_v1", metadata.s2v1_name_n[rows])
-    groups = {
-        "Patches": ({**kinds, "in v1's train list": seen_n}, {**PATCHES, "in v1's train list": SEEN_IN_V1_TRAIN}),
-        "Recommended patches by country": (_by_country(metadata, metadata.recommended_n), RECOMMENDED_OF_COUNTRY),
-        "Other patches by country": (_by_country(metadata, ~metadata.recommended_n), OTHERS_OF_COUNTRY),
-        "Recommended patches by class": (_by_class(metadata, metadata.recommended_n), RECOMMENDED_OF_CLASS),
-        "Other patches by class": (_by_class(metadata, ~metadata.recommended_n), OTHERS_OF_CLASS),
-    }
+    groups = {"Patches": ({**kinds, "in v1's train list": seen_n}, {**PATCHES, "in v1's train list": SEEN_IN_V1_TRAIN})}
+    by_country = {name: metadata.country_n == at for at, name in enumerate(COUNTRIES)}
+    by_class = {name: metadata.labels_nk[:, at] > 0 for at, name in enumerate(CLASSES_19)}
+    for what, masks, counts in (
+        ("country", by_country, PATCHES_OF_COUNTRY),
+        ("class", by_class, PATCHES_OF_CLASS),
+    ):
+        for which, of_n, column in (("Recommended", metadata.recommended_n, 0), ("Other", ~metadata.recommended_n, 1)):
+            groups[f"{which} patches by {what}"] = (
+                {name: of_n & mask for name, mask in masks.items()},
+                {name: pair[column] for name, pair in counts.items()},
+            )
     tables = [_split_table(title, masks, published, metadata) for title, (masks, published) in groups.items()]
     groups_found = {
         "S2 products": (np.unique(group_names(S2, metadata.patch_id_n)), S2_PRODUCTS),
@@ -187,14 +190,6 @@ def _tables(metadata: Metadata, found: Mapping[str, Found]) -> tuple[CountTable,
     counts |= {title: (len(names), published) for title, (names, published) in groups_found.items()}
     whole = CountTable.of_counts("Folders or keys of patches, and products and scenes in the tables", "count", counts)
     return whole, *tables
-
-
-def _by_country(metadata: Metadata, of_n: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: of_n & (metadata.country_n == at) for at, name in enumerate(COUNTRIES)}
-
-
-def _by_class(metadata: Metadata, of_n: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: of_n & (metadata.labels_nk[:, at] > 0) for at, name in enumerate(CLASSES_19)}
 
 
 def _split_table(

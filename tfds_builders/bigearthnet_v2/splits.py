@@ -17,27 +17,12 @@ from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE
 TILE_SIDE_M = 109_800.0
 
 
-def frame_widths(side_m: float = TILE_SIDE_M) -> tuple[float, float]:
+def frame_widths() -> tuple[float, float]:
     """Return the widths in metres of the train frame and of the validation frame within it.
 
-    They make the areas 1/2, 1/4 and 1/4 of a square tile: side (2 - sqrt 2)/4 and side (sqrt 2 - 1)/4.
+    They make the areas 1/2, 1/4 and 1/4 of the tile: side (2 - sqrt 2)/4 and side (sqrt 2 - 1)/4.
     """
-    return side_m * (2 - math.sqrt(2)) / 4, side_m * (math.sqrt(2) - 1) / 4
-
-
-def split_of_points(east_n: np.ndarray, south_n: np.ndarray, *, side_m: float = TILE_SIDE_M) -> np.ndarray:
-    """Return the place in `SPLITS` (uint8, (n,)) of points given in metres east and south of the tile's corner.
-
-    Raises:
-        ValueError: a point lies outside the tile.
-    """
-    east_n, south_n = np.asarray(east_n, np.float64), np.asarray(south_n, np.float64)
-    edge_n = np.minimum(np.minimum(east_n, side_m - east_n), np.minimum(south_n, side_m - south_n))
-    if not np.all(edge_n >= 0):  # NaN too
-        at = int(np.argmin(np.nan_to_num(edge_n, nan=-np.inf)))
-        raise ValueError(f"({east_n[at]:g} m, {south_n[at]:g} m) is outside a tile of {side_m:g} m")
-    train, validation = frame_widths(side_m)
-    return (edge_n >= train).astype(np.uint8) + (edge_n >= train + validation)
+    return TILE_SIDE_M * (2 - math.sqrt(2)) / 4, TILE_SIDE_M * (math.sqrt(2) - 1) / 4
 
 
 def split_of_patches(x_n: np.ndarray, y_n: np.ndarray) -> np.ndarray:
@@ -46,8 +31,10 @@ def split_of_patches(x_n: np.ndarray, y_n: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: a column or row that a tile does not have.
     """
-    x_n, y_n = np.asarray(x_n, np.int64), np.asarray(y_n, np.int64)
-    for index_n in (x_n, y_n):
-        if index_n.size and not 0 <= index_n.min() <= index_n.max() < PATCHES_PER_SIDE:
-            raise ValueError(f"columns and rows of patches are 0 to {PATCHES_PER_SIDE - 1}")
-    return split_of_points((x_n + 0.5) * PATCH_METRES, (y_n + 0.5) * PATCH_METRES)
+    place_2n = np.stack([np.asarray(x_n, np.int64), np.asarray(y_n, np.int64)])
+    if place_2n.size and not 0 <= place_2n.min() <= place_2n.max() < PATCHES_PER_SIDE:
+        raise ValueError(f"columns and rows of patches are 0 to {PATCHES_PER_SIDE - 1}")
+    centre_2n = (place_2n + 0.5) * PATCH_METRES
+    edge_n = np.minimum(centre_2n, TILE_SIDE_M - centre_2n).min(axis=0)
+    train, validation = frame_widths()
+    return (edge_n >= train).astype(np.uint8) + (edge_n >= train + validation)

@@ -1,69 +1,10 @@
 """The labels and categories of MLRSNet, as its files spell them."""
 
-# The 60 labels, in the order of the columns of every label file. This is the order of the feature `labels`.
-# "habor" is the authors' spelling.
-LABELS: tuple[str, ...] = (
-    "airplane",
-    "airport",
-    "bare soil",
-    "baseball diamond",
-    "basketball court",
-    "beach",
-    "bridge",
-    "buildings",
-    "cars",
-    "chaparral",
-    "cloud",
-    "containers",
-    "crosswalk",
-    "dense residential area",
-    "desert",
-    "dock",
-    "factory",
-    "field",
-    "football field",
-    "forest",
-    "freeway",
-    "golf course",
-    "grass",
-    "greenhouse",
-    "gully",
-    "habor",
-    "intersection",
-    "island",
-    "lake",
-    "mobile home",
-    "mountain",
-    "overpass",
-    "park",
-    "parking lot",
-    "parkway",
-    "pavement",
-    "railway",
-    "railway station",
-    "river",
-    "road",
-    "roundabout",
-    "runway",
-    "sand",
-    "sea",
-    "ships",
-    "snow",
-    "snowberg",
-    "sparse residential area",
-    "stadium",
-    "swimming pool",
-    "tanks",
-    "tennis court",
-    "terrace",
-    "track",
-    "trail",
-    "transmission tower",
-    "trees",
-    "water",
-    "wetland",
-    "wind turbine",
-)
+from tfds_builders.mlrsnet.tables import LABEL_COUNTS
+
+# The 60 labels, in the order of the columns of every label file and of the feature `labels`. "habor" is the authors'
+# spelling.
+LABELS: tuple[str, ...] = tuple(LABEL_COUNTS)
 
 # The 46 scene categories and their published numbers of images, in alphabetical order: the folders of the images and
 # the names of the label files. "swimmimg_pool" is the authors' spelling.

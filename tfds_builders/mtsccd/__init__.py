@@ -18,9 +18,7 @@ from tfds_builders.mtsccd.names import (
 )
 from tfds_builders.mtsccd.tables import (
     CHANGED_PAIRS,
-    CITY_PAIRS,
     IMAGES,
-    PAIRS,
     TABLE_2,
     TABLE_3,
     TABLE_4,
@@ -31,12 +29,10 @@ from tfds_builders.mtsccd.tables import (
 __all__ = [
     "CHANGED_PAIRS",
     "CITIES",
-    "CITY_PAIRS",
     "CLASSES",
     "CLASS_NAMES",
     "IMAGES",
     "IMAGE_EXTENSIONS",
-    "PAIRS",
     "SPLITS",
     "TABLE_2",
     "TABLE_3",

@@ -139,16 +139,12 @@ def parse_name(filename: str, cities: tuple[City, ...] = CITIES) -> SceneName:
     return SceneName(city.name, match["date"], int(match["x"]), int(match["y"]), label)
 
 
-def format_name(
-    city: City, phase: int, tile_x: int, tile_y: int, label: int, extension: str = "jpg", class_text: str | None = None
-) -> str:
+def format_name(city: City, phase: int, tile_x: int, tile_y: int, label: int) -> str:
     """Return the file name of one scene in the paper's form, e.g. `HZ_201310_12_7_1.jpg`.
 
-    `phase` is 1 or 2 and picks the city's date, `label` is 0 to 9 and is written as 1 to 10 unless `class_text` gives
-    another spelling (an abbreviation, say).
+    `phase` is 1 or 2 and picks the city's date; `label` is 0 to 9 and is written as 1 to 10.
     """
-    text = str(CLASSES[label].number) if class_text is None else class_text
-    return f"{city.code or city.name}_{city.dates[phase - 1]}_{tile_x}_{tile_y}_{text}.{extension}"
+    return f"{city.code or city.name}_{city.dates[phase - 1]}_{tile_x}_{tile_y}_{CLASSES[label].number}.jpg"
 
 
 def with_cities(cities: Sequence[City], added: Sequence[City]) -> tuple[City, ...]:

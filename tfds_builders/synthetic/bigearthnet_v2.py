@@ -26,10 +26,9 @@ from tfds_builders.bigearthnet_v2.splits import split_of_patches
 from tfds_builders.bigearthnet_v2.tables import (
     ALL_PATCHES,
     CLOUD,
-    OTHERS_OF_CLASS,
     PATCHES,
+    PATCHES_OF_CLASS,
     RECOMMENDED,
-    RECOMMENDED_OF_CLASS,
     SNOW,
 )
 from tfds_builders.synthetic.driver import Plan, checked_scale, write_planned
@@ -149,10 +148,9 @@ def _classes(groups: list[tuple[bool, int]], seed: int) -> list[tuple[int, ...]]
     result: list[tuple[int, ...]] = [()] * len(groups)
     for number, (group, rows) in enumerate(sorted(members.items())):
         other, split = group
-        published = OTHERS_OF_CLASS if other else RECOMMENDED_OF_CLASS
         whole = sum(PATCHES[kind][split] for kind in _KINDS if (kind != RECOMMENDED) == other)
         count_k = [
-            min(len(rows), max(0 if other else 1, round(published[name][split] * len(rows) / whole)))
+            min(len(rows), max(0 if other else 1, round(PATCHES_OF_CLASS[name][other][split] * len(rows) / whole)))
             for name in CLASSES_19
         ]
         shown_nk = _dealt(count_k, len(rows), np.random.default_rng((seed, 1, number)))

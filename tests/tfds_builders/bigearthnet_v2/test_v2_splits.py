@@ -5,16 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE, SPLITS
+from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE
 from tfds_builders.bigearthnet_v2.check import positions
-from tfds_builders.bigearthnet_v2.splits import TILE_SIDE_M, frame_widths, split_of_patches, split_of_points
+from tfds_builders.bigearthnet_v2.splits import TILE_SIDE_M, frame_widths, split_of_patches
 
 
-@pytest.mark.parametrize("side_m", [1.0, 109_800.0])
-def test_frames_have_half_a_quarter_and_a_quarter_of_the_area(side_m):
-    train, validation = frame_widths(side_m)
-    whole, without_train = side_m**2, (side_m - 2 * train) ** 2
-    inner = (side_m - 2 * train - 2 * validation) ** 2
+def test_frames_have_half_a_quarter_and_a_quarter_of_the_area():
+    train, validation = frame_widths()
+    whole, without_train = TILE_SIDE_M**2, (TILE_SIDE_M - 2 * train) ** 2
+    inner = (TILE_SIDE_M - 2 * train - 2 * validation) ** 2
     assert math.isclose(whole - without_train, whole / 2)
     assert math.isclose(without_train - inner, whole / 4)
     assert math.isclose(inner, whole / 4)
@@ -37,27 +36,9 @@ def test_the_rule_is_symmetric_and_follows_the_distance_to_the_nearest_edge():
     assert np.bincount(split_n).tolist() == [91**2 - 65**2, 65**2 - 46**2, 46**2]
 
 
-def test_points_on_and_next_to_the_frames():
-    train, validation = frame_widths()
-    middle = TILE_SIDE_M / 2
-    east_n = np.array([0.0, train - 1e-6, train, train + validation - 1e-6, train + validation, middle])
-    names = [SPLITS[at] for at in split_of_points(east_n, np.full(6, middle))]
-    assert names == ["train", "train", "validation", "validation", "test", "test"]
-    # Tiles of another size are cut in the same proportions.
-    np.testing.assert_array_equal(
-        split_of_points(east_n / 10, np.full(6, middle / 10), side_m=TILE_SIDE_M / 10), [0, 0, 1, 1, 2, 2]
-    )
-
-
 def test_patches_along_a_row():
     column_n = np.array([0, 12, 13, 22, 23, 45, 68, 69, 77, 78, 90])
     assert split_of_patches(column_n, np.full(11, 45)).tolist() == [0, 0, 1, 1, 2, 2, 2, 1, 1, 0, 0]
-
-
-@pytest.mark.parametrize("point", [(-1.0, 5.0), (5.0, 109_801.0), (float("nan"), 5.0)])
-def test_outside_the_tile(point):
-    with pytest.raises(ValueError, match=r"outside a tile of 109800 m"):
-        split_of_points(np.array([point[0]]), np.array([point[1]]))
 
 
 @pytest.mark.parametrize("x", [-1, 91])

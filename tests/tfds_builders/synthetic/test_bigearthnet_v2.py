@@ -57,7 +57,7 @@ def test_full_scale_has_exactly_the_published_counts():
     for at, kind in enumerate(("recommended", "snow", "cloud_or_shadow")):
         np.testing.assert_array_equal(counts_pks[:, at].sum(axis=0), tables.PATCHES[kind])
     countries = np.array([product.country for product in synthetic.load_products()])
-    for country, published in tables.RECOMMENDED_OF_COUNTRY.items():
+    for country, (published, _) in tables.PATCHES_OF_COUNTRY.items():
         np.testing.assert_array_equal(counts_pks[countries == country, 0].sum(axis=0), published)
     assert len({product.name for product in synthetic.load_products()}) == 115
 
@@ -84,7 +84,7 @@ def test_counts_are_in_proportion(scale):
         assert len(members) == round(scale * tables.PATCHES["recommended"][split])
         assert all(patch.classes for patch in members)
         for at, name in enumerate(CLASSES_19):
-            expected = tables.RECOMMENDED_OF_CLASS[name][split] * scale
+            expected = tables.PATCHES_OF_CLASS[name][0][split] * scale
             assert abs(sum(at in patch.classes for patch in members) - max(1, expected)) <= 1
 
 

@@ -1,7 +1,9 @@
 """Which scene of a generated MtSCCD archive goes where: how many pairs of each kind, which tile, which file."""
 
 import dataclasses
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -10,9 +12,9 @@ from tfds_builders.mtsccd.archive import Listing, Scene
 from tfds_builders.mtsccd.splits import split_pairs, split_scenes
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.synthetic.driver import checked_scale
-from tfds_builders.synthetic.mtsccd.transitions import load_transitions
 
 SMALLEST_CITY = 8  # pairs; the least that leaves every split and class an image
+_TRANSITIONS = Path(__file__).with_name("transitions.json")
 _TRAINING_CITIES = [index for index, city in enumerate(CITIES) if city.role == "train"]
 
 
@@ -30,6 +32,16 @@ class Tile:
     def label(self, phase: int) -> int:
         """Return the class of phase 1 or 2."""
         return self.label_t1 if phase == 1 else self.label_t2
+
+
+def load_transitions() -> np.ndarray:
+    """Return pairs[city, class_t1, class_t2] (int64, (5, 10, 10)) of the published archive, in the order of CITIES.
+
+    The paper prints class counts per city and date (Table 2) and transitions over all cities (Table 5). The file holds
+    one solution in integers that agrees with both, and with the changed pairs of the test cities.
+    """
+    pairs_of_city = json.loads(_TRANSITIONS.read_text(encoding="utf-8"))["pairs"]
+    return np.array([pairs_of_city[city.name] for city in CITIES], dtype=np.int64)
 
 
 def largest_remainder(quota_n: np.ndarray, total: int) -> np.ndarray:
