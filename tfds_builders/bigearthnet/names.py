@@ -18,20 +18,6 @@ from dataclasses import dataclass
 
 from tfds_builders.reading.archive import ArchiveError
 
-_TILE = r"(?P<tile>\d{2}[A-Z]{3})"
-_X_Y = r"_(?P<x>\d{1,2})_(?P<y>\d{1,2})"
-_S2_V1 = re.compile(rf"(?P<platform>S2[AB])_MSIL2A_(?P<date>\d{{8}})T(?P<time>\d{{5,6}}){_X_Y}")
-_S2_V2 = re.compile(
-    rf"(?P<platform>S2[AB])_MSIL2A_(?P<date>\d{{8}})T(?P<time>\d{{6}})_N\d{{4}}_R\d{{3}}_T{_TILE}_(?P<x>\d\d)_(?P<y>\d\d)"
-)
-_S1 = re.compile(rf"(?P<platform>S1[AB])_IW_GRDH_1SDV_(?P<date>\d{{8}})T(?P<time>\d{{6}})_{_TILE}{_X_Y}")
-# The form of each kind, for error texts.
-_FORMS = {
-    "s2_v1": (_S2_V1, "S2[AB]_MSIL2A_<yyyymmdd>T<time>_<x>_<y>"),
-    "s2_v2": (_S2_V2, "S2[AB]_MSIL2A_<yyyymmdd>T<hhmmss>_N<nnnn>_R<nnn>_T<tile>_<xx>_<yy>"),
-    "s1": (_S1, "S1[AB]_IW_GRDH_1SDV_<yyyymmdd>T<hhmmss>_<tile>_<x>_<y>"),
-}
-
 # Meteorological seasons: with them the 590,326 names of v1 give the published counts (section 3 of the v1 paper).
 SEASONS: tuple[str, ...] = ("winter", "spring", "summer", "autumn")
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
@@ -61,46 +47,59 @@ class PatchName:
         return SEASONS[self.time.month % 12 // 3]
 
 
-def parse_s2_v1(name: str) -> PatchName:
-    """Return what the name of a Sentinel-2 patch of BigEarthNet v1 says.
+@dataclass(frozen=True, slots=True)
+class NameForm:
+    """The form of the names of one kind of patch; `shown` is what errors call it."""
 
-    Raises:
-        ArchiveError: it is no such name.
-    """
-    return _parse(name, "s2_v1")
+    pattern: re.Pattern[str]
+    shown: str
+
+    def fits(self, name: str) -> bool:
+        """Return whether `name` has this form; dates and times are not looked at."""
+        return self.pattern.fullmatch(name) is not None
+
+    def parse(self, name: str) -> PatchName:
+        """Return what `name` says.
+
+        Raises:
+            ArchiveError: it has another form, or a date, time or place that there is not.
+        """
+        match = self.pattern.fullmatch(name)
+        if match is None:
+            raise ArchiveError(f"{name}: not the name of a patch ({self.shown})")
+        x, y = int(match["x"]), int(match["y"])
+        if max(x, y) > LAST_PATCH:
+            raise ArchiveError(f"{name}: patch {x}, {y} lies outside its tile; x and y run from 0 to {LAST_PATCH}")
+        # From the right: the hour may have lost its leading zero. Seconds and minutes above 59 run over.
+        clock = match["time"]
+        hours, minutes, seconds = int(clock[:-4]), int(clock[-4:-2]), int(clock[-2:])
+        try:
+            day = datetime.datetime.fromisoformat(match["date"])
+        except ValueError as error:
+            raise ArchiveError(f"{name}: '{match['date']}' is no date") from error
+        if hours > 23:
+            raise ArchiveError(f"{name}: '{clock}' is no time of day")
+        time = day + datetime.timedelta(hours=hours, minutes=minutes, seconds=seconds)
+        return PatchName(match["platform"], time, match.groupdict().get("tile"), x, y)
 
 
-def parse_s2_v2(name: str) -> PatchName:
-    """Return what the name of a Sentinel-2 patch of BigEarthNet v2 (`patch_id`) says.
-
-    Raises:
-        ArchiveError: it is no such name.
-    """
-    return _parse(name, "s2_v2")
-
-
-def parse_s1(name: str) -> PatchName:
-    """Return what the name of a Sentinel-1 patch, the same in v1 and v2, says.
-
-    Raises:
-        ArchiveError: it is no such name.
-    """
-    return _parse(name, "s1")
-
-
-def is_s2_v1(name: str) -> bool:
-    """Return whether `name` has the form of a Sentinel-2 patch of v1; dates and times are not looked at."""
-    return _S2_V1.fullmatch(name) is not None
-
-
-def is_s2_v2(name: str) -> bool:
-    """Return whether `name` has the form of a Sentinel-2 patch of v2; dates and times are not looked at."""
-    return _S2_V2.fullmatch(name) is not None
-
-
-def is_s1(name: str) -> bool:
-    """Return whether `name` has the form of a Sentinel-1 patch; dates and times are not looked at."""
-    return _S1.fullmatch(name) is not None
+_TILE = r"(?P<tile>\d{2}[A-Z]{3})"
+_X_Y = r"_(?P<x>\d{1,2})_(?P<y>\d{1,2})"
+S2_V1_NAME = NameForm(
+    re.compile(rf"(?P<platform>S2[AB])_MSIL2A_(?P<date>\d{{8}})T(?P<time>\d{{5,6}}){_X_Y}"),
+    "S2[AB]_MSIL2A_<yyyymmdd>T<time>_<x>_<y>",
+)
+S2_V2_NAME = NameForm(
+    re.compile(
+        rf"(?P<platform>S2[AB])_MSIL2A_(?P<date>\d{{8}})T(?P<time>\d{{6}})_N\d{{4}}_R\d{{3}}_T{_TILE}"
+        r"_(?P<x>\d\d)_(?P<y>\d\d)"
+    ),
+    "S2[AB]_MSIL2A_<yyyymmdd>T<hhmmss>_N<nnnn>_R<nnn>_T<tile>_<xx>_<yy>",
+)
+S1_NAME = NameForm(  # the same in v1 and v2
+    re.compile(rf"(?P<platform>S1[AB])_IW_GRDH_1SDV_(?P<date>\d{{8}})T(?P<time>\d{{6}})_{_TILE}{_X_Y}"),
+    "S1[AB]_IW_GRDH_1SDV_<yyyymmdd>T<hhmmss>_<tile>_<x>_<y>",
+)
 
 
 def s2_v2_product(name: str) -> str:
@@ -111,24 +110,3 @@ def s2_v2_product(name: str) -> str:
 def s1_scene(name: str) -> str:
     """Return the Sentinel-1 scene (folder) of a v2 patch: the name without tile, x and y."""
     return name.rsplit("_", 3)[0]
-
-
-def _parse(name: str, kind: str) -> PatchName:
-    pattern, form = _FORMS[kind]
-    match = pattern.fullmatch(name)
-    if match is None:
-        raise ArchiveError(f"{name}: not the name of a patch ({form})")
-    x, y = int(match["x"]), int(match["y"])
-    if max(x, y) > LAST_PATCH:
-        raise ArchiveError(f"{name}: patch {x}, {y} lies outside its tile; x and y run from 0 to {LAST_PATCH}")
-    # From the right: the hour may have lost its leading zero. Seconds and minutes above 59 run over.
-    clock = match["time"]
-    hours, minutes, seconds = int(clock[:-4]), int(clock[-4:-2]), int(clock[-2:])
-    try:
-        day = datetime.datetime(int(match["date"][:4]), int(match["date"][4:6]), int(match["date"][6:]))
-    except ValueError as error:
-        raise ArchiveError(f"{name}: '{match['date']}' is no date") from error
-    if hours > 23:
-        raise ArchiveError(f"{name}: '{clock}' is no time of day")
-    time = day + datetime.timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    return PatchName(match["platform"], time, match.groupdict().get("tile"), x, y)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE, is_s2_v1
+from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE, S2_V1_NAME
 from tfds_builders.reading.archive import ArchiveError
 
 _FILE_OF_DATA_SET = {"bigearthnet_v1": "v1_train.xz", "bigearthnet_v2": "v2_train.xz"}
@@ -44,7 +44,7 @@ def product_and_place(name: str) -> tuple[str, int]:
     Raises:
         ArchiveError: it is not the name of a v1 patch.
     """
-    product, x, y = name.rsplit("_", 2) if is_s2_v1(name) else (name, PATCHES_PER_SIDE, 0)
+    product, x, y = name.rsplit("_", 2) if S2_V1_NAME.fits(name) else (name, PATCHES_PER_SIDE, 0)
     if max(int(x), int(y)) >= PATCHES_PER_SIDE:
         raise ArchiveError(f"'{name}' is not the name of a patch of bigearthnet_v1")
     return product, int(y) * PATCHES_PER_SIDE + int(x)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfds_builders.bigearthnet.names import SPLITS, is_s1, is_s2_v1
+from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SPLITS
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError, extract, packed_stem
 
 DOWNLOAD_HINT = (
@@ -145,7 +145,7 @@ def _walk(folder: Path, listing: Listing, lists: dict[str, Path], seen: set[tupl
     inside = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            patches = listing.s2 if is_s2_v1(entry.name) else listing.s1 if is_s1(entry.name) else None
+            patches = listing.s2 if S2_V1_NAME.fits(entry.name) else listing.s1 if S1_NAME.fits(entry.name) else None
             if entry.name.startswith("."):
                 continue
             if patches is not None and entry.is_dir():
@@ -199,7 +199,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
         with opened(path, "rt", encoding="utf-8", newline=None) as file:  # type: ignore[operator]
             for number, line in enumerate(file, start=1):
                 name, comma, s1_name = line.strip().partition(",")
-                if not is_s2_v1(name) or (comma and not is_s1(s1_name)):
+                if not S2_V1_NAME.fits(name) or (comma and not S1_NAME.fits(s1_name)):
                     if not line.strip():
                         continue
                     raise ArchiveError(

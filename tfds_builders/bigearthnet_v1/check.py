@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet.countries import country_of
-from tfds_builders.bigearthnet.names import SEASONS, PatchName, parse_s1, parse_s2_v1
+from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SEASONS, PatchName
 from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE, CODE_OF_NAME
 from tfds_builders.bigearthnet_v1.archive import CLOUD, FLAGS, LIST_NAMES, NO_TARGET, SNOW, Listing, list_archive
 from tfds_builders.bigearthnet_v1.patch_examples import COUNTRY_NAMES, UNKNOWN_COUNTRY
@@ -95,7 +95,7 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
 def _examine(listing: Listing, progress: Callable[[int, int], None] | None) -> _Tally:
     """Return the counts of Sentinel-2 (or else Sentinel-1) patches, and the problems of both."""
     tally = _Tally()
-    halves = ((listing.s2, parse_s2_v1, S2_BANDS), (listing.s1, parse_s1, S1_BANDS))
+    halves = ((listing.s2, S2_V1_NAME.parse, S2_BANDS), (listing.s1, S1_NAME.parse, S1_BANDS))
     done, total = 0, len(listing.s2) + len(listing.s1)
     for patches, parse, bands in halves:
         counted = patches is listing.s2 or not listing.s2

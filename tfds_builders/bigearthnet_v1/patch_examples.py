@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tfds_builders.bigearthnet.bands import BANDS
 from tfds_builders.bigearthnet.countries import COUNTRIES, country_of
 from tfds_builders.bigearthnet.label_sets import LABEL_SETS
-from tfds_builders.bigearthnet.names import SEASONS, parse_s1, parse_s2_v1
+from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SEASONS
 from tfds_builders.bigearthnet_v1.patch_files import PatchMetadata, band_path, metadata_path, read_metadata
 from tfds_builders.bigearthnet_v1.splits import Patch
 from tfds_builders.reading.archive import ArchiveError
@@ -41,8 +41,8 @@ class PatchExamples:
         return make_examples(self.patches, self._example, skip_bad=self.skip_bad, remedy="replace or remove the patch")
 
     def _example(self, patch: Patch) -> Example:
-        acquired = parse_s2_v1(patch.name)
-        s1 = parse_s1(patch.s1_name) if patch.s1_name else None
+        acquired = S2_V1_NAME.parse(patch.name)
+        s1 = S1_NAME.parse(patch.s1_name) if patch.s1_name else None
         metadata, shown = self._metadata(patch)
         label_set = LABEL_SETS[self.label_set]
         try:

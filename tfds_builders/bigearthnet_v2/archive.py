@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_builders.bigearthnet.names import is_s1, is_s2_v2, s1_scene, s2_v2_product
+from tfds_builders.bigearthnet.names import S1_NAME, S2_V2_NAME, s1_scene, s2_v2_product
 from tfds_builders.bigearthnet_v2.metadata import TABLES, Metadata, read_metadata
 from tfds_builders.bigearthnet_v2.patches import (
     LMDB_FILE,
@@ -121,7 +121,7 @@ def find_patches(archive: V2Archive, kinds: tuple[str, ...]) -> dict[str, Found]
     return {kind: _found_in_folders(root, kind) for kind in kinds}
 
 
-_IS_PATCH: dict[str, Callable[[str], bool]] = {S2: is_s2_v2, S1: is_s1, MAPS: is_s2_v2}
+_IS_PATCH: dict[str, Callable[[str], bool]] = {S2: S2_V2_NAME.fits, S1: S1_NAME.fits, MAPS: S2_V2_NAME.fits}
 # The folder above a patch.
 _GROUP_BYTES = {
     S2: len("S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP"),
@@ -190,18 +190,18 @@ def _found_in_lmdb(path: Path, kinds: tuple[str, ...]) -> dict[str, Found]:
 def _kind_of_key(key: bytes) -> tuple[str | None, bytes]:
     """Return S2, S1, MAPS or None (no patch), and the name of the patch."""
     text = key.decode(errors="replace")
-    if is_s2_v2(text):
+    if S2_V2_NAME.fits(text):
         return S2, key
-    if is_s1(text):
+    if S1_NAME.fits(text):
         return S1, key
-    if text.endswith(MAP_SUFFIX) and is_s2_v2(text.removesuffix(MAP_SUFFIX)):
+    if text.endswith(MAP_SUFFIX) and S2_V2_NAME.fits(text.removesuffix(MAP_SUFFIX)):
         return MAPS, key.removesuffix(MAP_SUFFIX.encode())
     return None, key
 
 
 def _why_no_patch(key: bytes) -> str:
     text = key.decode(errors="replace")
-    if is_s2_v2(f"{text}_00_00") or is_s1(f"{text}_00AAA_0_0"):
+    if S2_V2_NAME.fits(f"{text}_00_00") or S1_NAME.fits(f"{text}_00AAA_0_0"):
         return "is that of a whole tile, not of a patch; write the LMDB again with rico-hdl"
     return "is not the name of a patch of BigEarthNet v2; write the LMDB again with rico-hdl"
 

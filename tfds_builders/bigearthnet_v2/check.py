@@ -172,16 +172,16 @@ def _tables(metadata: Metadata, found: Mapping[str, Found]) -> tuple[CountTable,
     groups = {"Patches": ({**kinds, "in v1's train list": seen_n}, {**PATCHES, "in v1's train list": SEEN_IN_V1_TRAIN})}
     by_country = {name: metadata.country_n == at for at, name in enumerate(COUNTRIES)}
     by_class = {name: metadata.labels_nk[:, at] > 0 for at, name in enumerate(CLASSES_19)}
-    for what, masks, counts in (
+    for what, masks, published in (
         ("country", by_country, PATCHES_OF_COUNTRY),
         ("class", by_class, PATCHES_OF_CLASS),
     ):
         for which, of_n, column in (("Recommended", metadata.recommended_n, 0), ("Other", ~metadata.recommended_n, 1)):
             groups[f"{which} patches by {what}"] = (
                 {name: of_n & mask for name, mask in masks.items()},
-                {name: pair[column] for name, pair in counts.items()},
+                {name: pair[column] for name, pair in published.items()},
             )
-    tables = [_split_table(title, masks, published, metadata) for title, (masks, published) in groups.items()]
+    tables = [_split_table(title, masks, known, metadata) for title, (masks, known) in groups.items()]
     groups_found = {
         "S2 products": (np.unique(group_names(S2, metadata.patch_id_n)), S2_PRODUCTS),
         "S1 scenes": (np.unique(group_names(S1, metadata.s1_name_n)), S1_SCENES),

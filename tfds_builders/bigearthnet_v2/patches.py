@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfds_builders.bigearthnet.bands import BANDS
-from tfds_builders.bigearthnet.names import SEASONS, parse_s1, parse_s2_v2, s1_scene, s2_v2_product
+from tfds_builders.bigearthnet.names import S1_NAME, S2_V2_NAME, SEASONS, s1_scene, s2_v2_product
 from tfds_builders.bigearthnet_v2.metadata import Metadata
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE, class_shares, index_map
 from tfds_builders.reading.archive import ArchiveError
@@ -201,7 +201,7 @@ class PatchExamples:
     def _example(self, row: int) -> Example:
         rows = self.rows
         patch_id, s1_name = rows.patch_id_n[row].decode(), rows.s1_name_n[row].decode()
-        name, radar = parse_s2_v2(patch_id), parse_s1(s1_name)
+        name, radar = S2_V2_NAME.parse(patch_id), S1_NAME.parse(s1_name)
         example: dict[str, Value] = {
             "labels": rows.labels_nk[row],
             "patch_id": patch_id,

@@ -94,8 +94,6 @@ class Builder(DualFormatBuilder):
             archive,
             splits,
             self._scratch_dir(),
-            image_features=("image",),
-            value_features=("labels", "category", "filename"),
             shard_bytes=self.SHARD_BYTES,
             skip_bad=self._skip_bad,
         )
@@ -106,8 +104,12 @@ class Builder(DualFormatBuilder):
         categories = list(CATEGORIES)
         return [
             ArchiveExample(
-                (image,),
-                (labels.labels_nk[row], categories.index(labels.category_of_row[row]), labels.filenames[row]),
+                {"image": image},
+                {
+                    "labels": labels.labels_nk[row],
+                    "category": categories.index(labels.category_of_row[row]),
+                    "filename": labels.filenames[row],
+                },
             )
             for row in rows
             if (image := listing.image_of_row[row]) is not None

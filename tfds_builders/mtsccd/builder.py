@@ -23,7 +23,6 @@ from tfds_builders.reading.archive import Archive, ArchiveError, is_generated
 from tfds_builders.writing.builder import DualFormatBuilder, refuse_empty_split
 from tfds_builders.writing.examples import ImageExamples
 from tfds_builders.writing.image_shards import ArchiveExample, image_shards
-from tfds_builders.writing.records import Value
 
 _LOGGED_WARNINGS = 20
 _LOG = logging.getLogger(__name__)
@@ -39,8 +38,6 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
     Place the folder, or the zip or tar files as they are, in `manual_dir`. A `cities.toml` beside them adds cities.
     """
     SUBSET: ClassVar[str]
-    IMAGE_FEATURES: ClassVar[tuple[str, ...]]  # one for each scene of an example
-    VALUE_FEATURES: ClassVar[tuple[str, ...]]
 
     @abc.abstractmethod
     def _split(self, listing: Listing) -> Mapping[str, Sequence[tuple[Scene, ...]]]:
@@ -50,8 +47,8 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         """
 
     @abc.abstractmethod
-    def _values(self, scenes: tuple[Scene, ...], city: int) -> tuple[Value, ...]:
-        """Return the `VALUE_FEATURES` of an example; `city` is the label of its city."""
+    def _example(self, scenes: tuple[Scene, ...], city: int) -> ArchiveExample:
+        """Return an example by its features; `city` is the label of its city."""
 
     def _city_names(self) -> list[str]:
         """Return the values of the feature `city`: those of the built data, or else the configuration's."""
@@ -85,22 +82,11 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         splits = self._split(listing)
         self._report(archive, listing, splits)
         examples = {
-            split: [
-                ArchiveExample(
-                    tuple(scene.path for scene in scenes), self._values(scenes, city_names.index(scenes[0].name.city))
-                )
-                for scenes in scenes_of_examples
-            ]
+            split: [self._example(scenes, city_names.index(scenes[0].name.city)) for scenes in scenes_of_examples]
             for split, scenes_of_examples in splits.items()
         }
         return image_shards(
-            archive,
-            examples,
-            self._scratch_dir(),
-            image_features=self.IMAGE_FEATURES,
-            value_features=self.VALUE_FEATURES,
-            shard_bytes=self.SHARD_BYTES,
-            skip_bad=self._skip_bad,
+            archive, examples, self._scratch_dir(), shard_bytes=self.SHARD_BYTES, skip_bad=self._skip_bad
         )
 
     def _splits_from(self, listing: Listing) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tfds_builders.bigearthnet.bands import PATCH_METRES, S1_BANDS, S2_BANDS
-from tfds_builders.bigearthnet.names import LAST_PATCH, parse_s1, parse_s2_v1
+from tfds_builders.bigearthnet.names import LAST_PATCH, S1_NAME, S2_V1_NAME
 from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE, CLASSES_19
 from tfds_builders.bigearthnet_v1.archive import CLOUD, LIST_NAMES, NO_TARGET, SNOW
 from tfds_builders.bigearthnet_v1.patch_files import band_path, metadata_path
@@ -180,19 +180,14 @@ def write_archive(
 ) -> int:
     """Write an archive below `out_dir` (`out_dir/BigEarthNet/...`) and return its number of patches.
 
-    The same arguments give the same bytes, whatever the number of workers. A patch is 16 files, 280 kB. More than a few
-    hundred patches are drawn in spawned processes, so a script that calls this needs `if __name__ == "__main__":`.
+    A patch is 16 files, 280 kB. See `driver.write_planned` for errors and processes.
 
     Args:
-        out_dir: see `driver.write_planned`, as for `workers` and `progress`.
+        out_dir: folder of the archive; made if need be.
         scale: share of the 590,326 patches, above 0 to 1; 19 patches at least.
         seed: draws what the patches show and where they lie, not how many there are on a list or of a season.
-        workers: number of processes.
+        workers: number of processes; by default one for each processor.
         progress: called with (patches written, patches in all).
-
-    Raises:
-        ArchiveError: an argument is out of range, or `out_dir` already holds such an archive.
-        OSError: the archive cannot be written (a full disk, say); nothing is left of it then.
     """
 
     def plan() -> Plan[Patch]:
@@ -229,7 +224,7 @@ def _write_patches(seed: int, root: Path, listed: Sequence[Patch]) -> None:
         bands = render_bands(
             draw_regions(sorted(shown), rng), rng, snow=patch.on_list == SNOW, cloud=patch.on_list == CLOUD
         )
-        s2 = parse_s2_v1(patch.s2_name)
+        s2 = S2_V1_NAME.parse(patch.s2_name)
         origin = upper_left(s2.x, s2.y)
         for folder, name, names in (
             (f"{root}/{_S2_FOLDER}", patch.s2_name, S2_BANDS),
@@ -261,12 +256,12 @@ def _metadata(patch: Patch, ulx: int, uly: int, *, sentinel_1: bool) -> dict:
         more = {
             "corresponding_s2_patch": patch.s2_name,
             "scene_source": scene,
-            "acquisition_time": parse_s1(patch.s1_name).acquired,
+            "acquisition_time": S1_NAME.parse(patch.s1_name).acquired,
         }
     else:
         platform, _, stamp, *_ = patch.s2_name.split("_")
         more = {
             "tile_source": f"{platform}_MSIL1C_{stamp}_N0206_R000_T{patch.tile}_{stamp}.SAFE",
-            "acquisition_date": parse_s2_v1(patch.s2_name).time.isoformat(sep=" "),
+            "acquisition_date": S2_V1_NAME.parse(patch.s2_name).time.isoformat(sep=" "),
         }
     return content | more

@@ -190,19 +190,14 @@ def write_archive(
 ) -> int:
     """Write an archive below `out_dir` (`out_dir/BigEarthNet-v2.0/...`) and return its number of patches.
 
-    The same arguments give the same bytes, whatever the number of workers. A patch is 15 files, 305 kB. More than a few
-    hundred patches are drawn in spawned processes, so a script that calls this needs `if __name__ == "__main__":`.
+    A patch is 15 files, 305 kB. See `driver.write_planned` for errors and processes.
 
     Args:
-        out_dir: see `driver.write_planned`, as for `workers` and `progress`.
+        out_dir: folder of the archive; made if need be.
         scale: share of the 549,488 patches, above 0 to 1.
         seed: draws what the patches show and where they lie, not how many there are of a kind.
-        workers: number of processes.
+        workers: number of processes; by default one for each processor.
         progress: called with (patches written, patches in all).
-
-    Raises:
-        ArchiveError: an argument is out of range, or `out_dir` already holds such an archive.
-        OSError: the archive cannot be written (a full disk, say); nothing is left of it then.
     """
 
     def plan() -> Plan[Patch]:

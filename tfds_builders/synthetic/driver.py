@@ -57,6 +57,9 @@ def write_planned(
 ) -> int:
     """Write the archive that `plan` returns below `out_dir` and return its number of images.
 
+    The same plan gives the same bytes, whatever the number of workers. More than a few hundred images are written by
+    spawned processes, so a script that calls this needs the usual `if __name__ == "__main__":`.
+
     Args:
         out_dir: folder of the archive; made if need be. The archive appears in it when it is complete.
         plan: called once the other arguments are checked.

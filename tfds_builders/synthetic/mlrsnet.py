@@ -90,20 +90,15 @@ def write_archive(
 ) -> int:
     """Write a MLRSNet archive below `out_dir` and return its number of images.
 
-    The same arguments give the same bytes, whatever the number of workers. More than a few hundred images are drawn in
-    spawned processes, so a script that calls this needs the usual `if __name__ == "__main__":`.
+    See `driver.write_planned` for errors and processes.
 
     Args:
-        out_dir: see `driver.write_planned`, as for `workers` and `progress`.
+        out_dir: folder of the archive; made if need be.
         scale: share of the 109,161 images, above 0 to 1; every category keeps one.
         image_size: side of the square images in pixels, from 16; 256 in the real archive.
         seed: draws the scenes and which image has which labels, not how many there are of a kind.
-        workers: number of processes.
+        workers: number of processes; by default one for each processor.
         progress: called with (images written, images in all).
-
-    Raises:
-        ArchiveError: an argument is out of range, or `out_dir` already holds such an archive.
-        OSError: the archive cannot be written (a full disk, say); nothing is left of it then.
     """
 
     def plan() -> Plan[Scene]:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -47,20 +47,18 @@ class ImageFile:
 
 
 @dataclass(frozen=True, slots=True)
-class ExampleFiles:
-    """One example before its images are read; both tuples are in the order of the shard's feature names."""
+class ImageExample:
+    """One example before its images are read: the file of every image feature, and the value of every other one."""
 
-    images: tuple[ImageFile, ...]
-    values: tuple[Value, ...]
+    images: Mapping[str, ImageFile]
+    values: Mapping[str, Value]
 
 
 @dataclass(frozen=True)
 class ImageExamples:
     """The examples of one shard of whole image files; see `make_examples`."""
 
-    image_features: tuple[str, ...]
-    value_features: tuple[str, ...]
-    examples: tuple[ExampleFiles, ...]
+    examples: tuple[ImageExample, ...]
     image_size: tuple[int, int]
     skip_bad: bool
 
@@ -70,8 +68,10 @@ class ImageExamples:
     def __call__(self) -> Iterator[tuple[int, Example | Skipped]]:
         """Yield the examples; raise ArchiveError at the first bad image unless `skip_bad`."""
         remedy = "replace or remove the file"
-        return make_examples(self.examples, self._example, skip_bad=self.skip_bad, remedy=remedy)
+        return make_examples(self.examples, self._read, skip_bad=self.skip_bad, remedy=remedy)
 
-    def _example(self, example: ExampleFiles) -> Example:
-        images = [load_image(file.path, file.shown_path, self.image_size) for file in example.images]
-        return dict(zip(self.image_features + self.value_features, (*images, *example.values), strict=True))
+    def _read(self, example: ImageExample) -> Example:
+        images = {
+            name: load_image(file.path, file.shown_path, self.image_size) for name, file in example.images.items()
+        }
+        return {**images, **example.values}

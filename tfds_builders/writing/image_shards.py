@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfds_builders.reading.archive import Archive, ArchiveError
 from tfds_builders.reading.image_headers import load_image_size
-from tfds_builders.writing.examples import ExampleFiles, ImageExamples, ImageFile, shard_bounds
+from tfds_builders.writing.examples import ImageExample, ImageExamples, ImageFile, shard_bounds
 from tfds_builders.writing.records import Value
 
 # Enough files to tell the common size of an archive's images and their mean number of bytes.
@@ -16,10 +16,10 @@ _SAMPLE = 64
 
 @dataclass(frozen=True, slots=True)
 class ArchiveExample:
-    """One example by the names of its images in the archive, and its other values."""
+    """One example by the archive's names: the image of every image feature, and the value of every other one."""
 
-    images: tuple[str, ...]
-    values: tuple[Value, ...]
+    images: Mapping[str, str]
+    values: Mapping[str, Value]
 
 
 def image_shards(
@@ -27,8 +27,6 @@ def image_shards(
     splits: Mapping[str, Sequence[ArchiveExample]],
     scratch: Path,
     *,
-    image_features: tuple[str, ...],
-    value_features: tuple[str, ...],
     shard_bytes: int,
     skip_bad: bool,
 ) -> dict[str, list[ImageExamples]]:
@@ -40,19 +38,19 @@ def image_shards(
         ArchiveError: a packed file is broken, or not one image of a sample can be read.
         OSError: the disk is full.
     """
-    paths = archive.files((name for split in splits.values() for one in split for name in one.images), scratch)
-    files = {name: _image_file(archive, name, path) for name, path in paths.items()}
+    names = (name for split in splits.values() for example in split for name in example.images.values())
+    files = {name: _image_file(archive, name, path) for name, path in archive.files(names, scratch).items()}
     image_size, image_bytes = _common_size(files)
 
-    def shard(examples: Sequence[ArchiveExample]) -> ImageExamples:
-        ready = tuple(ExampleFiles(tuple(files[name] for name in one.images), one.values) for one in examples)
-        return ImageExamples(image_features, value_features, ready, image_size, skip_bad)
+    def shards(examples: Sequence[ArchiveExample]) -> list[ImageExamples]:
+        ready = [
+            ImageExample({feature: files[name] for feature, name in example.images.items()}, example.values)
+            for example in examples
+        ]
+        bounds = shard_bounds(len(ready), len(examples[0].images) * image_bytes, shard_bytes)
+        return [ImageExamples(tuple(ready[start:stop]), image_size, skip_bad) for start, stop in bounds]
 
-    example_bytes = len(image_features) * image_bytes
-    return {
-        split: [shard(examples[i:j]) for i, j in shard_bounds(len(examples), example_bytes, shard_bytes)]
-        for split, examples in splits.items()
-    }
+    return {split: shards(examples) for split, examples in splits.items()}
 
 
 def _image_file(archive: Archive, name: str, path: str) -> ImageFile:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfds_builders.bigearthnet.bands import S2_BANDS
-from tfds_builders.bigearthnet.names import parse_s1, parse_s2_v1
+from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME
 from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE
 from tfds_builders.bigearthnet_v1.archive import NO_TARGET
 from tfds_builders.bigearthnet_v1.tables import SEASON_PATCHES, TABLE_2
@@ -39,7 +39,7 @@ def test_counts_are_in_proportion_and_nothing_is_empty(scale):
     assert Counter(patch.on_list for patch in made) == counts
     assert min(counts.values()) >= 1
     assert len({patch.s2_name for patch in made}) == len({patch.s1_name for patch in made}) == len(made)
-    seasons = Counter(parse_s2_v1(patch.s2_name).season for patch in made)
+    seasons = Counter(S2_V1_NAME.parse(patch.s2_name).season for patch in made)
     for season, published in SEASON_PATCHES.items():
         assert abs(seasons[season] - len(made) * published / 590_326) <= 1
     codes = Counter(code for patch in made for code in patch.codes)
@@ -47,7 +47,7 @@ def test_counts_are_in_proportion_and_nothing_is_empty(scale):
         for code, published in TABLE_2.items():
             assert abs(codes[code] - max(1, len(made) * published / 590_326)) <= 1
     for patch in made:
-        assert parse_s1(patch.s1_name).tile == patch.tile
+        assert S1_NAME.parse(patch.s1_name).tile == patch.tile
         kept = [code for code in patch.codes if CLASS_OF_CODE[code].class_19]
         assert patch.codes
         assert not (patch.on_list == NO_TARGET and kept)

@@ -26,21 +26,16 @@ def write_archive(
 ) -> int:
     """Write a MtSCCD archive below `out_dir` (`out_dir/MtSCCD/...` for layout 6) and return its number of images.
 
-    The same arguments give the same bytes, whatever the number of workers. More than a few hundred images are drawn in
-    spawned processes, so a script that calls this needs the usual `if __name__ == "__main__":`.
+    See `driver.write_planned` for errors and processes.
 
     Args:
-        out_dir: see `driver.write_planned`, as for `workers` and `progress`.
+        out_dir: folder of the archive; made if need be.
         scale: share of the 65,548 images, above 0 to 1; small strata round by largest remainder.
         image_size: side of the square images in pixels, from 8; 300 in the real archive.
         layout: how files lie in folders, 1 to 7 as in `tfds_builders.mtsccd.archive`.
         seed: draws the scenes and where they lie, not how many there are of a kind.
-        workers: number of processes.
+        workers: number of processes; by default one for each processor.
         progress: called with (images written, images in all).
-
-    Raises:
-        ArchiveError: an argument is out of range, or `out_dir` already holds such an archive.
-        OSError: the archive cannot be written (a full disk, say); nothing is left of it then.
     """
 
     def plan() -> Plan[TilePaths]:
