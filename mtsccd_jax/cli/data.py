@@ -122,7 +122,7 @@ def run_check(options: argparse.Namespace) -> Json:
         )
     if not options.quiet:
         print(report.text(), file=sys.stderr)
-    return report.counts() | {"problems": report.problems, "differences": report.differences}
+    return {**report.counts(), "problems": report.problems, "differences": report.differences}
 
 
 def run_build(options: argparse.Namespace) -> Json:

@@ -9,7 +9,7 @@ from tfds_builders.bigearthnet.label_sets import LABEL_SETS
 
 
 @dataclasses.dataclass(eq=False)
-class BigEarthNetV1Config(tfds.core.BuilderConfig):
+class BigEarthNetV1Config(tfds.core.BuilderConfig):  # type: ignore[misc]
     """A configuration of `bigearthnet_v1`.
 
     `bands` are names out of `bigearthnet.bands.BANDS`, each a feature of its own; `labels` is a key of

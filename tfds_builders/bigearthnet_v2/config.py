@@ -11,7 +11,7 @@ PATCH_SETS = ("recommended", "all", "snow_and_cloud")
 
 
 @dataclasses.dataclass(eq=False)
-class BigEarthNetV2Config(tfds.core.BuilderConfig):
+class BigEarthNetV2Config(tfds.core.BuilderConfig):  # type: ignore[misc]
     """A configuration of `bigearthnet_v2`.
 
     Bands are stored at their native size and type, whichever are chosen. Without any band a patch has its labels and,

@@ -120,7 +120,7 @@ def _check_columns(schema: Any, path: Path) -> None:
     import pyarrow.types as types
 
     def is_text(kind: Any) -> bool:
-        return types.is_string(kind) or types.is_large_string(kind)
+        return bool(types.is_string(kind) or types.is_large_string(kind))
 
     def is_texts(kind: Any) -> bool:
         return (types.is_list(kind) or types.is_large_list(kind)) and is_text(kind.value_type)
@@ -196,7 +196,8 @@ def _converted(table: Any, path: Path, *, recommended: bool) -> Metadata:
 def _flags(column: Any) -> np.ndarray:
     import pyarrow.compute as pc
 
-    return pc.fill_null(column, False).to_numpy().astype(bool)
+    flag_n: np.ndarray = pc.fill_null(column, False).to_numpy().astype(bool)
+    return flag_n
 
 
 def _ascii(column: Any, good: np.ndarray) -> np.ndarray:

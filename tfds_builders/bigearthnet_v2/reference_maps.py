@@ -48,7 +48,7 @@ def index_map(code_hw: np.ndarray) -> np.ndarray:
     Raises:
         ArchiveError: a code is not in the CLC nomenclature.
     """
-    index_hw = _INDEX_OF_CODE[np.minimum(code_hw, 1000)]
+    index_hw: np.ndarray = _INDEX_OF_CODE[np.minimum(code_hw, 1000)]
     foreign_hw = index_hw == _FOREIGN_INDEX
     if foreign_hw.any():
         raise ArchiveError(f"code {int(code_hw[foreign_hw][0])} is not in the CLC nomenclature")

@@ -37,4 +37,5 @@ def split_of_patches(x_n: np.ndarray, y_n: np.ndarray) -> np.ndarray:
     centre_2n = (place_2n + 0.5) * PATCH_METRES
     edge_n = np.minimum(centre_2n, TILE_SIDE_M - centre_2n).min(axis=0)
     train, validation = frame_widths()
-    return (edge_n >= train).astype(np.uint8) + (edge_n >= train + validation)
+    split_n: np.ndarray = (edge_n >= train).astype(np.uint8) + (edge_n >= train + validation)
+    return split_n

@@ -8,7 +8,7 @@ from tfds_builders.mlrsnet.names import LABEL_SETS
 
 
 @dataclasses.dataclass(eq=False)
-class MlrsnetConfig(tfds.core.BuilderConfig):
+class MlrsnetConfig(tfds.core.BuilderConfig):  # type: ignore[misc]
     """A configuration of `mlrsnet`: which labels, and how many percent of the images each split has.
 
     `labels` is "official" (the authors' files) or "corrected" (the labels of the same images in the repository

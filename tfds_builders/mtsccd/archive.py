@@ -310,7 +310,7 @@ def _phases(parsed: Sequence[tuple[str, SceneName, str | None]], listing: Listin
 def _cross_check(listing: Listing) -> None:
     """Add a warning for every scene with a folder that means something, but not what the name says."""
     roles = {city.name: city.role for city in listing.cities}
-    contradiction: dict[tuple, str | None] = {}
+    contradiction: dict[tuple[str, str, str, int], str | None] = {}
     for scene in listing.scenes:
         facts = (_folders(scene.path), scene.name.city, scene.name.date, scene.name.label)
         if facts not in contradiction:
@@ -354,7 +354,7 @@ def _folder_agrees(split: str, role: str) -> bool:
 
 def _drop_duplicates(listing: Listing) -> None:
     """Move all but the first of several files for one tile and date to `bad`, and all of them if classes differ."""
-    same: dict[tuple, list[Scene]] = defaultdict(list)
+    same: dict[tuple[str, int, int, int], list[Scene]] = defaultdict(list)
     for scene in listing.scenes:
         same[(*scene.tile, scene.phase)].append(scene)
     dropped: set[str] = set()
@@ -369,7 +369,7 @@ def _drop_duplicates(listing: Listing) -> None:
 
 
 def _find_unpaired(listing: Listing) -> None:
-    dates: dict[tuple, list[Scene]] = defaultdict(list)
+    dates: dict[tuple[str, int, int], list[Scene]] = defaultdict(list)
     for scene in listing.scenes:
         dates[scene.tile].append(scene)
     listing.unpaired = [

@@ -9,7 +9,7 @@ from tfds_builders.mtsccd.names import CITIES, City, with_cities
 
 
 @dataclasses.dataclass(eq=False)
-class MtsccdConfig(tfds.core.BuilderConfig):
+class MtsccdConfig(tfds.core.BuilderConfig):  # type: ignore[misc]
     """A configuration of `mtsccd_lusc` and `mtsccd_lucd`: how to split, and which cities beside the paper's five.
 
     `paired` puts both dates of a tile in the same split, the same one in both data sets. A city is a `City` or the

@@ -7,13 +7,14 @@ chance.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from tfds_builders.mtsccd import City
 from tfds_builders.mtsccd.archive import Listing, Scene, pairs_of
 
 Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 Pair = tuple[Scene, Scene]
 
 
@@ -76,8 +77,8 @@ def _pairs_of_cities(listing: Listing) -> dict[str, list[Pair]]:
     return _by(pairs_of(listing.scenes), lambda pair: pair[0].name.city)
 
 
-def _by(items: Iterable[Item], group: Callable[[Item], object]) -> dict:
-    groups: dict = defaultdict(list)
+def _by(items: Iterable[Item], group: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    groups: dict[Key, list[Item]] = defaultdict(list)
     for item in items:
         groups[group(item)].append(item)
     return groups

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -238,7 +239,7 @@ def _write_patches(seed: int, root: Path, listed: Sequence[Patch]) -> None:
             Path(metadata_path(folder, name)).write_text(content, encoding="utf-8")
 
 
-def _metadata(patch: Patch, ulx: int, uly: int, *, sentinel_1: bool) -> dict:
+def _metadata(patch: Patch, ulx: int, uly: int, *, sentinel_1: bool) -> dict[str, Any]:
     """Return the content of a patch's JSON file, with the keys of the real ones (Sentinel-1's `lly` among them)."""
     zone = int(patch.tile[:2])
     content = {

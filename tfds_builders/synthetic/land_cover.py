@@ -112,4 +112,5 @@ def _cover(rng: np.random.Generator) -> np.ndarray:
     """Return how much of each pixel (0 to 1) a cloud hides."""
     row, column, radius = (float(value) for value in rng.uniform((0, 0, 25), (SIDE, SIDE, 70)))
     row_hw, column_hw = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
-    return np.exp(-((row_hw - row) ** 2 + (column_hw - column) ** 2) / radius**2)
+    cover_hw: np.ndarray = np.exp(-((row_hw - row) ** 2 + (column_hw - column) ** 2) / radius**2)
+    return cover_hw

@@ -36,7 +36,7 @@ class ShardExamples(Protocol):
         ...
 
 
-class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg, misc]
     """A TFDS builder whose data set is written in both formats, by several processes or an Apache Beam pipeline.
 
     A subclass returns `ShardExamples` from `_shard_iterators_per_split`. They yield `(key, example)`: every feature by
@@ -62,11 +62,11 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
     def __init__(
         self,
         *,
-        data_dir: str | os.PathLike | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
         config: str | tfds.core.BuilderConfig | None = None,
         version: str | None = None,
         file_format: str | None = None,
-        archive: str | os.PathLike | None = None,
+        archive: str | os.PathLike[str] | None = None,
         skip_bad: bool = False,
         workers: int | None = None,
         progress: Progress | None = None,
@@ -224,8 +224,8 @@ def refuse_empty_split(path: Path, splits: Mapping[str, Sized]) -> None:
 def build(
     name: str,
     *,
-    archive: str | os.PathLike,
-    data_dir: str | os.PathLike | None = None,
+    archive: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
     skip_bad: bool = False,
     workers: int | None = None,
     config: str | tfds.core.BuilderConfig = "official",

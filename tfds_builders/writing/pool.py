@@ -57,7 +57,7 @@ class _Pool:
         self._messages: queue.SimpleQueue[tuple[int, object]] = queue.SimpleQueue()
         self._results: list[ShardResult | None] = [None] * len(shards)
         self._report = report
-        self._processes: list[subprocess.Popen] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._threads: list[threading.Thread] = []
 
     def run(self, workers: int) -> list[ShardResult]:
@@ -98,7 +98,7 @@ class _Pool:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
 
-    def _drive(self, process: subprocess.Popen) -> None:
+    def _drive(self, process: subprocess.Popen[bytes]) -> None:
         """Hand shards to one worker until none is left."""
         assert process.stdin is not None
         assert process.stdout is not None

@@ -10,12 +10,13 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import google_crc32c
 import numpy as np
 
 # One plain value per feature: what TFDS stores for images (encoded bytes), labels (integers), texts and tensors.
-Value = bytes | str | int | float | np.ndarray | np.generic | list
+Value = bytes | str | int | float | np.ndarray | np.generic | list[Any]
 Example = Mapping[str, Value]
 
 _MASK_DELTA = 0xA282EAD8
@@ -123,7 +124,7 @@ def tfrecord_frame(record: bytes) -> tuple[bytes, bytes]:
 
 def masked_crc32c(data: bytes) -> int:
     """Return TFRecord's checksum: CRC-32C, rotated right by 15 bits, plus a constant."""
-    crc = google_crc32c.value(data)
+    crc: int = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 

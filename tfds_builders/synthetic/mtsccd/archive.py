@@ -53,7 +53,7 @@ def largest_remainder(quota_n: np.ndarray, total: int) -> np.ndarray:
     if whole == 0:
         return np.zeros(len(quota_n), dtype=np.int64)
     share_n = quota_n * (total / whole)
-    count_n = np.floor(share_n + 1e-9).astype(np.int64)
+    count_n: np.ndarray = np.floor(share_n + 1e-9).astype(np.int64)
     order = np.argsort(-(share_n - count_n), kind="stable")
     count_n[order[: total - int(count_n.sum())]] += 1
     return count_n

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,7 +36,8 @@ def box_corners(centre_n2: np.ndarray, size_n2: np.ndarray, angle_n: np.ndarray 
 def rotate(point_n2: np.ndarray, angle: float) -> np.ndarray:
     """Return points (..., 2) turned by `angle` radians about the origin."""
     cosine, sine = math.cos(angle), math.sin(angle)
-    return point_n2 @ np.array(((cosine, sine), (-sine, cosine)))
+    turned_n2: np.ndarray = point_n2 @ np.array(((cosine, sine), (-sine, cosine)))
+    return turned_n2
 
 
 @functools.lru_cache(maxsize=4)
@@ -202,6 +204,6 @@ class Canvas:
         return (lit - np.float32(mean.item())) * np.float32(1 / (deviation.item() + 1e-6))
 
 
-def _bytes(colour: np.ndarray) -> list:
+def _bytes(colour: np.ndarray) -> Any:
     """Return colours as lists of numbers 0 to 255, as OpenCV's drawing functions take them."""
     return np.minimum(np.maximum(colour, 0), 255).tolist()

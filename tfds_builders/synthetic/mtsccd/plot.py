@@ -59,7 +59,8 @@ class Plot:
 
     def visible(self, point_n2: np.ndarray, margin_m: float) -> np.ndarray:
         """Return which points of the street frame lie on the tile or within `margin_m` of it."""
-        return np.abs(rotate(point_n2, self.angle)).max(axis=1) < self.canvas.extent_m / 2 + margin_m
+        inside_n: np.ndarray = np.abs(rotate(point_n2, self.angle)).max(axis=1) < self.canvas.extent_m / 2 + margin_m
+        return inside_n
 
     def boxes(self, centre_n2: np.ndarray, size_n2: np.ndarray, turn_n: np.ndarray | float = 0.0) -> np.ndarray:
         """Return corners (n, 4, 2) on the ground of rectangles given in the street frame."""
@@ -103,4 +104,5 @@ class Plot:
         """Return roof colours (count, 3): mostly one of the alternatives, some of a second one."""
         first, second = self.rng.permutation(len(colour_n3))[:2]
         chosen = np.where(self.rng.random(count) < 0.75, first, second)
-        return colour_n3[chosen] * self.rng.normal(1.0, spread, size=(count, 1))
+        roof_n3: np.ndarray = colour_n3[chosen] * self.rng.normal(1.0, spread, size=(count, 1))
+        return roof_n3
