@@ -1,4 +1,4 @@
-"""How many processes are worth starting."""
+"""The processors of this machine."""
 
 import os
 

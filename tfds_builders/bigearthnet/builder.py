@@ -1,4 +1,4 @@
-"""What the builders of both BigEarthNets have in common: features, metadata and shard sizes."""
+"""The common part of the builders of both BigEarthNets: features, metadata and shard sizes."""
 
 import abc
 import logging

@@ -1,4 +1,4 @@
-"""Names of patches in BigEarthNet, v1 and v2, as they really are.
+"""Names of patches in BigEarthNet v1 and v2.
 
 | kind | form |
 |---|---|
@@ -6,10 +6,9 @@
 | Sentinel-2, v2 | `S2[AB]_MSIL2A_<yyyymmdd>T<hhmmss>_N9999_R<orbit>_T<tile>_<xx>_<yy>`, x and y padded to two digits |
 | Sentinel-1, both | `S1[AB]_IW_GRDH_1SDV_<yyyymmdd>T<hhmmss>_<tile>_<x>_<y>`, x and y not padded |
 
-v1 names leave the tile out. To keep names apart, its authors counted the time of the second, third ... tile of one
-overpass on from that of the first as if it were a plain number: the leading zero of the hour is then gone (`T93020`)
-and seconds run over 59 (`T94161` follows `T94160` and `T094159`). The time in a name is therefore that of the overpass
-only to within some seconds.
+v1 names leave the tile out. To keep names apart, its authors counted the time on, as if it were a plain number, from
+one tile of an overpass to the next. Such a time has lost the leading zero of the hour (`T93020`), and its seconds may
+exceed 59 (`T094159`, `T94160`, `T94161`). The time in a name is therefore exact only to within some seconds.
 """
 
 import datetime
@@ -28,7 +27,7 @@ LAST_PATCH = PATCHES_PER_SIDE - 1
 
 @dataclass(frozen=True, slots=True)
 class PatchName:
-    """What the name of a patch says. `x` counts patches from the tile's western edge, `y` from its northern one."""
+    """The parts of a patch's name. `x` counts patches from the tile's western edge, `y` from its northern one."""
 
     platform: str
     time: datetime.datetime
@@ -59,10 +58,10 @@ class NameForm:
         return self.pattern.fullmatch(name) is not None
 
     def parse(self, name: str) -> PatchName:
-        """Return what `name` says.
+        """Return the parts of `name`.
 
         Raises:
-            ArchiveError: it has another form, or a date, time or place that there is not.
+            ArchiveError: it has another form, or an impossible date, time or place.
         """
         match = self.pattern.fullmatch(name)
         if match is None:

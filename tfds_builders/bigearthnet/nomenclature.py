@@ -105,7 +105,7 @@ CLC_LEVEL_2: dict[int, str] = {
 
 # CLC knows glaciers; no patch of BigEarthNet v1 has any.
 _NOT_IN_V1 = 335
-# What the reference maps of v2 say where the CLC map has no class.
+# The code in reference maps of v2 where the CLC map has no class.
 UNLABELED_CODE = 999
 
 CODE_OF_NAME: dict[str, int] = {entry.name: entry.code for entry in CLC_CLASSES}

@@ -1,4 +1,4 @@
-"""What lies in a BigEarthNet v1 archive, from names alone: patches, and the official lists beside them.
+"""List the patches of a BigEarthNet v1 archive, by names alone, and read the official lists beside them.
 
     BigEarthNet-v1.0/<S2 patch>/<S2 patch>_B02.tif ... <S2 patch>_labels_metadata.json
     BigEarthNet-S1-v1.0/<S1 patch>/<S1 patch>_VV.tif, _VH.tif, _labels_metadata.json
@@ -42,10 +42,10 @@ _UNPACKED = {"BigEarthNet-S2-v1.0": "BigEarthNet-v1.0"}
 
 @dataclass
 class Lists:
-    """The official lists: what each says of a Sentinel-2 patch.
+    """The official lists of Sentinel-2 patches.
 
-    `split_of` are the train, validation and test lists; `s1_of` is what their second column says, where they have one;
-    `flagged` holds the patches of each other list; `files` which file a list is.
+    `split_of` holds the train, validation and test lists; `s1_of` their second column, the Sentinel-1 patch, where they
+    have one; `flagged` the patches of each other list; `files` the file of each list.
     """
 
     split_of: dict[str, str] = field(default_factory=dict)
@@ -77,8 +77,8 @@ class Listing:
 def list_archive(path: Path | str, scratch: Path) -> Listing:
     """Return the patches and lists of the archive at `path`: a folder, or a zip or tar file.
 
-    Packed files at the top of the folder are unpacked below `scratch`, unless what they hold lies beside them. For the
-    whole archive unpack them first: some 97 GB for Sentinel-2 and 69 GB for Sentinel-1.
+    Packed files at the top of the folder are unpacked below `scratch`, unless their content lies beside them. Unpack
+    the whole archive first: some 97 GB for Sentinel-2 and 69 GB for Sentinel-1.
 
     Raises:
         ArchiveError: there is nothing at `path`, no patch in it, a patch is there twice, or a list is wrong.
@@ -100,7 +100,7 @@ def list_archive(path: Path | str, scratch: Path) -> Listing:
 
 
 def archive_names(path: Path | str) -> Iterator[str]:
-    """Yield what tells this archive from another one: its patches and lists, and name and size of packed files.
+    """Yield a fingerprint of the archive: its patches and lists, and name and size of packed files.
 
     Raises:
         ArchiveError: see `list_archive`; nothing is unpacked.

@@ -40,7 +40,7 @@ class Builder(BigEarthNetBuilder):
         return {"ulx": tfds.features.Scalar(np.int32), "uly": tfds.features.Scalar(np.int32)}
 
     def source(self) -> str:
-        """Return the sha256 of the archive's patches and lists and of what decides the splits."""
+        """Return the sha256 of the names of patches and lists, and of the configuration."""
         assert self._archive is not None
         return self._source(self._archive)
 
@@ -88,7 +88,7 @@ class Builder(BigEarthNetBuilder):
         }
 
     def _report(self, listing: Listing, selection: Selection) -> None:
-        """Log the patches that are passed over; raise on problems that no build can pass over."""
+        """Log the patches that are left out; raise ArchiveError on problems, unless they are skipped."""
         for flag, patches in selection.left_out.items():
             _LOG.info("%d patches are left out, as the list says: %s", patches, flag)
         self._count_absent(listing.path, selection.absent, len(listing.lists.split_of), "the split lists")

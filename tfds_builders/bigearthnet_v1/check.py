@@ -53,7 +53,7 @@ class V1Report(ArchiveReport):
 
 @dataclass
 class _Tally:
-    """What is counted patch by patch."""
+    """Counts over all patches."""
 
     problems: list[str] = field(default_factory=list)
     seasons: Counter[str] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""The examples of a shard, read patch by patch: picklable, and light to import for the worker processes."""
+"""Read the examples of a shard, patch by patch. Light to import, for the worker processes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class PatchExamples:
         return values | {name: self._pixels(patch, name) for name in self.bands}
 
     def _metadata(self, patch: Patch) -> tuple[PatchMetadata, str]:
-        """Return what the patch's own JSON file says, and the name of that file; both halves must agree."""
+        """Return the content of the patch's JSON file and that file's name; both halves of the patch must agree."""
         found = []
         for folder, name in ((patch.s2_folder, patch.name), (patch.s1_folder, patch.s1_name)):
             if folder:

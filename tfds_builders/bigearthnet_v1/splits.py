@@ -1,4 +1,4 @@
-"""Which patches go to which split: by the official lists, or at random as in section 4 of the paper."""
+"""Split the patches of BigEarthNet v1: by the official lists, or at random as in section 4 of the paper."""
 
 import hashlib
 from collections import Counter
@@ -32,7 +32,7 @@ class Patch:
 
 @dataclass
 class Selection:
-    """The patches of each split in the order they are stored, and what became of all others.
+    """The patches of each split in the order they are stored, and the patches that are not used.
 
     `left_out` counts the patches that a list takes out; `absent` are those that a split list names and of which the
     archive has nothing; `bad` are the patches that a build stumbles over, one line each.

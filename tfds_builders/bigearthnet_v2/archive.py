@@ -1,4 +1,4 @@
-"""What a copy of BigEarthNet v2 holds, as the extracted archives or as the LMDB that rico-hdl writes.
+"""List the patches of a BigEarthNet v2 archive: extracted, or as the LMDB that rico-hdl writes.
 
 Extracted, below one folder:
 
@@ -110,7 +110,7 @@ def _archive(root: Path) -> V2Archive:
 
 
 def find_patches(archive: V2Archive, kinds: tuple[str, ...]) -> dict[str, Found]:
-    """Return what the archive holds of each of `kinds` (`S2`, `S1`, `MAPS`), by names alone.
+    """Return the patches of each of `kinds` (`S2`, `S1`, `MAPS`) in the archive, by names alone.
 
     Raises:
         ArchiveError: the LMDB cannot be opened.
@@ -132,7 +132,7 @@ _GROUP_OF_PATCH: dict[str, Callable[[str], str]] = {S2: s2_v2_product, S1: s1_sc
 
 
 def _found_in_folders(root: Path, kind: str) -> Found:
-    """Return the patch folders of one kind; what is in them is seen when they are read."""
+    """Return the patch folders of one kind, without looking into them."""
     parts: list[np.ndarray] = []
     bad: list[str] = []
     for group in _folders(root / kind, bad):
@@ -183,7 +183,7 @@ def _found_in_lmdb(path: Path, kinds: tuple[str, ...]) -> dict[str, Found]:
                 pack(most=_KEYS_AT_ONCE)
     pack(most=0)
     found = {kind: np.sort(np.concatenate(packed[kind])) if packed[kind] else np.zeros(0, "S1") for kind in kinds}
-    # A key that is no patch is of no kind: it is told once, with the first.
+    # A key that is no patch belongs to no kind: it is reported once, with the first kind.
     return {kind: Found(name_n, tuple(bad) if at == 0 else ()) for at, (kind, name_n) in enumerate(found.items())}
 
 

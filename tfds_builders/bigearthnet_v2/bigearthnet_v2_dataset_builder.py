@@ -40,7 +40,7 @@ class Builder(BigEarthNetBuilder):
     """BigEarthNet v2: Sentinel-1 and Sentinel-2 patches of 1.2 km with 19 land-cover classes and reference maps."""
 
     BUILDER_CONFIGS: ClassVar[list[BigEarthNetV2Config]] = list(CONFIGS)
-    # The whole archive, 153 GB, comes to some 2,400 shards.
+    # The whole archive, 153 GB, then has some 2,400 shards.
     SHARD_BYTES = 64 << 20
     STATISTICS = V2_STATISTICS
     COUNTRY_NAMES = COUNTRIES

@@ -60,7 +60,6 @@ def _config(
     )
 
 
-_ALL, _OTHERS = "all", "snow_and_cloud"
 CONFIGS: tuple[BigEarthNetV2Config, ...] = (
     _config("official", "Both sensors, all bands, reference maps; recommended.", S2_BANDS, S1_BANDS, maps=True),
     _config("s1_s2", "Both sensors, all bands; recommended.", S2_BANDS, S1_BANDS),
@@ -77,16 +76,16 @@ CONFIGS: tuple[BigEarthNetV2Config, ...] = (
         S2_BANDS,
         S1_BANDS,
         maps=True,
-        patches=_ALL,
+        patches="all",
     ),
-    _config("s2_with_snow_and_cloud", "As s2, all patches.", S2_BANDS, (), patches=_ALL),
-    _config("s1_with_snow_and_cloud", "As s1, all patches.", (), S1_BANDS, patches=_ALL),
+    _config("s2_with_snow_and_cloud", "As s2, all patches.", S2_BANDS, (), patches="all"),
+    _config("s1_with_snow_and_cloud", "As s1, all patches.", (), S1_BANDS, patches="all"),
     _config(
         "snow_and_cloud",
         "As official, but only the patches with snow, clouds or shadows.",
         S2_BANDS,
         S1_BANDS,
         maps=True,
-        patches=_OTHERS,
+        patches="snow_and_cloud",
     ),
 )

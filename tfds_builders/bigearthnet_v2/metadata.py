@@ -1,4 +1,4 @@
-"""The two metadata tables of BigEarthNet v2, which alone say how the names of a patch belong together.
+"""Read the two metadata tables of BigEarthNet v2, which alone tell which names belong to one patch.
 
 Names must never be made from one another: `patch_id` pads the patch's column and row to two digits, `s1_name` and
 `s2v1_name` do not, and the time in the v1 name may be another one.
@@ -24,7 +24,7 @@ TABLES = (RECOMMENDED_TABLE, OTHERS_TABLE)
 _TEXT_COLUMNS = ("patch_id", "split", "country", "s1_name", "s2v1_name")
 _FLAG_COLUMNS = ("contains_seasonal_snow", "contains_cloud_or_shadow")
 COLUMNS = ("patch_id", "labels", "split", "country", "s1_name", "s2v1_name", *_FLAG_COLUMNS)
-# Names become paths: nothing else may pass. What the parts mean is read patch by patch, where it is needed.
+# Names become paths, so nothing else may pass. Their parts are parsed patch by patch, where they are needed.
 _NAME_FORMS = {
     "patch_id": r"^S2[AB]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T\d{2}[A-Z]{3}_\d{2}_\d{2}$",
     "s1_name": r"^S1[AB]_IW_GRDH_1SDV_\d{8}T\d{6}_\d{2}[A-Z]{3}_\d{1,2}_\d{1,2}$",
@@ -73,7 +73,7 @@ _ARRAYS = tuple(field for field in dataclasses.fields(Metadata) if field.name !=
 def read_metadata(paths: dict[str, Path]) -> Metadata:
     """Return the rows of the tables, one after the other; `paths` maps names of `TABLES` to files.
 
-    Some thousand rows are read at a time, so that memory is that of the result (150 bytes a patch) and little more.
+    Some thousand rows are read at a time, so memory is little more than the result (150 bytes a patch).
 
     Raises:
         ArchiveError: a file is missing, is no parquet file or not of this version of the archive (columns and their

@@ -1,4 +1,4 @@
-"""Patches of BigEarthNet v2 as the workers of a build read them, from folders or from an LMDB; light to import."""
+"""Read patches of BigEarthNet v2 from folders or from an LMDB. Light to import, for the worker processes."""
 
 import functools
 import json
@@ -78,16 +78,16 @@ class FolderPatches:
 
 @dataclass(frozen=True)
 class LmdbPatches:
-    """The patches in an LMDB of rico-hdl: values are safetensors; nothing in them is ever run."""
+    """The patches in an LMDB of rico-hdl: values are safetensors. Nothing in them is executed."""
 
     path: str
 
     def bands(self, name: str, bands: tuple[str, ...]) -> dict[str, bytes]:
-        """Return what `FolderPatches.bands` returns for the same patch; ArchiveError likewise."""
+        """Return the same as `FolderPatches.bands`; raise ArchiveError likewise."""
         return self._read(name, {band: (BANDS[band].shape, BANDS[band].dtype) for band in bands})
 
     def reference_map(self, patch_id: str) -> bytes:
-        """Return what `FolderPatches.reference_map` returns for the same patch; ArchiveError likewise."""
+        """Return the same as `FolderPatches.reference_map`; raise ArchiveError likewise."""
         return self._read(f"{patch_id}{MAP_SUFFIX}", {_MAP_IN_LMDB: (MAP_SHAPE, _MAP_DTYPE)})[_MAP_IN_LMDB]
 
     def _read(self, key: str, wanted: dict[str, tuple[tuple[int, int], str]]) -> dict[str, bytes]:

@@ -25,9 +25,9 @@ from tfds_builders.reading.report import ArchiveReport, CountTable
 class MlrsnetReport(ArchiveReport):
     """The result of `check_archive`: `images` are those in the folders of categories.
 
-    `damage` is what the published files are known to have wrong, as far as it is found here: images that break the
-    README's 1 to 13 labels, category by category, and how the corrected labels differ from the official ones. It is
-    part of the published archive, and so no problem and no difference.
+    `damage` lists known faults of the published label files: images that break the README's 1 to 13 labels, category
+    by category, and how the corrected labels differ from the official ones. They are part of the published archive, and
+    so neither problems nor differences.
     """
 
     damage: list[str]

@@ -1,4 +1,4 @@
-"""The label files of MLRSNet as one matrix, and what is known to be wrong with them."""
+"""Read the label files of MLRSNet as one matrix, and find their known faults."""
 
 import re
 import tempfile
@@ -22,7 +22,7 @@ class LabelSet:
     """The official or the corrected labels: one row an image, in the order of the categories and of their files.
 
     `labels_nk` is uint8 (n, 60), 1 where the image has the label. `files` names each category's label file in the
-    archive. `bad` says which rows were left out, and `bad_filenames` of which images they are.
+    archive. `bad` has a line for every row that was left out, `bad_filenames` its image.
     """
 
     name: str
@@ -61,7 +61,7 @@ def read_label_set(archive: Archive, name: str, files: dict[str, str]) -> LabelS
 
     Values are taken as they are: images with no label or with too many stay, see `damage`. A row with another number
     of cells, with another value than 0 or 1, of another category or of an image that an earlier row has is left out
-    and told of in `bad`.
+    and named in `bad`.
 
     Raises:
         ArchiveError: a file's columns are not `image` and the 60 labels, or it is no text.
@@ -132,7 +132,7 @@ def _row_problem(category: str, filename: str, row: str, seen: set[str]) -> str 
 
 
 def damage(labels: LabelSet) -> dict[str, Damage]:
-    """Return what breaks the rule of 1 to 13 labels, for the categories in which something does."""
+    """Return the images that break the rule of 1 to 13 labels, for the categories that have some."""
     count_n = labels.labels_nk.sum(axis=1, dtype=np.int64)
     result = {}
     for category, rows in _rows_of_categories(labels).items():

@@ -56,7 +56,7 @@ class Builder(DualFormatBuilder):
         )
 
     def source(self) -> str:
-        """Return the sha256 of the archive's file names, of its label files, and of what decides the splits."""
+        """Return the sha256 of the archive's file names, of its labels, and of the configuration."""
         assert self._archive is not None
         archive = open_mlrsnet(self._archive)
         return self._source(archive, list_images(archive, read_labels(archive, self.builder_config.labels)))
@@ -116,7 +116,7 @@ class Builder(DualFormatBuilder):
         ]
 
     def _report_damage(self, archive: Archive, listing: Listing) -> None:
-        """Log what is wrong with the labels, and how the other label set differs; nothing is changed."""
+        """Log the faults of the labels, and how the other label set differs; change nothing."""
         lines = damage_lines(listing.labels)
         files = label_files(archive)
         if listing.labels.name == "official" and "corrected" in files:

@@ -1,4 +1,4 @@
-"""Count of the published label files of MLRSNet, official and corrected, as literal tables.
+"""Counts of the published label files of MLRSNet, official and corrected, as literal tables.
 
 All are of the 109,161 rows of the authors' repository (cugbrs/MLRSNet) and of the corrected one
 (jiecheney/MLRSNet_Dataset), which have the same images. The paper and its README say that an image has 1 to 13 labels;

@@ -1,4 +1,4 @@
-"""MtSCCD as both of its builders see it: names, published tables, the archive on disk, and the rules of its splits."""
+"""The common part of both MtSCCD data sets: names, published tables, archive, splits and builder."""
 
 from tfds_builders.mtsccd.names import (
     CITIES,

@@ -1,9 +1,8 @@
-"""What the file names of a MtSCCD archive say, in any of the layouts that archives come in.
+"""List the scenes of a MtSCCD archive by its file names, in any of the layouts that archives come in.
 
-Names decide: city, date, tile and class come from `xx_yyyymm_nx_ny_c`. Folders are looked at for two things: which
-sub-set and which of the splits `train` and `validation` an image belongs to (nothing else tells), and whether they
-contradict the
-name. So all of these read the same:
+Names decide: city, date, tile and class come from `xx_yyyymm_nx_ny_c`. Folders decide two things that names do not
+say: the sub-set, and which of the splits `train` and `validation` an image belongs to. A folder that contradicts a name
+is a warning. So all of these read the same:
 
 1. `MtSCCD_LUSC/{train,val,testA,testB}/<class>/<name>`, the class in any of its spellings
 2. the same with `training`, `validation`, `test_A`, `test/A`, `test`, or the test sets by city
@@ -72,7 +71,7 @@ class Scene:
 
     @property
     def tile(self) -> tuple[str, int, int]:
-        """(city, x, y): what both dates of a place have in common."""
+        """The place, the same at both dates: (city, x, y)."""
         return self.name.city, self.name.tile_x, self.name.tile_y
 
 
@@ -110,7 +109,7 @@ def is_image(path: str) -> bool:
 
 
 def open_mtsccd(path: Path | str, *, shared_folder: bool = False) -> Archive:
-    """Return the archive at `path`; in a `shared_folder` only what is called MtSCCD... belongs to it, if anything is.
+    """Return the archive at `path`; in a `shared_folder` only entries called MtSCCD... belong to it, if there are any.
 
     Raises:
         ArchiveError: there is nothing, or no image in it, or see `open_archive`.
@@ -308,7 +307,7 @@ def _phases(parsed: Sequence[tuple[str, SceneName, str | None]], listing: Listin
 
 
 def _cross_check(listing: Listing) -> None:
-    """Add a warning for every scene with a folder that means something, but not what the name says."""
+    """Add a warning for every scene in a folder whose meaning contradicts the scene's name."""
     roles = {city.name: city.role for city in listing.cities}
     contradiction: dict[tuple[str, str, str, int], str | None] = {}
     for scene in listing.scenes:

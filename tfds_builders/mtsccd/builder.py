@@ -1,4 +1,4 @@
-"""What `mtsccd_lusc` and `mtsccd_lucd` have in common as TFDS builders."""
+"""The common part of the builders of `mtsccd_lusc` and `mtsccd_lucd`."""
 
 import abc
 import hashlib
@@ -58,7 +58,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         return [city.name for city in self.builder_config.cities()]
 
     def source(self) -> str:
-        """Return the sha256 of the archive's file names (not their content) and of what decides the splits."""
+        """Return the sha256 of the archive's file names (not of their content) and of the split's settings."""
         assert self._archive is not None
         archive = open_mtsccd(self._archive)
         return self._source(archive, with_archive_cities(self.builder_config.cities(), archive))
@@ -90,7 +90,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         )
 
     def _splits_from(self, listing: Listing) -> str:
-        """Return what decided about train and validation, for the metadata."""
+        """Return, for the metadata, where the split into train and validation comes from."""
         if self.builder_config.paired:
             return f"80 % of the pairs of each city, seed {self.builder_config.seed}"
         if any(scene.split for scene in listing.scenes):
@@ -98,7 +98,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         return f"the rule of section 2.2, seed {self.builder_config.seed}"
 
     def _report(self, archive: Archive, listing: Listing, splits: Mapping[str, Sequence[tuple[Scene, ...]]]) -> None:
-        """Log the warnings; raise on what no build can pass over, and on bad files unless they are skipped."""
+        """Log the warnings; raise ArchiveError on errors, and on bad files unless they are skipped."""
         warnings = listing.absent + listing.warnings
         for warning in warnings[:_LOGGED_WARNINGS]:
             _LOG.warning("%s", warning)

@@ -70,7 +70,7 @@ IMAGE_EXTENSIONS: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".tif", ".tiff", "
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SceneName:
-    """What one file name says: `city` is the city's full name, `label` runs from 0 to 9."""
+    """The parts of a file name: `city` is the city's full name, `label` runs from 0 to 9."""
 
     city: str
     date: str
@@ -116,7 +116,7 @@ def find_city(text: str, cities: tuple[City, ...] = CITIES) -> City | None:
 
 
 def parse_name(filename: str, cities: tuple[City, ...] = CITIES) -> SceneName:
-    """Return what `filename` (`xx_yyyymm_nx_ny_c.<ext>`, no folder) says.
+    """Return the parts of `filename` (`xx_yyyymm_nx_ny_c.<ext>`, no folder).
 
     Raises:
         ArchiveError: the name does not have that form, or its city, month or class is unknown.

@@ -1,4 +1,4 @@
-"""Archives as people have them: a folder, a zip or a tar file, opened without trusting a single path in them.
+"""Open archives as people have them: a folder, a zip or a tar file. No path in them is trusted.
 
 A folder may itself hold zip and tar files beside its images (one download per city or per sub-set); they are looked
 into, and their members appear under the file's name without its suffix.
@@ -41,7 +41,7 @@ class _Container:
 class Archive:
     """The files of one archive.
 
-    `names` are relative, use "/" and are sorted; hidden files and what operating systems leave behind are left out.
+    `names` are relative, use "/" and are sorted. Hidden files and the litter of operating systems are left out.
     """
 
     path: Path
@@ -114,7 +114,7 @@ def packed_stem(path: Path) -> str:
 
 
 def is_generated(archive: Archive) -> bool:
-    """Return whether the archive says of itself that its images are drawn: what `tfds_builders.synthetic` writes."""
+    """Return whether the archive holds the mark of generated archives, which `tfds_builders.synthetic` writes."""
     return any(name.rpartition("/")[2] == GENERATED_MARK for name in archive.names)
 
 
@@ -197,13 +197,13 @@ def _tar_members(path: Path, packed: tarfile.TarFile) -> Iterator[_Member]:
 
 def _tar_file(packed: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     stream = packed.extractfile(info)
-    assert stream is not None  # only None for what is not a regular file
+    assert stream is not None  # None only for directories and links
     return stream
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Iterator[_Member]]:
-    """Yield the regular files of a zip or tar file, in its order; what is wrong with it becomes an ArchiveError."""
+    """Yield the regular files of a zip or tar file, in its order; turn its errors into ArchiveError."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as zipped:

@@ -28,7 +28,7 @@ _READ_MORE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What an image file directory says of an uncompressed image: where the strips' offsets and lengths are."""
+    """The layout of an uncompressed image, from its image file directory."""
 
     shape: tuple[int, int]
     dtype: np.dtype
@@ -143,7 +143,7 @@ def _fills(layout: _Layout, step: int) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _layout(directory: bytes) -> _Layout | None:
-    """Return what the entries of an image file directory say, or None if the image is none of the simple ones.
+    """Return the layout that an image file directory describes, or None for any but the simplest images.
 
     The files of an archive have few different directories (one for each size and type), so that this is looked up.
     """

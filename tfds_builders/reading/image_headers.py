@@ -1,4 +1,4 @@
-"""Image files as the builders store them: their bytes, after a look at the header and the end."""
+"""Read image files as the builders store them: encoded, with a check of the header and the end."""
 
 import io
 import struct

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class CountTable:
-    """Count found beside counts published: `found[row][column]`, `published[row][column]`."""
+    """Counts found and counts published: `found[row][column]`, `published[row][column]`."""
 
     title: str
     rows: tuple[str, ...]
@@ -54,7 +54,7 @@ class CountTable:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveReport:
-    """The result of the check of an archive; each kind of archive has a report of its own with more counts.
+    """The result of the check of an archive; each kind of archive adds counts of its own.
 
     `problems` are single files, patches or rows that a build stumbles over or doubts; `other_differences` are those
     from the published archive that no table shows.
@@ -78,7 +78,7 @@ class ArchiveReport:
         return not self.problems and not self.differences
 
     def counts(self) -> dict[str, Any]:
-        """Return what is counted by name; `pairs` is None where an archive has none."""
+        """Return every count by its name; `pairs` is None for an archive without pairs."""
         shared = {field.name for field in fields(ArchiveReport)}
         own = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in shared}
         return {"images": self.images, "pairs": None} | own

@@ -1,4 +1,4 @@
-"""Generated archives of the supported data sets, for tests, demonstrations and benchmarks.
+"""Write generated archives of the supported data sets, for tests, demonstrations and benchmarks.
 
     write_archive("archive", scale=0.05, image_size=96)
 

@@ -1,4 +1,4 @@
-"""Generated archives in the layout of BigEarthNet v1: both sensors, a JSON file for every patch, all official lists.
+"""Write generated archives of BigEarthNet v1: both sensors, a JSON file for every patch, all official lists.
 
     write_archive("archive", scale=0.002)
 

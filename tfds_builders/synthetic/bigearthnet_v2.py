@@ -1,4 +1,4 @@
-"""Generated archives in the layout of BigEarthNet v2: both sensors, reference maps, both metadata tables.
+"""Write generated archives of BigEarthNet v2: both sensors, reference maps, both metadata tables.
 
     write_archive("archive", scale=0.002)
 

@@ -1,7 +1,7 @@
-"""What the labels of MLRSNet look like from above: one call draws a scene that shows a given set of them.
+"""Draw scenes that show given labels of MLRSNet.
 
-Each label has a look of its own, and looks cover one another, vary in colour and come under different light, so that a
-network learns them well but not perfectly. They say nothing about the real images.
+Every label is drawn in its own way. Drawings cover one another and vary in colour and light, so that a network learns
+them well but not perfectly. They say nothing about the real images.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Patches of land as both Sentinels might see it: a map of 19 land-cover classes and the bands that follow from it.
+"""Draw patches of land as both Sentinels might see it: a map of 19 land-cover classes, and bands that follow from it.
 
 Each class has a spectrum; a patch shifts them all (season, haze), each class in a patch some more (crops differ from
 field to field), and every pixel has noise. Classes that are hard to tell apart in truth (the three forests, the kinds

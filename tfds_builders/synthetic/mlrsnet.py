@@ -1,4 +1,4 @@
-"""A generated archive of MLRSNet: the layout, the label files with their damage, and drawn scenes.
+"""Write generated archives of MLRSNet: the layout, the label files with their damage, and drawn scenes.
 
     write_archive("archive", scale=0.01, image_size=64)
 
@@ -64,7 +64,7 @@ class Scenes:
     official_nk: np.ndarray
 
     def scenes(self) -> list["Scene"]:
-        """Return the images one by one, with what is to be seen: their corrected labels."""
+        """Return the images one by one, with the labels that they show: the corrected ones."""
         rows = zip(self.filenames, self.corrected_nk, strict=True)
         return [Scene(self.category, place, filename, labels_k) for place, (filename, labels_k) in enumerate(rows)]
 

@@ -19,7 +19,7 @@ from tfds_builders.writing.pool import Shard
 from tfds_builders.writing.records import ShardResult, write_shard
 
 _POLL_S = 0.5
-_FAILED = "failed"  # the file that holds the first error, and that tells other workers to stop
+_FAILED = "failed"  # the file with the first error; other workers stop when they see it
 
 
 def parse_beam_options(options: Sequence[str]) -> Any:
@@ -50,11 +50,11 @@ def write_shards_with_beam(
 ) -> list[ShardResult]:
     """Write shards by a pipeline and return their results, in the order of the shards, as `pool.write_shards` does.
 
-    The first error stops everything: shards begun later are not written. `report` is told, from a thread of its own,
-    how many more examples have been seen.
+    The first error stops everything: shards begun later are not written. `report` is called, from a thread of
+    its own, with the number of further examples seen.
 
     Args:
-        shards: what to write.
+        shards: the shards to write.
         scratch: folder for the pipeline's own files, on the file system of the shards; made, and removed by the caller.
         options: Beam's PipelineOptions.
         runner: a runner or its name, or None for that of `options`.
@@ -125,14 +125,14 @@ def _result_path(folder: Path, number: int) -> Path:
 
 
 def _raise_failure(folder: Path) -> None:
-    """Raise what a shard raised, if one did."""
+    """Raise the error of the shard that failed, if one did."""
     if (folder / _FAILED).exists():
         raise pickle.loads((folder / _FAILED).read_bytes())
 
 
 @contextlib.contextmanager
 def _reporting(folder: Path, shards: int, report: Callable[[int], None]) -> Iterator[None]:
-    """Tell `report` of shards as they are done, since no runner's own counters are seen while it runs."""
+    """Report shards as they are done, since a runner's own counters cannot be read while it runs."""
     waiting = set(range(shards))
     over = threading.Event()
 

@@ -41,16 +41,16 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
 
     A subclass returns `ShardExamples` from `_shard_iterators_per_split`. They yield `(key, example)`: every feature by
     name, as TFDS stores it (encoded image bytes, labels as integers), or `records.Skipped`. A subclass counts in
-    `absent` what the archive's lists name and the archive does not have. Beside TFDS's own arguments a builder takes:
+    `absent` the listed examples that the archive does not have. Beside TFDS's own arguments a builder takes:
 
     Args:
         archive: the folder, zip or tar file to build from, instead of TFDS's manual download folder.
-        skip_bad: leave out what cannot be read and name it in `skipped`, instead of raising ArchiveError.
+        skip_bad: leave out bad files and name them in `skipped`, instead of raising ArchiveError.
         workers: number of processes that write; the default is one per processor.
         progress: called with (examples done, examples in all) while they write.
         beam_options: write by a Beam pipeline with these options ("runner=DirectRunner"), not by `workers` processes.
-            Beam's workers must see the archive and the data folder under the same paths. What TFDS's own
-            DownloadConfig says of Beam has the same effect.
+            Beam's workers must see the archive and the data folder under the same paths. Beam settings
+            in TFDS's own DownloadConfig have the same effect.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -72,8 +72,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         progress: Progress | None = None,
         beam_options: Sequence[str] | None = None,
     ):
-        # tfds.data_source asks for array_record by this argument. Both formats are always there, so it decides
-        # nothing.
+        # tfds.data_source asks for array_record by this argument. Both formats are always there.
         if file_format is not None:
             asked = tfds.core.FileFormat.from_value(file_format)
             if asked not in (tfds.core.FileFormat.TFRECORD, tfds.core.FileFormat.ARRAY_RECORD):
@@ -102,16 +101,16 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
             self._read_tfrecord()
 
     def _read_tfrecord(self) -> None:
-        """Make TFRecord the primary format again, whatever TFDS or its caller made of it."""
+        """Make TFRecord the primary format again; TFDS may have changed it."""
         self.info.set_file_format(tfds.core.FileFormat.TFRECORD, override=True, override_if_initialized=True)
 
     def _scratch_dir(self) -> Path:
-        """Return the place for what the build unpacks, below the folder that TFDS renames in the end or removes."""
+        """Return the folder for unpacked files, inside the one that TFDS renames in the end, or removes."""
         return Path(self.data_dir) / "scratch"
 
     @abc.abstractmethod
     def source(self) -> str:
-        """Return a text that tells this builder's archive from another one.
+        """Return a fingerprint of this builder's archive and configuration.
 
         `_shard_iterators_per_split` writes it to `info.metadata["source"]`.
         """
@@ -131,7 +130,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
             raise ArchiveError(f"no archive given. {where} To fill it, {self.DOWNLOAD_HINT}") from error
 
     def _refuse_or_skip(self, problems: Sequence[str]) -> None:
-        """Raise the first of the problems that a build stumbles over, or note them all where bad files are skipped."""
+        """Raise ArchiveError with the first problem, or note all problems in `skipped` if bad files are left out."""
         if problems and not self._skip_bad:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise ArchiveError(f"{problems[0]}{more}; or build with --skip-bad")
@@ -151,7 +150,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         self.info.metadata["absent"] = self.absent
         self.info.set_splits(tfds.core.splits.SplitDict(self._split_infos(results)))
 
-    # TFDS prints to standard output, which belongs to the caller, that it downloads something of unknown size.
+    # Otherwise TFDS would print to standard output, which belongs to the caller, about a download of unknown size.
     def _log_download_bytes(self) -> None:
         pass
 
@@ -203,9 +202,9 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build came to: examples per split, one line per thing left out, and where TFDS finds the data.
+    """The result of a build: examples per split, a line for everything left out, and where TFDS finds the data.
 
-    `absent` counts what the archive's own lists name and the archive does not have: a part of it, say.
+    `absent` counts the examples that the archive's own lists name and the archive does not have.
     """
 
     splits: dict[str, int]
@@ -232,7 +231,7 @@ def build(
     progress: Progress | None = None,
     beam_options: Sequence[str] | None = None,
 ) -> BuildResult:
-    """Build the data set `name` from `archive` in both file formats, and return what was built.
+    """Build the data set `name` from `archive` in both file formats and return the result.
 
     Data that are already there are kept if they came from the same archive.
 
@@ -240,7 +239,7 @@ def build(
         name: one of `BUILDERS`, such as `mtsccd_lusc`.
         archive: a folder, a zip or a tar file.
         data_dir: TFDS's data folder; its default is TFDS's own.
-        skip_bad: leave out what cannot be read, and name it in the result, instead of stopping.
+        skip_bad: leave out bad files and name them in the result, instead of stopping.
         workers: number of processes; the default is one per processor.
         config: `official`, another one of the data set's, or a configuration of your own.
         progress: called with (examples done, examples in all).
@@ -274,6 +273,6 @@ def build(
         raise ArchiveError(f"{builder.data_dir}: built from another archive; remove it or give another data folder")
     builder.download_and_prepare()
     splits = {split: int(info.num_examples) for split, info in builder.info.splits.items()}
-    # Data of an earlier release do not say what was absent.
+    # Data of an earlier release lack this number.
     absent = int(builder.info.metadata.get("absent", 0))
     return BuildResult(splits, list(builder.info.metadata["skipped"]), Path(builder.data_dir_root), absent)

@@ -1,4 +1,4 @@
-"""The examples of a shard: picklable, and light to import for the worker processes."""
+"""Make the examples of a shard. Light to import, for the worker processes."""
 
 import itertools
 import math
@@ -40,7 +40,7 @@ def shard_bounds(examples: int, example_bytes: float, shard_bytes: int) -> list[
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """Where an image lies, and what errors call it (a file of a packed archive lies in a temporary place)."""
+    """Where an image lies, and its name in errors (a file of a packed archive lies in a temporary place)."""
 
     path: str
     shown_path: str

@@ -1,4 +1,4 @@
-"""Shards of whole image files: what the builders of image archives have in common."""
+"""Make the shards of data sets of whole image files."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

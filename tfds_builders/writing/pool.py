@@ -1,4 +1,4 @@
-"""Shards written by several processes at once."""
+"""Write shards with several processes at once."""
 
 import contextlib
 import pickle
@@ -29,8 +29,8 @@ class Shard:
 def write_shards(shards: Sequence[Shard], workers: int, report: Callable[[int], None]) -> list[ShardResult]:
     """Write shards with several processes and return their results, in the order of the shards.
 
-    `report` is told how many more examples have been seen. With one worker (or one shard) the calling process writes
-    by itself. The first error stops everything.
+    `report` is called with the number of further examples seen. With one worker (or one shard) the calling process
+    writes by itself. The first error stops everything.
 
     Raises:
         Exception: whatever a shard's examples raise (ArchiveError for a bad image), or OSError for a full disk.
@@ -86,7 +86,7 @@ class _Pool:
         return results
 
     def stop(self) -> None:
-        """End every worker, at work or not, and waits for it."""
+        """End every worker, busy or not, and wait for it."""
         for process in self._processes:
             process.kill()
         for thread in self._threads:

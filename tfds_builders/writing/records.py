@@ -15,7 +15,7 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-# One plain value per feature: what TFDS stores for images (encoded bytes), labels (integers), texts and tensors.
+# The value of one feature as TFDS stores it: encoded images, integer labels, texts, tensors.
 Value = bytes | str | int | float | np.ndarray | np.generic | list[Any]
 Example = Mapping[str, Value]
 
@@ -34,7 +34,7 @@ class Skipped:
 
 @dataclass
 class ShardResult:
-    """What one shard came to: examples written, their bytes, and why others were left out."""
+    """The result of writing a shard: examples, their bytes, and a line for every one that was left out."""
 
     examples: int = 0
     num_bytes: int = 0
@@ -53,7 +53,7 @@ def write_shard(
         examples: (key, example) pairs; keys are not stored.
         tfrecord_path: the TFRecord file.
         array_record_path: the ArrayRecord file.
-        report: told every now and then how many more examples have been seen.
+        report: called every now and then with the number of further examples seen.
 
     Raises:
         OSError: the disk is full.
@@ -102,7 +102,7 @@ def _array_records(path: str) -> Iterator[Callable[[bytes], object]]:
     try:
         yield write
     except BaseException:
-        with contextlib.suppress(RuntimeError):  # what went wrong first is what the caller must see
+        with contextlib.suppress(RuntimeError):  # the caller must see the first error
             writer.close()
         raise
     try:
@@ -117,7 +117,7 @@ def _write_error(error: RuntimeError, path: str) -> OSError:
 
 
 def tfrecord_frame(record: bytes) -> tuple[bytes, bytes]:
-    """Return what TFRecord puts before a record (length, its checksum) and after it (the record's checksum)."""
+    """Return TFRecord's header of a record (length, its checksum) and footer (the record's checksum)."""
     length = struct.pack("<Q", len(record))
     return length + struct.pack("<I", masked_crc32c(length)), struct.pack("<I", masked_crc32c(record))
 

@@ -1,4 +1,4 @@
-"""One worker process of a build: reads tasks on standard input, writes shards, reports on standard output.
+"""Write shards in one worker process of a build: tasks on standard input, reports on standard output.
 
 It is started as a plain script, not by multiprocessing: nothing is forked (the caller may hold a JAX client and many
 threads) and the caller's main module is not imported again (it may have no `if __name__ == "__main__"`). When the
@@ -16,7 +16,7 @@ def main() -> None:
     """Serve tasks until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the caller too, and it ends its workers
     tasks, reports = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not mix with the reports
+    os.dup2(2, 1)  # prints of libraries must not mix with the reports
     sys.path[:] = pickle.load(tasks)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Which scene of a generated MtSCCD archive goes where: how many pairs of each kind, which tile, which file."""
+"""Plan a generated MtSCCD archive: pairs of each kind, their tiles and their files."""
 
 import dataclasses
 import json

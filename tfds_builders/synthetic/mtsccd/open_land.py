@@ -131,7 +131,7 @@ def _banks(plot: Plot) -> None:
 
 
 def _paint_water(plot: Plot, wet_hw: np.ndarray) -> None:
-    """Colours the wet part: depth and turbidity belong to the place, ripples change with the moment."""
+    """Paint the wet part: depth and turbidity belong to the place, ripples change with the moment."""
     rng, canvas = plot.rng, plot.canvas
     x_hw, y_hw = canvas.ground_xy
     wind = rng.uniform(0, math.pi)
