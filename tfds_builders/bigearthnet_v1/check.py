@@ -38,13 +38,11 @@ class V1Report(ArchiveReport):
     per country are published.
     """
 
+    COUNTED = "{0.images} patches, {0.pairs} with Sentinel-1"
+
     pairs: int
     seasons: dict[str, int]
     countries: dict[str, int]
-
-    def counted(self) -> str:
-        """Return how much there is, in words."""
-        return f"{self.images} patches, {self.pairs} with Sentinel-1"
 
     def paragraphs(self) -> list[str]:
         """Return the patches per country."""

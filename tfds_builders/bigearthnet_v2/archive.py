@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -217,16 +218,26 @@ def content_digest(metadata: Metadata, found: dict[str, Found]) -> str:
     return digest.hexdigest()
 
 
-def presence(
-    metadata: Metadata, found: dict[str, Found]
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Return by kind the names of all patches in the tables and which are there, then which partly and wholly are.
+class Presence(NamedTuple):
+    """Which patches of the tables are there; all arrays have one entry for each row.
 
-    All are arrays with one entry for each row of `metadata`: bytes, and bool.
+    By kind, `name_n` are the names (bytes) and `there_n` (bool) whether the archive has them. `partly_n` and `whole_n`
+    say whether it has any, and all, of the kinds.
     """
+
+    name_n: dict[str, np.ndarray]
+    there_n: dict[str, np.ndarray]
+    partly_n: np.ndarray
+    whole_n: np.ndarray
+
+
+def presence(metadata: Metadata, found: dict[str, Found]) -> Presence:
+    """Return which patches of the tables are among those found."""
     name_n = {kind: metadata.s1_name_n if kind == S1 else metadata.patch_id_n for kind in found}
     there_n = {kind: np.isin(name_n[kind], listed.name_n) for kind, listed in found.items()}
-    return name_n, there_n, np.logical_or.reduce([*there_n.values()]), np.logical_and.reduce([*there_n.values()])
+    return Presence(
+        name_n, there_n, np.logical_or.reduce([*there_n.values()]), np.logical_and.reduce([*there_n.values()])
+    )
 
 
 def unlisted(archive: V2Archive, kind: str, found_n: np.ndarray, listed_n: np.ndarray) -> list[str]:

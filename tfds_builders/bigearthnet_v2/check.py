@@ -48,15 +48,12 @@ class V2Report(ArchiveReport):
     `pairs` are patches with both sensors and a reference map.
     """
 
+    COUNTED = (
+        "{0.rows} patches in the tables, {0.images} with Sentinel-2, {0.pairs} with Sentinel-1 and a reference map too"
+    )
+
     pairs: int
     rows: int
-
-    def counted(self) -> str:
-        """Return how much there is, in words."""
-        return (
-            f"{self.rows} patches in the tables, {self.images} with Sentinel-2, {self.pairs} with Sentinel-1 and a "
-            "reference map too"
-        )
 
 
 def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> V2Report:

@@ -33,11 +33,9 @@ class MtsccdReport(ArchiveReport):
     `pairs` are the tiles with both dates.
     """
 
-    pairs: int
+    COUNTED = "{0.images} images, {0.pairs} pairs"
 
-    def counted(self) -> str:
-        """Return how much there is, in words."""
-        return f"{self.images} images, {self.pairs} pairs"
+    pairs: int
 
 
 def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> MtsccdReport:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class ArchiveReport:
     from the published archive that no table shows.
     """
 
+    COUNTED: ClassVar[str] = "{0.images} images"  # how much there is, in words
+
     path: Path
     images: int
     problems: list[str]
@@ -83,10 +85,6 @@ class ArchiveReport:
         own = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in shared}
         return {"images": self.images, "pairs": None} | own
 
-    def counted(self) -> str:
-        """Return how much there is, in words."""
-        return f"{self.images} images"
-
     def paragraphs(self) -> list[str]:
         """Return the paragraphs of the report between its tables and its problems."""
         return []
@@ -96,4 +94,6 @@ class ArchiveReport:
         problems = "\n".join([f"{len(self.problems)} problems", *self.problems])
         differences = "\n".join([f"{len(self.differences)} differences from the published counts", *self.differences])
         tables = [table.text() for table in self.tables]
-        return "\n\n".join([f"{self.path}: {self.counted()}", *tables, *self.paragraphs(), problems, differences])
+        return "\n\n".join(
+            [f"{self.path}: {self.COUNTED.format(self)}", *tables, *self.paragraphs(), problems, differences]
+        )

@@ -31,11 +31,13 @@ from tfds_builders.bigearthnet_v1.tables import (
     SPLIT_PATCHES,
     TABLE_2,
 )
-from tfds_builders.synthetic.driver import Plan, checked_scale, write_planned
+from tfds_builders.catalog import ARCHIVES
+from tfds_builders.synthetic.driver import Plan, check_scale, write_planned
 from tfds_builders.synthetic.geotiff import upper_left, write_geotiff
 from tfds_builders.synthetic.land_cover import GROUND_INDEX, draw_regions, render_bands
 from tfds_builders.synthetic.mtsccd.archive import largest_remainder
 
+_KIND = ARCHIVES["bigearthnet_v1"]
 _S2_FOLDER, _S1_FOLDER, _LIST_FOLDER = "BigEarthNet-v1.0", "BigEarthNet-S1-v1.0", "lists"
 # A patch of the real archive is on one of these lists, but for two, which are on that of snow and on the last one.
 _ON_TWO_LISTS = sum(SPLIT_PATCHES.values()) + SNOW_PATCHES + CLOUD_PATCHES + NO_TARGET_PATCHES - PATCHES
@@ -106,7 +108,7 @@ def list_counts(scale: float) -> dict[str, int]:
     Raises:
         ArchiveError: `scale` is not in (0, 1].
     """
-    checked_scale(scale, f"{PATCHES:,} patches")
+    check_scale(scale, _KIND)
     published_n = np.array(list(_PATCHES_OF_LIST.values()), dtype=np.float64)
     counts_n = np.maximum(largest_remainder(published_n, round(scale * PATCHES)), _FEWEST_OF_LIST)
     return dict(zip(_PATCHES_OF_LIST, counts_n.tolist(), strict=True))
@@ -174,7 +176,7 @@ def _names(total: int, rng: np.random.Generator) -> list[tuple[str, str, str]]:
 def write_archive(
     out_dir: str | os.PathLike[str],
     *,
-    scale: float = 0.002,
+    scale: float = _KIND.scale,
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -194,7 +196,7 @@ def write_archive(
     def plan() -> Plan[Patch]:
         return Plan(
             folder="BigEarthNet",
-            title="BigEarthNet v1.0",
+            kind=_KIND,
             items=(listed := patches(scale, seed)),
             items_per_task=16,
             write_lists=functools.partial(_write_lists, listed),

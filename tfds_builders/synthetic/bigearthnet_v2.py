@@ -24,18 +24,19 @@ from tfds_builders.bigearthnet_v2.metadata import OTHERS_TABLE, RECOMMENDED_TABL
 from tfds_builders.bigearthnet_v2.patches import MAP_SUFFIX, MAPS, S1, S2
 from tfds_builders.bigearthnet_v2.splits import split_of_patches
 from tfds_builders.bigearthnet_v2.tables import (
-    ALL_PATCHES,
     CLOUD,
     PATCHES,
     PATCHES_OF_CLASS,
     RECOMMENDED,
     SNOW,
 )
-from tfds_builders.synthetic.driver import Plan, checked_scale, write_planned
+from tfds_builders.catalog import ARCHIVES
+from tfds_builders.synthetic.driver import Plan, check_scale, write_planned
 from tfds_builders.synthetic.geotiff import upper_left, write_geotiff
 from tfds_builders.synthetic.land_cover import GROUND_INDEX, SIDE, draw_regions, render_bands
 from tfds_builders.synthetic.mtsccd.archive import largest_remainder
 
+_KIND = ARCHIVES["bigearthnet_v2"]
 ROOT = "BigEarthNet-v2.0"
 _KINDS = (RECOMMENDED, SNOW, CLOUD)
 # Enough recommended patches in a split for every class to be seen in it.
@@ -92,7 +93,7 @@ def patch_counts(scale: float) -> np.ndarray:
     Raises:
         ArchiveError: `scale` is not in (0, 1].
     """
-    checked_scale(scale, f"{ALL_PATCHES:,} patches")
+    check_scale(scale, _KIND)
     full_pks = np.array([product.counts for product in load_products()], dtype=np.int64)
     counts_pks = np.zeros_like(full_pks)
     for at, kind in enumerate(_KINDS):
@@ -183,7 +184,7 @@ def _dealt(count_k: list[int], patches_n: int, rng: np.random.Generator) -> np.n
 def write_archive(
     out_dir: str | os.PathLike[str],
     *,
-    scale: float = 0.002,
+    scale: float = _KIND.scale,
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -203,7 +204,7 @@ def write_archive(
     def plan() -> Plan[Patch]:
         return Plan(
             folder=ROOT,
-            title="BigEarthNet v2.0 (reBEN)",
+            kind=_KIND,
             items=(listed := patches(scale, seed)),
             items_per_task=16,
             write_lists=functools.partial(_write_tables, listed),

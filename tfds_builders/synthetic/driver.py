@@ -15,13 +15,14 @@ from typing import Generic, TypeVar
 import cv2
 import numpy as np
 
+from tfds_builders.catalog import ArchiveKind
 from tfds_builders.processors import default_workers
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
 
 Item = TypeVar("Item")
 _MARK = """\
-These images are drawn by a program. They lie in the folders, and bear the names, of the data set {title}, and are no
-part of it: what they show was never seen from above, and no result on them says anything about the real images.
+These {unit} are drawn by a program. They lie in the folders, and bear the names, of the data set {title}, and are no
+part of it: what they show was never seen from above, and no result on them says anything about the real {unit}.
 """
 # Below, starting processes costs more than it gains.
 FEWEST_FOR_PROCESSES = 384
@@ -32,14 +33,14 @@ _QUALITY = 90
 class Plan(Generic[Item]):
     """The contents of a generated archive, item by item.
 
-    `folder` is the archive's own; `title` is the data set that it imitates; `write_lists` writes all files but images,
-    and makes folders. `write_items(root, items)` writes the images of some items, each of `images_per_item`; it is
-    picklable, and what it writes for an item does not depend on the others. A task is `items_per_task` items: some
-    tenths of a second, so that progress is smooth and all processes end together.
+    `folder` is the archive's own. `write_lists(root)` writes all files but images, and makes folders.
+    `write_items(root, items)` writes the images of some items, each of `images_per_item`; it is picklable, and draws an
+    item alike, whichever others it is called with. A task is `items_per_task` items: some tenths of a second, so that
+    progress is smooth and all processes end together.
     """
 
+    kind: ArchiveKind
     folder: str
-    title: str
     items: Sequence[Item]
     items_per_task: int
     write_lists: Callable[[Path], object]
@@ -82,7 +83,9 @@ def write_planned(
     ]
     done = 0
     with _folder_made_at_once(Path(out_dir) / planned.folder) as root:
-        (root / GENERATED_MARK).write_text(_MARK.format(title=planned.title), encoding="utf-8")
+        (root / GENERATED_MARK).write_text(
+            _MARK.format(title=planned.kind.title, unit=planned.kind.unit), encoding="utf-8"
+        )
         planned.write_lists(root)
         write = functools.partial(_write_task, planned.write_items, root)
         for items in _run(write, tasks, default_workers() if workers is None else workers, total):
@@ -92,18 +95,17 @@ def write_planned(
     return done
 
 
-def checked_scale(scale: float, whole: str) -> float:
-    """Return `scale`; raise ArchiveError unless it is in (0, 1]. `whole` says what scale 1 is."""
+def check_scale(scale: float, kind: ArchiveKind) -> None:
+    """Raise ArchiveError unless `scale` is in (0, 1]."""
     if not 0 < scale <= 1:
+        whole = f"{kind.size:,} {kind.unit}"
         raise ArchiveError(f"scale {scale:g}: give a number above 0 and at most 1 (1 is all {whole})")
-    return scale
 
 
-def checked_image_size(image_size: int, smallest: int) -> int:
-    """Return `image_size`; raise ArchiveError if it is below `smallest`."""
+def check_image_size(image_size: int, smallest: int) -> None:
+    """Raise ArchiveError if `image_size` is below `smallest`."""
     if image_size < smallest:
         raise ArchiveError(f"image size {image_size}: give {smallest} pixels or more")
-    return image_size
 
 
 def write_jpeg(path: Path, image_hwc: np.ndarray) -> None:

@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
+from tfds_builders.catalog import ARCHIVES
 from tfds_builders.mlrsnet.names import CATEGORIES, IMAGES, LABELS, MOST_LABELS
 from tfds_builders.mlrsnet.splits import in_proportion
 from tfds_builders.mlrsnet.tables import LABEL_DAMAGE
-from tfds_builders.synthetic.driver import Plan, checked_image_size, checked_scale, write_jpeg, write_planned
+from tfds_builders.synthetic.driver import Plan, check_image_size, check_scale, write_jpeg, write_planned
 from tfds_builders.synthetic.labelled_scenes import draw_scene
 
+_KIND = ARCHIVES["mlrsnet"]
 SMALLEST_IMAGE = 16
 _BLOCK = 64  # images a task
 _COUNTS = Path(__file__).with_name("mlrsnet_labels.json")
@@ -82,8 +84,8 @@ class Scene:
 def write_archive(
     out_dir: str | os.PathLike[str],
     *,
-    scale: float = 0.01,
-    image_size: int = 256,
+    scale: float = _KIND.scale,
+    image_size: int = _KIND.drawing["image_size"],
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -102,14 +104,15 @@ def write_archive(
     """
 
     def plan() -> Plan[Scene]:
+        check_image_size(image_size, SMALLEST_IMAGE)
         scenes = categories(scale, seed)
         return Plan(
             folder="MLRSNet",
-            title="MLRSNet",
+            kind=_KIND,
             items=[scene for of_category in scenes for scene in of_category.scenes()],
             items_per_task=_BLOCK,
             write_lists=functools.partial(_write_label_files, scenes),
-            write_items=functools.partial(_write_scenes, checked_image_size(image_size, SMALLEST_IMAGE), seed),
+            write_items=functools.partial(_write_scenes, image_size, seed),
         )
 
     return write_planned(out_dir, plan, seed=seed, workers=workers, progress=progress)
@@ -121,7 +124,7 @@ def categories(scale: float, seed: int) -> list[Scenes]:
     Raises:
         ArchiveError: `scale` is not in (0, 1].
     """
-    checked_scale(scale, f"{IMAGES:,} images")
+    check_scale(scale, _KIND)
     images = in_proportion(CATEGORIES, round(scale * IMAGES))
     counts = json.loads(_COUNTS.read_text(encoding="utf-8"))
     result = []

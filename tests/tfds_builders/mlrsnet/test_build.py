@@ -117,18 +117,6 @@ def test_fewer_images_than_labels_is_an_error_or_counted(tmp_path, archive, data
         assert [e["filename"] for e in of_split] == [name for name in whole if name not in gone]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_truncated_image_is_named_or_skipped(tmp_path, workers):
-    root = write_mlrsnet(tmp_path / "archive")
-    path = root / "Images" / "park" / filename("park", 4)
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ArchiveError, match=f"{path.name}: truncated"):
-        build("mlrsnet", archive=root, data_dir=tmp_path / "data", workers=workers)
-    result = build("mlrsnet", archive=root, data_dir=tmp_path / "data", workers=workers, skip_bad=True)
-    assert sum(result.splits.values()) == 39
-    assert result.skipped[0].startswith(f"{path}: truncated")
-
-
 def test_a_bad_row_is_named_or_skipped_and_other_columns_always_stop(tmp_path):
     root = write_mlrsnet(tmp_path / "archive")
     cells = rows("park", 8)

@@ -69,8 +69,9 @@ def test_bytes_depend_on_the_seed_and_not_on_the_workers(case, archive, tmp_path
 def test_a_generated_archive_is_sound_and_says_what_it_is(case, archive):
     assert [entry.name for entry in archive.iterdir()] == [case.folder]
     mark = (archive / case.folder / "GENERATED.md").read_text()
-    assert mark.startswith("These images are drawn by a program.")
-    assert f"the data set {ARCHIVES[case.kind].title}" in mark
+    kind = ARCHIVES[case.kind]
+    assert mark.startswith(f"These {kind.unit} are drawn by a program.")
+    assert f"the data set {kind.title}," in mark
     seen: list[tuple[int, int]] = []
     check = importlib.import_module(f"tfds_builders.{case.kind}.check")
     report = check.check_archive(archive, progress=lambda done, total: seen.append((done, total)))
@@ -118,7 +119,7 @@ def test_nothing_is_left_of_an_archive_that_failed(tmp_path):
         if 3 in items:
             raise OSError(28, os.strerror(28))
 
-    plan = driver.Plan("Archive", "none", range(8), 2, lambda root: None, full_disk)
+    plan = driver.Plan(ARCHIVES["mlrsnet"], "Archive", range(8), 2, lambda root: None, full_disk)
     with pytest.raises(OSError, match="No space left"):
         driver.write_planned(tmp_path, lambda: plan, seed=0, workers=1, progress=None)
     assert list(tmp_path.iterdir()) == []

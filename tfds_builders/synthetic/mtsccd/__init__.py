@@ -7,19 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_builders.synthetic.driver import Plan, checked_image_size, write_jpeg, write_planned
+from tfds_builders.catalog import ARCHIVES
+from tfds_builders.synthetic.driver import Plan, check_image_size, write_jpeg, write_planned
 from tfds_builders.synthetic.mtsccd import archive
 from tfds_builders.synthetic.mtsccd.scenes import SMALLEST_IMAGE, render_pair
 
+_KIND = ARCHIVES["mtsccd"]
 TilePaths = tuple[archive.Tile, tuple[str, str]]
 
 
 def write_archive(
     out_dir: str | os.PathLike[str],
     *,
-    scale: float = 0.02,
-    image_size: int = 300,
-    layout: int = 6,
+    scale: float = _KIND.scale,
+    image_size: int = _KIND.drawing["image_size"],
+    layout: int = _KIND.drawing["layout"],
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -39,6 +41,7 @@ def write_archive(
     """
 
     def plan() -> Plan[TilePaths]:
+        check_image_size(image_size, SMALLEST_IMAGE)
         form = archive.find_layout(layout)
         tiles = archive.tiles(scale, seed)
         paths = archive.scene_paths(tiles, form)
@@ -51,12 +54,12 @@ def write_archive(
 
         return Plan(
             folder=form.root,
-            title="MtSCCD",
+            kind=_KIND,
             items=list(zip(tiles, paths, strict=True)),
             items_per_task=48,
             images_per_item=2,
             write_lists=write_lists,
-            write_items=functools.partial(_write_tiles, checked_image_size(image_size, SMALLEST_IMAGE), seed),
+            write_items=functools.partial(_write_tiles, image_size, seed),
         )
 
     return write_planned(out_dir, plan, seed=seed, workers=workers, progress=progress)

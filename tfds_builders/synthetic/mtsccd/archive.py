@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_builders.mtsccd import CITIES, CLASSES, IMAGES, SPLITS, City, SceneName, format_name
+from tfds_builders.catalog import ARCHIVES
+from tfds_builders.mtsccd import CITIES, CLASSES, SPLITS, City, SceneName, format_name
 from tfds_builders.mtsccd.archive import Listing, Scene
 from tfds_builders.mtsccd.splits import split_pairs, split_scenes
 from tfds_builders.reading.archive import ArchiveError
-from tfds_builders.synthetic.driver import checked_scale
+from tfds_builders.synthetic.driver import check_scale
 
+_KIND = ARCHIVES["mtsccd"]
 SMALLEST_CITY = 8  # pairs; the least that leaves every split and class an image
 _TRANSITIONS = Path(__file__).with_name("transitions.json")
 _TRAINING_CITIES = [index for index, city in enumerate(CITIES) if city.role == "train"]
@@ -69,7 +71,7 @@ def pair_counts(scale: float) -> np.ndarray:
     Raises:
         ArchiveError: `scale` is not in (0, 1].
     """
-    checked_scale(scale, f"{IMAGES:,} images")
+    check_scale(scale, _KIND)
     full_cij = load_transitions()
     city_c = full_cij.sum(axis=(1, 2))
     city_c = np.maximum(largest_remainder(city_c.astype(np.float64), round(scale * int(city_c.sum()))), SMALLEST_CITY)
