@@ -31,12 +31,37 @@ from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.perf import timing
 from mtsccd_jax.perf.bench.one_build import measured
 from tfds_builders import build
-from tfds_builders.bigearthnet.bands import S2_BANDS
-from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, FolderPatches, LmdbPatches, open_lmdb
-from tfds_builders.synthetic.bigearthnet_v2 import ROOT, write_archive, write_lmdb
+from tfds_builders.bigearthnet.bands import BANDS, S1_BANDS, S2_BANDS
+from tfds_builders.bigearthnet_v2.archive import find_patches, open_v2
+from tfds_builders.bigearthnet_v2.patches import MAP_SUFFIX, MAPS, S1, S2, FolderPatches, LmdbPatches, open_lmdb
+from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE
+from tfds_builders.synthetic.bigearthnet_v2 import ROOT, write_archive
 
 DATASET = "bigearthnet_v2"
 QUANTILES = {"median": 0.5, "p10": 0.1, "p90": 0.9}
+
+
+def write_lmdb(archive: Path, out: Path) -> None:
+    """Write the LMDB that rico-hdl makes of an extracted archive: safetensors by the names of patches."""
+    import lmdb
+    from safetensors.numpy import save
+
+    opened = open_v2(archive)
+    out.mkdir()
+    with lmdb.open(str(out), map_size=1 << 40) as environment:
+        for kind, found in find_patches(opened, (S2, S1, MAPS)).items():
+            for name in map(bytes.decode, found.name_n.tolist()):
+                if kind == MAPS:
+                    key, layouts = f"{name}{MAP_SUFFIX}", {"Data": (MAP_SHAPE, "uint16")}
+                    raw = {"Data": opened.patches.reference_map(name)}
+                else:
+                    key, layouts = name, {band: (BANDS[band].shape, BANDS[band].dtype) for band in BANDS}
+                    raw = opened.patches.bands(name, S2_BANDS if kind == S2 else S1_BANDS)
+                tensors = {
+                    band: np.frombuffer(data, layouts[band][1]).reshape(layouts[band][0]) for band, data in raw.items()
+                }
+                with environment.begin(write=True) as transaction:
+                    transaction.put(key.encode(), save(tensors))
 
 
 def contenders(archive: Path, lmdb: Path, source: TfdsSource, patches: int, batch: int) -> dict[str, Callable]:

@@ -1,4 +1,4 @@
-"""The picture of CONTRIBUTING is the code's: imports run one way, folders can be held in mind, docstrings say things."""
+"""The picture of CONTRIBUTING is the code's: imports run one way, folders are small, docstrings say something."""
 
 import ast
 import re

@@ -17,11 +17,9 @@ sys.modules.update(dict.fromkeys({MISSING!r}))
 
 import mtsccd_jax
 for module in pkgutil.walk_packages(mtsccd_jax.__path__, "mtsccd_jax."):
-    # One builds data sets, two run, one is started by builds.
-    name = module.name.removeprefix("mtsccd_jax.")
-    if name not in ("cli.demo", "__main__", "cli.__main__", "perf.bench.one_build"):
+    if not module.name.endswith("__main__"):  # those run
         importlib.import_module(module.name)
-builders = [name for name in sys.modules if name.startswith("tfds_builders")]
+builders = [name for name in sys.modules if name.startswith("tfds_builders.writing")]
 
 from mtsccd_jax.cli import main
 train = io.StringIO()

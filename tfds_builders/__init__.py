@@ -1,26 +1,24 @@
-"""TFDS dataset builders of mtsccd-jax. Importing this package makes their names known to `tfds.load`."""
+"""TFDS dataset builders of mtsccd-jax. Importing this package makes their names known to `tfds.load`.
 
-from tfds_builders.bigearthnet_v1 import bigearthnet_v1_dataset_builder
-from tfds_builders.bigearthnet_v1.config import BigEarthNetV1Config
-from tfds_builders.bigearthnet_v2 import bigearthnet_v2_dataset_builder
-from tfds_builders.bigearthnet_v2.configs import BigEarthNetV2Config
-from tfds_builders.mlrsnet import mlrsnet_dataset_builder
-from tfds_builders.mlrsnet.names import MlrsnetConfig
-from tfds_builders.mtsccd import City, MtsccdConfig
+Where TensorFlow Datasets (TFDS) is not installed, published facts, archive readers and generators work all the same.
+"""
+
+import importlib
+import importlib.util
+from typing import Any
+
 from tfds_builders.mtsccd.check import check_archive
-from tfds_builders.mtsccd_lucd import mtsccd_lucd_dataset_builder
-from tfds_builders.mtsccd_lusc import mtsccd_lusc_dataset_builder
+from tfds_builders.mtsccd.names import City
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.report import ArchiveReport
-from tfds_builders.writing.builder import BuildResult, DualFormatBuilder, build
 
-BUILDERS: dict[str, type[DualFormatBuilder]] = {
-    "bigearthnet_v1": bigearthnet_v1_dataset_builder.Builder,
-    "bigearthnet_v2": bigearthnet_v2_dataset_builder.Builder,
-    "mlrsnet": mlrsnet_dataset_builder.Builder,
-    "mtsccd_lucd": mtsccd_lucd_dataset_builder.Builder,
-    "mtsccd_lusc": mtsccd_lusc_dataset_builder.Builder,
-}
+if importlib.util.find_spec("tensorflow_datasets") is not None:
+    from tfds_builders.bigearthnet_v1.config import BigEarthNetV1Config
+    from tfds_builders.bigearthnet_v2.config import BigEarthNetV2Config
+    from tfds_builders.builders import BUILDERS
+    from tfds_builders.mlrsnet.config import MlrsnetConfig
+    from tfds_builders.mtsccd.config import MtsccdConfig
+    from tfds_builders.writing.builder import BuildResult, DualFormatBuilder, build
 
 __all__ = [
     "BUILDERS",
@@ -36,3 +34,10 @@ __all__ = [
     "build",
     "check_archive",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Raise the error of the missing TFDS for a public name that needs it (PEP 562)."""
+    if name in __all__:
+        importlib.import_module("tensorflow_datasets")
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

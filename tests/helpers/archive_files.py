@@ -29,7 +29,7 @@ CLASSES = (
 
 
 def image_bytes(seed: int, size: int = 8, kind: str = "JPEG") -> bytes:
-    """Returns an encoded image of noise that no other seed gives."""
+    """Return an encoded image of noise that no other seed gives."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind)
@@ -37,7 +37,7 @@ def image_bytes(seed: int, size: int = 8, kind: str = "JPEG") -> bytes:
 
 
 def scenes(tiles: int, codes: dict[str, tuple[str, str]] = DATES) -> list[tuple[str, int, str, int, int, int]]:
-    """Returns (code, phase, date, x, y, number of the class) of an archive with `tiles` tiles a city.
+    """Return (code, phase, date, x, y, number of the class) of an archive with `tiles` tiles a city.
 
     Tile t has class t % 10 at the first date; every third tile changes to the next class.
     """
@@ -51,12 +51,12 @@ def scenes(tiles: int, codes: dict[str, tuple[str, str]] = DATES) -> list[tuple[
 
 
 def name(code: str, date: str, x: int, y: int, number: int | str, extension: str = "jpg") -> str:
-    """Returns a file name of the form of section 2.1 of the paper."""
+    """Return a file name of the form of section 2.1 of the paper."""
     return f"{code}_{date}_{x}_{y}_{number}.{extension}"
 
 
 def write(root: Path, tiles: int = 8, codes: dict[str, tuple[str, str]] = DATES) -> Path:
-    """Returns `root` after writing an unsplit archive: `MtSCCD/<city>/{T1,T2}/<class number>/<name>`."""
+    """Return `root` after writing an unsplit archive: `MtSCCD/<city>/{T1,T2}/<class number>/<name>`."""
     for seed, (code, phase, date, x, y, number) in enumerate(scenes(tiles, codes)):
         folder = root / "MtSCCD" / code / f"T{phase}" / str(number)
         folder.mkdir(parents=True, exist_ok=True)

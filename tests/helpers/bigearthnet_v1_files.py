@@ -25,13 +25,13 @@ LISTS = ("train", "val", "test", *(name for name, _ in PATCHES.values() if name.
 
 
 def s1_name(name: str) -> str:
-    """Returns the name of the Sentinel-1 patch that belongs to a Sentinel-2 patch here."""
+    """Return the name of the Sentinel-1 patch that belongs to a Sentinel-2 patch here."""
     _, _, stamp, x, y = name.split("_")
     return f"S1A_IW_GRDH_1SDV_{stamp[:8]}T043253_{TILE}_{x}_{y}"
 
 
 def band(name: str, band_name: str) -> np.ndarray:
-    """Returns what a band shows: smooth, and different for every patch and band."""
+    """Return what a band shows: smooth, and different for every patch and band."""
     side = SIDES.get(band_name, 120 if band_name in S1_BANDS else 60)
     start = (sorted(PATCHES).index(name) * 16 + (*S2_BANDS, *S1_BANDS).index(band_name)) * 50
     pixels = start + np.arange(side, dtype=np.int64)[:, None] + np.zeros(side, np.int64)
@@ -39,7 +39,7 @@ def band(name: str, band_name: str) -> np.ndarray:
 
 
 def content(name: str, labels: list[str], *, sentinel_1: bool) -> dict:
-    """Returns what the JSON file of a patch says."""
+    """Return what the JSON file of a patch says."""
     corner = {"ulx": 600000, "uly": 7000020, "lrx": 601200}
     if sentinel_1:
         more = {"corresponding_s2_patch": name, "scene_source": "scene", "acquisition_time": "2017-07-01T04:32:53"}
@@ -50,7 +50,7 @@ def content(name: str, labels: list[str], *, sentinel_1: bool) -> dict:
 
 
 def write_patch(root: Path, name: str, labels: list[str]) -> None:
-    """Writes both halves of a patch."""
+    """Write both halves of a patch."""
     for folder, own, bands, sentinel_1 in (
         ("BigEarthNet-v1.0", name, S2_BANDS, False),
         ("BigEarthNet-S1-v1.0", s1_name(name), S1_BANDS, True),
@@ -64,7 +64,7 @@ def write_patch(root: Path, name: str, labels: list[str]) -> None:
 
 
 def write(root: Path) -> Path:
-    """Returns `root` after writing the patches and their lists."""
+    """Return `root` after writing the patches and their lists."""
     for name, (_, labels) in PATCHES.items():
         write_patch(root, name, labels)
     for of_list in LISTS:

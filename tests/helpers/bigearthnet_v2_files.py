@@ -37,12 +37,12 @@ PATCHES = {
 
 
 def names(x: int, y: int) -> tuple[str, str, str]:
-    """Returns (patch_id, s1_name, s2v1_name) of the patch at x, y."""
+    """Return (patch_id, s1_name, s2v1_name) of the patch at x, y."""
     return f"{PRODUCT}_{x:02d}_{y:02d}", f"{SCENE}_33UUP_{x}_{y}", f"S2A_MSIL2A_20170613T101031_{x}_{y}"
 
 
 def band(x: int, y: int, name: str) -> np.ndarray:
-    """Returns what a band shows: smooth, and different for every patch and band."""
+    """Return what a band shows: smooth, and different for every patch and band."""
     side = SIDES.get(name, 60)
     start = (list(PATCHES).index((x, y)) * 16 + (*S2_BANDS, *S1_BANDS).index(name)) * 50
     pixels = start + np.arange(side, dtype=np.int64)[:, None] + np.zeros(side, np.int64) + 1
@@ -50,7 +50,7 @@ def band(x: int, y: int, name: str) -> np.ndarray:
 
 
 def code_map(x: int, y: int) -> np.ndarray:
-    """Returns the reference map: the first code on three quarters, the second on the last rows."""
+    """Return the reference map: the first code on three quarters, the second on the last rows."""
     codes = PATCHES[x, y][1]
     pixels = np.full((120, 120), codes[0], np.uint16)
     if len(codes) > 1:
@@ -59,7 +59,7 @@ def code_map(x: int, y: int) -> np.ndarray:
 
 
 def path_of(root: Path, x: int, y: int, name: str) -> Path:
-    """Returns the file of a band, or of the `reference_map`."""
+    """Return the file of a band, or of the `reference_map`."""
     patch_id, s1_name, _ = names(x, y)
     if name in S1_BANDS:
         return root / "BigEarthNet-S1" / SCENE / s1_name / f"{s1_name}_{name}.tif"
@@ -68,7 +68,7 @@ def path_of(root: Path, x: int, y: int, name: str) -> Path:
 
 
 def write(root: Path) -> Path:
-    """Returns `root` with a whole archive in it: both sensors, maps and tables."""
+    """Return `root` with a whole archive in it: both sensors, maps and tables."""
     for x, y in PATCHES:
         for name in (*S2_BANDS, *S1_BANDS, "reference_map"):
             path = path_of(root, x, y, name)
@@ -80,7 +80,7 @@ def write(root: Path) -> Path:
 
 
 def rows(*, recommended: bool) -> list[dict]:
-    """Returns the rows of one of the tables."""
+    """Return the rows of one of the tables."""
     found = []
     for (x, y), (split, _, labels, snow, cloud) in PATCHES.items():
         if (snow or cloud) != recommended:
@@ -112,18 +112,18 @@ SCHEMA = pyarrow.schema(
 
 
 def write_table(path: Path, table_rows: list[dict]) -> None:
-    """Writes a metadata table."""
+    """Write a metadata table."""
     parquet.write_table(pyarrow.Table.from_pylist(table_rows, schema=SCHEMA), path, compression="zstd")
 
 
 def write_tables(root: Path) -> None:
-    """Writes both metadata tables."""
+    """Write both metadata tables."""
     write_table(root / RECOMMENDED, rows(recommended=True))
     write_table(root / OTHERS, rows(recommended=False))
 
 
 def write_lmdb(folder: Path, more: dict[bytes, bytes] | None = None) -> Path:
-    """Returns `folder` with what rico-hdl makes of the archive of `write`, and `more` values over it."""
+    """Return `folder` with what rico-hdl makes of the archive of `write`, and `more` values over it."""
     import lmdb
 
     folder.mkdir(parents=True)

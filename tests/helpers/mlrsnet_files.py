@@ -20,7 +20,7 @@ CATEGORIES = ("airport", "harbor&port", "park", "parking_lot", "swimmimg_pool")
 
 
 def labels_of(category: str, number: int, corrected: bool) -> list[int]:
-    """Returns the 60 values of an image: one to four labels, but none for airport 2 and 20 for park 3 (official)."""
+    """Return the 60 values of an image: one to four labels, but none for airport 2 and 20 for park 3 (official)."""
     rng = np.random.default_rng((CATEGORIES.index(category), number))
     values = np.zeros(60, dtype=int)
     values[rng.integers(0, 60, 4)] = 1
@@ -32,18 +32,18 @@ def labels_of(category: str, number: int, corrected: bool) -> list[int]:
 
 
 def filename(category: str, number: int) -> str:
-    """Returns the name of an image; numbers have gaps, as in the real archive."""
+    """Return the name of an image; numbers have gaps, as in the real archive."""
     return f"{category}_{900 + 3 * number:05d}.jpg"
 
 
 def rows(category: str, count: int, corrected: bool = False) -> list[list[str]]:
-    """Returns a label file as rows of cells, its header first."""
+    """Return a label file as rows of cells, its header first."""
     body = [[filename(category, n), *map(str, labels_of(category, n, corrected))] for n in range(count)]
     return [["image", *LABELS], *body]
 
 
 def write_csv(path: Path, cells: list[list[str]]) -> None:
-    """Writes a label file."""
+    """Write a label file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(cells)  # lines end in CR LF, as the authors' do
@@ -52,7 +52,7 @@ def write_csv(path: Path, cells: list[list[str]]) -> None:
 def write_mlrsnet(
     root: Path, count: int = 8, labels: str = "labels", corrected: str | None = None, size: int = 8
 ) -> Path:
-    """Returns `root` after writing five categories of `count` images with official (and corrected) labels."""
+    """Return `root` after writing five categories of `count` images with official (and corrected) labels."""
     seed = 0
     for category in CATEGORIES:
         folder = root / "Images" / category

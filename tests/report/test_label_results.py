@@ -10,8 +10,9 @@ from mtsccd_jax.ops.multilabel import METRICS
 from mtsccd_jax.report import label_results, published
 from tfds_builders.bigearthnet import bands as stored
 from tfds_builders.bigearthnet_v1.config import CONFIGS as V1_CONFIGS
-from tfds_builders.bigearthnet_v2.configs import CONFIGS as V2_CONFIGS
-from tfds_builders.mlrsnet import names as mlrsnet
+from tfds_builders.bigearthnet_v2.config import CONFIGS as V2_CONFIGS
+from tfds_builders.mlrsnet import config as mlrsnet
+from tfds_builders.mlrsnet.names import IMAGES
 
 
 def entries():
@@ -50,7 +51,7 @@ def test_configurations_have_the_labels_and_patches_that_the_values_are_of():
         assert config.labels == "official"
         assert entry.run == f"{config.train_percent} % for training"
         test_percent = 100 - config.train_percent - config.validation_percent
-        assert label_results.MLRSNET.examples[config.name] == round(mlrsnet.IMAGES * test_percent / 100)
+        assert label_results.MLRSNET.examples[config.name] == round(IMAGES * test_percent / 100)
 
 
 def test_the_average_of_the_bigearthnet_paper_cannot_be_micro():

@@ -1,1 +1,1 @@
-"""What both versions of BigEarthNet share: patch names, classes, bands."""
+"""The common part of BigEarthNet v1 and v2: patch names, classes, bands, train lists, builder."""

@@ -1,8 +1,8 @@
 """The country of a patch from its tile and its place in it.
 
-The archives of v1 do not say it; the metadata of v2 do, for the 549,488 patches that both versions hold. Fifty-two of
-their 54 MGRS tiles lie in one country, two on a border, which the tables below follow patch by patch: so the function
-here gives what v2's metadata say for every one of those patches.
+The archives of v1 do not name it. The metadata of v2 do, for the 549,488 patches that both versions hold. Fifty-two of
+their 54 MGRS tiles lie in one country, two on a border, which the tables below follow patch by patch. `country_of`
+agrees with the metadata of v2 for every one of those patches.
 """
 
 COUNTRIES: tuple[str, ...] = (
@@ -45,7 +45,7 @@ _KOSOVO_TOO = ((50, 62), (51, 62))  # (x, y) east of Serbian patches in their ro
 
 
 def country_of(tile: str, x: int, y: int) -> str | None:
-    """Returns the country (one of `COUNTRIES`) of patch `x`, `y` in the MGRS tile; None for a tile not in the tables.
+    """Return the country (one of `COUNTRIES`) of patch `x`, `y` in the MGRS tile; None for a tile not in the tables.
 
     Args:
         tile: such as "35VPK".

@@ -5,12 +5,7 @@ first of its CLC classes stands. This is the order of every multi-hot vector of 
 sorts some of these sets alphabetically: compare names, not positions.)
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-import numpy as np
-
-from tfds_builders.reading.archive import ArchiveError
 
 _AGRICULTURE_AND_NATURE = "Land principally occupied by agriculture, with significant areas of natural vegetation"
 
@@ -110,7 +105,7 @@ CLC_LEVEL_2: dict[int, str] = {
 
 # CLC knows glaciers; no patch of BigEarthNet v1 has any.
 _NOT_IN_V1 = 335
-# What the reference maps of v2 say where the CLC map has no class.
+# The code in reference maps of v2 where the CLC map has no class.
 UNLABELED_CODE = 999
 
 CODE_OF_NAME: dict[str, int] = {entry.name: entry.code for entry in CLC_CLASSES}
@@ -120,51 +115,7 @@ CLASSES_43: tuple[str, ...] = tuple(entry.name for entry in CLC_CLASSES if entry
 CLASSES_19: tuple[str, ...] = tuple(dict.fromkeys(entry.class_19 for entry in CLC_CLASSES if entry.class_19))
 CLASSES_LEVEL_1: tuple[str, ...] = tuple(CLC_LEVEL_1.values())
 CLASSES_LEVEL_2: tuple[str, ...] = tuple(CLC_LEVEL_2.values())
-# 43 -> 19: the name of a CLC class -> that of its class in the 19-class set; the 11 dropped ones are not in it.
-CLASS_19_OF_43: dict[str, str] = {
-    entry.name: entry.class_19 for entry in CLC_CLASSES if entry.class_19 and entry.code != _NOT_IN_V1
-}
 # Index (0 to 18) in `CLASSES_19` of every CLC code that has one.
 INDEX_19_OF_CODE: dict[int, int] = {
     entry.code: CLASSES_19.index(entry.class_19) for entry in CLC_CLASSES if entry.class_19
 }
-
-
-@dataclass(frozen=True)
-class LabelSet:
-    """A set of classes and how the names in a patch's file come to it; a name that maps to None is dropped."""
-
-    name: str
-    classes: tuple[str, ...]
-    class_of: Mapping[str, str | None]
-
-    def multi_hot(self, labels: Iterable[str]) -> np.ndarray:
-        """Returns a uint8 vector (k,), 1 for each class that `labels` (names as in the archive) come to.
-
-        Raises:
-            ArchiveError: a label is not in the nomenclature.
-        """
-        vector = np.zeros(len(self.classes), np.uint8)
-        for label in labels:
-            if label not in self.class_of:
-                raise ArchiveError(f"label '{label}' is not in the nomenclature ({self.name})")
-            found = self.class_of[label]
-            if found is not None:
-                vector[self.classes.index(found)] = 1
-        return vector
-
-    def labels(self, multi_hot: Iterable[int]) -> list[str]:
-        """Returns the names of the classes that are 1 in a vector (k,)."""
-        return [name for name, value in zip(self.classes, multi_hot, strict=True) if value]
-
-
-_V1_CLASSES = tuple(entry for entry in CLC_CLASSES if entry.code != _NOT_IN_V1)
-# From the CLC names of level 3 that the files of v1 hold.
-LABEL_SETS: dict[str, LabelSet] = {
-    "43": LabelSet("43", CLASSES_43, {entry.name: entry.name for entry in _V1_CLASSES}),
-    "19": LabelSet("19", CLASSES_19, {entry.name: entry.class_19 for entry in _V1_CLASSES}),
-    "clc_level_1": LabelSet("clc_level_1", CLASSES_LEVEL_1, {entry.name: entry.level_1 for entry in _V1_CLASSES}),
-    "clc_level_2": LabelSet("clc_level_2", CLASSES_LEVEL_2, {entry.name: entry.level_2 for entry in _V1_CLASSES}),
-}
-# From the 19 names that the metadata of v2 hold.
-LABEL_SET_V2 = LabelSet("19", CLASSES_19, {name: name for name in CLASSES_19})

@@ -1,4 +1,4 @@
-"""What lies in a BigEarthNet v1 archive, from names alone: patches, and the official lists beside them.
+"""List the patches of a BigEarthNet v1 archive, by names alone, and read the official lists beside them.
 
     BigEarthNet-v1.0/<S2 patch>/<S2 patch>_B02.tif ... <S2 patch>_labels_metadata.json
     BigEarthNet-S1-v1.0/<S1 patch>/<S1 patch>_VV.tif, _VH.tif, _labels_metadata.json
@@ -15,16 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfds_builders.bigearthnet.names import is_s1, is_s2_v1
+from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SPLITS
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError, extract, packed_stem
 
-HOMEPAGE = "https://bigearth.net"
 DOWNLOAD_HINT = (
     "download BigEarthNet-S2-v1.0.tar.gz (and BigEarthNet-S1-v1.0.tar.gz) from https://zenodo.org/records/12687186 and "
     "unpack them into one folder, with the official lists (train.csv, val.csv, test.csv, ...) beside them"
 )
 # Kinds of list, and the names that they go by before their suffix.
-SPLITS: tuple[str, ...] = ("train", "validation", "test")
 SNOW, CLOUD, NO_TARGET = "seasonal snow", "cloud or shadow", "no class of the 19"
 FLAGS: tuple[str, ...] = (SNOW, CLOUD, NO_TARGET)
 LIST_NAMES: dict[str, tuple[str, ...]] = {
@@ -44,10 +42,10 @@ _UNPACKED = {"BigEarthNet-S2-v1.0": "BigEarthNet-v1.0"}
 
 @dataclass
 class Lists:
-    """The official lists: what each says of a Sentinel-2 patch.
+    """The official lists of Sentinel-2 patches.
 
-    `split_of` are the train, validation and test lists; `s1_of` is what their second column says, where they have one;
-    `flagged` holds the patches of each other list; `files` which file a list is.
+    `split_of` holds the train, validation and test lists; `s1_of` their second column, the Sentinel-1 patch, where they
+    have one; `flagged` the patches of each other list; `files` the file of each list.
     """
 
     split_of: dict[str, str] = field(default_factory=dict)
@@ -56,7 +54,7 @@ class Lists:
     files: dict[str, Path] = field(default_factory=dict)
 
     def missing(self, *kinds: str) -> list[str]:
-        """Returns the file names of those of `kinds` that the archive does not have."""
+        """Return the file names of those of `kinds` that the archive does not have."""
         return [f"{LIST_NAMES[kind][0]}.csv" for kind in kinds if kind not in self.files]
 
 
@@ -77,10 +75,10 @@ class Listing:
 
 
 def list_archive(path: Path | str, scratch: Path) -> Listing:
-    """Returns the patches and lists of the archive at `path`: a folder, or a zip or tar file.
+    """Return the patches and lists of the archive at `path`: a folder, or a zip or tar file.
 
-    Packed files at the top of the folder are unpacked below `scratch`, unless what they hold lies beside them. For the
-    whole archive unpack them first: some 97 GB for Sentinel-2 and 69 GB for Sentinel-1.
+    Packed files at the top of the folder are unpacked below `scratch`, unless their content lies beside them. Unpack
+    the whole archive first: some 97 GB for Sentinel-2 and 69 GB for Sentinel-1.
 
     Raises:
         ArchiveError: there is nothing at `path`, no patch in it, a patch is there twice, or a list is wrong.
@@ -102,7 +100,7 @@ def list_archive(path: Path | str, scratch: Path) -> Listing:
 
 
 def archive_names(path: Path | str) -> Iterator[str]:
-    """Yields what tells this archive from another one: its patches and lists, and name and size of packed files.
+    """Yield a fingerprint of the archive: its patches and lists, and name and size of packed files.
 
     Raises:
         ArchiveError: see `list_archive`; nothing is unpacked.
@@ -139,7 +137,7 @@ def _packed_files(path: Path) -> list[Path]:
 
 
 def _walk(folder: Path, listing: Listing, lists: dict[str, Path], seen: set[tuple[int, int]], depth: int) -> None:
-    """Adds the patches and lists of `folder` and its sub-folders to the listing; each folder once, links included."""
+    """Add the patches and lists of `folder` and its sub-folders to the listing; each folder once, links included."""
     status = folder.stat()
     if (status.st_dev, status.st_ino) in seen:
         return
@@ -147,7 +145,7 @@ def _walk(folder: Path, listing: Listing, lists: dict[str, Path], seen: set[tupl
     inside = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            patches = listing.s2 if is_s2_v1(entry.name) else listing.s1 if is_s1(entry.name) else None
+            patches = listing.s2 if S2_V1_NAME.fits(entry.name) else listing.s1 if S1_NAME.fits(entry.name) else None
             if entry.name.startswith("."):
                 continue
             if patches is not None and entry.is_dir():
@@ -195,13 +193,13 @@ def _read_lists(files: dict[str, Path]) -> Lists:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yields (Sentinel-2 patch, Sentinel-1 patch or "") of every line of a list."""
+    """Yield (Sentinel-2 patch, Sentinel-1 patch or "") of every line of a list."""
     opened = _OPEN_LIST[path.name.lower()[path.name.index(".") :]]
     try:
         with opened(path, "rt", encoding="utf-8", newline=None) as file:  # type: ignore[operator]
             for number, line in enumerate(file, start=1):
                 name, comma, s1_name = line.strip().partition(",")
-                if not is_s2_v1(name) or (comma and not is_s1(s1_name)):
+                if not S2_V1_NAME.fits(name) or (comma and not S1_NAME.fits(s1_name)):
                     if not line.strip():
                         continue
                     raise ArchiveError(

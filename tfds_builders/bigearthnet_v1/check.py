@@ -1,4 +1,4 @@
-"""What a BigEarthNet v1 archive holds beside what is published: patches, seasons, countries, classes, lists."""
+"""Compare a BigEarthNet v1 archive with the published counts: patches, seasons, countries, classes, lists."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet.countries import country_of
-from tfds_builders.bigearthnet.names import SEASONS, PatchName, parse_s1, parse_s2_v1
+from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SEASONS, PatchName
 from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE, CODE_OF_NAME
 from tfds_builders.bigearthnet_v1.archive import CLOUD, FLAGS, LIST_NAMES, NO_TARGET, SNOW, Listing, list_archive
 from tfds_builders.bigearthnet_v1.patch_examples import COUNTRY_NAMES, UNKNOWN_COUNTRY
@@ -32,28 +32,26 @@ _LINES_OF_LIST = {**SPLIT_PATCHES, SNOW: SNOW_PATCHES, CLOUD: CLOUD_PATCHES, NO_
 
 @dataclass(frozen=True, kw_only=True)
 class V1Report(ArchiveReport):
-    """What `check_archive` found: `images` are the Sentinel-2 patches, `pairs` those with a Sentinel-1 patch.
+    """The result of `check_archive`: `images` are the Sentinel-2 patches, `pairs` those with a Sentinel-1 patch.
 
     `seasons` and `countries` count Sentinel-2 patches (or Sentinel-1 patches where there is nothing else); no counts
     per country are published.
     """
 
+    COUNTED = "{0.images} patches, {0.pairs} with Sentinel-1"
+
     pairs: int
     seasons: dict[str, int]
     countries: dict[str, int]
 
-    def counted(self) -> str:
-        """Returns how much there is, in words."""
-        return f"{self.images} patches, {self.pairs} with Sentinel-1"
-
     def paragraphs(self) -> list[str]:
-        """Returns the patches per country."""
+        """Return the patches per country."""
         return ["\n".join(["Patches per country", *(f"{name} {count}" for name, count in self.countries.items())])]
 
 
 @dataclass
 class _Tally:
-    """What is counted patch by patch."""
+    """Counts over all patches."""
 
     problems: list[str] = field(default_factory=list)
     seasons: Counter[str] = field(default_factory=Counter)
@@ -62,7 +60,7 @@ class _Tally:
 
 
 def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> V1Report:
-    """Returns the archive's counts beside the published ones, with every difference and every doubtful patch.
+    """Return the archive's counts beside the published ones, with every difference and every doubtful patch.
 
     No image is read. Each patch's folder is looked into, and its JSON file read for classes and countries: some 0.1 ms
     a patch where the files lie in memory.
@@ -80,14 +78,12 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
         pairs = s1_of_s2(listing, [])
         problems = [*listing.problems, *tally.problems, *_unlisted(listing)]
         tables = _tables(listing, tally)
-        differences = [*_lists_missing(listing), *_halves(listing, pairs)]
-        differences += [line for table in tables for line in table.differences()]
         return V1Report(
             path=listing.path,
             images=len(listing.s2),
             pairs=sum(name in listing.s2 for name in pairs),
             problems=[line.replace(scratch, str(listing.path)) for line in dict.fromkeys(problems)],
-            differences=differences,
+            other_differences=[*_lists_missing(listing), *_halves(listing, pairs)],
             tables=tables,
             seasons={season: tally.seasons[season] for season in SEASONS},
             countries={name: tally.countries[name] for name in COUNTRY_NAMES if tally.countries[name]},
@@ -95,9 +91,9 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
 
 
 def _examine(listing: Listing, progress: Callable[[int, int], None] | None) -> _Tally:
-    """Returns the counts of Sentinel-2 (or else Sentinel-1) patches, and the problems of both."""
+    """Return the counts of Sentinel-2 (or else Sentinel-1) patches, and the problems of both."""
     tally = _Tally()
-    halves = ((listing.s2, parse_s2_v1, S2_BANDS), (listing.s1, parse_s1, S1_BANDS))
+    halves = ((listing.s2, S2_V1_NAME.parse, S2_BANDS), (listing.s1, S1_NAME.parse, S1_BANDS))
     done, total = 0, len(listing.s2) + len(listing.s1)
     for patches, parse, bands in halves:
         counted = patches is listing.s2 or not listing.s2
@@ -133,7 +129,7 @@ def _examine_patch(
 
 
 def _unlisted(listing: Listing) -> list[str]:
-    """Returns a line for every patch that no list names, and for every one of two lists that exclude each other."""
+    """Return a line for every patch that no list names, and for every one of two lists that exclude each other."""
     lists = listing.lists
     flagged = frozenset().union(*lists.flagged.values())
     both = ((name, lists.files[split]) for name, split in lists.split_of.items() if name in flagged)
@@ -150,7 +146,7 @@ def _lists_missing(listing: Listing) -> list[str]:
 
 
 def _halves(listing: Listing, pairs: Mapping[str, str]) -> list[str]:
-    """Returns a line for the patches without Sentinel-1 and one for those without Sentinel-2, if both are there."""
+    """Return a line for the patches without Sentinel-1 and one for those without Sentinel-2, if both are there."""
     if not listing.s1 or not listing.s2:
         return [f"no Sentinel-{1 if listing.s2 else 2} patches"]
     alone_2 = sorted(listing.s2.keys() - pairs.keys())
@@ -170,19 +166,11 @@ def _tables(listing: Listing, tally: _Tally) -> tuple[CountTable, ...]:
     held = Counter(lists.split_of[name] for name in here if name in lists.split_of)
     held += Counter({flag: len(here & lists.flagged[flag]) for flag in FLAGS})
     classes = {f"{code} {CLASS_OF_CODE[code].name}": (tally.classes[code], TABLE_2[code]) for code in TABLE_2}
-    return (
-        _table("Patches", {"Sentinel-2": (len(listing.s2), PATCHES), "Sentinel-1": (len(listing.s1), PATCHES)}),
-        _table("Lines of the official lists", {kind: (lines[kind], _LINES_OF_LIST[kind]) for kind in _LINES_OF_LIST}),
-        _table(
-            "Patches of the archive in each list", {kind: (held[kind], _LINES_OF_LIST[kind]) for kind in LIST_NAMES}
-        ),
-        _table("Patches per season", {name: (tally.seasons[name], SEASON_PATCHES[name]) for name in SEASONS}),
-        _table("Table 2 (patches per class)", classes),
-    )
-
-
-def _table(title: str, counts: Mapping[str, tuple[int, int]]) -> CountTable:
-    """Returns a table of one column from row -> (found, published)."""
-    found = tuple((count,) for count, _ in counts.values())
-    published = tuple((count,) for _, count in counts.values())
-    return CountTable(title, tuple(counts), ("patches",), found, published)
+    titled = {
+        "Patches": {"Sentinel-2": (len(listing.s2), PATCHES), "Sentinel-1": (len(listing.s1), PATCHES)},
+        "Lines of the official lists": {kind: (lines[kind], _LINES_OF_LIST[kind]) for kind in _LINES_OF_LIST},
+        "Patches of the archive in each list": {kind: (held[kind], _LINES_OF_LIST[kind]) for kind in LIST_NAMES},
+        "Patches per season": {name: (tally.seasons[name], SEASON_PATCHES[name]) for name in SEASONS},
+        "Table 2 (patches per class)": classes,
+    }
+    return tuple(CountTable.of_counts(title, "patches", counts) for title, counts in titled.items())

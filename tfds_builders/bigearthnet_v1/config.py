@@ -5,11 +5,11 @@ import dataclasses
 import tensorflow_datasets as tfds
 
 from tfds_builders.bigearthnet.bands import BANDS, CHANNEL_SETS, S2_BANDS
-from tfds_builders.bigearthnet.nomenclature import LABEL_SETS
+from tfds_builders.bigearthnet.label_sets import LABEL_SETS
 
 
 @dataclasses.dataclass(eq=False)
-class BigEarthNetV1Config(tfds.core.BuilderConfig):
+class BigEarthNetV1Config(tfds.core.BuilderConfig):  # type: ignore[misc]
     """A configuration of `bigearthnet_v1`.
 
     `bands` are names out of `bigearthnet.bands.BANDS`, each a feature of its own; `labels` is a key of

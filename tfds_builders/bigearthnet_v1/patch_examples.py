@@ -1,16 +1,17 @@
-"""The examples of a shard, read patch by patch: picklable, and light to import for the worker processes."""
+"""Read the examples of a shard, patch by patch. Light to import, for the worker processes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tfds_builders.bigearthnet.bands import BANDS
 from tfds_builders.bigearthnet.countries import COUNTRIES, country_of
-from tfds_builders.bigearthnet.names import SEASONS, parse_s1, parse_s2_v1
-from tfds_builders.bigearthnet.nomenclature import LABEL_SETS
+from tfds_builders.bigearthnet.label_sets import LABEL_SETS
+from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SEASONS
 from tfds_builders.bigearthnet_v1.patch_files import PatchMetadata, band_path, metadata_path, read_metadata
 from tfds_builders.bigearthnet_v1.splits import Patch
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.geotiff import read_tiff
+from tfds_builders.writing.examples import make_examples
 from tfds_builders.writing.records import Example, Skipped, Value
 
 # The country of a patch in a tile that v2 does not have is not known.
@@ -20,9 +21,9 @@ COUNTRY_NAMES: tuple[str, ...] = (*COUNTRIES, UNKNOWN_COUNTRY)
 
 @dataclass(frozen=True)
 class PatchExamples:
-    """The examples of one shard. A call yields (key, example), and with `skip_bad` Skipped where a patch is bad.
+    """The examples of one shard; see `make_examples`.
 
-    Files below `scratch` were unpacked from the archive at `shown`, which is what errors call them.
+    Files below `scratch` were unpacked from the archive at `shown`. Errors name them by their place there.
     """
 
     patches: tuple[Patch, ...]
@@ -32,21 +33,16 @@ class PatchExamples:
     scratch: str
     shown: str
 
+    def __len__(self) -> int:
+        return len(self.patches)
+
     def __call__(self) -> Iterator[tuple[int, Example | Skipped]]:
-        """Yields the examples; raises ArchiveError at the first bad patch unless `skip_bad`."""
-        for key, patch in enumerate(self.patches):
-            try:
-                example = self._example(patch)
-            except ArchiveError as error:
-                if not self.skip_bad:
-                    raise ArchiveError(f"{error}; replace or remove the patch, or build with --skip-bad") from error
-                yield key, Skipped(str(error))
-            else:
-                yield key, example
+        """Yield the examples; raise ArchiveError at the first bad patch unless `skip_bad`."""
+        return make_examples(self.patches, self._example, skip_bad=self.skip_bad, remedy="replace or remove the patch")
 
     def _example(self, patch: Patch) -> Example:
-        acquired = parse_s2_v1(patch.name)
-        s1 = parse_s1(patch.s1_name) if patch.s1_name else None
+        acquired = S2_V1_NAME.parse(patch.name)
+        s1 = S1_NAME.parse(patch.s1_name) if patch.s1_name else None
         metadata, shown = self._metadata(patch)
         label_set = LABEL_SETS[self.label_set]
         try:
@@ -79,7 +75,7 @@ class PatchExamples:
         return values | {name: self._pixels(patch, name) for name in self.bands}
 
     def _metadata(self, patch: Patch) -> tuple[PatchMetadata, str]:
-        """Returns what the patch's own JSON file says, and the name of that file; both halves must agree."""
+        """Return the content of the patch's JSON file and that file's name; both halves of the patch must agree."""
         found = []
         for folder, name in ((patch.s2_folder, patch.name), (patch.s1_folder, patch.s1_name)):
             if folder:

@@ -1,4 +1,4 @@
-"""The files of one patch: its JSON file, read and checked. Light to import, for the worker processes."""
+"""Find the files of one patch and read its JSON file. Light to import, for the worker processes."""
 
 import json
 import re
@@ -11,7 +11,7 @@ _TILE = re.compile(r"_T(\d{2}[A-Z]{3})_")
 
 @dataclass(frozen=True, slots=True)
 class PatchMetadata:
-    """What a patch's JSON file says.
+    """The content of a patch's JSON file.
 
     `tile` is the MGRS tile ("" where the file does not say it: that of a Sentinel-1 patch is in its name), `s2_name`
     the Sentinel-2 patch that a Sentinel-1 patch belongs to. `ulx` and `uly` are the UTM easting and northing of the
@@ -26,17 +26,17 @@ class PatchMetadata:
 
 
 def metadata_path(folder: str, name: str) -> str:
-    """Returns the path of the JSON file of patch `name` in `folder`."""
+    """Return the path of the JSON file of patch `name` in `folder`."""
     return f"{folder}/{name}/{name}_labels_metadata.json"
 
 
 def band_path(folder: str, name: str, band: str) -> str:
-    """Returns the path of the TIFF file of one band of patch `name` in `folder`."""
+    """Return the path of the TIFF file of one band of patch `name` in `folder`."""
     return f"{folder}/{name}/{name}_{band}.tif"
 
 
 def read_metadata(path: str, shown_path: str) -> PatchMetadata:
-    """Returns what the JSON file at `path` says; errors call it `shown_path`.
+    """Return the content of the JSON file at `path`; errors call it `shown_path`.
 
     Raises:
         ArchiveError: the file is missing or unreadable, or lacks labels or coordinates.

@@ -1,11 +1,12 @@
-"""Which patches go to which split: by the official lists, or at random as in section 4 of the paper."""
+"""Split the patches of BigEarthNet v1: by the official lists, or at random as in section 4 of the paper."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tfds_builders.bigearthnet_v1.archive import CLOUD, DOWNLOAD_HINT, FLAGS, NO_TARGET, SNOW, SPLITS, Listing
+from tfds_builders.bigearthnet.names import SPLITS
+from tfds_builders.bigearthnet_v1.archive import CLOUD, DOWNLOAD_HINT, FLAGS, NO_TARGET, SNOW, Listing
 from tfds_builders.bigearthnet_v1.patch_files import metadata_path, read_metadata
 from tfds_builders.reading.archive import ArchiveError
 
@@ -31,7 +32,7 @@ class Patch:
 
 @dataclass
 class Selection:
-    """The patches of each split in the order they are stored, and what became of all others.
+    """The patches of each split in the order they are stored, and the patches that are not used.
 
     `left_out` counts the patches that a list takes out; `absent` are those that a split list names and of which the
     archive has nothing; `bad` are the patches that a build stumbles over, one line each.
@@ -53,7 +54,7 @@ def select_patches(
     keep_no_target: bool,
     seed: int,
 ) -> Selection:
-    """Returns the splits of `listing`.
+    """Return the splits of `listing`.
 
     Args:
         listing: the archive.
@@ -95,7 +96,7 @@ def select_patches(
 
 
 def s1_of_s2(listing: Listing, bad: list[str]) -> dict[str, str]:
-    """Returns Sentinel-2 patch -> Sentinel-1 patch, for every Sentinel-1 patch of the archive.
+    """Return Sentinel-2 patch -> Sentinel-1 patch, for every Sentinel-1 patch of the archive.
 
     The split lists say it in their second column, or else the JSON files of the Sentinel-1 patches do. A file that
     cannot be read, or a second Sentinel-1 patch of the same Sentinel-2 patch, is added to `bad`.

@@ -1,4 +1,4 @@
-"""What a copy of BigEarthNet v2 holds, as the extracted archives or as the LMDB that rico-hdl writes.
+"""List the patches of a BigEarthNet v2 archive: extracted, or as the LMDB that rico-hdl writes.
 
 Extracted, below one folder:
 
@@ -15,10 +15,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from tfds_builders.bigearthnet.names import is_s1, is_s2_v2, s1_scene, s2_v2_product
+from tfds_builders.bigearthnet.names import S1_NAME, S2_V2_NAME, s1_scene, s2_v2_product
 from tfds_builders.bigearthnet_v2.metadata import TABLES, Metadata, read_metadata
 from tfds_builders.bigearthnet_v2.patches import (
     LMDB_FILE,
@@ -32,7 +33,6 @@ from tfds_builders.bigearthnet_v2.patches import (
 )
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
 
-HOMEPAGE = "https://bigearth.net"
 DOWNLOAD_HINT = (
     "download BigEarthNet v2.0 by hand from https://zenodo.org/records/10891137 (BigEarthNet-S1.tar.zst, "
     "BigEarthNet-S2.tar.zst, Reference_Maps.tar.zst and both metadata*.parquet), unpack the tar files into one folder"
@@ -50,7 +50,7 @@ class V2Archive:
     generated: bool
 
     def metadata(self) -> Metadata:
-        """Returns the rows of all tables that are there.
+        """Return the rows of all tables that are there.
 
         Raises:
             ArchiveError: there is no table, or see `read_metadata`.
@@ -69,7 +69,7 @@ class Found:
 
 
 def open_v2(path: str | os.PathLike[str]) -> V2Archive:
-    """Returns the archive at `path`, or in the only folder below it that is one. Nothing but names is looked at.
+    """Return the archive at `path`, or in the only folder below it that is one. Nothing but names is looked at.
 
     Raises:
         ArchiveError: there is nothing, no archive, or more than one.
@@ -111,7 +111,7 @@ def _archive(root: Path) -> V2Archive:
 
 
 def find_patches(archive: V2Archive, kinds: tuple[str, ...]) -> dict[str, Found]:
-    """Returns what the archive holds of each of `kinds` (`S2`, `S1`, `MAPS`), by names alone.
+    """Return the patches of each of `kinds` (`S2`, `S1`, `MAPS`) in the archive, by names alone.
 
     Raises:
         ArchiveError: the LMDB cannot be opened.
@@ -122,7 +122,7 @@ def find_patches(archive: V2Archive, kinds: tuple[str, ...]) -> dict[str, Found]
     return {kind: _found_in_folders(root, kind) for kind in kinds}
 
 
-_IS_PATCH: dict[str, Callable[[str], bool]] = {S2: is_s2_v2, S1: is_s1, MAPS: is_s2_v2}
+_IS_PATCH: dict[str, Callable[[str], bool]] = {S2: S2_V2_NAME.fits, S1: S1_NAME.fits, MAPS: S2_V2_NAME.fits}
 # The folder above a patch.
 _GROUP_BYTES = {
     S2: len("S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP"),
@@ -133,7 +133,7 @@ _GROUP_OF_PATCH: dict[str, Callable[[str], str]] = {S2: s2_v2_product, S1: s1_sc
 
 
 def _found_in_folders(root: Path, kind: str) -> Found:
-    """Returns the patch folders of one kind; what is in them is seen when they are read."""
+    """Return the patch folders of one kind, without looking into them."""
     parts: list[np.ndarray] = []
     bad: list[str] = []
     for group in _folders(root / kind, bad):
@@ -151,7 +151,7 @@ def _found_in_folders(root: Path, kind: str) -> Found:
 
 
 def _folders(folder: Path, bad: list[str]) -> Iterator[str]:
-    """Yields the names of the folders in `folder`, sorted; files there are bad, hidden ones are passed over."""
+    """Yield the names of the folders in `folder`, sorted; files there are bad, hidden ones are passed over."""
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:
@@ -184,31 +184,31 @@ def _found_in_lmdb(path: Path, kinds: tuple[str, ...]) -> dict[str, Found]:
                 pack(most=_KEYS_AT_ONCE)
     pack(most=0)
     found = {kind: np.sort(np.concatenate(packed[kind])) if packed[kind] else np.zeros(0, "S1") for kind in kinds}
-    # A key that is no patch is of no kind: it is told once, with the first.
+    # A key that is no patch belongs to no kind: it is reported once, with the first kind.
     return {kind: Found(name_n, tuple(bad) if at == 0 else ()) for at, (kind, name_n) in enumerate(found.items())}
 
 
 def _kind_of_key(key: bytes) -> tuple[str | None, bytes]:
-    """Returns S2, S1, MAPS or None (no patch), and the name of the patch."""
+    """Return S2, S1, MAPS or None (no patch), and the name of the patch."""
     text = key.decode(errors="replace")
-    if is_s2_v2(text):
+    if S2_V2_NAME.fits(text):
         return S2, key
-    if is_s1(text):
+    if S1_NAME.fits(text):
         return S1, key
-    if text.endswith(MAP_SUFFIX) and is_s2_v2(text.removesuffix(MAP_SUFFIX)):
+    if text.endswith(MAP_SUFFIX) and S2_V2_NAME.fits(text.removesuffix(MAP_SUFFIX)):
         return MAPS, key.removesuffix(MAP_SUFFIX.encode())
     return None, key
 
 
 def _why_no_patch(key: bytes) -> str:
     text = key.decode(errors="replace")
-    if is_s2_v2(f"{text}_00_00") or is_s1(f"{text}_00AAA_0_0"):
+    if S2_V2_NAME.fits(f"{text}_00_00") or S1_NAME.fits(f"{text}_00AAA_0_0"):
         return "is that of a whole tile, not of a patch; write the LMDB again with rico-hdl"
     return "is not the name of a patch of BigEarthNet v2; write the LMDB again with rico-hdl"
 
 
 def content_digest(metadata: Metadata, found: dict[str, Found]) -> str:
-    """Returns a SHA-256 over the metadata and over which patches are there (not over their pixels)."""
+    """Return a SHA-256 over the metadata and over which patches are there (not over their pixels)."""
     digest = hashlib.sha256()
     columns = (metadata.patch_id_n, metadata.s1_name_n, metadata.split_n, metadata.labels_nk, metadata.recommended_n)
     for array in (*columns, metadata.has_snow_n, metadata.country_n):
@@ -218,15 +218,37 @@ def content_digest(metadata: Metadata, found: dict[str, Found]) -> str:
     return digest.hexdigest()
 
 
+class Presence(NamedTuple):
+    """Which patches of the tables are there; all arrays have one entry for each row.
+
+    By kind, `name_n` are the names (bytes) and `there_n` (bool) whether the archive has them. `partly_n` and `whole_n`
+    say whether it has any, and all, of the kinds.
+    """
+
+    name_n: dict[str, np.ndarray]
+    there_n: dict[str, np.ndarray]
+    partly_n: np.ndarray
+    whole_n: np.ndarray
+
+
+def presence(metadata: Metadata, found: dict[str, Found]) -> Presence:
+    """Return which patches of the tables are among those found."""
+    name_n = {kind: metadata.s1_name_n if kind == S1 else metadata.patch_id_n for kind in found}
+    there_n = {kind: np.isin(name_n[kind], listed.name_n) for kind, listed in found.items()}
+    return Presence(
+        name_n, there_n, np.logical_or.reduce([*there_n.values()]), np.logical_and.reduce([*there_n.values()])
+    )
+
+
 def unlisted(archive: V2Archive, kind: str, found_n: np.ndarray, listed_n: np.ndarray) -> list[str]:
-    """Returns a line for each product or scene with patches that are in the archive and in no table."""
+    """Return a line for each product or scene with patches that are in the archive and in no table."""
     tables = " or ".join(archive.tables)
     groups = _by_group(kind, found_n[~np.isin(found_n, listed_n)])
     return [f"{archive.path}: {kind}: {_some(group, *names)} in no list ({tables})" for group, names in groups.items()]
 
 
 def missing(archive: V2Archive, kind: str, absent_n: np.ndarray, listed_n: np.ndarray) -> list[str]:
-    """Returns a line for each product or scene with patches in `absent_n`, those of `listed_n` that are not there."""
+    """Return a line for each product or scene with patches in `absent_n`, those of `listed_n` that are not there."""
     if not absent_n.size:
         return []
     listed = _by_group(kind, listed_n)
@@ -241,12 +263,12 @@ def _some(group: str, first: str, count: int) -> str:
 
 
 def group_names(kind: str, name_n: np.ndarray) -> np.ndarray:
-    """Returns the product or scene (ASCII bytes, (n,)) of patches of this kind; their names have one length each."""
+    """Return the product or scene (ASCII bytes, (n,)) of patches of this kind; their names have one length each."""
     return name_n.astype(f"S{_GROUP_BYTES[kind]}")
 
 
 def _by_group(kind: str, name_n: np.ndarray) -> dict[str, tuple[str, int]]:
-    """Returns product or scene -> (its first patch by name, number of patches), sorted."""
+    """Return product or scene -> (its first patch by name, number of patches), sorted."""
     if not name_n.size:
         return {}
     ordered = np.sort(name_n)

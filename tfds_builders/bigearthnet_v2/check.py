@@ -1,4 +1,4 @@
-"""What a copy of BigEarthNet v2 holds beside what is published, from names and the metadata tables alone."""
+"""Compare a copy of BigEarthNet v2 with the published counts, by names and the metadata tables alone."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -8,27 +8,34 @@ import numpy as np
 
 from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet.countries import COUNTRIES
-from tfds_builders.bigearthnet.names import s1_scene, s2_v2_product
+from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE, SPLITS, s1_scene, s2_v2_product
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
-from tfds_builders.bigearthnet_v2.archive import Found, V2Archive, find_patches, group_names, missing, open_v2, unlisted
+from tfds_builders.bigearthnet.train_lists import seen_in_training
+from tfds_builders.bigearthnet_v2.archive import (
+    Found,
+    V2Archive,
+    find_patches,
+    group_names,
+    missing,
+    open_v2,
+    presence,
+    unlisted,
+)
 from tfds_builders.bigearthnet_v2.metadata import TABLES, Metadata
 from tfds_builders.bigearthnet_v2.patches import MAP_SUFFIX, MAPS, S1, S2, FolderPatches
-from tfds_builders.bigearthnet_v2.splits import PATCHES_PER_SIDE, SPLITS, split_of_patches
+from tfds_builders.bigearthnet_v2.splits import split_of_patches
 from tfds_builders.bigearthnet_v2.tables import (
     ALL_PATCHES,
     CLOUD,
-    OTHERS_OF_CLASS,
-    OTHERS_OF_COUNTRY,
     PATCHES,
+    PATCHES_OF_CLASS,
+    PATCHES_OF_COUNTRY,
     RECOMMENDED,
-    RECOMMENDED_OF_CLASS,
-    RECOMMENDED_OF_COUNTRY,
     S1_SCENES,
     S2_PRODUCTS,
     SEEN_IN_V1_TRAIN,
     SNOW,
 )
-from tfds_builders.leaks import V1, seen_in_training
 from tfds_builders.reading.report import ArchiveReport, CountTable
 
 _FILES_OF_PATCH = {S2: S2_BANDS, S1: S1_BANDS, MAPS: (MAP_SUFFIX.removeprefix("_"),)}
@@ -36,24 +43,21 @@ _FILES_OF_PATCH = {S2: S2_BANDS, S1: S1_BANDS, MAPS: (MAP_SUFFIX.removeprefix("_
 
 @dataclass(frozen=True, kw_only=True)
 class V2Report(ArchiveReport):
-    """What `check_archive` found: `images` are Sentinel-2 patches, `rows` those of the tables.
+    """The result of `check_archive`: `images` are Sentinel-2 patches, `rows` those of the tables.
 
     `pairs` are patches with both sensors and a reference map.
     """
 
+    COUNTED = (
+        "{0.rows} patches in the tables, {0.images} with Sentinel-2, {0.pairs} with Sentinel-1 and a reference map too"
+    )
+
     pairs: int
     rows: int
 
-    def counted(self) -> str:
-        """Returns how much there is, in words."""
-        return (
-            f"{self.rows} patches in the tables, {self.images} with Sentinel-2, {self.pairs} with Sentinel-1 and a "
-            "reference map too"
-        )
-
 
 def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> V2Report:
-    """Returns the counts of an archive beside the published ones, with every difference and every doubtful patch.
+    """Return the counts of an archive beside the published ones, with every difference and every doubtful patch.
 
     No image is read. Of extracted archives every patch's folder is looked into, of an LMDB the keys alone. Patches of
     which nothing is there, and a part that is missing as a whole (Sentinel-1, say), are differences, no problems.
@@ -70,10 +74,7 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
     found = find_patches(archive, (S2, S1, MAPS))
     problems = [*metadata.bad, *_contradictions(metadata)]
     differences = [f"{name} is missing" for name in TABLES if name not in archive.tables]
-    name_n = {kind: metadata.s1_name_n if kind == S1 else metadata.patch_id_n for kind in found}
-    there_n = {kind: np.isin(name_n[kind], listed.name_n) for kind, listed in found.items()}
-    partly_n = np.logical_or.reduce([*there_n.values()])
-    complete_n = np.logical_and.reduce([*there_n.values()])
+    name_n, there_n, partly_n, whole_n = presence(metadata, found)
     for kind, listed in found.items():
         problems += listed.bad
         if listed.name_n.size:
@@ -87,15 +88,14 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
         differences.append(f"of {absent_n.size:,} patches in the tables nothing is there, the first: {first}")
     problems += _missing_files(archive, found, progress)
     tables = _tables(metadata, found)
-    differences += [line for table in tables for line in table.differences()]
     images = len(found[S2].name_n)
     return V2Report(
         path=archive.path,
         images=images,
-        pairs=int(complete_n.sum()),
+        pairs=int(whole_n.sum()),
         rows=len(metadata),
         problems=problems,
-        differences=differences,
+        other_differences=differences,
         tables=tables,
     )
 
@@ -103,7 +103,7 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
 def _missing_files(
     archive: V2Archive, found: Mapping[str, Found], progress: Callable[[int, int], None] | None
 ) -> list[str]:
-    """Returns a line for every file that a patch's folder lacks; an LMDB has no such files."""
+    """Return a line for every file that a patch's folder lacks; an LMDB has no such files."""
     if not isinstance(archive.patches, FolderPatches):
         return []
     lines = []
@@ -123,7 +123,7 @@ def _missing_files(
 
 
 def _contradictions(metadata: Metadata) -> list[str]:
-    """Returns a line for every row whose names, split or flags contradict one another."""
+    """Return a line for every row whose names, split or flags contradict one another."""
     x_n, y_n = positions(metadata.patch_id_n)
     lines = []
     inside_n = np.maximum(x_n, y_n) < PATCHES_PER_SIDE
@@ -143,7 +143,7 @@ def _contradictions(metadata: Metadata) -> list[str]:
 
 
 def positions(name_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns column and row in the tile (int64, (n,) each) out of names of patches, of any kind."""
+    """Return column and row in the tile (int64, (n,) each) out of names of patches, of any kind."""
     width = max(1, name_n.dtype.itemsize)
     byte_nw = name_n.view(np.uint8).reshape(len(name_n), width).astype(np.int64)
     at_n = np.count_nonzero(byte_nw, axis=1)
@@ -165,37 +165,28 @@ def _tables(metadata: Metadata, found: Mapping[str, Found]) -> tuple[CountTable,
     }
     seen_n = np.zeros(len(metadata), bool)
     rows = np.flatnonzero(metadata.recommended_n)
-    seen_n[rows] = seen_in_training(V1, metadata.s2v1_name_n[rows])
-    groups = {
-        "Patches": ({**kinds, "in v1's train list": seen_n}, {**PATCHES, "in v1's train list": SEEN_IN_V1_TRAIN}),
-        "Recommended patches by country": (_by_country(metadata, metadata.recommended_n), RECOMMENDED_OF_COUNTRY),
-        "Other patches by country": (_by_country(metadata, ~metadata.recommended_n), OTHERS_OF_COUNTRY),
-        "Recommended patches by class": (_by_class(metadata, metadata.recommended_n), RECOMMENDED_OF_CLASS),
-        "Other patches by class": (_by_class(metadata, ~metadata.recommended_n), OTHERS_OF_CLASS),
-    }
-    tables = [_split_table(title, masks, published, metadata) for title, (masks, published) in groups.items()]
+    seen_n[rows] = seen_in_training("bigearthnet_v1", metadata.s2v1_name_n[rows])
+    groups = {"Patches": ({**kinds, "in v1's train list": seen_n}, {**PATCHES, "in v1's train list": SEEN_IN_V1_TRAIN})}
+    by_country = {name: metadata.country_n == at for at, name in enumerate(COUNTRIES)}
+    by_class = {name: metadata.labels_nk[:, at] > 0 for at, name in enumerate(CLASSES_19)}
+    for what, masks, published in (
+        ("country", by_country, PATCHES_OF_COUNTRY),
+        ("class", by_class, PATCHES_OF_CLASS),
+    ):
+        for which, of_n, column in (("Recommended", metadata.recommended_n, 0), ("Other", ~metadata.recommended_n, 1)):
+            groups[f"{which} patches by {what}"] = (
+                {name: of_n & mask for name, mask in masks.items()},
+                {name: pair[column] for name, pair in published.items()},
+            )
+    tables = [_split_table(title, masks, known, metadata) for title, (masks, known) in groups.items()]
     groups_found = {
         "S2 products": (np.unique(group_names(S2, metadata.patch_id_n)), S2_PRODUCTS),
         "S1 scenes": (np.unique(group_names(S1, metadata.s1_name_n)), S1_SCENES),
     }
     counts = {kind: (len(listed.name_n), ALL_PATCHES) for kind, listed in found.items()}
     counts |= {title: (len(names), published) for title, (names, published) in groups_found.items()}
-    whole = CountTable(
-        "Folders or keys of patches, and products and scenes in the tables",
-        tuple(counts),
-        ("count",),
-        tuple((count,) for count, _ in counts.values()),
-        tuple((published,) for _, published in counts.values()),
-    )
+    whole = CountTable.of_counts("Folders or keys of patches, and products and scenes in the tables", "count", counts)
     return whole, *tables
-
-
-def _by_country(metadata: Metadata, of_n: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: of_n & (metadata.country_n == at) for at, name in enumerate(COUNTRIES)}
-
-
-def _by_class(metadata: Metadata, of_n: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: of_n & (metadata.labels_nk[:, at] > 0) for at, name in enumerate(CLASSES_19)}
 
 
 def _split_table(
@@ -204,12 +195,6 @@ def _split_table(
     published: Mapping[str, tuple[int, int, int]],
     metadata: Metadata,
 ) -> CountTable:
-    """Returns a table of the patches in each of `masks` (rows), by split."""
+    """Return a table of the patches in each of `masks` (rows), by split."""
     found = {name: np.bincount(metadata.split_n[mask], minlength=len(SPLITS)).tolist() for name, mask in masks.items()}
-    return CountTable(
-        title,
-        tuple(name[:40] for name in masks),
-        SPLITS,
-        tuple(tuple(found[name]) for name in masks),
-        tuple(published[name] for name in masks),
-    )
+    return CountTable.of_rows(title, SPLITS, {name[:40]: (found[name], published[name]) for name in masks})

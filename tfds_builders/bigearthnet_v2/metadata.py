@@ -1,4 +1,4 @@
-"""The two metadata tables of BigEarthNet v2, which alone say how the names of a patch belong together.
+"""Read the two metadata tables of BigEarthNet v2, which alone tell which names belong to one patch.
 
 Names must never be made from one another: `patch_id` pads the patch's column and row to two digits, `s1_name` and
 `s2v1_name` do not, and the time in the v1 name may be another one.
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from tfds_builders.bigearthnet.countries import COUNTRIES
+from tfds_builders.bigearthnet.names import SPLITS
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
-from tfds_builders.bigearthnet_v2.splits import SPLITS
 from tfds_builders.reading.archive import ArchiveError
 
 RECOMMENDED_TABLE = "metadata.parquet"
@@ -24,7 +24,7 @@ TABLES = (RECOMMENDED_TABLE, OTHERS_TABLE)
 _TEXT_COLUMNS = ("patch_id", "split", "country", "s1_name", "s2v1_name")
 _FLAG_COLUMNS = ("contains_seasonal_snow", "contains_cloud_or_shadow")
 COLUMNS = ("patch_id", "labels", "split", "country", "s1_name", "s2v1_name", *_FLAG_COLUMNS)
-# Names become paths: nothing else may pass. What the parts mean is read patch by patch, where it is needed.
+# Names become paths, so nothing else may pass. Their parts are parsed patch by patch, where they are needed.
 _NAME_FORMS = {
     "patch_id": r"^S2[AB]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T\d{2}[A-Z]{3}_\d{2}_\d{2}$",
     "s1_name": r"^S1[AB]_IW_GRDH_1SDV_\d{8}T\d{6}_\d{2}[A-Z]{3}_\d{1,2}_\d{1,2}$",
@@ -59,7 +59,7 @@ class Metadata:
         return len(self.patch_id_n)
 
     def take(self, rows: np.ndarray) -> "Metadata":
-        """Returns the rows that an index or a mask names, as copies of their own size."""
+        """Return the rows that an index or a mask names, as copies of their own size."""
         return self._map(lambda values: values[rows])
 
     def _map(self, change: Any) -> "Metadata":
@@ -71,9 +71,9 @@ _ARRAYS = tuple(field for field in dataclasses.fields(Metadata) if field.name !=
 
 
 def read_metadata(paths: dict[str, Path]) -> Metadata:
-    """Returns the rows of the tables, one after the other; `paths` maps names of `TABLES` to files.
+    """Return the rows of the tables, one after the other; `paths` maps names of `TABLES` to files.
 
-    Some thousand rows are read at a time, so that memory is that of the result (150 bytes a patch) and little more.
+    Some thousand rows are read at a time, so memory is little more than the result (150 bytes a patch).
 
     Raises:
         ArchiveError: a file is missing, is no parquet file or not of this version of the archive (columns and their
@@ -120,7 +120,7 @@ def _check_columns(schema: Any, path: Path) -> None:
     import pyarrow.types as types
 
     def is_text(kind: Any) -> bool:
-        return types.is_string(kind) or types.is_large_string(kind)
+        return bool(types.is_string(kind) or types.is_large_string(kind))
 
     def is_texts(kind: Any) -> bool:
         return (types.is_list(kind) or types.is_large_list(kind)) and is_text(kind.value_type)
@@ -139,7 +139,7 @@ def _check_columns(schema: Any, path: Path) -> None:
 
 
 def _converted(table: Any, path: Path, *, recommended: bool) -> Metadata:
-    """Returns these rows as arrays; rows that cannot be used are named in `bad` and left out."""
+    """Return these rows as arrays; rows that cannot be used are named in `bad` and left out."""
     import pyarrow
     import pyarrow.compute as pc
 
@@ -196,11 +196,12 @@ def _converted(table: Any, path: Path, *, recommended: bool) -> Metadata:
 def _flags(column: Any) -> np.ndarray:
     import pyarrow.compute as pc
 
-    return pc.fill_null(column, False).to_numpy().astype(bool)
+    flag_n: np.ndarray = pc.fill_null(column, False).to_numpy().astype(bool)
+    return flag_n
 
 
 def _ascii(column: Any, good: np.ndarray) -> np.ndarray:
-    """Returns a text column's rows as fixed-width bytes."""
+    """Return a text column's rows as fixed-width bytes."""
     import pyarrow
 
     texts = column.filter(pyarrow.array(good)).cast(pyarrow.binary()).to_numpy()

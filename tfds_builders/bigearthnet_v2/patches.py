@@ -1,4 +1,4 @@
-"""Patches of BigEarthNet v2 as the workers of a build read them, from folders or from an LMDB; light to import."""
+"""Read patches of BigEarthNet v2 from folders or from an LMDB. Light to import, for the worker processes."""
 
 import functools
 import json
@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from tfds_builders.bigearthnet.bands import BANDS
-from tfds_builders.bigearthnet.names import SEASONS, parse_s1, parse_s2_v2, s1_scene, s2_v2_product
+from tfds_builders.bigearthnet.names import S1_NAME, S2_V2_NAME, SEASONS, s1_scene, s2_v2_product
 from tfds_builders.bigearthnet_v2.metadata import Metadata
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE, class_shares, index_map
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.geotiff import read_tiff
+from tfds_builders.writing.examples import make_examples
 from tfds_builders.writing.records import Example, Skipped, Value
 
 # The three kinds of patches, named by the folders they lie in.
@@ -47,7 +48,7 @@ class FolderPatches:
     root: str
 
     def bands(self, name: str, bands: tuple[str, ...]) -> dict[str, bytes]:
-        """Returns the little-endian pixels of each band of a Sentinel-1 or Sentinel-2 patch, row by row.
+        """Return the little-endian pixels of each band of a Sentinel-1 or Sentinel-2 patch, row by row.
 
         Raises:
             ArchiveError: a band is missing, broken, or of another size or type.
@@ -57,7 +58,7 @@ class FolderPatches:
         return {band: self._pixels(start + band, BANDS[band].shape, BANDS[band].dtype) for band in bands}
 
     def reference_map(self, patch_id: str) -> bytes:
-        """Returns the little-endian CLC codes (uint16, 120 x 120) of a patch.
+        """Return the little-endian CLC codes (uint16, 120 x 120) of a patch.
 
         Raises:
             ArchiveError: the map is missing, broken, or of another size or type.
@@ -77,20 +78,20 @@ class FolderPatches:
 
 @dataclass(frozen=True)
 class LmdbPatches:
-    """The patches in an LMDB of rico-hdl: values are safetensors; nothing in them is ever run."""
+    """The patches in an LMDB of rico-hdl: values are safetensors. Nothing in them is executed."""
 
     path: str
 
     def bands(self, name: str, bands: tuple[str, ...]) -> dict[str, bytes]:
-        """Returns what `FolderPatches.bands` returns for the same patch; ArchiveError likewise."""
+        """Return the same as `FolderPatches.bands`; raise ArchiveError likewise."""
         return self._read(name, {band: (BANDS[band].shape, BANDS[band].dtype) for band in bands})
 
     def reference_map(self, patch_id: str) -> bytes:
-        """Returns what `FolderPatches.reference_map` returns for the same patch; ArchiveError likewise."""
+        """Return the same as `FolderPatches.reference_map`; raise ArchiveError likewise."""
         return self._read(f"{patch_id}{MAP_SUFFIX}", {_MAP_IN_LMDB: (MAP_SHAPE, _MAP_DTYPE)})[_MAP_IN_LMDB]
 
     def _read(self, key: str, wanted: dict[str, tuple[tuple[int, int], str]]) -> dict[str, bytes]:
-        """Returns the pixels of each tensor in `wanted` (name -> shape and type), copied once, out of LMDB's pages."""
+        """Return the pixels of each tensor in `wanted` (name -> shape and type), copied once, out of LMDB's pages."""
         where = f"{self.path}: '{key}'"
         with open_lmdb(self.path).begin(buffers=True) as transaction:
             value = transaction.get(key.encode())
@@ -132,7 +133,7 @@ class _Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _safetensors_layout(header: bytes) -> tuple[dict[str, _Tensor], int]:
-    """Returns the tensors that a safetensors header (JSON) names, and the number of bytes after it.
+    """Return the tensors that a safetensors header (JSON) names, and the number of bytes after it.
 
     All patches of a kind have the same header, so that this is looked up: a third of the time of a patch otherwise.
 
@@ -156,7 +157,7 @@ def _safetensors_layout(header: bytes) -> tuple[dict[str, _Tensor], int]:
 
 @functools.cache
 def open_lmdb(path: str) -> Any:
-    """Returns the LMDB environment at `path`, read-only; a process opens each only once, as LMDB wants it.
+    """Return the LMDB environment at `path`, read-only; a process opens each only once, as LMDB wants it.
 
     Raises:
         ArchiveError: the package `lmdb` is not installed, or this is no LMDB.
@@ -173,8 +174,8 @@ def open_lmdb(path: str) -> Any:
 
 
 @dataclass(frozen=True)
-class ShardPatches:
-    """The examples of one shard. A call yields (key, example), and with `skip_bad` Skipped where a patch is bad."""
+class PatchExamples:
+    """The examples of one shard, read from `patches`; see `make_examples`."""
 
     patches: FolderPatches | LmdbPatches
     s2_bands: tuple[str, ...]
@@ -183,23 +184,24 @@ class ShardPatches:
     rows: Metadata
     skip_bad: bool
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
     def __call__(self) -> Iterator[tuple[int, Example | Skipped]]:
-        """Yields the examples; raises ArchiveError at the first bad patch unless `skip_bad`."""
-        for row in range(len(self.rows)):
-            try:
-                example = self._example(row)
-            except ArchiveError as error:
-                what = f"patch {self.rows.patch_id_n[row].decode()}: {error}"
-                if not self.skip_bad:
-                    raise ArchiveError(f"{what}; replace the file, or build with --skip-bad") from error
-                yield row, Skipped(what)
-            else:
-                yield row, example
+        """Yield the examples; raise ArchiveError at the first bad patch unless `skip_bad`."""
+        return make_examples(range(len(self)), self._named, skip_bad=self.skip_bad, remedy="replace the file")
+
+    def _named(self, row: int) -> Example:
+        """Return the example of a row; errors name its patch."""
+        try:
+            return self._example(row)
+        except ArchiveError as error:
+            raise ArchiveError(f"patch {self.rows.patch_id_n[row].decode()}: {error}") from error
 
     def _example(self, row: int) -> Example:
         rows = self.rows
         patch_id, s1_name = rows.patch_id_n[row].decode(), rows.s1_name_n[row].decode()
-        name, radar = parse_s2_v2(patch_id), parse_s1(s1_name)
+        name, radar = S2_V2_NAME.parse(patch_id), S1_NAME.parse(s1_name)
         example: dict[str, Value] = {
             "labels": rows.labels_nk[row],
             "patch_id": patch_id,
@@ -225,7 +227,7 @@ class ShardPatches:
 
 
 def _map_features(codes: bytes) -> dict[str, Value]:
-    """Returns the features of a reference map; raises ArchiveError if it has a code outside the nomenclature."""
+    """Return the features of a reference map; raises ArchiveError if it has a code outside the nomenclature."""
     index_hw = index_map(np.frombuffer(codes, "<u2").reshape(MAP_SHAPE))
     shares = class_shares(index_hw)
     return {

@@ -20,7 +20,7 @@ _FOREIGN_INDEX = 252
 
 
 def _index_of_code() -> np.ndarray:
-    """Returns index[code] (uint8) for codes 0 to 1000; 1000 stands for every larger one."""
+    """Return index[code] (uint8) for codes 0 to 1000; 1000 stands for every larger one."""
     index = np.full(1001, _FOREIGN_INDEX, np.uint8)
     index[list(CLASS_OF_CODE)] = UNMAPPED_INDEX
     index[list(INDEX_19_OF_CODE)] = list(INDEX_19_OF_CODE.values())
@@ -43,12 +43,12 @@ class ClassShares:
 
 
 def index_map(code_hw: np.ndarray) -> np.ndarray:
-    """Returns the index (uint8, (h, w)) in `CLASSES_19` of every CLC code, or one of the three values for no class.
+    """Return the index (uint8, (h, w)) in `CLASSES_19` of every CLC code, or one of the three values for no class.
 
     Raises:
         ArchiveError: a code is not in the CLC nomenclature.
     """
-    index_hw = _INDEX_OF_CODE[np.minimum(code_hw, 1000)]
+    index_hw: np.ndarray = _INDEX_OF_CODE[np.minimum(code_hw, 1000)]
     foreign_hw = index_hw == _FOREIGN_INDEX
     if foreign_hw.any():
         raise ArchiveError(f"code {int(code_hw[foreign_hw][0])} is not in the CLC nomenclature")
@@ -56,7 +56,7 @@ def index_map(code_hw: np.ndarray) -> np.ndarray:
 
 
 def class_shares(index_hw: np.ndarray) -> ClassShares:
-    """Returns the share of each class in an index map."""
+    """Return the share of each class in an index map."""
     share = np.bincount(index_hw.ravel(), minlength=256) / index_hw.size
     return ClassShares(
         share[: len(CLASSES_19)].astype(np.float32),
@@ -64,8 +64,3 @@ def class_shares(index_hw: np.ndarray) -> ClassShares:
         float(share[UNLABELED_INDEX]),
         float(share[NO_DATA_INDEX]),
     )
-
-
-def labels_of_map(index_hw: np.ndarray) -> np.ndarray:
-    """Returns the multi-hot labels (uint8, (19,)) that reBEN gives a patch with this map: the classes it shows."""
-    return (class_shares(index_hw).classes_k > 0).astype(np.uint8)

@@ -20,75 +20,39 @@ SEEN_IN_V1_TRAIN = (125_699, 62_089, 60_886)
 S2_PRODUCTS = 115
 S1_SCENES = 312
 
-# Recommended patches by country.
-RECOMMENDED_OF_COUNTRY: dict[str, tuple[int, int, int]] = {
-    "Austria": (24_972, 10_649, 8_176),
-    "Belgium": (7_837, 3_217, 142),
-    "Finland": (74_293, 40_132, 40_802),
-    "Ireland": (22_482, 12_687, 13_157),
-    "Kosovo": (849, 487, 280),
-    "Lithuania": (23_170, 12_128, 13_067),
-    "Luxembourg": (1_888, 1_131, 441),
-    "Portugal": (43_721, 22_862, 23_209),
-    "Serbia": (36_967, 17_906, 18_512),
-    "Switzerland": (1_692, 1_143, 2_039),
+Counts = tuple[int, int, int]
+# Recommended patches by country, and those with snow, clouds or shadows.
+PATCHES_OF_COUNTRY: dict[str, tuple[Counts, Counts]] = {
+    "Austria": ((24_972, 10_649, 8_176), (855, 546, 693)),
+    "Belgium": ((7_837, 3_217, 142), (111, 5, 2)),
+    "Finland": ((74_293, 40_132, 40_802), (28_532, 14_372, 13_818)),
+    "Ireland": ((22_482, 12_687, 13_157), (2_096, 649, 634)),
+    "Kosovo": ((849, 487, 280), (363, 115, 106)),
+    "Lithuania": ((23_170, 12_128, 13_067), (1_007, 750, 1_416)),
+    "Luxembourg": ((1_888, 1_131, 441), (117, 33, 13)),
+    "Portugal": ((43_721, 22_862, 23_209), (60, 3, 0)),
+    "Serbia": ((36_967, 17_906, 18_512), (1_527, 753, 860)),
+    "Switzerland": ((1_692, 1_143, 2_039), (5, 9, 0)),
 }
-# Patches with snow, clouds or shadows by country.
-OTHERS_OF_COUNTRY: dict[str, tuple[int, int, int]] = {
-    "Austria": (855, 546, 693),
-    "Belgium": (111, 5, 2),
-    "Finland": (28_532, 14_372, 13_818),
-    "Ireland": (2_096, 649, 634),
-    "Kosovo": (363, 115, 106),
-    "Lithuania": (1_007, 750, 1_416),
-    "Luxembourg": (117, 33, 13),
-    "Portugal": (60, 3, 0),
-    "Serbia": (1_527, 753, 860),
-    "Switzerland": (5, 9, 0),
-}
-
-_AGRICULTURE_AND_NATURE = CLASSES_19[6]
-# Recommended patches by class.
-RECOMMENDED_OF_CLASS: dict[str, tuple[int, int, int]] = {
-    "Urban fabric": (33_626, 17_308, 12_824),
-    "Industrial or commercial units": (6_398, 2_726, 2_018),
-    "Arable land": (88_236, 49_737, 50_052),
-    "Permanent crops": (15_190, 8_688, 5_710),
-    "Pastures": (42_968, 25_915, 26_722),
-    "Complex cultivation patterns": (51_034, 26_486, 22_078),
-    _AGRICULTURE_AND_NATURE: (60_127, 32_736, 29_846),
-    "Agro-forestry areas": (15_082, 8_157, 9_942),
-    "Broad-leaved forest": (64_164, 35_387, 36_377),
-    "Coniferous forest": (76_344, 39_554, 39_043),
-    "Mixed forest": (78_791, 42_705, 44_284),
-    "Natural grassland and sparsely vegetated areas": (6_984, 2_687, 2_211),
-    "Moors, heathland and sclerophyllous vegetation": (6_329, 3_806, 3_759),
-    "Transitional woodland, shrub": (64_198, 36_429, 40_523),
-    "Beaches, dunes, sands": (738, 426, 152),
-    "Inland wetlands": (11_344, 5_056, 4_519),
-    "Coastal wetlands": (670, 610, 117),
-    "Inland waters": (30_466, 15_900, 16_846),
-    "Marine waters": (35_914, 14_064, 11_854),
-}
-# Patches with snow, clouds or shadows by class.
-OTHERS_OF_CLASS: dict[str, tuple[int, int, int]] = {
-    "Urban fabric": (1_997, 1_026, 880),
-    "Industrial or commercial units": (474, 291, 213),
-    "Arable land": (6_216, 3_140, 3_261),
-    "Permanent crops": (85, 31, 29),
-    "Pastures": (1_911, 1_007, 1_607),
-    "Complex cultivation patterns": (1_456, 1_068, 1_047),
-    _AGRICULTURE_AND_NATURE: (7_409, 4_279, 4_639),
-    "Agro-forestry areas": (25, 0, 0),
-    "Broad-leaved forest": (4_604, 2_413, 2_534),
-    "Coniferous forest": (23_516, 11_305, 11_775),
-    "Mixed forest": (19_687, 10_218, 10_267),
-    "Natural grassland and sparsely vegetated areas": (1_072, 337, 400),
-    "Moors, heathland and sclerophyllous vegetation": (462, 157, 124),
-    "Transitional woodland, shrub": (12_159, 5_966, 6_236),
-    "Beaches, dunes, sands": (25, 10, 0),
-    "Inland wetlands": (4_092, 1_747, 1_390),
-    "Coastal wetlands": (137, 58, 28),
-    "Inland waters": (13_174, 6_598, 6_265),
-    "Marine waters": (4_070, 2_114, 2_285),
+# The same by class.
+PATCHES_OF_CLASS: dict[str, tuple[Counts, Counts]] = {
+    "Urban fabric": ((33_626, 17_308, 12_824), (1_997, 1_026, 880)),
+    "Industrial or commercial units": ((6_398, 2_726, 2_018), (474, 291, 213)),
+    "Arable land": ((88_236, 49_737, 50_052), (6_216, 3_140, 3_261)),
+    "Permanent crops": ((15_190, 8_688, 5_710), (85, 31, 29)),
+    "Pastures": ((42_968, 25_915, 26_722), (1_911, 1_007, 1_607)),
+    "Complex cultivation patterns": ((51_034, 26_486, 22_078), (1_456, 1_068, 1_047)),
+    CLASSES_19[6]: ((60_127, 32_736, 29_846), (7_409, 4_279, 4_639)),
+    "Agro-forestry areas": ((15_082, 8_157, 9_942), (25, 0, 0)),
+    "Broad-leaved forest": ((64_164, 35_387, 36_377), (4_604, 2_413, 2_534)),
+    "Coniferous forest": ((76_344, 39_554, 39_043), (23_516, 11_305, 11_775)),
+    "Mixed forest": ((78_791, 42_705, 44_284), (19_687, 10_218, 10_267)),
+    "Natural grassland and sparsely vegetated areas": ((6_984, 2_687, 2_211), (1_072, 337, 400)),
+    "Moors, heathland and sclerophyllous vegetation": ((6_329, 3_806, 3_759), (462, 157, 124)),
+    "Transitional woodland, shrub": ((64_198, 36_429, 40_523), (12_159, 5_966, 6_236)),
+    "Beaches, dunes, sands": ((738, 426, 152), (25, 10, 0)),
+    "Inland wetlands": ((11_344, 5_056, 4_519), (4_092, 1_747, 1_390)),
+    "Coastal wetlands": ((670, 610, 117), (137, 58, 28)),
+    "Inland waters": ((30_466, 15_900, 16_846), (13_174, 6_598, 6_265)),
+    "Marine waters": ((35_914, 14_064, 11_854), (4_070, 2_114, 2_285)),
 }

@@ -1,4 +1,4 @@
-"""Where images and label files lie in an archive of MLRSNet.
+"""Find the images and label files of a MLRSNet archive.
 
     Images/<category>/<category>_<number>.jpg      the authors pack each category in Images/<category>.rar
     labels/<category>.csv                          or Labels/, the official labels
@@ -44,7 +44,7 @@ class Listing:
 
 
 def open_mlrsnet(path: Path | str, *, shared_folder: bool = False) -> Archive:
-    """Returns the archive at `path`; in a `shared_folder` only what is called MLRSNet... belongs to it, if anything is.
+    """Return the archive at `path`; in a `shared_folder` only entries called MLRSNet... belong to it, if there are any.
 
     Raises:
         ArchiveError: there is nothing, or no label file in it, or see `open_archive`.
@@ -60,7 +60,7 @@ def open_mlrsnet(path: Path | str, *, shared_folder: bool = False) -> Archive:
 
 
 def label_files(archive: Archive) -> dict[str, dict[str, str]]:
-    """Returns the label files of every label set that is there: {"official": {category: name in the archive}}.
+    """Return the label files of every label set that is there: {"official": {category: name in the archive}}.
 
     Raises:
         ArchiveError: two folders claim to be the same label set.
@@ -81,7 +81,7 @@ def label_files(archive: Archive) -> dict[str, dict[str, str]]:
 
 
 def read_labels(archive: Archive, label_set: str) -> LabelSet:
-    """Returns the official or the corrected labels of the archive.
+    """Return the official or the corrected labels of the archive.
 
     Raises:
         ArchiveError: they are not there, a label file has other columns than the 60 labels, or what lies where the one
@@ -104,7 +104,7 @@ def read_labels(archive: Archive, label_set: str) -> LabelSet:
 
 
 def list_images(archive: Archive, labels: LabelSet) -> Listing:
-    """Returns which image each row of `labels` belongs to. Only names are read."""
+    """Return which image each row of `labels` belongs to. Only names are read."""
     images: dict[str, dict[str, str]] = {category: {} for category in CATEGORIES}
     bad = list(labels.bad)
     for name in archive.names:
@@ -139,7 +139,7 @@ def _missing_lines(archive: Archive, category: str, filenames: list[str], found:
 
 
 def _unlabelled_lines(labels: LabelSet, category: str, left: dict[str, str]) -> list[str]:
-    """Returns lines on images that no row used; rows that could not be read have been told of already."""
+    """Return a line for every image without a row; rows that could not be read are reported elsewhere."""
     unlabelled = [name for filename, name in left.items() if filename not in labels.bad_filenames]
     if unlabelled and category not in labels.categories:
         return [f"Images/{category}: {len(unlabelled)} images, but there is no {category}.csv with their labels"]

@@ -1,7 +1,8 @@
-"""What an archive of MLRSNet holds beside what was published, and what is known to be wrong with its labels."""
+"""Compare an archive of MLRSNet with the published counts, and with what is known to be wrong with its labels."""
 
 import os
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,24 +23,28 @@ from tfds_builders.reading.report import ArchiveReport, CountTable
 
 @dataclass(frozen=True, kw_only=True)
 class MlrsnetReport(ArchiveReport):
-    """What `check_archive` found: `images` are those in the folders of categories.
+    """The result of `check_archive`: `images` are those in the folders of categories.
 
-    `damage` is what the published files are known to have wrong, as far as it is found here: images that break the
-    README's 1 to 13 labels, category by category, and how the corrected labels differ from the official ones. It is
-    part of the published archive, and so no problem and no difference.
+    `damage` lists known faults of the published label files: images that break the README's 1 to 13 labels, category
+    by category, and how the corrected labels differ from the official ones. They are part of the published archive, and
+    so neither problems nor differences.
     """
 
     damage: list[str]
 
     def paragraphs(self) -> list[str]:
-        """Returns the damage."""
+        """Return the damage."""
         return ["\n".join(["damage of the labels", *(self.damage or ["none"])])]
 
 
-def check_archive(path: str | os.PathLike) -> MlrsnetReport:
-    """Returns the archive's counts beside those of the published files, with every difference and every bad row.
+def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> MlrsnetReport:
+    """Return the archive's counts beside those of the published files, with every difference and every bad row.
 
     The label files are read (the official ones, and the corrected ones where they are there); of images only names.
+
+    Args:
+        path: the folder, zip or tar file.
+        progress: called once, with (images, images).
 
     Raises:
         ArchiveError: there is no archive at `path`, no label file in it, or one has other columns than the 60 labels.
@@ -61,12 +66,13 @@ def check_archive(path: str | os.PathLike) -> MlrsnetReport:
         tables.append(_correction_table(*label_sets))
         lines += correction_lines(*label_sets)
         differences += rows_of_one_set_only(*label_sets)
-    differences += [line for table in tables for line in table.differences()]
+    if progress is not None:
+        progress(listings[0].images, listings[0].images)
     return MlrsnetReport(
         path=archive.path,
         images=listings[0].images,
         problems=list(dict.fromkeys(problems)),
-        differences=differences,
+        other_differences=differences,
         damage=lines,
         tables=tuple(tables),
     )
@@ -74,52 +80,47 @@ def check_archive(path: str | os.PathLike) -> MlrsnetReport:
 
 def _category_table(images: Counter[str], label_sets: list[LabelSet]) -> CountTable:
     columns = [images, *(Counter(labels.category_of_row) for labels in label_sets)]
-    return CountTable(
+    return CountTable.of_rows(
         "Images with labels, and rows of the label files",
-        tuple(CATEGORIES),
         ("images", *(labels.name for labels in label_sets)),
-        tuple(tuple(column[category] for column in columns) for category in CATEGORIES),
-        tuple((count,) * len(columns) for count in CATEGORIES.values()),
+        {
+            category: ([column[category] for column in columns], (count,) * len(columns))
+            for category, count in CATEGORIES.items()
+        },
     )
 
 
 def _label_table(label_sets: list[LabelSet]) -> CountTable:
-    found = [labels.labels_nk.sum(axis=0, dtype=int).tolist() for labels in label_sets]
+    found = zip(*(labels.labels_nk.sum(axis=0, dtype=int).tolist() for labels in label_sets), strict=True)
     which = [LABEL_SETS.index(labels.name) for labels in label_sets]
-    return CountTable(
+    return CountTable.of_rows(
         "Images with each label",
-        LABELS,
-        tuple(labels.name for labels in label_sets),
-        tuple(zip(*found, strict=True)),
-        tuple(tuple(LABEL_COUNTS[label][column] for column in which) for label in LABELS),
+        [labels.name for labels in label_sets],
+        {
+            label: (counts, [LABEL_COUNTS[label][column] for column in which])
+            for label, counts in zip(LABELS, found, strict=True)
+        },
     )
 
 
 def _damage_table(label_sets: list[LabelSet]) -> CountTable:
-    counts = [
-        {c: (entry.without_labels, entry.above_13) for c, entry in damage(labels).items()} for labels in label_sets
-    ]
+    found = [damage(labels) for labels in label_sets]
     known = [LABEL_DAMAGE[labels.name] for labels in label_sets]
-    columns = [f"{labels.name} {kind}" for labels in label_sets for kind in ("none", "above 13")]
-    return CountTable(
+    return CountTable.of_rows(
         "Images that break the README's 1 to 13 labels",
-        tuple(CATEGORIES),
-        tuple(columns),
-        tuple(_side_by_side(counts, category) for category in CATEGORIES),
-        tuple(_side_by_side(known, category) for category in CATEGORIES),
+        [f"{labels.name} {kind}" for labels in label_sets for kind in ("none", "above 13")],
+        {category: (_side_by_side(found, category), _side_by_side(known, category)) for category in CATEGORIES},
     )
 
 
-def _side_by_side(columns: list[dict[str, tuple[int, int]]], category: str) -> tuple[int, ...]:
-    return tuple(count for column in columns for count in column.get(category, (0, 0)))
+def _side_by_side(columns: Sequence[Mapping[str, tuple[int, int]]], category: str) -> list[int]:
+    return [count for column in columns for count in column.get(category, (0, 0))]
 
 
 def _correction_table(official: LabelSet, corrected: LabelSet) -> CountTable:
     found = corrections(official, corrected)
-    return CountTable(
+    return CountTable.of_rows(
         "Corrected labels that differ from the official ones",
-        tuple(CATEGORIES),
         ("images", "cells"),
-        tuple((found[c].images, found[c].cells) if c in found else (0, 0) for c in CATEGORIES),
-        tuple(CORRECTIONS.get(category, (0, 0)) for category in CATEGORIES),
+        {category: (found.get(category, (0, 0)), CORRECTIONS.get(category, (0, 0))) for category in CATEGORIES},
     )

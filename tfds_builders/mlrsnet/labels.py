@@ -1,10 +1,12 @@
-"""The label files of MLRSNet as one matrix, and what is known to be wrong with them."""
+"""Read the label files of MLRSNet as one matrix, and find their known faults."""
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +22,7 @@ class LabelSet:
     """The official or the corrected labels: one row an image, in the order of the categories and of their files.
 
     `labels_nk` is uint8 (n, 60), 1 where the image has the label. `files` names each category's label file in the
-    archive. `bad` says which rows were left out, and `bad_filenames` of which images they are.
+    archive. `bad` has a line for every row that was left out, `bad_filenames` its image.
     """
 
     name: str
@@ -40,17 +42,14 @@ class LabelSet:
         return frozenset(self.files)
 
 
-@dataclass(frozen=True)
-class Damage:
-    """How many images of a category break the README's rule of 1 to 13 labels an image."""
+class Damage(NamedTuple):
+    """How many images of a category break the rule of 1 to 13 labels an image, and in which way."""
 
-    images: int
     without_labels: int
     above_13: int
 
 
-@dataclass(frozen=True)
-class Corrections:
+class Corrections(NamedTuple):
     """In how many images of a category, and in how many cells of the matrix, two label sets differ."""
 
     images: int
@@ -58,11 +57,11 @@ class Corrections:
 
 
 def read_label_set(archive: Archive, name: str, files: dict[str, str]) -> LabelSet:
-    """Returns the labels in `files` (category -> name in the archive).
+    """Return the labels in `files` (category -> name in the archive).
 
     Values are taken as they are: images with no label or with too many stay, see `damage`. A row with another number
     of cells, with another value than 0 or 1, of another category or of an image that an earlier row has is left out
-    and told of in `bad`.
+    and named in `bad`.
 
     Raises:
         ArchiveError: a file's columns are not `image` and the 60 labels, or it is no text.
@@ -79,7 +78,7 @@ def read_label_set(archive: Archive, name: str, files: dict[str, str]) -> LabelS
 
 
 def _read_file(archive: Archive, file: str, path: Path, category: str, result: LabelSet) -> np.ndarray:
-    """Returns the labels of one file, uint8 (rows, 60), after adding everything else to `result`."""
+    """Return the labels of one file, uint8 (rows, 60), after adding everything else to `result`."""
     try:
         lines = path.read_bytes().decode("utf-8-sig").splitlines()
     except OSError as error:
@@ -107,7 +106,7 @@ def _read_file(archive: Archive, file: str, path: Path, category: str, result: L
 
 
 def _column_order(where: str, header: str) -> list[int]:
-    """Returns the column of each label, in the order of `LABELS`."""
+    """Return the column of each label, in the order of `LABELS`."""
     first, *columns = [column.strip() for column in header.split(",")]
     if first == "image" and sorted(columns) == sorted(LABELS):
         return [columns.index(label) for label in LABELS]
@@ -133,18 +132,18 @@ def _row_problem(category: str, filename: str, row: str, seen: set[str]) -> str 
 
 
 def damage(labels: LabelSet) -> dict[str, Damage]:
-    """Returns what breaks the rule of 1 to 13 labels, for the categories in which something does."""
+    """Return the images that break the rule of 1 to 13 labels, for the categories that have some."""
     count_n = labels.labels_nk.sum(axis=1, dtype=np.int64)
     result = {}
     for category, rows in _rows_of_categories(labels).items():
-        found = Damage(len(rows), int((count_n[rows] < FEWEST_LABELS).sum()), int((count_n[rows] > MOST_LABELS).sum()))
-        if found.without_labels or found.above_13:
+        found = Damage(int((count_n[rows] < FEWEST_LABELS).sum()), int((count_n[rows] > MOST_LABELS).sum()))
+        if any(found):
             result[category] = found
     return result
 
 
 def corrections(official: LabelSet, corrected: LabelSet) -> dict[str, Corrections]:
-    """Returns where two label sets differ, over the images that both have, for the categories in which they do."""
+    """Return where two label sets differ, over the images that both have, for the categories in which they do."""
     row_of = {filename: row for row, filename in enumerate(corrected.filenames)}
     result = {}
     for category, rows in _rows_of_categories(official).items():
@@ -158,28 +157,29 @@ def corrections(official: LabelSet, corrected: LabelSet) -> dict[str, Correction
 
 
 def damage_lines(labels: LabelSet) -> list[str]:
-    """Returns one line for every category in which images break the rule of 1 to 13 labels, after one in all."""
+    """Return one line for every category in which images break the rule of 1 to 13 labels, after one in all."""
     found = damage(labels)
     if not found:
         return []
-    empty, above = (sum(getattr(entry, kind) for entry in found.values()) for kind in ("without_labels", "above_13"))
+    empty, above = map(sum, zip(*found.values(), strict=True))
     lines = [
         f"{labels.name} labels: {empty + above} of {len(labels)} images break the README's 1 to 13 labels an image"
         f" ({above} have more, {empty} have none); nothing is changed"
     ]
+    images = Counter(labels.category_of_row)
     for category, entry in found.items():
         parts = [f"{entry.above_13} have more than 13 labels"] if entry.above_13 else []
         parts += [f"{entry.without_labels} have none"] if entry.without_labels else []
-        lines.append(f"{labels.name} labels, {category}: of {entry.images} images {' and '.join(parts)}")
+        lines.append(f"{labels.name} labels, {category}: of {images[category]} images {' and '.join(parts)}")
     return lines
 
 
 def correction_lines(official: LabelSet, corrected: LabelSet) -> list[str]:
-    """Returns one line for every category in which the two label sets differ, after one in all."""
+    """Return one line for every category in which the two label sets differ, after one in all."""
     found = corrections(official, corrected)
     if not found:
         return []
-    images, cells = (sum(getattr(entry, kind) for entry in found.values()) for kind in ("images", "cells"))
+    images, cells = map(sum, zip(*found.values(), strict=True))
     lines = [f"the corrected labels differ from the official ones in {images} images and {cells} cells"]
     for category, entry in found.items():
         lines.append(f"corrected labels, {category}: {entry.images} images and {entry.cells} cells differ")
@@ -187,13 +187,13 @@ def correction_lines(official: LabelSet, corrected: LabelSet) -> list[str]:
 
 
 def _rows_of_categories(labels: LabelSet) -> dict[str, np.ndarray]:
-    """Returns the rows of every category that has some."""
+    """Return the rows of every category that has some."""
     category_n = np.array(labels.category_of_row, dtype=str)
     return {category: rows for category in CATEGORIES if len(rows := np.flatnonzero(category_n == category))}
 
 
 def rows_of_one_set_only(first: LabelSet, second: LabelSet) -> list[str]:
-    """Returns a line for every image that only one of the two label sets has."""
+    """Return a line for every image that only one of the two label sets has."""
     return [*_rows_without(first, second), *_rows_without(second, first)]
 
 

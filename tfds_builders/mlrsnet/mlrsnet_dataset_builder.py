@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -17,25 +18,23 @@ from tfds_builders.mlrsnet.archive import (
     open_mlrsnet,
     read_labels,
 )
+from tfds_builders.mlrsnet.config import CONFIGS, MlrsnetConfig
 from tfds_builders.mlrsnet.labels import correction_lines, damage, damage_lines, read_label_set
-from tfds_builders.mlrsnet.names import CATEGORIES, CONFIGS, LABELS, MlrsnetConfig
+from tfds_builders.mlrsnet.names import CATEGORIES, LABELS
 from tfds_builders.mlrsnet.splits import split_rows
-from tfds_builders.reading.archive import Archive, ArchiveError, is_generated
-from tfds_builders.writing.builder import SHARD_BYTES, DualFormatBuilder, manual_folder
-from tfds_builders.writing.examples import ExampleFiles, ShardExamples
-from tfds_builders.writing.image_shards import common_size, image_file, image_shards
+from tfds_builders.reading.archive import Archive, is_generated
+from tfds_builders.writing.builder import DualFormatBuilder, refuse_empty_split
+from tfds_builders.writing.examples import ImageExamples
+from tfds_builders.writing.image_shards import ArchiveExample, image_shards
 
-_IMAGE_FEATURES = ("image",)
-_VALUE_FEATURES = ("labels", "category", "filename")
 _LOG = logging.getLogger(__name__)
 
 
 class Builder(DualFormatBuilder):
     """MLRSNet: scenes with several of 60 labels each."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Initial release."}
-    BUILDER_CONFIGS: ClassVar[list[MlrsnetConfig]] = CONFIGS
+    BUILDER_CONFIGS: ClassVar[list[MlrsnetConfig]] = list(CONFIGS)
+    DOWNLOAD_HINT = DOWNLOAD_HINT
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
     Please {DOWNLOAD_HINT}. Place the folder in `manual_dir`, alone or under a name that begins with MLRSNet.
     For the configurations with corrected labels put the folder `labels` of {CORRECTED_HOMEPAGE} into it as
@@ -57,7 +56,7 @@ class Builder(DualFormatBuilder):
         )
 
     def source(self) -> str:
-        """Returns the sha256 of the archive's file names, of its label files, and of what decides the splits."""
+        """Return the sha256 of the archive's file names, of its labels, and of the configuration."""
         assert self._archive is not None
         archive = open_mlrsnet(self._archive)
         return self._source(archive, list_images(archive, read_labels(archive, self.builder_config.labels)))
@@ -69,82 +68,59 @@ class Builder(DualFormatBuilder):
         digest.update(listing.labels.labels_nk.tobytes())
         return digest.hexdigest()
 
-    def _open(self, dl_manager: tfds.download.DownloadManager) -> Archive:
-        """Returns the archive that was given, or else what TFDS's manual download folder holds."""
-        if self._archive is not None:
-            return open_mlrsnet(self._archive)
-        return open_mlrsnet(manual_folder(dl_manager, DOWNLOAD_HINT), shared_folder=True)
-
-    def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[ShardExamples]]:
+    def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[ImageExamples]]:
         config = self.builder_config
-        archive = self._open(dl_manager)
+        archive = open_mlrsnet(self._archive_path(dl_manager), shared_folder=self._archive is None)
         listing = list_images(archive, read_labels(archive, config.labels))
-        self._refuse_or_skip(archive, listing)
+        self._refuse_or_skip([f"{archive.path}/{line}" for line in listing.bad])
         self._report_damage(archive, listing)
-        labels = listing.labels
         rows_of_split = split_rows(
-            labels.filenames,
-            labels.category_of_row,
+            listing.labels.filenames,
+            listing.labels.category_of_row,
             train_percent=config.train_percent,
             validation_percent=config.validation_percent,
             seed=config.seed,
         )
-        # Rows keep their splits when images of other rows are missing.
-        rows_of_split = {
-            split: [row for row in rows if listing.image_of_row[row] is not None]
-            for split, rows in rows_of_split.items()
-        }
-        for split, rows in rows_of_split.items():
-            if not rows:
-                raise ArchiveError(f"{archive.path}: split '{split}' would be empty; is a part of the archive missing?")
-        self.info.metadata["source"] = self._source(archive, listing)
-        self.info.metadata["generated"] = is_generated(archive)
-        self.info.metadata["label_names"] = list(LABELS)
-        self.info.metadata["splits_from"] = (
-            f"{config.train_percent} % train and {config.validation_percent} % validation of every category,"
-            f" seed {config.seed}"
+        self.info.metadata.update(
+            source=self._source(archive, listing),
+            generated=is_generated(archive),
+            label_names=list(LABELS),
+            splits_from=f"{config.train_percent} % train and {config.validation_percent} % validation of every "
+            f"category, seed {config.seed}",
         )
-        images = [name for name in listing.image_of_row if name is not None]
-        paths = archive.files(images, self._scratch_dir())
-        size, image_bytes = common_size(archive, paths)
-        self._examples_per_split = {split: len(rows) for split, rows in rows_of_split.items()}
-        category_label = {category: label for label, category in enumerate(CATEGORIES)}
-        shards = {}
-        for split, rows in rows_of_split.items():
-            examples = []
-            for row in rows:
-                image = listing.image_of_row[row]
-                assert image is not None  # rows without were left out above
-                category = category_label[labels.category_of_row[row]]
-                values = (labels.labels_nk[row], category, labels.filenames[row])
-                examples.append(ExampleFiles((image_file(archive, image, paths[image]),), values))
-            shards[split] = image_shards(
-                examples,
-                image_features=_IMAGE_FEATURES,
-                value_features=_VALUE_FEATURES,
-                image_size=size,
-                image_bytes=image_bytes,
-                shard_bytes=SHARD_BYTES,
-                skip_bad=self._skip_bad,
-            )
-        return shards
+        splits = {split: self._examples(listing, rows) for split, rows in rows_of_split.items()}
+        refuse_empty_split(archive.path, splits)
+        return image_shards(
+            archive,
+            splits,
+            self._scratch_dir(),
+            shard_bytes=self.SHARD_BYTES,
+            skip_bad=self._skip_bad,
+        )
 
-    def _refuse_or_skip(self, archive: Archive, listing: Listing) -> None:
-        """Raises the first thing that cannot be used, or tells of them all in `skipped`."""
-        if listing.bad and not self._skip_bad:
-            more = f" (and {len(listing.bad) - 1} more)" if len(listing.bad) > 1 else ""
-            raise ArchiveError(f"{archive.path}/{listing.bad[0]}{more}; or build with --skip-bad")
-        self.skipped += [f"{archive.path}/{line}" for line in listing.bad]
+    def _examples(self, listing: Listing, rows: Sequence[int]) -> list[ArchiveExample]:
+        """Return the examples of those rows that have an image: rows keep their split when other images are missing."""
+        labels = listing.labels
+        categories = list(CATEGORIES)
+        return [
+            ArchiveExample(
+                {"image": image},
+                {
+                    "labels": labels.labels_nk[row],
+                    "category": categories.index(labels.category_of_row[row]),
+                    "filename": labels.filenames[row],
+                },
+            )
+            for row in rows
+            if (image := listing.image_of_row[row]) is not None
+        ]
 
     def _report_damage(self, archive: Archive, listing: Listing) -> None:
-        """Logs what is wrong with the labels, and how the other label set differs; nothing is changed."""
+        """Log the faults of the labels, and how the other label set differs; change nothing."""
         lines = damage_lines(listing.labels)
         files = label_files(archive)
         if listing.labels.name == "official" and "corrected" in files:
             lines += correction_lines(listing.labels, read_label_set(archive, "corrected", files["corrected"]))
         for line in lines:
             _LOG.warning("%s", line)
-        self.info.metadata["damage"] = {
-            category: {"without_labels": entry.without_labels, "above_13": entry.above_13}
-            for category, entry in damage(listing.labels).items()
-        }
+        self.info.metadata["damage"] = {category: entry._asdict() for category, entry in damage(listing.labels).items()}

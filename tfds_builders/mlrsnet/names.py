@@ -1,73 +1,10 @@
-"""The names of MLRSNet as its files spell them, and what a configuration of the data set is."""
+"""The labels and categories of MLRSNet, as its files spell them."""
 
-import dataclasses
+from tfds_builders.mlrsnet.tables import LABEL_COUNTS
 
-import tensorflow_datasets as tfds
-
-# The 60 labels, in the order of the columns of every label file. This is the order of the feature `labels`.
-# "habor" is the authors' spelling.
-LABELS: tuple[str, ...] = (
-    "airplane",
-    "airport",
-    "bare soil",
-    "baseball diamond",
-    "basketball court",
-    "beach",
-    "bridge",
-    "buildings",
-    "cars",
-    "chaparral",
-    "cloud",
-    "containers",
-    "crosswalk",
-    "dense residential area",
-    "desert",
-    "dock",
-    "factory",
-    "field",
-    "football field",
-    "forest",
-    "freeway",
-    "golf course",
-    "grass",
-    "greenhouse",
-    "gully",
-    "habor",
-    "intersection",
-    "island",
-    "lake",
-    "mobile home",
-    "mountain",
-    "overpass",
-    "park",
-    "parking lot",
-    "parkway",
-    "pavement",
-    "railway",
-    "railway station",
-    "river",
-    "road",
-    "roundabout",
-    "runway",
-    "sand",
-    "sea",
-    "ships",
-    "snow",
-    "snowberg",
-    "sparse residential area",
-    "stadium",
-    "swimming pool",
-    "tanks",
-    "tennis court",
-    "terrace",
-    "track",
-    "trail",
-    "transmission tower",
-    "trees",
-    "water",
-    "wetland",
-    "wind turbine",
-)
+# The 60 labels, in the order of the columns of every label file and of the feature `labels`. "habor" is the authors'
+# spelling.
+LABELS: tuple[str, ...] = tuple(LABEL_COUNTS)
 
 # The 46 scene categories and their published numbers of images, in alphabetical order: the folders of the images and
 # the names of the label files. "swimmimg_pool" is the authors' spelling.
@@ -127,43 +64,3 @@ FEWEST_LABELS, MOST_LABELS = 1, 13
 
 LABEL_SETS = ("official", "corrected")
 SPLITS = ("train", "validation", "test")
-
-
-@dataclasses.dataclass(eq=False)
-class MlrsnetConfig(tfds.core.BuilderConfig):
-    """A configuration of `mlrsnet`: which labels, and how many percent of the images are for what.
-
-    `labels` is "official" (the authors' files) or "corrected" (those of the same images in the repository
-    jiecheney/MLRSNet_Dataset). What is neither in `train` nor in `validation` is in the split `test`.
-
-    Raises:
-        ValueError: there are no such labels, or a split would have no percent.
-    """
-
-    labels: str = "official"
-    train_percent: int = 40
-    validation_percent: int = 10
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.labels not in LABEL_SETS:
-            raise ValueError(f"labels '{self.labels}': give one of {', '.join(LABEL_SETS)}")
-        if min(self.train_percent, self.validation_percent, 100 - self.train_percent - self.validation_percent) < 1:
-            raise ValueError(
-                f"{self.train_percent} and {self.validation_percent} percent: each split needs 1 percent or more"
-            )
-
-
-def _configs() -> list[MlrsnetConfig]:
-    """Returns both label sets with the three splits of the paper; those without a ratio in their names are 40-10-50."""
-    configs = []
-    for train in (40, 30, 20):
-        test = 90 - train
-        for labels in LABEL_SETS:
-            name = labels if train == 40 else f"{labels}_{train}_10_{test}"
-            described = f"The {labels} labels; {train} % train, 10 % validation, {test} % test."
-            configs.append(MlrsnetConfig(name=name, description=described, labels=labels, train_percent=train))
-    return configs
-
-
-CONFIGS = _configs()

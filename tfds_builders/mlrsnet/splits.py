@@ -21,7 +21,7 @@ def split_rows(
     validation_percent: int,
     seed: int,
 ) -> dict[str, list[int]]:
-    """Returns the rows of every split, in the order they are stored (a seeded shuffle).
+    """Return the rows of every split, in the order they are stored (a seeded shuffle).
 
     Sizes are percentages of all rows, rounded to the nearest integer, but at least one row each where there are three.
     """
@@ -48,7 +48,7 @@ def split_rows(
 
 
 def in_proportion(sizes: Mapping[str, int], total: int) -> dict[str, int]:
-    """Returns whole numbers in proportion to `sizes` that sum to `total`; none is larger than its size.
+    """Return whole numbers in proportion to `sizes` that sum to `total`; none is larger than its size.
 
     By largest remainder, in integers; ties go to the first. `total` is at most the sum of `sizes`.
     """
@@ -67,5 +67,5 @@ def _share(rows: int, percent: int) -> int:
 
 
 def _key(seed: int, *parts: str) -> bytes:
-    """Returns a number without pattern for these parts: sorting by it is a shuffle that no listing order changes."""
+    """Return a number without pattern for these parts: sorting by it is a shuffle that no listing order changes."""
     return hashlib.blake2b("/".join((str(seed), *parts)).encode(), digest_size=16).digest()

@@ -7,7 +7,7 @@ blocks of rows and columns: 35 to 40 labels in `intersection`, 18 to 26 in `park
 label "stadium" and none of `storage_tank` "tanks".
 """
 
-# Images with a label: (official, corrected), in the order of `LABELS`.
+# Images with a label: (official, corrected), in the order of the columns of the label files.
 LABEL_COUNTS: dict[str, tuple[int, int]] = {
     "airplane": (2306, 2306),
     "airport": (2481, 2480),

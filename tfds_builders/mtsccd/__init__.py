@@ -1,4 +1,4 @@
-"""MtSCCD as both of its builders see it: names, published tables, the archive on disk, and the rules of its splits."""
+"""The common part of both MtSCCD data sets: names, published tables, archive, splits and builder."""
 
 from tfds_builders.mtsccd.names import (
     CITIES,
@@ -8,7 +8,6 @@ from tfds_builders.mtsccd.names import (
     SPLITS,
     City,
     ClassName,
-    MtsccdConfig,
     SceneName,
     class_label,
     find_city,
@@ -19,9 +18,7 @@ from tfds_builders.mtsccd.names import (
 )
 from tfds_builders.mtsccd.tables import (
     CHANGED_PAIRS,
-    CITY_PAIRS,
     IMAGES,
-    PAIRS,
     TABLE_2,
     TABLE_3,
     TABLE_4,
@@ -32,12 +29,10 @@ from tfds_builders.mtsccd.tables import (
 __all__ = [
     "CHANGED_PAIRS",
     "CITIES",
-    "CITY_PAIRS",
     "CLASSES",
     "CLASS_NAMES",
     "IMAGES",
     "IMAGE_EXTENSIONS",
-    "PAIRS",
     "SPLITS",
     "TABLE_2",
     "TABLE_3",
@@ -46,7 +41,6 @@ __all__ = [
     "TABLE_5",
     "City",
     "ClassName",
-    "MtsccdConfig",
     "SceneName",
     "class_label",
     "find_city",

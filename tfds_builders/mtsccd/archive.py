@@ -1,9 +1,8 @@
-"""What the file names of a MtSCCD archive say, in any of the layouts that archives come in.
+"""List the scenes of a MtSCCD archive by its file names, in any of the layouts that archives come in.
 
-Names decide: city, date, tile and class come from `xx_yyyymm_nx_ny_c`. Folders are looked at for two things: which
-sub-set and which of the splits `train` and `validation` an image belongs to (nothing else tells), and whether they
-contradict the
-name. So all of these read the same:
+Names decide: city, date, tile and class come from `xx_yyyymm_nx_ny_c`. Folders decide two things that names do not
+say: the sub-set, and which of the splits `train` and `validation` an image belongs to. A folder that contradicts a name
+is a warning. So all of these read the same:
 
 1. `MtSCCD_LUSC/{train,val,testA,testB}/<class>/<name>`, the class in any of its spellings
 2. the same with `training`, `validation`, `test_A`, `test/A`, `test`, or the test sets by city
@@ -72,7 +71,7 @@ class Scene:
 
     @property
     def tile(self) -> tuple[str, int, int]:
-        """(city, x, y): what both dates of a place have in common."""
+        """The place, the same at both dates: (city, x, y)."""
         return self.name.city, self.name.tile_x, self.name.tile_y
 
 
@@ -96,7 +95,7 @@ class Listing:
 
 @functools.lru_cache(maxsize=4096)
 def subset_of(folders: str, root_name: str = "") -> str | None:
-    """Returns "lusc" or "lucd" if one of the `folders`, or the archive's own name, says so; the innermost counts."""
+    """Return "lusc" or "lucd" if one of the `folders`, or the archive's own name, says so; the innermost counts."""
     for part in reversed([root_name, *folders.split("/")]):
         for subset in SUBSETS:
             if subset in part.lower():
@@ -105,12 +104,12 @@ def subset_of(folders: str, root_name: str = "") -> str | None:
 
 
 def is_image(path: str) -> bool:
-    """Whether the file's extension is that of an image."""
+    """Return whether the file's extension is that of an image."""
     return path.lower().endswith(IMAGE_EXTENSIONS)
 
 
 def open_mtsccd(path: Path | str, *, shared_folder: bool = False) -> Archive:
-    """Returns the archive at `path`; in a `shared_folder` only what is called MtSCCD... belongs to it, if anything is.
+    """Return the archive at `path`; in a `shared_folder` only entries called MtSCCD... belong to it, if there are any.
 
     Raises:
         ArchiveError: there is nothing, or no image in it, or see `open_archive`.
@@ -134,7 +133,7 @@ def _belongs(entry: str) -> bool:
 
 
 def with_archive_cities(cities: tuple[City, ...], archive: Archive) -> tuple[City, ...]:
-    """Returns `cities` and those of the `cities.toml` beside the archive or at its top, if there is one.
+    """Return `cities` and those of the `cities.toml` beside the archive or at its top, if there is one.
 
     Raises:
         ArchiveError: there are several, or one is wrong.
@@ -159,7 +158,7 @@ def with_archive_cities(cities: tuple[City, ...], archive: Archive) -> tuple[Cit
 
 
 def list_archive(archive: Archive, subset: str, cities: tuple[City, ...] = CITIES) -> Listing:
-    """Returns the scenes of `subset` in `archive`; see `list_scenes`."""
+    """Return the scenes of `subset` in `archive`; see `list_scenes`."""
     root_name = archive.path.name if archive.path.is_dir() else packed_stem(archive.path)
     try:
         return list_scenes(archive.names, archive.read, subset=subset, cities=cities, root_name=root_name)
@@ -175,7 +174,7 @@ def list_scenes(
     cities: tuple[City, ...] = CITIES,
     root_name: str = "",
 ) -> Listing:
-    """Returns the scenes of `subset` ("lusc" or "lucd") among the files `names`, whatever order these come in.
+    """Return the scenes of `subset` ("lusc" or "lucd") among the files `names`, whatever order these come in.
 
     `read` is called for list files. An archive with a folder for the sub-set is read from there; any other archive
     holds both sub-sets in the same files, and then only splits that are not the other sub-set's own are taken.
@@ -216,7 +215,7 @@ def list_scenes(
 
 
 def pairs_of(scenes: Iterable[Scene]) -> list[tuple[Scene, Scene]]:
-    """Returns the (first date, second date) scenes of every tile that has both."""
+    """Return the (first date, second date) scenes of every tile that has both."""
     tiles: dict[tuple[str, int, int], dict[int, Scene]] = defaultdict(dict)
     for scene in scenes:
         tiles[scene.tile][scene.phase] = scene
@@ -233,7 +232,7 @@ def _folded(folder: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _folder_split(folders: str) -> str | None:
-    """Returns "train" or "validation" if a folder says so; the test splits follow from the city."""
+    """Return "train" or "validation" if a folder says so; the test splits follow from the city."""
     for folder in reversed(folders.split("/")):
         split = _SPLIT_OF_FOLDER.get(_folded(folder))
         if split is not None:
@@ -244,7 +243,7 @@ def _folder_split(folders: str) -> str | None:
 def _list_files(
     names: Sequence[str], read: Callable[[str], bytes], subset: str, has_own_folder: bool, root_name: str
 ) -> dict[str, str]:
-    """Returns the split ("train" or "validation") of every file name that a list file of this sub-set names.
+    """Return the split ("train" or "validation") of every file name that a list file of this sub-set names.
 
     The list's own name or a folder above it says the split, or a word on the line does.
     """
@@ -266,14 +265,14 @@ def _list_files(
 
 
 def _words(cell: str) -> list[str]:
-    """Returns the words of a cell; a path with one image extension may hold spaces."""
+    """Return the words of a cell; a path with one image extension may hold spaces."""
     cell = cell.strip().strip("\"'")
     extensions = len(re.findall(r"\.(?:jpe?g|png|tiff?|bmp)\b", cell, re.IGNORECASE))
     return [cell] if extensions == 1 and is_image(cell) else cell.split()
 
 
 def _word_split(path: str) -> str | None:
-    """Returns the split that the innermost speaking part of a list file's path names, as in `lists/train_pairs`."""
+    """Return the split that the innermost speaking part of a list file's path names, as in `lists/train_pairs`."""
     for part in reversed(path.split("/")):
         for split in (_SPLIT_OF_FOLDER.get(word) for word in [_folded(part), *_folded(part).split("_")]):
             if split is not None:
@@ -282,7 +281,7 @@ def _word_split(path: str) -> str | None:
 
 
 def _phases(parsed: Sequence[tuple[str, SceneName, str | None]], listing: Listing) -> dict[tuple[str, str], int]:
-    """Returns the phase (1 or 2) of every (city, date): the earlier and the later date of the city.
+    """Return the phase (1 or 2) of every (city, date): the earlier and the later date of the city.
 
     Files of a third date are bad; which two dates are right must be known then.
     """
@@ -308,9 +307,9 @@ def _phases(parsed: Sequence[tuple[str, SceneName, str | None]], listing: Listin
 
 
 def _cross_check(listing: Listing) -> None:
-    """Adds a warning for every scene with a folder that means something, but not what the name says."""
+    """Add a warning for every scene in a folder whose meaning contradicts the scene's name."""
     roles = {city.name: city.role for city in listing.cities}
-    contradiction: dict[tuple, str | None] = {}
+    contradiction: dict[tuple[str, str, str, int], str | None] = {}
     for scene in listing.scenes:
         facts = (_folders(scene.path), scene.name.city, scene.name.date, scene.name.label)
         if facts not in contradiction:
@@ -321,7 +320,7 @@ def _cross_check(listing: Listing) -> None:
 
 
 def _contradicting_folder(scene: Scene, role: str, cities: tuple[City, ...]) -> str | None:
-    """Returns the first folder none of whose possible meanings ("1" is a date or a class) agrees with the name."""
+    """Return the first folder none of whose possible meanings ("1" is a date or a class) agrees with the name."""
     above = ""
     for folder in scene.path.split("/")[:-1]:
         word = _folded(folder)
@@ -353,8 +352,8 @@ def _folder_agrees(split: str, role: str) -> bool:
 
 
 def _drop_duplicates(listing: Listing) -> None:
-    """Moves all but the first of several files for one tile and date to `bad`, and all of them if classes differ."""
-    same: dict[tuple, list[Scene]] = defaultdict(list)
+    """Move all but the first of several files for one tile and date to `bad`, and all of them if classes differ."""
+    same: dict[tuple[str, int, int, int], list[Scene]] = defaultdict(list)
     for scene in listing.scenes:
         same[(*scene.tile, scene.phase)].append(scene)
     dropped: set[str] = set()
@@ -369,7 +368,7 @@ def _drop_duplicates(listing: Listing) -> None:
 
 
 def _find_unpaired(listing: Listing) -> None:
-    dates: dict[tuple, list[Scene]] = defaultdict(list)
+    dates: dict[tuple[str, int, int], list[Scene]] = defaultdict(list)
     for scene in listing.scenes:
         dates[scene.tile].append(scene)
     listing.unpaired = [

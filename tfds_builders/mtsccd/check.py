@@ -1,8 +1,8 @@
-"""What an archive holds beside what the paper says it holds, from file names alone."""
+"""Compare an archive of MtSCCD with the paper's tables, by file names alone."""
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,23 +28,25 @@ _PUBLISHED_CITIES = frozenset(city.name for city in CITIES)
 
 @dataclass(frozen=True, kw_only=True)
 class MtsccdReport(ArchiveReport):
-    """What `check_archive` found: `images` are those with a readable name (of LUSC where the sub-sets have folders).
+    """The result of `check_archive`: `images` are those with a readable name (of LUSC where the sub-sets have folders).
 
     `pairs` are the tiles with both dates.
     """
 
+    COUNTED = "{0.images} images, {0.pairs} pairs"
+
     pairs: int
 
-    def counted(self) -> str:
-        """Returns how much there is, in words."""
-        return f"{self.images} images, {self.pairs} pairs"
 
-
-def check_archive(path: str | os.PathLike) -> MtsccdReport:
-    """Returns the archive's counts beside Tables 2, 3, 4 and 5 with every difference and every doubtful file.
+def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> MtsccdReport:
+    """Return the archive's counts beside Tables 2, 3, 4 and 5 with every difference and every doubtful file.
 
     Only names are read, no image. Of Table 4 the totals and the test columns are compared: the others depend on which
     pairs the authors drew.
+
+    Args:
+        path: the folder, zip or tar file.
+        progress: called once, with (images, images).
 
     Raises:
         ArchiveError: there is no archive at `path`, no image in it, or none with a readable name.
@@ -67,25 +69,26 @@ def check_archive(path: str | os.PathLike) -> MtsccdReport:
         problems += [*listing.errors, *listing.bad, *listing.warnings]
     problems += [*lucd.unpaired, *_outside(archive.names, lusc, lucd)]
     differences = [line for listing in (lusc, lucd) for line in [*listing.absent, *_other_cities(listing)]]
-    differences += [line for table in tables for line in table.differences()]
+    if progress is not None:
+        progress(len(lusc.scenes), len(lusc.scenes))
     return MtsccdReport(
         path=archive.path,
         images=len(lusc.scenes),
         pairs=len(pairs),
         problems=list(dict.fromkeys(problems)),
-        differences=list(dict.fromkeys(differences)),
+        other_differences=differences,
         tables=tables,
     )
 
 
 def _outside(names: Iterable[str], lusc: Listing, lucd: Listing) -> list[str]:
-    """Returns a line for every image that lies in neither of two sub-set folders, and so belongs to none."""
+    """Return a line for every image that lies in neither of two sub-set folders, and so belongs to none."""
     read = {image for listing in (lusc, lucd) for image in listing.images}
     return [f"{name}: outside the folders of both sub-sets" for name in names if is_image(name) and name not in read]
 
 
 def _other_cities(listing: Listing) -> list[str]:
-    """Returns a line for every city and every date that Table 2 does not have."""
+    """Return a line for every city and every date that Table 2 does not have."""
     count = Counter((scene.name.city, scene.name.date) for scene in listing.scenes)
     known = {(city.name, date) for city in CITIES for date in city.dates}
     return [
@@ -95,14 +98,12 @@ def _other_cities(listing: Listing) -> list[str]:
     ]
 
 
-def _columns_by_class(columns: Iterable[Iterable[Scene]]) -> tuple[tuple[int, ...], ...]:
-    """Returns counts[class][column]."""
-    counts = [Counter(scene.name.label for scene in column) for column in columns]
-    return tuple(tuple(count[entry.label] for count in counts) for entry in CLASSES)
-
-
-def _transposed(columns: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    return tuple(zip(*columns, strict=True))
+def _by_class(title: str, columns: Mapping[str, Iterable[Scene]], published: Iterable[Sequence[int]]) -> CountTable:
+    """Return a table of scenes by class (rows), from the scenes and the published counts of each column."""
+    counts = [Counter(scene.name.label for scene in scenes) for scenes in columns.values()]
+    known = list(zip(*published, strict=True))
+    rows = {row: ([count[label] for count in counts], known[label]) for label, row in enumerate(_CLASS_ROWS)}
+    return CountTable.of_rows(title, tuple(columns), rows)
 
 
 def _published(scenes: Iterable[Scene]) -> list[Scene]:
@@ -110,68 +111,38 @@ def _published(scenes: Iterable[Scene]) -> list[Scene]:
 
 
 def _table_2(lusc: Listing) -> CountTable:
-    columns: dict[tuple[str, int], list[Scene]] = {column: [] for column in TABLE_2}
+    columns: dict[str, list[Scene]] = {f"{city} T{phase}": [] for city, phase in TABLE_2}
     for scene in _published(lusc.scenes):
-        columns[scene.name.city, scene.phase].append(scene)
-    return CountTable(
-        "Table 2 (images per city and date)",
-        _CLASS_ROWS,
-        tuple(f"{city} T{phase}" for city, phase in TABLE_2),
-        _columns_by_class(columns.values()),
-        _transposed(list(TABLE_2.values())),
-    )
+        columns[f"{scene.name.city} T{scene.phase}"].append(scene)
+    return _by_class("Table 2 (images per city and date)", columns, TABLE_2.values())
 
 
 def _table_3(splits: dict[str, list[Scene]]) -> CountTable:
-    return CountTable(
-        "Table 3 (LUSC images per split)",
-        _CLASS_ROWS,
-        SPLITS,
-        _columns_by_class(_published(splits[split]) for split in SPLITS),
-        _transposed([TABLE_3[split] for split in SPLITS]),
-    )
+    columns = {split: _published(splits[split]) for split in SPLITS}
+    return _by_class("Table 3 (LUSC images per split)", columns, (TABLE_3[split] for split in SPLITS))
 
 
 def _table_4(splits: dict[str, list[Pair]]) -> tuple[CountTable, CountTable]:
     published = {split: [pair for pair in splits[split] if pair[0].name.city in _PUBLISHED_CITIES] for split in SPLITS}
     tests = [(split, phase) for split in ("test_a", "test_b") for phase in (1, 2)]
+    pairs = ([len(published[split]) for split in SPLITS], [TABLE_4_PAIRS[split] for split in SPLITS])
+    columns = {f"{split} T{phase}": [pair[phase - 1] for pair in published[split]] for split, phase in tests}
     return (
-        CountTable(
-            "Table 4 (LUCD pairs per split)",
-            ("pairs",),
-            SPLITS,
-            (tuple(len(published[split]) for split in SPLITS),),
-            (tuple(TABLE_4_PAIRS[split] for split in SPLITS),),
-        ),
-        CountTable(
-            "Table 4 (LUCD images of the test cities)",
-            _CLASS_ROWS,
-            tuple(f"{split} T{phase}" for split, phase in tests),
-            _columns_by_class([pair[phase - 1] for pair in published[split]] for split, phase in tests),
-            _transposed([TABLE_4[column] for column in tests]),
-        ),
+        CountTable.of_rows("Table 4 (LUCD pairs per split)", SPLITS, {"pairs": pairs}),
+        _by_class("Table 4 (LUCD images of the test cities)", columns, (TABLE_4[column] for column in tests)),
     )
 
 
 def _table_5(pairs: Sequence[Pair]) -> CountTable:
     count = Counter((t1.name.label, t2.name.label) for t1, t2 in pairs if t1.name.city in _PUBLISHED_CITIES)
-    return CountTable(
-        "Table 5 (pairs, first date by second)",
-        _CLASS_ROWS,
-        tuple(entry.abbreviation for entry in CLASSES),
-        tuple(tuple(count[first.label, second.label] for second in CLASSES) for first in CLASSES),
-        TABLE_5,
-    )
+    rows = {
+        row: ([count[first, second.label] for second in CLASSES], TABLE_5[first])
+        for first, row in enumerate(_CLASS_ROWS)
+    }
+    return CountTable.of_rows("Table 5 (pairs, first date by second)", [entry.abbreviation for entry in CLASSES], rows)
 
 
 def _changed(pairs: Sequence[Pair]) -> CountTable:
-    count: Callable[[str], int] = Counter(
-        t1.name.city for t1, t2 in pairs if t1.name.label != t2.name.label
-    ).__getitem__
-    return CountTable(
-        "Changed pairs (from Table 7)",
-        ("pairs",),
-        tuple(CHANGED_PAIRS),
-        (tuple(count(city) for city in CHANGED_PAIRS),),
-        (tuple(CHANGED_PAIRS.values()),),
-    )
+    count = Counter(t1.name.city for t1, t2 in pairs if t1.name.label != t2.name.label)
+    row = ([count[city] for city in CHANGED_PAIRS], tuple(CHANGED_PAIRS.values()))
+    return CountTable.of_rows("Changed pairs (from Table 7)", tuple(CHANGED_PAIRS), {"pairs": row})

@@ -1,4 +1,4 @@
-"""Classes, cities, file names and configurations of MtSCCD: what both of its builders share.
+"""Classes, cities and file names of MtSCCD.
 
 MtSCCD is a bi-temporal land-use scene data set of five Chinese cities (32,774 tiles of 300 x 300 pixels at about 1 m,
 two dates each). Its file names, `xx_yyyymm_nx_ny_c` (section 2.1 of the paper), say everything that the builders
@@ -10,8 +10,6 @@ import functools
 import re
 import tomllib
 from collections.abc import Sequence
-
-import tensorflow_datasets as tfds
 
 from tfds_builders.reading.archive import ArchiveError
 
@@ -72,7 +70,7 @@ IMAGE_EXTENSIONS: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".tif", ".tiff", "
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SceneName:
-    """What one file name says: `city` is the city's full name, `label` runs from 0 to 9."""
+    """The parts of a file name: `city` is the city's full name, `label` runs from 0 to 9."""
 
     city: str
     date: str
@@ -85,7 +83,7 @@ _NAME = re.compile(r"(?P<city>.+?)_(?P<date>\d{6})_(?P<x>\d{1,9})_(?P<y>\d{1,9})
 
 
 def _token(text: str) -> str:
-    """Returns `text` in the spelling that names are compared in: lower case, words joined by one underscore."""
+    """Return `text` in the spelling that names are compared in: lower case, words joined by one underscore."""
     return re.sub(r"[\s_-]+", "_", text.replace("&", " and ").strip().casefold()).strip("_")
 
 
@@ -96,7 +94,7 @@ _LABEL_OF_TOKEN: dict[str, int] = {
 
 @functools.lru_cache(maxsize=1024)
 def class_label(text: str) -> int | None:
-    """Returns the label (0 to 9) that `text` names, or None.
+    """Return the label (0 to 9) that `text` names, or None.
 
     `text` is a number 1 to 10 (zeros in front are fine), an abbreviation, an English or a Chinese name, in any case.
     """
@@ -109,7 +107,7 @@ def class_label(text: str) -> int | None:
 
 @functools.lru_cache(maxsize=1024)
 def find_city(text: str, cities: tuple[City, ...] = CITIES) -> City | None:
-    """Returns the city that `text` names by code, English or Chinese name in any case, or None."""
+    """Return the city that `text` names by code, English or Chinese name in any case, or None."""
     token = _token(text)
     for city in cities:
         if token and token in (_token(city.code), _token(city.name), _token(city.chinese)):
@@ -118,7 +116,7 @@ def find_city(text: str, cities: tuple[City, ...] = CITIES) -> City | None:
 
 
 def parse_name(filename: str, cities: tuple[City, ...] = CITIES) -> SceneName:
-    """Returns what `filename` (`xx_yyyymm_nx_ny_c.<ext>`, no folder) says.
+    """Return the parts of `filename` (`xx_yyyymm_nx_ny_c.<ext>`, no folder).
 
     Raises:
         ArchiveError: the name does not have that form, or its city, month or class is unknown.
@@ -141,56 +139,19 @@ def parse_name(filename: str, cities: tuple[City, ...] = CITIES) -> SceneName:
     return SceneName(city.name, match["date"], int(match["x"]), int(match["y"]), label)
 
 
-def format_name(
-    city: City, phase: int, tile_x: int, tile_y: int, label: int, extension: str = "jpg", class_text: str | None = None
-) -> str:
-    """Returns the file name of one scene in the paper's form, e.g. `HZ_201310_12_7_1.jpg`.
+def format_name(city: City, phase: int, tile_x: int, tile_y: int, label: int) -> str:
+    """Return the file name of one scene in the paper's form, e.g. `HZ_201310_12_7_1.jpg`.
 
-    `phase` is 1 or 2 and picks the city's date, `label` is 0 to 9 and is written as 1 to 10 unless `class_text` gives
-    another spelling (an abbreviation, say).
+    `phase` is 1 or 2 and picks the city's date; `label` is 0 to 9 and is written as 1 to 10.
     """
-    text = str(CLASSES[label].number) if class_text is None else class_text
-    return f"{city.code or city.name}_{city.dates[phase - 1]}_{tile_x}_{tile_y}_{text}.{extension}"
-
-
-@dataclasses.dataclass(eq=False)
-class MtsccdConfig(tfds.core.BuilderConfig):
-    """A configuration of `mtsccd_lusc` and `mtsccd_lucd`: how to split, and which cities beside the paper's five.
-
-    `paired` puts both dates of a tile in the same split, the same one in both data sets. Cities are given as `City`
-    or by the name that files use for them. A city of `train_cities` is split into `train` and `validation`; one of
-    `test_cities` becomes the split `test_<city>`, and so does Hangzhou, Shanghai or Wuhan where it is listed there.
-    Hefei and Nanjing stay `test_a` and `test_b`.
-
-    Raises:
-        ValueError: a city is listed twice, Hefei or Nanjing is listed, or a name has letters that a split cannot
-        have.
-    """
-
-    paired: bool = False
-    train_cities: tuple[City | str, ...] = ()
-    test_cities: tuple[City | str, ...] = ()
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        self.cities()
-
-    def cities(self, more: Sequence[City] = ()) -> tuple[City, ...]:
-        """Returns the paper's cities, this configuration's, then `more`; every test city's role is its split."""
-        added = [_as_city(city, "train") for city in self.train_cities]
-        added += [_as_city(city, "test") for city in self.test_cities]
-        return with_cities(CITIES, [*added, *more])
-
-
-def _as_city(city: City | str, role: str) -> City:
-    return dataclasses.replace(City(city) if isinstance(city, str) else city, role=role)
+    return f"{city.code or city.name}_{city.dates[phase - 1]}_{tile_x}_{tile_y}_{CLASSES[label].number}.jpg"
 
 
 def with_cities(cities: Sequence[City], added: Sequence[City]) -> tuple[City, ...]:
-    """Returns `cities` with `added` behind them; a training city of the paper may be turned into a test city.
+    """Return `cities` with `added` behind them; a training city of the paper may be turned into a test city.
 
     Raises:
-        ValueError: see `MtsccdConfig`.
+        ValueError: a city is given twice, Hefei or Nanjing is given, or a name has letters that a split cannot have.
     """
     result = list(cities)
     for new in added:
@@ -216,7 +177,7 @@ def with_cities(cities: Sequence[City], added: Sequence[City]) -> tuple[City, ..
 
 
 def parse_cities_toml(text: str, where: str) -> tuple[City, ...]:
-    """Returns the cities of a `cities.toml`, whose path `where` is named in errors.
+    """Return the cities of a `cities.toml`, whose path `where` is named in errors.
 
     The file has one table per city: `[[city]]`, `name = "suzhou"`, `code = "SZ"`, `role = "train"` or `"test"`, and
     optionally `chinese` and `dates = ["201305", "202003"]`.

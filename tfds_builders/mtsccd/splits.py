@@ -7,23 +7,24 @@ chance.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from tfds_builders.mtsccd import City
 from tfds_builders.mtsccd.archive import Listing, Scene, pairs_of
 
 Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 Pair = tuple[Scene, Scene]
 
 
 def train_count(items: int) -> int:
-    """Returns 80 % of `items`, rounded to the nearest integer (0.8 n never ends in .5)."""
+    """Return 80 % of `items`, rounded to the nearest integer (0.8 n never ends in .5)."""
     return (8 * items + 5) // 10
 
 
 def split_scenes(listing: Listing, *, paired: bool, seed: int) -> dict[str, list[Scene]]:
-    """Returns LUSC's splits: name -> scenes in the order they are stored (a seeded shuffle)."""
+    """Return LUSC's splits: name -> scenes in the order they are stored (a seeded shuffle)."""
     roles = {city.name: city.role for city in listing.cities}
     if paired:
         cut_of_city = {city: _cut(pairs, seed) for city, pairs in _pairs_of_cities(listing).items()}
@@ -44,7 +45,7 @@ def split_scenes(listing: Listing, *, paired: bool, seed: int) -> dict[str, list
 
 
 def split_pairs(listing: Listing, *, paired: bool, seed: int) -> dict[str, list[Pair]]:
-    """Returns LUCD's splits: name -> pairs in the order they are stored (a seeded shuffle).
+    """Return LUCD's splits: name -> pairs in the order they are stored (a seeded shuffle).
 
     A tile whose dates lie in different split folders is moved to `listing.bad`.
     """
@@ -66,7 +67,7 @@ def split_pairs(listing: Listing, *, paired: bool, seed: int) -> dict[str, list[
 
 
 def split_names(cities: Iterable[City]) -> tuple[str, ...]:
-    """Returns the splits that these cities make: train, validation, test_a, test_b, then those of added cities."""
+    """Return the splits that these cities make: train, validation, test_a, test_b, then those of added cities."""
     roles = [city.role for city in cities]
     added = [role for role in roles if role not in ("train", "test_a", "test_b")]
     return ("train", "validation", "test_a", "test_b", *added)
@@ -76,15 +77,15 @@ def _pairs_of_cities(listing: Listing) -> dict[str, list[Pair]]:
     return _by(pairs_of(listing.scenes), lambda pair: pair[0].name.city)
 
 
-def _by(items: Iterable[Item], group: Callable[[Item], object]) -> dict:
-    groups: dict = defaultdict(list)
+def _by(items: Iterable[Item], group: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    groups: dict[Key, list[Item]] = defaultdict(list)
     for item in items:
         groups[group(item)].append(item)
     return groups
 
 
 def _key(seed: int, *parts: object) -> bytes:
-    """Returns a number without pattern for these parts: sorting by it is a shuffle that no listing order changes."""
+    """Return a number without pattern for these parts: sorting by it is a shuffle that no listing order changes."""
     return hashlib.blake2b("/".join(map(str, (seed, *parts))).encode(), digest_size=16).digest()
 
 
@@ -93,7 +94,7 @@ def _scene_key(seed: int, scene: Scene, *parts: str) -> bytes:
 
 
 def _cut_off(items: Sequence[Item], key: Callable[[Item], bytes], splits: dict[str, list[Item]]) -> None:
-    """Adds the 80 % of `items` with the smallest keys to train, the others to validation."""
+    """Add the 80 % of `items` with the smallest keys to train, the others to validation."""
     ordered = sorted(items, key=key)
     count = train_count(len(ordered))
     splits["train"] += ordered[:count]
@@ -101,7 +102,7 @@ def _cut_off(items: Sequence[Item], key: Callable[[Item], bytes], splits: dict[s
 
 
 def _cut(pairs: Sequence[Pair], seed: int) -> bytes:
-    """Returns the largest key of a training tile, so that a tile with one date finds its split too."""
+    """Return the largest key of a training tile, so that a tile with one date finds its split too."""
     keys = sorted(_key(seed, *first.tile) for first, _ in pairs)
     return keys[train_count(len(keys)) - 1] if keys else b""
 

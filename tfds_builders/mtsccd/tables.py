@@ -57,12 +57,8 @@ TABLE_5: tuple[tuple[int, ...], ...] = (
     (387, 102, 57, 67, 185, 16, 23, 114, 12, 252),
 )
 
-# Half of Table 2's images of a city; both dates have the same tiles.
-CITY_PAIRS: dict[str, int] = {"hangzhou": 9331, "shanghai": 6201, "wuhan": 7102, "nanjing": 5062, "hefei": 5078}
-
 # The number of changed pairs in each test city is not printed, but Table 7's degenerate rows (the predictor that never
 # says "changed") and its possible (OA, kappa) pairs leave these values only.
 CHANGED_PAIRS: dict[str, int] = {"hefei": 933, "nanjing": 879}
 
 IMAGES = 65548
-PAIRS = 32774

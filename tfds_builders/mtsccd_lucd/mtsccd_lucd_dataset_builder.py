@@ -9,6 +9,7 @@ from tfds_builders.mtsccd import CLASS_NAMES
 from tfds_builders.mtsccd.archive import HOMEPAGE, Listing, Scene
 from tfds_builders.mtsccd.builder import MtsccdBuilder
 from tfds_builders.mtsccd.splits import split_pairs
+from tfds_builders.writing.image_shards import ArchiveExample
 from tfds_builders.writing.records import Value
 
 
@@ -16,19 +17,6 @@ class Builder(MtsccdBuilder):
     """MtSCCD_LUCD: two dates of a place, changed where their classes differ (section 2.2.2)."""
 
     SUBSET = "lucd"
-    IMAGE_FEATURES = ("image_t1", "image_t2")
-    VALUE_FEATURES = (
-        "label_t1",
-        "label_t2",
-        "changed",
-        "city",
-        "date_t1",
-        "date_t2",
-        "tile_x",
-        "tile_y",
-        "filename_t1",
-        "filename_t2",
-    )
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -57,17 +45,18 @@ class Builder(MtsccdBuilder):
         config = self.builder_config
         return split_pairs(listing, paired=config.paired, seed=config.seed)
 
-    def _values(self, scenes: tuple[Scene, ...], city: int) -> tuple[Value, ...]:
+    def _example(self, scenes: tuple[Scene, ...], city: int) -> ArchiveExample:
         first, second = scenes
-        return (
-            first.name.label,
-            second.name.label,
-            int(first.name.label != second.name.label),
-            city,
-            first.name.date,
-            second.name.date,
-            first.name.tile_x,
-            first.name.tile_y,
-            first.filename,
-            second.filename,
-        )
+        values: dict[str, Value] = {
+            "label_t1": first.name.label,
+            "label_t2": second.name.label,
+            "changed": int(first.name.label != second.name.label),
+            "city": city,
+            "date_t1": first.name.date,
+            "date_t2": second.name.date,
+            "tile_x": first.name.tile_x,
+            "tile_y": first.name.tile_y,
+            "filename_t1": first.filename,
+            "filename_t2": second.filename,
+        }
+        return ArchiveExample({"image_t1": first.path, "image_t2": second.path}, values)

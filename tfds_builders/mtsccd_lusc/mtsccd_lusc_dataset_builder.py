@@ -9,6 +9,7 @@ from tfds_builders.mtsccd import CLASS_NAMES
 from tfds_builders.mtsccd.archive import HOMEPAGE, Listing, Scene
 from tfds_builders.mtsccd.builder import MtsccdBuilder
 from tfds_builders.mtsccd.splits import split_scenes
+from tfds_builders.writing.image_shards import ArchiveExample
 from tfds_builders.writing.records import Value
 
 
@@ -16,8 +17,6 @@ class Builder(MtsccdBuilder):
     """MtSCCD_LUSC: single scenes with a land-use class (section 2.2.1)."""
 
     SUBSET = "lusc"
-    IMAGE_FEATURES = ("image",)
-    VALUE_FEATURES = ("label", "city", "phase", "date", "tile_x", "tile_y", "filename")
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -42,7 +41,15 @@ class Builder(MtsccdBuilder):
         splits = split_scenes(listing, paired=config.paired, seed=config.seed)
         return {split: [(scene,) for scene in scenes] for split, scenes in splits.items()}
 
-    def _values(self, scenes: tuple[Scene, ...], city: int) -> tuple[Value, ...]:
+    def _example(self, scenes: tuple[Scene, ...], city: int) -> ArchiveExample:
         (scene,) = scenes
-        name = scene.name
-        return name.label, city, scene.phase, name.date, name.tile_x, name.tile_y, scene.filename
+        values: dict[str, Value] = {
+            "label": scene.name.label,
+            "city": city,
+            "phase": scene.phase,
+            "date": scene.name.date,
+            "tile_x": scene.name.tile_x,
+            "tile_y": scene.name.tile_y,
+            "filename": scene.filename,
+        }
+        return ArchiveExample({"image": scene.path}, values)

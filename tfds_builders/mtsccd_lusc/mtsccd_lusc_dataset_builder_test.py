@@ -1,19 +1,15 @@
 """The official TFDS test of the builder, on `dummy_data`."""
 
+from typing import ClassVar
+
 import tensorflow_datasets as tfds
 
 from tfds_builders.mtsccd_lusc import mtsccd_lusc_dataset_builder
 
 
-class MtsccdLuscTest(tfds.testing.DatasetBuilderTestCase):
+class MtsccdLuscTest(tfds.testing.DatasetBuilderTestCase):  # type: ignore[misc]
     DATASET_CLASS = mtsccd_lusc_dataset_builder.Builder
-    SPLITS = {"train": 24, "validation": 6, "test_a": 10, "test_b": 10}  # noqa: RUF012
-
-    def _download_and_prepare_as_dataset(self, builder):
-        super()._download_and_prepare_as_dataset(builder)
-        source = builder.as_data_source("test_a")
-        by_tf = tfds.as_numpy(builder.as_dataset(split="test_a"))
-        assert [e["filename"] for e in source] == [e["filename"] for e in by_tf]
+    SPLITS: ClassVar[dict[str, int]] = {"train": 24, "validation": 6, "test_a": 10, "test_b": 10}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Archives as people have them: a folder, a zip or a tar file, opened without trusting a single path in them.
+"""Open archives as people have them: a folder, a zip or a tar file. No path in them is trusted.
 
 A folder may itself hold zip and tar files beside its images (one download per city or per sub-set); they are looked
 into, and their members appear under the file's name without its suffix.
@@ -41,7 +41,7 @@ class _Container:
 class Archive:
     """The files of one archive.
 
-    `names` are relative, use "/" and are sorted; hidden files and what operating systems leave behind are left out.
+    `names` are relative, use "/" and are sorted. Hidden files and the litter of operating systems are left out.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class Archive:
     containers: tuple[_Container, ...]
 
     def read(self, name: str) -> bytes:
-        """Returns the content of one (small) file.
+        """Return the content of one (small) file.
 
         Raises:
             ArchiveError: the file cannot be read.
@@ -68,7 +68,7 @@ class Archive:
         raise ArchiveError(f"{container.path}: '{name}' has gone; do not change the archive while it is read")
 
     def files(self, names: Iterable[str], scratch: Path) -> dict[str, str]:
-        """Returns a path for each of `names`: the file itself in a folder, a copy below `scratch` for a packed one.
+        """Return a path for each of `names`: the file itself in a folder, a copy below `scratch` for a packed one.
 
         Raises:
             ArchiveError: a packed file is broken, or a path in it would leave `scratch`.
@@ -88,7 +88,7 @@ class Archive:
 
 
 def open_archive(path: Path | str, *, top_level: Callable[[str], bool] = lambda name: True) -> Archive:
-    """Returns the archive at `path`: a folder, a zip file or a tar file. Only names are read.
+    """Return the archive at `path`: a folder, a zip file or a tar file. Only names are read.
 
     `top_level` says which entries of a folder belong to the archive (a shared download folder holds other things too).
 
@@ -107,19 +107,19 @@ def open_archive(path: Path | str, *, top_level: Callable[[str], bool] = lambda 
 
 
 def packed_stem(path: Path) -> str:
-    """Returns the name of a zip or tar file without its suffixes: `MtSCCD` for `MtSCCD.tar.gz`."""
+    """Return the name of a zip or tar file without its suffixes: `MtSCCD` for `MtSCCD.tar.gz`."""
     lower = path.name.lower()
     suffix = max((s for s in _PACKED_SUFFIXES if lower.endswith(s)), key=len, default="")
     return path.name[: len(path.name) - len(suffix)]
 
 
 def is_generated(archive: Archive) -> bool:
-    """Whether the archive says of itself that its images are drawn: what `tfds_builders.synthetic` writes."""
+    """Return whether the archive holds the mark of generated archives, which `tfds_builders.synthetic` writes."""
     return any(name.rpartition("/")[2] == GENERATED_MARK for name in archive.names)
 
 
 def extract(path: Path | str, target: Path | str, names: Iterable[str] | None = None) -> list[str]:
-    """Returns the names of the files written below `target`: those of `names`, or all of a zip or tar file.
+    """Return the names of the files written below `target`: those of `names`, or all of a zip or tar file.
 
     Every path of the archive is checked before the first byte is written.
 
@@ -157,7 +157,7 @@ class _Member:
 
 
 def _safe_name(archive: Path, name: str, mode: int) -> str:
-    """Returns the relative "/" path of a member, or raises ArchiveError if extracting it could touch anything else."""
+    """Return the relative "/" path of a member, or raises ArchiveError if extracting it could touch anything else."""
     posix = name.replace("\\", "/")
     parts = PurePosixPath(posix).parts
     if posix.startswith("/") or ".." in parts or "\0" in posix or (parts and ":" in parts[0]):
@@ -168,7 +168,7 @@ def _safe_name(archive: Path, name: str, mode: int) -> str:
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Returns the member's name; names not marked as UTF-8 are tried as UTF-8 and GBK (Chinese Windows)."""
+    """Return the member's name; names not marked as UTF-8 are tried as UTF-8 and GBK (Chinese Windows)."""
     if info.flag_bits & 0x800 or info.filename.isascii():
         return info.filename
     raw = info.filename.encode("cp437", errors="replace")
@@ -197,13 +197,13 @@ def _tar_members(path: Path, packed: tarfile.TarFile) -> Iterator[_Member]:
 
 def _tar_file(packed: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     stream = packed.extractfile(info)
-    assert stream is not None  # only None for what is not a regular file
+    assert stream is not None  # None only for directories and links
     return stream
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Iterator[_Member]]:
-    """Yields the regular files of a zip or tar file, in its order; what is wrong with it becomes an ArchiveError."""
+    """Yield the regular files of a zip or tar file, in its order; turn its errors into ArchiveError."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as zipped:
@@ -229,7 +229,7 @@ def _once(path: Path, members: Iterator[_Member]) -> Iterator[_Member]:
 
 
 def _is_junk(name: str) -> bool:
-    """Whether a path is hidden, or left by macOS or Windows."""
+    """Return whether a path is hidden, or left by macOS or Windows."""
     return any(part.startswith((".", "__MACOSX")) or part in ("Thumbs.db", "desktop.ini") for part in name.split("/"))
 
 
@@ -239,7 +239,7 @@ def _packed_container(path: Path, prefix: str) -> _Container:
 
 
 def _folder_containers(root: Path, top_level: Callable[[str], bool]) -> list[_Container]:
-    """Returns the folder and the packed files at its top; a packed file whose folder lies beside it is passed over."""
+    """Return the folder and the packed files at its top; a packed file whose folder lies beside it is passed over."""
     loose: dict[str, str] = {}
     packed = []
     for entry in sorted(root.iterdir()):
@@ -255,7 +255,7 @@ def _folder_containers(root: Path, top_level: Callable[[str], bool]) -> list[_Co
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[str]:
-    """Yields the relative names of all files below `folder`, following links to folders, each folder once."""
+    """Yield the relative names of all files below `folder`, following links to folders, each folder once."""
     seen = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         status = os.stat(parent)

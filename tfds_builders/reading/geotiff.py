@@ -1,16 +1,14 @@
-"""Single-band GeoTIFF files: read without a library where nothing is compressed, written for generated archives.
+"""Read single-band TIFF files, without a library where nothing is compressed.
 
-The bands of both BigEarthNet archives are little-endian, uncompressed, one image a file. Such a file is one read and
-two look-ups, some 20 us; everything else (the compressed reference maps, say) goes through tifffile, which is imported
+The bands of both BigEarthNet archives are little-endian, uncompressed, one image a file. Such a file takes one read and
+two look-ups, some 20 us. Everything else (the compressed reference maps, say) goes through tifffile, which is imported
 only then.
 """
 
 import functools
 import os
 import struct
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,23 +16,19 @@ import numpy.typing as npt
 from tfds_builders.reading.archive import ArchiveError
 
 _LITTLE_ENDIAN = b"II*\0"
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
-_STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES = 273, 277, 278, 279
-_PLANAR, _PREDICTOR, _SAMPLE_FORMAT = 284, 317, 339
-_PIXEL_SCALE, _TIEPOINT, _GEO_KEYS, _GEO_TEXT, _NODATA = 33550, 33922, 34735, 34737, 42113
-# Tag values by TIFF type: ASCII, SHORT, LONG, DOUBLE.
-_ASCII, _SHORT, _LONG, _DOUBLE = 2, 3, 4, 12
-_FORMAT_OF_TYPE = {_SHORT: "H", _LONG: "I", _DOUBLE: "d"}
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION = 256, 257, 258, 259
+_STRIP_OFFSETS, _SAMPLES, _PREDICTOR, _SAMPLE_FORMAT = 273, 277, 317, 339
+_UNCOMPRESSED = 1
+# TIFF's types SHORT and LONG.
+_SHORT, _LONG = 3, 4
+_FORMAT_OF_TYPE = {_SHORT: "H", _LONG: "I"}
 _KIND_OF_SAMPLE_FORMAT = {1: "u", 2: "i", 3: "f"}
-_SAMPLE_FORMAT_OF_KIND = {kind: number for number, kind in _KIND_OF_SAMPLE_FORMAT.items()}
-_DEFLATE, _UNCOMPRESSED, _HORIZONTAL = 8, 1, 2
-_STRIP_TARGET = 8192  # bytes, as GDAL cuts strips
 _READ_MORE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What an image file directory says of an uncompressed image: where the strips' offsets and lengths are."""
+    """The layout of an uncompressed image, from its image file directory."""
 
     shape: tuple[int, int]
     dtype: np.dtype
@@ -51,7 +45,7 @@ def read_tiff(
     dtype: npt.DTypeLike,
     shown_path: str | os.PathLike[str] | None = None,
 ) -> np.ndarray:
-    """Returns the pixels (height, width) of the single-band TIFF file at `path`; the array is read-only.
+    """Return the pixels (height, width) of the single-band TIFF file at `path`; the array is read-only.
 
     Args:
         path: the file.
@@ -88,7 +82,7 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _content(path: str | os.PathLike[str], pixel_bytes: int, shown: str | os.PathLike[str]) -> bytes:
-    """Returns the whole file, in most cases with one call to the system: half the time of `open` and `read`."""
+    """Return the whole file, in most cases with one call to the system: half the time of `open` and `read`."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -108,7 +102,7 @@ def _content(path: str | os.PathLike[str], pixel_bytes: int, shown: str | os.Pat
 
 
 def _uncompressed(data: bytes) -> np.ndarray | None:
-    """Returns the pixels of a little-endian, uncompressed, single-band file; None for any other TIFF file.
+    """Return the pixels of a little-endian, uncompressed, single-band file; None for any other TIFF file.
 
     Raises:
         ValueError: the file is no TIFF, or it ends before its pixels do.
@@ -142,14 +136,14 @@ def _uncompressed(data: bytes) -> np.ndarray | None:
 
 
 def _fills(layout: _Layout, step: int) -> bool:
-    """Whether strips that begin `step` bytes apart hold whole rows and together the whole image."""
+    """Return whether strips that begin `step` bytes apart hold whole rows and together the whole image."""
     row = layout.shape[1] * layout.dtype.itemsize
     return step > 0 and step % row == 0 and (layout.strips - 1) * step < layout.shape[0] * row <= layout.strips * step
 
 
 @functools.lru_cache(maxsize=256)
 def _layout(directory: bytes) -> _Layout | None:
-    """Returns what the entries of an image file directory say, or None if the image is none of the simple ones.
+    """Return the layout that an image file directory describes, or None for any but the simplest images.
 
     The files of an archive have few different directories (one for each size and type), so that this is looked up.
     """
@@ -180,7 +174,7 @@ def _layout(directory: bytes) -> _Layout | None:
 
 
 def _with_tifffile(path: str | os.PathLike[str], shown: str | os.PathLike[str]) -> np.ndarray:
-    """Returns the pixels of any other TIFF file."""
+    """Return the pixels of any other TIFF file."""
     import tifffile
 
     try:
@@ -200,98 +194,3 @@ def _with_tifffile(path: str | os.PathLike[str], shown: str | os.PathLike[str]) 
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     pixels.flags.writeable = False
     return pixels
-
-
-def write_tiff(
-    path: str | os.PathLike[str],
-    array: np.ndarray,
-    *,
-    origin: tuple[float, float] = (0.0, 0.0),
-    pixel_size: float = 10.0,
-    utm_zone: int = 32,
-    nodata: int | None = None,
-    deflate: bool = False,
-) -> None:
-    """Writes `array` (height, width) as a GeoTIFF file with the tags that the archives' own files have.
-
-    Args:
-        path: the file, written over if it is there.
-        array: unsigned or signed integers or floats, two-dimensional.
-        origin: UTM easting and northing of the upper left corner, in metres.
-        pixel_size: side of a pixel, in metres.
-        utm_zone: 1 to 60, on the northern hemisphere.
-        nodata: the value that stands for "no data", where there is one.
-        deflate: compress with DEFLATE and horizontal differences, as the reference maps are.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    assert array.ndim == 2
-    height, width = array.shape
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    row_bytes = max(1, width * little.itemsize)
-    rows = min(height, max(1, _STRIP_TARGET // row_bytes))
-    strips = [_strip(little[at : at + rows], deflate) for at in range(0, height, rows)]
-    citation = f"WGS 84 / UTM zone {utm_zone}N"
-    text = f"{citation}|WGS 84|\0".encode()
-    keys: tuple[int, ...] = (1, 1, 0, 7, 1024, 0, 1, 1, 1025, 0, 1, 1, 1026, _GEO_TEXT, len(citation) + 1, 0)
-    keys += (2049, _GEO_TEXT, 7, len(citation) + 1, 2054, 0, 1, 9102, 3072, 0, 1, 32600 + utm_zone, 3076, 0, 1, 9001)
-    entries: list[tuple[int, int, tuple | bytes]] = [
-        (_WIDTH, _SHORT, (width,)),
-        (_HEIGHT, _SHORT, (height,)),
-        (_BITS, _SHORT, (8 * little.itemsize,)),
-        (_COMPRESSION, _SHORT, (_DEFLATE if deflate else _UNCOMPRESSED,)),
-        (_PHOTOMETRIC, _SHORT, (1,)),
-        (_STRIP_OFFSETS, _LONG, (0,) * len(strips)),
-        (_SAMPLES, _SHORT, (1,)),
-        (_ROWS_PER_STRIP, _SHORT, (rows,)),
-        (_STRIP_BYTES, _LONG, tuple(map(len, strips))),
-        (_PLANAR, _SHORT, (1,)),
-        *([(_PREDICTOR, _SHORT, (_HORIZONTAL,))] if deflate else []),
-        (_SAMPLE_FORMAT, _SHORT, (_SAMPLE_FORMAT_OF_KIND[little.dtype.kind],)),
-        (_PIXEL_SCALE, _DOUBLE, (pixel_size, pixel_size, 0.0)),
-        (_TIEPOINT, _DOUBLE, (0.0, 0.0, 0.0, *origin, 0.0)),
-        (_GEO_KEYS, _SHORT, keys),
-        (_GEO_TEXT, _ASCII, text),
-        *([] if nodata is None else [(_NODATA, _ASCII, f"{nodata}\0".encode())]),
-    ]
-    first = len(_header(entries))
-    offsets = np.cumsum([first, *map(len, strips[:-1])]).tolist()
-    placed = [(tag, kind, tuple(offsets) if tag == _STRIP_OFFSETS else value) for tag, kind, value in entries]
-    Path(path).write_bytes(_header(placed) + b"".join(strips))
-
-
-def _strip(rows: np.ndarray, deflate: bool) -> bytes:
-    if not deflate:
-        return rows.tobytes()
-    differences = rows.copy()
-    differences[:, 1:] -= rows[:, :-1]  # modulo the type's range, as TIFF's predictor 2 has it
-    return zlib.compress(differences.tobytes())
-
-
-# Values that do not fit into the directory follow it, these first: so GDAL writes them, and so the files are its own.
-_OUTSIDE_FIRST = (_NODATA, _STRIP_BYTES, _STRIP_OFFSETS)
-
-
-def _header(entries: list[tuple[int, int, tuple | bytes]]) -> bytes:
-    """Returns the file up to its pixels: the image file directory and the values that do not fit into it."""
-    start = 8
-    position = start + 2 + 12 * len(entries) + 4
-    packed = {tag: _packed(kind, value) for tag, kind, value in entries}
-    order = [*(tag for tag in _OUTSIDE_FIRST if tag in packed), *(tag for tag in packed if tag not in _OUTSIDE_FIRST)]
-    fields, outside = {}, []
-    for tag in order:
-        if len(packed[tag]) <= 4:
-            fields[tag] = packed[tag].ljust(4, b"\0")
-        else:
-            even = packed[tag] + b"\0" * (len(packed[tag]) % 2)
-            fields[tag] = struct.pack("<I", position)
-            outside.append(even)
-            position += len(even)
-    directory = [struct.pack("<HHI", tag, kind, len(value)) + fields[tag] for tag, kind, value in entries]
-    count = struct.pack("<H", len(entries))
-    return b"".join([_LITTLE_ENDIAN, struct.pack("<I", start), count, *directory, b"\0\0\0\0", *outside])
-
-
-def _packed(kind: int, value: tuple | bytes) -> bytes:
-    return value if isinstance(value, bytes) else struct.pack(f"<{len(value)}{_FORMAT_OF_TYPE[kind]}", *value)

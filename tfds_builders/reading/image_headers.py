@@ -1,4 +1,4 @@
-"""Image files as the builders store them: their bytes, after a look at the header and the end."""
+"""Read image files as the builders store them: encoded, with a check of the header and the end."""
 
 import io
 import struct
@@ -19,7 +19,7 @@ _PNG_MODES = {"RGB": "RGB", "L": "L", "RGBA": "RGB", "RGBX": "RGB", "LA": "L", "
 
 
 def load_image(path: str, shown_path: str, expected_size: tuple[int, int]) -> bytes:
-    """Returns the image at `path` as JPEG or PNG bytes; TIFF and BMP become PNG with the same pixels.
+    """Return the image at `path` as JPEG or PNG bytes; TIFF and BMP become PNG with the same pixels.
 
     JPEG and PNG are not decoded: the header must be sound, the size (width, height) must be `expected_size`, and the
     end marker must be there. `shown_path` is what errors call the file; `path` may be a copy out of a packed archive.
@@ -35,7 +35,7 @@ def load_image(path: str, shown_path: str, expected_size: tuple[int, int]) -> by
 
 
 def load_image_size(path: str, shown_path: str) -> tuple[int, int]:
-    """Returns (width, height) of the image at `path`, or raises ArchiveError as `load_image` does."""
+    """Return (width, height) of the image at `path`, or raises ArchiveError as `load_image` does."""
     return _load(path, shown_path)[0]
 
 
@@ -50,7 +50,7 @@ def _load(path: str, shown_path: str) -> tuple[tuple[int, int], bytes]:
 
 
 def _checked(data: bytes) -> tuple[tuple[int, int], bytes]:
-    """Returns the size and the bytes to store; raises ValueError with the reason."""
+    """Return the size and the bytes to store; raises ValueError with the reason."""
     if not data:
         raise ValueError("empty file")
     if data.startswith(_JPEG_START):
@@ -69,7 +69,7 @@ def _checked(data: bytes) -> tuple[tuple[int, int], bytes]:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Returns (width, height) from the start-of-frame segment."""
+    """Return (width, height) from the start-of-frame segment."""
     position, end = 2, len(data)
     while position + 4 <= end:
         if data[position] != 0xFF:
@@ -94,7 +94,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
-    """Returns (width, height) from the IHDR chunk."""
+    """Return (width, height) from the IHDR chunk."""
     if len(data) < 33 or data[12:16] != b"IHDR":
         raise ValueError("broken PNG header")
     width, height, bits = struct.unpack_from(">IIB", data, 16)
@@ -104,7 +104,7 @@ def _png_size(data: bytes) -> tuple[int, int]:
 
 
 def _as_png(data: bytes) -> tuple[tuple[int, int], bytes]:
-    """Returns the size of a TIFF or BMP image, and the image as PNG with the same pixels."""
+    """Return the size of a TIFF or BMP image, and the image as PNG with the same pixels."""
     from PIL import Image
 
     try:

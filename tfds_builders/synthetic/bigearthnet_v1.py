@@ -1,4 +1,4 @@
-"""Generated archives in the layout of BigEarthNet v1: both sensors, a JSON file for every patch, all official lists.
+"""Write generated archives of BigEarthNet v1: both sensors, a JSON file for every patch, all official lists.
 
     write_archive("archive", scale=0.002)
 
@@ -10,14 +10,15 @@ two of the 43 that share one of the 19 look alike.
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tfds_builders.bigearthnet.bands import BANDS, PATCH_METRES, S1_BANDS, S2_BANDS
-from tfds_builders.bigearthnet.names import LAST_PATCH, parse_s1, parse_s2_v1
+from tfds_builders.bigearthnet.bands import PATCH_METRES, S1_BANDS, S2_BANDS
+from tfds_builders.bigearthnet.names import LAST_PATCH, S1_NAME, S2_V1_NAME
 from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE, CLASSES_19
 from tfds_builders.bigearthnet_v1.archive import CLOUD, LIST_NAMES, NO_TARGET, SNOW
 from tfds_builders.bigearthnet_v1.patch_files import band_path, metadata_path
@@ -30,19 +31,14 @@ from tfds_builders.bigearthnet_v1.tables import (
     SPLIT_PATCHES,
     TABLE_2,
 )
-from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
-from tfds_builders.reading.geotiff import write_tiff
+from tfds_builders.catalog import ARCHIVES
+from tfds_builders.synthetic.driver import Plan, check_scale, write_planned
+from tfds_builders.synthetic.geotiff import upper_left, write_geotiff
 from tfds_builders.synthetic.land_cover import GROUND_INDEX, draw_regions, render_bands
 from tfds_builders.synthetic.mtsccd.archive import largest_remainder
-from tfds_builders.synthetic.running import checked_workers, folder_made_at_once, run_tasks
 
-ROOT = "BigEarthNet"
-S2_FOLDER, S1_FOLDER, LIST_FOLDER = "BigEarthNet-v1.0", "BigEarthNet-S1-v1.0", "lists"
-_MARK = """\
-These patches are drawn by a program. They lie in the folders, and bear names, of the data set BigEarthNet v1.0, and
-are no part of it: what they show was never seen by a satellite, and no result on them says anything about the real
-patches.
-"""
+_KIND = ARCHIVES["bigearthnet_v1"]
+_S2_FOLDER, _S1_FOLDER, _LIST_FOLDER = "BigEarthNet-v1.0", "BigEarthNet-S1-v1.0", "lists"
 # A patch of the real archive is on one of these lists, but for two, which are on that of snow and on the last one.
 _ON_TWO_LISTS = sum(SPLIT_PATCHES.values()) + SNOW_PATCHES + CLOUD_PATCHES + NO_TARGET_PATCHES - PATCHES
 _PATCHES_OF_LIST = {
@@ -52,8 +48,6 @@ _PATCHES_OF_LIST = {
     NO_TARGET: NO_TARGET_PATCHES - _ON_TWO_LISTS,
 }
 _FEWEST_OF_LIST = np.array([8, 4, 4, 1, 1, 1])
-_TASK = 16  # patches a task
-_FEWEST_FOR_PROCESSES = 16 * _TASK
 _DROPPED = [code for code in TABLE_2 if CLASS_OF_CODE[code].class_19 is None]
 # Acquisitions of the real archive that lie in one tile, by season: satellite, date and time as in its names, tile.
 _ACQUISITIONS = {
@@ -107,22 +101,21 @@ class Patch:
 
 
 def list_counts(scale: float) -> dict[str, int]:
-    """Returns patches by official list at `scale` (1: as published, but for the two patches that are on two lists).
+    """Return patches by official list at `scale` (1: as published, but for the two patches that are on two lists).
 
     Rounded by largest remainder; no list is ever empty, so that no split is either.
 
     Raises:
         ArchiveError: `scale` is not in (0, 1].
     """
-    if not 0 < scale <= 1:
-        raise ArchiveError(f"scale {scale:g}: give a number above 0 and at most 1 (1 is all {PATCHES:,} patches)")
+    check_scale(scale, _KIND)
     published_n = np.array(list(_PATCHES_OF_LIST.values()), dtype=np.float64)
     counts_n = np.maximum(largest_remainder(published_n, round(scale * PATCHES)), _FEWEST_OF_LIST)
     return dict(zip(_PATCHES_OF_LIST, counts_n.tolist(), strict=True))
 
 
 def patches(scale: float, seed: int) -> list[Patch]:
-    """Returns the patches of an archive, sorted by name; `seed` draws what they show and where they lie.
+    """Return the patches of an archive, sorted by name; `seed` draws what they show and where they lie.
 
     Raises:
         ArchiveError: `scale` is not in (0, 1].
@@ -143,7 +136,7 @@ def patches(scale: float, seed: int) -> list[Patch]:
 
 
 def _deal_codes(untargeted_n: np.ndarray, share: float, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """Returns the CLC codes of every patch: each class `share` of its published patches, and each patch a class.
+    """Return the CLC codes of every patch: each class `share` of its published patches, and each patch a class.
 
     Where `untargeted_n`, a patch has one class that the 19 drop; the others have one of the 19 at least.
     """
@@ -164,7 +157,7 @@ def _deal_codes(untargeted_n: np.ndarray, share: float, rng: np.random.Generator
 
 
 def _names(total: int, rng: np.random.Generator) -> list[tuple[str, str, str]]:
-    """Returns (Sentinel-2 name, Sentinel-1 name, tile) of `total` patches, each season with its share."""
+    """Return (Sentinel-2 name, Sentinel-1 name, tile) of `total` patches, each season with its share."""
     per_season = largest_remainder(np.array(list(SEASON_PATCHES.values()), dtype=np.float64), total)
     side = LAST_PATCH + 1
     names = []
@@ -183,83 +176,73 @@ def _names(total: int, rng: np.random.Generator) -> list[tuple[str, str, str]]:
 def write_archive(
     out_dir: str | os.PathLike[str],
     *,
-    scale: float = 0.002,
+    scale: float = _KIND.scale,
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Returns the number of patches of the archive written below `out_dir` (`out_dir/BigEarthNet/...`).
+    """Write an archive below `out_dir` (`out_dir/BigEarthNet/...`) and return its number of patches.
 
-    The same arguments give the same bytes, whatever the number of workers. A patch is 16 files, 280 kB. More than a few
-    hundred patches are drawn in spawned processes, so a script that calls this needs `if __name__ == "__main__":`.
+    A patch is 16 files, 280 kB. See `driver.write_planned` for errors and processes.
 
     Args:
-        out_dir: folder of the archive; made if need be. The archive appears in it when it is complete.
+        out_dir: folder of the archive; made if need be.
         scale: share of the 590,326 patches, above 0 to 1; 19 patches at least.
         seed: draws what the patches show and where they lie, not how many there are on a list or of a season.
-        workers: processes; by default one for each processor that this process may use.
+        workers: number of processes; by default one for each processor.
         progress: called with (patches written, patches in all).
-
-    Raises:
-        ArchiveError: an argument is out of range, or `out_dir` already holds such an archive.
-        OSError: the archive cannot be written (a full disk, say); nothing is left of it then.
     """
-    if seed < 0:
-        raise ArchiveError(f"seed {seed}: give 0 or more")
-    workers = checked_workers(workers)
-    todo = patches(scale, seed)
-    with folder_made_at_once(Path(out_dir) / ROOT) as root:
-        (root / GENERATED_MARK).write_text(_MARK, encoding="utf-8")
-        (root / LIST_FOLDER).mkdir()
-        for kind, (name, *_) in LIST_NAMES.items():
-            lines = [f"{patch.s2_name}\n" for patch in todo if patch.on_list == kind or _is_untargeted(patch, kind)]
-            (root / LIST_FOLDER / f"{name}.csv").write_text("".join(lines), encoding="utf-8")
-        tasks = [todo[at : at + _TASK] for at in range(0, len(todo), _TASK)]
-        write = functools.partial(write_patches, str(root), seed)
-        done = 0
-        for count in run_tasks(write, tasks, workers, worth_processes=len(todo) >= _FEWEST_FOR_PROCESSES):
-            done += count
-            if progress is not None:
-                progress(done, len(todo))
-    return done
+
+    def plan() -> Plan[Patch]:
+        return Plan(
+            folder="BigEarthNet",
+            kind=_KIND,
+            items=(listed := patches(scale, seed)),
+            items_per_task=16,
+            write_lists=functools.partial(_write_lists, listed),
+            write_items=functools.partial(_write_patches, seed),
+        )
+
+    return write_planned(out_dir, plan, seed=seed, workers=workers, progress=progress)
+
+
+def _write_lists(listed: Sequence[Patch], root: Path) -> None:
+    (root / _LIST_FOLDER).mkdir()
+    for kind, (name, *_) in LIST_NAMES.items():
+        lines = [f"{patch.s2_name}\n" for patch in listed if patch.on_list == kind or _is_untargeted(patch, kind)]
+        (root / _LIST_FOLDER / f"{name}.csv").write_text("".join(lines), encoding="utf-8")
 
 
 def _is_untargeted(patch: Patch, kind: str) -> bool:
-    """Whether a patch belongs on the list `NO_TARGET`, and `kind` is that list."""
+    """Return whether a patch belongs on the list `NO_TARGET`, and `kind` is that list."""
     return kind == NO_TARGET and all(code in _DROPPED for code in patch.codes)
 
 
-def write_patches(root: str, seed: int, task: list[Patch]) -> int:
-    """Returns the number of patches written below `root`; each is drawn from (`seed`, its number) alone."""
-    for patch in task:
+def _write_patches(seed: int, root: Path, listed: Sequence[Patch]) -> None:
+    """Draw each patch from (`seed`, its number) alone, and write it below `root`."""
+    for patch in listed:
         rng = np.random.default_rng((seed, 1, patch.number))
         classes = [CLASS_OF_CODE[code].class_19 for code in patch.codes]
         shown = {GROUND_INDEX if name is None else CLASSES_19.index(name) for name in classes}
         bands = render_bands(
             draw_regions(sorted(shown), rng), rng, snow=patch.on_list == SNOW, cloud=patch.on_list == CLOUD
         )
-        s2 = parse_s2_v1(patch.s2_name)
-        ulx, uly = 300_000 + PATCH_METRES * s2.x, 6_000_000 - PATCH_METRES * s2.y
+        s2 = S2_V1_NAME.parse(patch.s2_name)
+        origin = upper_left(s2.x, s2.y)
         for folder, name, names in (
-            (f"{root}/{S2_FOLDER}", patch.s2_name, S2_BANDS),
-            (f"{root}/{S1_FOLDER}", patch.s1_name, S1_BANDS),
+            (f"{root}/{_S2_FOLDER}", patch.s2_name, S2_BANDS),
+            (f"{root}/{_S1_FOLDER}", patch.s1_name, S1_BANDS),
         ):
             Path(folder, name).mkdir(parents=True)
             for band in names:
-                write_tiff(
-                    band_path(folder, name, band),
-                    bands[band],
-                    origin=(ulx, uly),
-                    pixel_size=BANDS[band].metres,
-                    utm_zone=int(patch.tile[:2]),
-                )
-            content = json.dumps(_metadata(patch, ulx, uly, sentinel_1=name == patch.s1_name))
+                path = Path(band_path(folder, name, band))
+                write_geotiff(path, bands[band], origin=origin, utm_zone=int(patch.tile[:2]))
+            content = json.dumps(_metadata(patch, *origin, sentinel_1=name == patch.s1_name))
             Path(metadata_path(folder, name)).write_text(content, encoding="utf-8")
-    return len(task)
 
 
-def _metadata(patch: Patch, ulx: int, uly: int, *, sentinel_1: bool) -> dict:
-    """Returns the content of a patch's JSON file, with the keys of the real ones (Sentinel-1's `lly` among them)."""
+def _metadata(patch: Patch, ulx: int, uly: int, *, sentinel_1: bool) -> dict[str, Any]:
+    """Return the content of a patch's JSON file, with the keys of the real ones (Sentinel-1's `lly` among them)."""
     zone = int(patch.tile[:2])
     content = {
         "labels": [CLASS_OF_CODE[code].name for code in patch.codes],
@@ -276,12 +259,12 @@ def _metadata(patch: Patch, ulx: int, uly: int, *, sentinel_1: bool) -> dict:
         more = {
             "corresponding_s2_patch": patch.s2_name,
             "scene_source": scene,
-            "acquisition_time": parse_s1(patch.s1_name).acquired,
+            "acquisition_time": S1_NAME.parse(patch.s1_name).acquired,
         }
     else:
         platform, _, stamp, *_ = patch.s2_name.split("_")
         more = {
             "tile_source": f"{platform}_MSIL1C_{stamp}_N0206_R000_T{patch.tile}_{stamp}.SAFE",
-            "acquisition_date": parse_s2_v1(patch.s2_name).time.isoformat(sep=" "),
+            "acquisition_date": S2_V1_NAME.parse(patch.s2_name).time.isoformat(sep=" "),
         }
     return content | more

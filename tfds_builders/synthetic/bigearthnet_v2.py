@@ -1,4 +1,4 @@
-"""Generated archives in the layout of BigEarthNet v2: both sensors, reference maps, both metadata tables.
+"""Write generated archives of BigEarthNet v2: both sensors, reference maps, both metadata tables.
 
     write_archive("archive", scale=0.002)
 
@@ -11,45 +11,36 @@ import functools
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
-from tfds_builders.bigearthnet.names import s1_scene, s2_v2_product
+from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE, SPLITS, s1_scene, s2_v2_product
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19, CLC_CLASSES, UNLABELED_CODE
 from tfds_builders.bigearthnet_v2.metadata import OTHERS_TABLE, RECOMMENDED_TABLE
 from tfds_builders.bigearthnet_v2.patches import MAP_SUFFIX, MAPS, S1, S2
-from tfds_builders.bigearthnet_v2.splits import PATCHES_PER_SIDE, SPLITS, split_of_patches
+from tfds_builders.bigearthnet_v2.splits import split_of_patches
 from tfds_builders.bigearthnet_v2.tables import (
-    ALL_PATCHES,
     CLOUD,
-    OTHERS_OF_CLASS,
     PATCHES,
+    PATCHES_OF_CLASS,
     RECOMMENDED,
-    RECOMMENDED_OF_CLASS,
     SNOW,
 )
-from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
-from tfds_builders.reading.geotiff import write_tiff
+from tfds_builders.catalog import ARCHIVES
+from tfds_builders.synthetic.driver import Plan, check_scale, write_planned
+from tfds_builders.synthetic.geotiff import upper_left, write_geotiff
 from tfds_builders.synthetic.land_cover import GROUND_INDEX, SIDE, draw_regions, render_bands
 from tfds_builders.synthetic.mtsccd.archive import largest_remainder
-from tfds_builders.synthetic.running import checked_workers, folder_made_at_once, run_tasks
 
+_KIND = ARCHIVES["bigearthnet_v2"]
 ROOT = "BigEarthNet-v2.0"
-_MARK = """\
-These patches are drawn by a program. They lie in the folders, and bear the names, of the data set BigEarthNet v2.0
-(reBEN), and are no part of it: what they show was never seen by a satellite, and no result on them says anything about
-the real patches.
-"""
 _KINDS = (RECOMMENDED, SNOW, CLOUD)
 # Enough recommended patches in a split for every class to be seen in it.
 _FEWEST_RECOMMENDED = 8
-_TASK = 16  # patches a task
-_FEWEST_FOR_PROCESSES = 16 * _TASK
 _PRODUCTS_FILE = Path(__file__).with_name("reben_products.json")
 _CODES_OF_CLASS = {
     index: [entry.code for entry in CLC_CLASSES if entry.class_19 == name] for index, name in enumerate(CLASSES_19)
@@ -57,7 +48,6 @@ _CODES_OF_CLASS = {
 _UNMAPPED_CODES = [entry.code for entry in CLC_CLASSES if entry.class_19 is None]
 _UNMAPPED_SHARE, _UNLABELED_SHARE = 0.3, 0.1  # of the patches
 _LARGEST_UNLABELED = 50  # pixels a side: 17 % of a patch; reBEN keeps patches below 25 %
-_LMDB_BYTES = 1 << 40  # the file grows as it must, up to this
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +77,7 @@ class Patch:
 
 @functools.cache
 def load_products() -> tuple[Product, ...]:
-    """Returns the 115 products, one entry for each country that they lie in, counted from the official tables."""
+    """Return the 115 products, one entry for each country that they lie in, counted from the official tables."""
     rows = json.loads(_PRODUCTS_FILE.read_text(encoding="utf-8"))
     return tuple(
         Product(name, scene, v1_name, country, tuple(tuple(counts[at : at + 3]) for at in (0, 3, 6)))
@@ -96,15 +86,14 @@ def load_products() -> tuple[Product, ...]:
 
 
 def patch_counts(scale: float) -> np.ndarray:
-    """Returns counts[product, kind, split] (int64) of an archive at `scale` (1: the published counts).
+    """Return counts[product, kind, split] (int64) of an archive at `scale` (1: the published counts).
 
     Rounded by largest remainder within each kind and split; no kind and no split is ever empty.
 
     Raises:
         ArchiveError: `scale` is not in (0, 1].
     """
-    if not 0 < scale <= 1:
-        raise ArchiveError(f"scale {scale:g}: give a number above 0 and at most 1 (1 is all {ALL_PATCHES:,} patches)")
+    check_scale(scale, _KIND)
     full_pks = np.array([product.counts for product in load_products()], dtype=np.int64)
     counts_pks = np.zeros_like(full_pks)
     for at, kind in enumerate(_KINDS):
@@ -116,7 +105,7 @@ def patch_counts(scale: float) -> np.ndarray:
 
 
 def patches(scale: float, seed: int) -> list[Patch]:
-    """Returns the patches of an archive, sorted by name; `seed` draws where they lie and which classes they show.
+    """Return the patches of an archive, sorted by name; `seed` draws where they lie and which classes they show.
 
     Raises:
         ArchiveError: `scale` is not in (0, 1].
@@ -132,7 +121,7 @@ def patches(scale: float, seed: int) -> list[Patch]:
 
 
 def _places(counts_pks: np.ndarray, seed: int) -> list[tuple[Product, str, int, int, int]]:
-    """Returns (product, kind, split, x, y) of every patch, each in the frame of the tile that its split demands."""
+    """Return (product, kind, split, x, y) of every patch, each in the frame of the tile that its split demands."""
     x_n, y_n = np.divmod(np.arange(PATCHES_PER_SIDE**2), PATCHES_PER_SIDE)
     split_n = split_of_patches(x_n, y_n)
     free: dict[str, list[list[int]]] = {}
@@ -150,7 +139,7 @@ def _places(counts_pks: np.ndarray, seed: int) -> list[tuple[Product, str, int, 
 
 
 def _classes(groups: list[tuple[bool, int]], seed: int) -> list[tuple[int, ...]]:
-    """Returns the classes of every patch; `groups` says of each whether it is in the second table, and its split.
+    """Return the classes of every patch; `groups` says of each whether it is in the second table, and its split.
 
     In each group a class is shown by its published share of the patches, and in the first table by one at least.
     """
@@ -160,10 +149,9 @@ def _classes(groups: list[tuple[bool, int]], seed: int) -> list[tuple[int, ...]]
     result: list[tuple[int, ...]] = [()] * len(groups)
     for number, (group, rows) in enumerate(sorted(members.items())):
         other, split = group
-        published = OTHERS_OF_CLASS if other else RECOMMENDED_OF_CLASS
         whole = sum(PATCHES[kind][split] for kind in _KINDS if (kind != RECOMMENDED) == other)
         count_k = [
-            min(len(rows), max(0 if other else 1, round(published[name][split] * len(rows) / whole)))
+            min(len(rows), max(0 if other else 1, round(PATCHES_OF_CLASS[name][other][split] * len(rows) / whole)))
             for name in CLASSES_19
         ]
         shown_nk = _dealt(count_k, len(rows), np.random.default_rng((seed, 1, number)))
@@ -173,7 +161,7 @@ def _classes(groups: list[tuple[bool, int]], seed: int) -> list[tuple[int, ...]]
 
 
 def _dealt(count_k: list[int], patches_n: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns shown[patch, class] (bool) with `count_k` patches for each class and a class for each patch.
+    """Return shown[patch, class] (bool) with `count_k` patches for each class and a class for each patch.
 
     Where there are fewer labels than patches, the patches left over show the most frequent class.
     """
@@ -196,71 +184,59 @@ def _dealt(count_k: list[int], patches_n: int, rng: np.random.Generator) -> np.n
 def write_archive(
     out_dir: str | os.PathLike[str],
     *,
-    scale: float = 0.002,
+    scale: float = _KIND.scale,
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Returns the number of patches of the archive written below `out_dir` (`out_dir/BigEarthNet-v2.0/...`).
+    """Write an archive below `out_dir` (`out_dir/BigEarthNet-v2.0/...`) and return its number of patches.
 
-    The same arguments give the same bytes, whatever the number of workers. A patch is 15 files, 305 kB. More than a few
-    hundred patches are drawn in spawned processes, so a script that calls this needs `if __name__ == "__main__":`.
+    A patch is 15 files, 305 kB. See `driver.write_planned` for errors and processes.
 
     Args:
-        out_dir: folder of the archive; made if need be. The archive appears in it when it is complete.
+        out_dir: folder of the archive; made if need be.
         scale: share of the 549,488 patches, above 0 to 1.
         seed: draws what the patches show and where they lie, not how many there are of a kind.
-        workers: processes; by default one for each processor that this process may use.
+        workers: number of processes; by default one for each processor.
         progress: called with (patches written, patches in all).
-
-    Raises:
-        ArchiveError: an argument is out of range, or `out_dir` already holds such an archive.
-        OSError: the archive cannot be written (a full disk, say); nothing is left of it then.
     """
-    if seed < 0:
-        raise ArchiveError(f"seed {seed}: give 0 or more")
-    workers = checked_workers(workers)
-    todo = patches(scale, seed)
-    with folder_made_at_once(Path(out_dir) / ROOT) as root:
-        (root / GENERATED_MARK).write_text(_MARK, encoding="utf-8")
-        write_table(root / RECOMMENDED_TABLE, [patch for patch in todo if patch.kind == RECOMMENDED])
-        write_table(root / OTHERS_TABLE, [patch for patch in todo if patch.kind != RECOMMENDED])
-        tasks = [todo[at : at + _TASK] for at in range(0, len(todo), _TASK)]
-        write = functools.partial(write_patches, str(root), seed)
-        done = 0
-        for count in run_tasks(write, tasks, workers, worth_processes=len(todo) >= _FEWEST_FOR_PROCESSES):
-            done += count
-            if progress is not None:
-                progress(done, len(todo))
-    return done
+
+    def plan() -> Plan[Patch]:
+        return Plan(
+            folder=ROOT,
+            kind=_KIND,
+            items=(listed := patches(scale, seed)),
+            items_per_task=16,
+            write_lists=functools.partial(_write_tables, listed),
+            write_items=functools.partial(_write_patches, seed),
+        )
+
+    return write_planned(out_dir, plan, seed=seed, workers=workers, progress=progress)
 
 
-def write_patches(root: str, seed: int, task: list[Patch]) -> int:
-    """Returns the number of patches written below `root`; each is drawn from (`seed`, its number) alone."""
-    for patch in task:
+def _write_patches(seed: int, root: Path, listed: Sequence[Patch]) -> None:
+    """Draw each patch from (`seed`, its number) alone, and write it below `root`."""
+    for patch in listed:
         rng = np.random.default_rng((seed, 2, patch.number))
         code_hw, index_hw = draw_map(patch.classes, rng)
         bands = render_bands(index_hw, rng, snow=patch.kind == SNOW, cloud=patch.kind == CLOUD)
         product, scene = s2_v2_product(patch.patch_id), s1_scene(patch.s1_name)
         zone = int(product.rpartition("_T")[2][:2])
-        x, y = map(int, patch.patch_id.rsplit("_", 2)[1:])
-        origin = (300_000.0 + 1200 * x, 6_000_000.0 - 1200 * y)
+        origin = upper_left(*map(int, patch.patch_id.rsplit("_", 2)[1:]))
         for kind, group, name, names in ((S2, product, patch.patch_id, S2_BANDS), (S1, scene, patch.s1_name, S1_BANDS)):
-            folder = Path(root, kind, group, name)
+            folder = root / kind / group / name
             folder.mkdir(parents=True)
+            nodata = 0 if kind == S2 else None
             for band in names:
-                pixel_size = 1200 / bands[band].shape[0]
-                place: dict[str, Any] = {"origin": origin, "pixel_size": pixel_size, "utm_zone": zone}
-                write_tiff(folder / f"{name}_{band}.tif", bands[band], nodata=0 if kind == S2 else None, **place)
-        folder = Path(root, MAPS, product, patch.patch_id)
+                write_geotiff(folder / f"{name}_{band}.tif", bands[band], origin=origin, utm_zone=zone, nodata=nodata)
+        folder = root / MAPS / product / patch.patch_id
         folder.mkdir(parents=True)
         path = folder / f"{patch.patch_id}{MAP_SUFFIX}.tif"
-        write_tiff(path, code_hw, origin=origin, utm_zone=zone, nodata=0, deflate=True)
-    return len(task)
+        write_geotiff(path, code_hw, origin=origin, utm_zone=zone, nodata=0, compressed=True)
 
 
 def draw_map(classes: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a reference map (CLC codes, uint16) that shows `classes`, and what lies there (index, uint8).
+    """Return a reference map (CLC codes, uint16) that shows `classes`, and what lies there (index, uint8).
 
     Some maps also have ground of a CLC class that the 19 leave out, or a corner without any class.
     """
@@ -280,8 +256,13 @@ def draw_map(classes: tuple[int, ...], rng: np.random.Generator) -> tuple[np.nda
     return code_hw, index_hw
 
 
-def write_table(path: Path, rows: list[Patch]) -> None:
-    """Writes a metadata table with the columns of the official ones."""
+def _write_tables(listed: Sequence[Patch], root: Path) -> None:
+    _write_table(root / RECOMMENDED_TABLE, [patch for patch in listed if patch.kind == RECOMMENDED])
+    _write_table(root / OTHERS_TABLE, [patch for patch in listed if patch.kind != RECOMMENDED])
+
+
+def _write_table(path: Path, rows: list[Patch]) -> None:
+    """Write a metadata table with the columns of the official ones."""
     import pyarrow
     from pyarrow import parquet
 
@@ -298,41 +279,3 @@ def write_table(path: Path, rows: list[Patch]) -> None:
         "contains_cloud_or_shadow": pyarrow.array([patch.kind == CLOUD for patch in rows], pyarrow.bool_()),
     }
     parquet.write_table(pyarrow.table(columns), path, compression="zstd")
-
-
-def write_lmdb(archive: str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
-    """Returns the number of values written to a new LMDB at `out`: every patch of an extracted archive.
-
-    Keys and values are those of rico-hdl: names of patches, and safetensors with the bands, `Data` for a map. The
-    metadata tables stay where they are. Needs the extra `lmdb`.
-
-    Raises:
-        ArchiveError: `out` exists already, or the archive is wrong.
-    """
-    import lmdb
-    from safetensors.numpy import save
-
-    from tfds_builders.bigearthnet.bands import BANDS
-    from tfds_builders.bigearthnet_v2.archive import find_patches, open_v2
-    from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE
-
-    opened = open_v2(archive)
-    written = 0
-    with folder_made_at_once(Path(out)) as folder, lmdb.open(str(folder), map_size=_LMDB_BYTES) as environment:
-        for kind, found in find_patches(opened, (S2, S1, MAPS)).items():
-            for name in found.name_n.tolist():
-                patch = name.decode()
-                if kind == MAPS:
-                    pixels = np.frombuffer(opened.patches.reference_map(patch), "<u2").reshape(MAP_SHAPE)
-                    key, tensors = f"{patch}{MAP_SUFFIX}", {"Data": pixels}
-                else:
-                    raw = opened.patches.bands(patch, S2_BANDS if kind == S2 else S1_BANDS)
-                    key = patch
-                    tensors = {
-                        band: np.frombuffer(data, BANDS[band].dtype).reshape(BANDS[band].shape)
-                        for band, data in raw.items()
-                    }
-                with environment.begin(write=True) as transaction:
-                    transaction.put(key.encode(), save(tensors))
-                written += 1
-    return written

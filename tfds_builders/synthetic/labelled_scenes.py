@@ -1,7 +1,7 @@
-"""What the labels of MLRSNet look like from above: one call draws a scene that shows a given set of them.
+"""Draw scenes that show given labels of MLRSNet.
 
-Each label has a look of its own, and looks cover one another, vary in colour and come under different light, so that a
-network learns them well but not perfectly. They say nothing about the real images.
+Every label is drawn in its own way. Drawings cover one another and vary in colour and light, so that a network learns
+them well but not perfectly. They say nothing about the real images.
 """
 
 import dataclasses
@@ -126,7 +126,7 @@ assert set(LOOKS) == set(LABELS)
 
 
 def draw_scene(labels: Sequence[str], image_size: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns a scene that shows `labels`, uint8 RGB (image_size, image_size, 3); everything follows from `rng`."""
+    """Return a scene that shows `labels`, uint8 RGB (image_size, image_size, 3); everything follows from `rng`."""
     image_hwc = np.empty((image_size, image_size, 3), dtype=np.float32)
     image_hwc[:] = _varied(_PLAIN_GROUND, rng)
     for label, look in LOOKS.items():
@@ -149,7 +149,7 @@ def _varied(colour: Rgb, rng: np.random.Generator) -> tuple[float, ...]:
 
 
 def _smooth(size: int, cells: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns smooth noise, float32 (size, size), with about `cells` hills across."""
+    """Return smooth noise, float32 (size, size), with about `cells` hills across."""
     grid = rng.random((cells + 2, cells + 2), dtype=np.float32)
     return cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
 
@@ -199,7 +199,7 @@ def _draw_things(image_hwc: np.ndarray, look: Things, rng: np.random.Generator) 
 
 
 def _turned(at: np.ndarray, turn: float, points: Sequence[tuple[float, float]], side: float) -> np.ndarray:
-    """Returns int32 (n, 1, 2) pixels of points that are given in units of `side` around `at`."""
+    """Return int32 (n, 1, 2) pixels of points that are given in units of `side` around `at`."""
     c, s = math.cos(turn), math.sin(turn)
     xy = np.array(points) * side
     return np.stack([xy[:, 0] * c - xy[:, 1] * s + at[0], xy[:, 0] * s + xy[:, 1] * c + at[1]], 1).astype(np.int32)[

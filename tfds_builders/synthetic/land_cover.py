@@ -1,4 +1,4 @@
-"""Patches of land as both Sentinels might see it: a map of 19 land-cover classes and the bands that follow from it.
+"""Draw patches of land as both Sentinels might see it: a map of 19 land-cover classes, and bands that follow from it.
 
 Each class has a spectrum; a patch shifts them all (season, haze), each class in a patch some more (crops differ from
 field to field), and every pixel has noise. Classes that are hard to tell apart in truth (the three forests, the kinds
@@ -56,7 +56,7 @@ _CLASS_SPREAD_DB, _PIXEL_SPREAD_DB = 1.2, 1.6
 
 
 def draw_regions(classes: list[int], rng: np.random.Generator) -> np.ndarray:
-    """Returns a map (uint8, (120, 120)) that shows each of `classes` and nothing else, with ragged edges."""
+    """Return a map (uint8, (120, 120)) that shows each of `classes` and nothing else, with ragged edges."""
     seeds = [index for index in classes for _ in range(int(rng.integers(1, 4)))]
     place_n = rng.choice(SIDE * SIDE, size=len(seeds), replace=False)
     row_n, column_n = np.divmod(place_n, SIDE)
@@ -79,7 +79,7 @@ def draw_regions(classes: list[int], rng: np.random.Generator) -> np.ndarray:
 def render_bands(
     index_hw: np.ndarray, rng: np.random.Generator, *, snow: bool = False, cloud: bool = False
 ) -> dict[str, np.ndarray]:
-    """Returns all bands by name, at native size and type (uint16 reflectance x 10,000; float32 dB), of a map.
+    """Return all bands by name, at native size and type (uint16 reflectance x 10,000; float32 dB), of a map.
 
     `index_hw` holds indices in `CLASSES_19`, and `GROUND_INDEX` for ground that is in none of them.
     """
@@ -109,7 +109,8 @@ def _block_means(field_hw: np.ndarray, side: int) -> np.ndarray:
 
 
 def _cover(rng: np.random.Generator) -> np.ndarray:
-    """Returns how much of each pixel (0 to 1) a cloud hides."""
+    """Return how much of each pixel (0 to 1) a cloud hides."""
     row, column, radius = (float(value) for value in rng.uniform((0, 0, 25), (SIDE, SIDE, 70)))
     row_hw, column_hw = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
-    return np.exp(-((row_hw - row) ** 2 + (column_hw - column) ** 2) / radius**2)
+    cover_hw: np.ndarray = np.exp(-((row_hw - row) ** 2 + (column_hw - column) ** 2) / radius**2)
+    return cover_hw

@@ -1,4 +1,4 @@
-"""A generated archive of MLRSNet: the layout, the label files with their damage, and drawn scenes.
+"""Write generated archives of MLRSNet: the layout, the label files with their damage, and drawn scenes.
 
     write_archive("archive", scale=0.01, image_size=64)
 
@@ -11,27 +11,21 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from tfds_builders.catalog import ARCHIVES
 from tfds_builders.mlrsnet.names import CATEGORIES, IMAGES, LABELS, MOST_LABELS
 from tfds_builders.mlrsnet.splits import in_proportion
 from tfds_builders.mlrsnet.tables import LABEL_DAMAGE
-from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
+from tfds_builders.synthetic.driver import Plan, check_image_size, check_scale, write_jpeg, write_planned
 from tfds_builders.synthetic.labelled_scenes import draw_scene
-from tfds_builders.synthetic.running import checked_workers, folder_made_at_once, run_tasks
-from tfds_builders.synthetic.writing import encode_jpeg
 
+_KIND = ARCHIVES["mlrsnet"]
 SMALLEST_IMAGE = 16
-_MARK = """\
-These images are drawn by a program. They lie in the folders, and bear the names, of the data set MLRSNet, and are no
-part of it: what they show was never seen from above, and no result on them says anything about the real images.
-"""
-_TASK = 64  # images a task: some tenths of a second
-_FEWEST_FOR_PROCESSES = 6 * _TASK
+_BLOCK = 64  # images a task
 _COUNTS = Path(__file__).with_name("mlrsnet_labels.json")
 # The first number of a category's files; the real ones have gaps, and some do not begin at 1.
 _FIRST_NUMBER = {"forest": 1000, "meadow": 1000, "park": 969, "sparse_residential_area": 900}
@@ -48,7 +42,7 @@ class Fault:
 
 
 def _filled(first: str, last: str, but: str) -> tuple[str, ...]:
-    """Returns the labels of a block of columns that a spreadsheet's fill command ran over."""
+    """Return the labels of a block of columns that a spreadsheet's fill command ran over."""
     block = LABELS[LABELS.index(first) : LABELS.index(last) + 1]
     return tuple(label for label in block if label not in but.split(","))
 
@@ -71,71 +65,66 @@ class Scenes:
     corrected_nk: np.ndarray
     official_nk: np.ndarray
 
+    def scenes(self) -> list["Scene"]:
+        """Return the images one by one, with the labels that they show: the corrected ones."""
+        rows = zip(self.filenames, self.corrected_nk, strict=True)
+        return [Scene(self.category, place, filename, labels_k) for place, (filename, labels_k) in enumerate(rows)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scene:
+    """One image to draw: its category, its place in that, and the labels (60,) that it shows."""
+
+    category: str
+    place: int
+    filename: str
+    labels_k: np.ndarray
+
 
 def write_archive(
     out_dir: str | os.PathLike[str],
     *,
-    scale: float = 0.01,
-    image_size: int = 256,
+    scale: float = _KIND.scale,
+    image_size: int = _KIND.drawing["image_size"],
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Returns the number of images of the MLRSNet archive written below `out_dir`.
+    """Write a MLRSNet archive below `out_dir` and return its number of images.
 
-    The same arguments give the same bytes, whatever the number of workers. More than a few hundred images are drawn in
-    spawned processes, so a script that calls this needs the usual `if __name__ == "__main__":`.
+    See `driver.write_planned` for errors and processes.
 
     Args:
-        out_dir: folder of the archive; made if need be. `MLRSNet` appears in it when it is complete.
+        out_dir: folder of the archive; made if need be.
         scale: share of the 109,161 images, above 0 to 1; every category keeps one.
         image_size: side of the square images in pixels, from 16; 256 in the real archive.
         seed: draws the scenes and which image has which labels, not how many there are of a kind.
-        workers: processes; by default one for each processor that this process may use.
+        workers: number of processes; by default one for each processor.
         progress: called with (images written, images in all).
-
-    Raises:
-        ArchiveError: an argument is out of range, or `out_dir` already holds such an archive.
-        OSError: the archive cannot be written (a full disk, say); nothing is left of it then.
     """
-    if image_size < SMALLEST_IMAGE:
-        raise ArchiveError(f"image size {image_size}: give {SMALLEST_IMAGE} pixels or more")
-    if seed < 0:
-        raise ArchiveError(f"seed {seed}: give 0 or more")
-    workers = checked_workers(workers)
-    scenes = plan(scale, seed)
-    with folder_made_at_once(Path(out_dir) / "MLRSNet") as root:
-        (root / GENERATED_MARK).write_text(_MARK, encoding="utf-8")
-        for folder in ("labels", "labels_corrected"):
-            (root / folder).mkdir()
-        tasks = []
-        for number, of_category in enumerate(scenes):
-            (root / "Images" / of_category.category).mkdir(parents=True)
-            # The authors' files end their lines as Windows does, the corrected ones do not.
-            _write_labels(root / "labels", of_category, of_category.official_nk, "\r\n")
-            _write_labels(root / "labels_corrected", of_category, of_category.corrected_nk, "\n")
-            for start in range(0, len(of_category.filenames), _TASK):
-                stop = start + _TASK
-                part = (of_category.filenames[start:stop], of_category.corrected_nk[start:stop])
-                tasks.append((of_category.category, (seed, number, start), *part))
-        total = sum(len(of_category.filenames) for of_category in scenes)
-        done = 0
-        write = functools.partial(_write_scenes, str(root), image_size)
-        for count in run_tasks(write, tasks, workers, worth_processes=total >= _FEWEST_FOR_PROCESSES):
-            done += count
-            if progress is not None:
-                progress(done, total)
-    return done
+
+    def plan() -> Plan[Scene]:
+        check_image_size(image_size, SMALLEST_IMAGE)
+        scenes = categories(scale, seed)
+        return Plan(
+            folder="MLRSNet",
+            kind=_KIND,
+            items=[scene for of_category in scenes for scene in of_category.scenes()],
+            items_per_task=_BLOCK,
+            write_lists=functools.partial(_write_label_files, scenes),
+            write_items=functools.partial(_write_scenes, image_size, seed),
+        )
+
+    return write_planned(out_dir, plan, seed=seed, workers=workers, progress=progress)
 
 
-def plan(scale: float, seed: int) -> list[Scenes]:
-    """Returns the images of every category with their labels.
+def categories(scale: float, seed: int) -> list[Scenes]:
+    """Return the images of every category with their labels.
 
     Raises:
         ArchiveError: `scale` is not in (0, 1].
     """
-    if not 0 < scale <= 1:
-        raise ArchiveError(f"scale {scale:g}: give a number above 0 and at most 1 (1 is all {IMAGES:,} images)")
+    check_scale(scale, _KIND)
     images = in_proportion(CATEGORIES, round(scale * IMAGES))
     counts = json.loads(_COUNTS.read_text(encoding="utf-8"))
     result = []
@@ -153,7 +142,7 @@ def plan(scale: float, seed: int) -> list[Scenes]:
 
 
 def _draw_labels(counts: dict[str, int], images: int, rows: int, labelled: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns labels of `labelled` images, uint8 (labelled, 60), each label as often as in the corrected files.
+    """Return labels of `labelled` images, uint8 (labelled, 60), each label as often as in the corrected files.
 
     `counts` are of `images` images and are scaled to `rows`. Every image has 1 to 13 labels: those with none or too
     many give to, or take from, the others.
@@ -178,7 +167,7 @@ def _draw_labels(counts: dict[str, int], images: int, rows: int, labelled: int, 
 
 
 def _move(labels_nk: np.ndarray, giver: int, taker: int, rng: np.random.Generator) -> None:
-    """Moves a label that `taker` does not have."""
+    """Move a label that `taker` does not have."""
     label = int(rng.choice(np.flatnonzero((labels_nk[giver] == 1) & (labels_nk[taker] == 0))))
     labels_nk[giver, label], labels_nk[taker, label] = 0, 1
 
@@ -193,6 +182,17 @@ def _with_faults(category: str, corrected_nk: np.ndarray, rng: np.random.Generat
     return official_nk
 
 
+def _write_label_files(scenes: Sequence[Scenes], root: Path) -> None:
+    """Write both label files of every category, and make the folder of its images."""
+    for folder in ("labels", "labels_corrected"):
+        (root / folder).mkdir()
+    for of_category in scenes:
+        (root / "Images" / of_category.category).mkdir(parents=True)
+        # The authors' files end their lines as Windows does, the corrected ones do not.
+        _write_labels(root / "labels", of_category, of_category.official_nk, "\r\n")
+        _write_labels(root / "labels_corrected", of_category, of_category.corrected_nk, "\n")
+
+
 def _write_labels(folder: Path, scenes: Scenes, labels_nk: np.ndarray, newline: str) -> None:
     lines = [",".join(("image", *LABELS))]
     for filename, row in zip(scenes.filenames, labels_nk.tolist(), strict=True):
@@ -201,16 +201,11 @@ def _write_labels(folder: Path, scenes: Scenes, labels_nk: np.ndarray, newline: 
         file.writelines(f"{line}\n" for line in lines)
 
 
-def _write_scenes(root: str, image_size: int, task: tuple[str, tuple[int, ...], tuple[str, ...], np.ndarray]) -> int:
-    """Returns the number of images written; each is drawn from the task's seed and its place in it alone."""
-    category, seed, filenames, labels_nk = task
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        for place, (filename, row) in enumerate(zip(filenames, labels_nk, strict=True)):
-            labels = [LABELS[column] for column in np.flatnonzero(row)]
-            image_hwc = draw_scene(labels, image_size, np.random.default_rng((*seed, place)))
-            (Path(root) / "Images" / category / filename).write_bytes(encode_jpeg(image_hwc))
-    finally:
-        cv2.setNumThreads(threads)
-    return len(filenames)
+def _write_scenes(image_size: int, seed: int, root: Path, scenes: Sequence[Scene]) -> None:
+    """Draw each scene from `seed`, its category and its place there alone, and write it below `root`."""
+    for scene in scenes:
+        number = list(CATEGORIES).index(scene.category)
+        place = scene.place % _BLOCK
+        rng = np.random.default_rng((seed, number, scene.place - place, place))
+        labels = [LABELS[column] for column in np.flatnonzero(scene.labels_k)]
+        write_jpeg(root / "Images" / scene.category / scene.filename, draw_scene(labels, image_size, rng))

@@ -1,8 +1,8 @@
-"""Shards written by an Apache Beam pipeline: the functions of `shard_pool`, the same bytes, on any runner.
+"""Write shards by an Apache Beam pipeline, on any runner; the bytes are those that `writing.pool` writes.
 
-A pipeline only carries shard numbers. What a shard is made of, and what it came to, are files in a folder beside the
-data set, so that the pipeline is small however large the archive, and every worker needs to see the archive and the
-data folder under the same paths. Workers need this package and its extra `beam`.
+The pipeline carries shard numbers only. The tasks and their results are files in a folder beside the data set, so the
+pipeline stays small however large the archive is. Every worker must see the archive and the data folder under the same
+paths, and needs this package with its extra `beam`.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ from tfds_builders.writing.pool import Shard
 from tfds_builders.writing.records import ShardResult, write_shard
 
 _POLL_S = 0.5
-_FAILED = "failed"  # the file that holds the first error, and that tells other workers to stop
+_FAILED = "failed"  # the file with the first error; other workers stop when they see it
 
 
 def parse_beam_options(options: Sequence[str]) -> Any:
-    """Returns Beam's PipelineOptions of options such as "runner=DirectRunner" or "direct_num_workers=4".
+    """Return Beam's PipelineOptions of options such as "runner=DirectRunner" or "direct_num_workers=4".
 
     Raises:
         ArchiveError: Beam is not installed, or does not know an option or a value.
@@ -48,13 +48,13 @@ def parse_beam_options(options: Sequence[str]) -> Any:
 def write_shards_with_beam(
     shards: Sequence[Shard], scratch: Path, options: Any, runner: Any, report: Callable[[int], None]
 ) -> list[ShardResult]:
-    """Returns the result of every shard, in their order, as `shard_pool.write_shards` does.
+    """Write shards by a pipeline and return their results, in the order of the shards, as `pool.write_shards` does.
 
-    The first error stops everything: shards begun later are not written. `report` is told, from a thread of its own,
-    how many more examples have been seen.
+    The first error stops everything: shards begun later are not written. `report` is called, from a thread of
+    its own, with the number of further examples seen.
 
     Args:
-        shards: what to write.
+        shards: the shards to write.
         scratch: folder for the pipeline's own files, on the file system of the shards; made, and removed by the caller.
         options: Beam's PipelineOptions.
         runner: a runner or its name, or None for that of `options`.
@@ -89,7 +89,7 @@ def write_shards_with_beam(
 
 
 def write_task(number: int, scratch: str) -> None:
-    """Writes one shard, unless it is written already or another has failed.
+    """Write one shard, unless it is written already or another has failed.
 
     A runner may start a task again after a worker was lost, or twice at once. Each attempt writes files of its own,
     which get the shard's names when they are complete; all attempts have the same content.
@@ -98,29 +98,22 @@ def write_task(number: int, scratch: str) -> None:
     if _result_path(folder, number).exists() or (folder / _FAILED).exists():
         return
     attempt = folder / f"{number}-{uuid.uuid4().hex}"
-    partial = [os.fspath(attempt.with_suffix(suffix)) for suffix in (".tfrecord", ".array_record", ".result")]
+    tfrecord, array_record, done = (
+        os.fspath(attempt.with_suffix(suffix)) for suffix in (".tfrecord", ".array_record", ".result")
+    )
     try:
         shard: Shard = pickle.loads(_task_path(folder, number).read_bytes())
-        result = _written(shard, *partial[:2])
-        Path(partial[2]).write_bytes(pickle.dumps(result))
-        final = (shard.tfrecord_path, shard.array_record_path, str(_result_path(folder, number)))
-        for path, name in zip(partial, final, strict=True):
-            os.replace(path, name)
+        result = write_shard(shard.examples(), tfrecord, array_record, lambda more: None)
+        Path(done).write_bytes(pickle.dumps(result))
+        os.replace(tfrecord, shard.tfrecord_path)
+        os.replace(array_record, shard.array_record_path)
+        os.replace(done, _result_path(folder, number))
     except Exception as error:
-        for path in partial:
+        for path in (tfrecord, array_record, done):
             Path(path).unlink(missing_ok=True)
         note = attempt.with_suffix(".error")
         note.write_bytes(pickle.dumps(error))
         os.replace(note, folder / _FAILED)
-
-
-def _written(shard: Shard, tfrecord_path: str, array_record_path: str) -> ShardResult:
-    writing = write_shard(shard.examples(), tfrecord_path, array_record_path)
-    while True:
-        try:
-            next(writing)
-        except StopIteration as end:
-            return end.value
 
 
 def _task_path(folder: Path, number: int) -> Path:
@@ -132,14 +125,14 @@ def _result_path(folder: Path, number: int) -> Path:
 
 
 def _raise_failure(folder: Path) -> None:
-    """Raises what a shard raised, if one did."""
+    """Raise the error of the shard that failed, if one did."""
     if (folder / _FAILED).exists():
         raise pickle.loads((folder / _FAILED).read_bytes())
 
 
 @contextlib.contextmanager
 def _reporting(folder: Path, shards: int, report: Callable[[int], None]) -> Iterator[None]:
-    """Tells `report` of shards as they are done, since no runner's own counters are seen while it runs."""
+    """Report shards as they are done, since a runner's own counters cannot be read while it runs."""
     waiting = set(range(shards))
     over = threading.Event()
 

@@ -8,58 +8,71 @@ arrangement breaks one of the two calls. TFDS alone also needs TensorFlow to wri
 import abc
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import tensorflow_datasets as tfds
 
+from tfds_builders.processors import default_workers
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.writing.beam import parse_beam_options, write_shards_with_beam
-from tfds_builders.writing.pool import ExamplesFn, Shard, default_workers, write_shards
-from tfds_builders.writing.records import ShardResult
+from tfds_builders.writing.pool import Shard, write_shards
+from tfds_builders.writing.records import Example, ShardResult, Skipped
 
-# Small enough that every core gets a shard of a split of MtSCCD, large enough that files stay few.
-SHARD_BYTES = 32 << 20
 _INFO_FILE = "dataset_info.json"  # TFDS writes it last
 
 Progress = Callable[[int, int], None]
 
 
-class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+class ShardExamples(Protocol):
+    """The examples of one shard: picklable, of known length, read anew by every call."""
+
+    def __len__(self) -> int: ...
+
+    def __call__(self) -> Iterator[tuple[object, Example | Skipped]]:
+        """Yield (key, example), or (key, Skipped) for an example that could not be made."""
+        ...
+
+
+class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg, misc]
     """A TFDS builder whose data set is written in both formats, by several processes or an Apache Beam pipeline.
 
-    A subclass returns, from `_shard_iterators_per_split`, one picklable function per shard. Its iterator yields
-    `(key, example)`: every feature by name, as TFDS stores it (encoded image bytes, labels as integers), or
-    `records.Skipped`. It counts in `absent` what the archive's lists name and the archive does not have. Beside TFDS's
-    own arguments a builder takes:
+    A subclass returns `ShardExamples` from `_shard_iterators_per_split`. They yield `(key, example)`: every feature by
+    name, as TFDS stores it (encoded image bytes, labels as integers), or `records.Skipped`. A subclass counts in
+    `absent` the listed examples that the archive does not have. Beside TFDS's own arguments a builder takes:
 
     Args:
         archive: the folder, zip or tar file to build from, instead of TFDS's manual download folder.
-        skip_bad: leave out what cannot be read and name it in `skipped`, instead of raising ArchiveError.
+        skip_bad: leave out bad files and name them in `skipped`, instead of raising ArchiveError.
         workers: number of processes that write; the default is one per processor.
         progress: called with (examples done, examples in all) while they write.
         beam_options: write by a Beam pipeline with these options ("runner=DirectRunner"), not by `workers` processes.
-            Beam's workers must see the archive and the data folder under the same paths. What TFDS's own
-            DownloadConfig says of Beam has the same effect.
+            Beam's workers must see the archive and the data folder under the same paths. Beam settings
+            in TFDS's own DownloadConfig have the same effect.
     """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Initial release."}
+    # Small enough that every core gets a shard of a split of MtSCCD, large enough that files stay few.
+    SHARD_BYTES: ClassVar[int] = 32 << 20
+    DOWNLOAD_HINT: ClassVar[str]  # where to download the archive; a part of error messages
 
     def __init__(
         self,
         *,
-        data_dir: str | os.PathLike | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
         config: str | tfds.core.BuilderConfig | None = None,
         version: str | None = None,
         file_format: str | None = None,
-        archive: str | os.PathLike | None = None,
+        archive: str | os.PathLike[str] | None = None,
         skip_bad: bool = False,
         workers: int | None = None,
         progress: Progress | None = None,
         beam_options: Sequence[str] | None = None,
     ):
-        # tfds.data_source asks for array_record by this argument. Both formats are always there, so it decides
-        # nothing.
+        # tfds.data_source asks for array_record by this argument. Both formats are always there.
         if file_format is not None:
             asked = tfds.core.FileFormat.from_value(file_format)
             if asked not in (tfds.core.FileFormat.TFRECORD, tfds.core.FileFormat.ARRAY_RECORD):
@@ -70,38 +83,58 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         self._progress = progress
         self._beam_options = None if beam_options is None else parse_beam_options(beam_options)
         self._beam_runner: Any = None
-        self._examples_per_split: dict[str, int] = {}
         self.skipped: list[str] = []
         self.absent = 0
         super().__init__(data_dir=data_dir, config=config, version=version)
 
     def dataset_info_from_configs(self, **kwargs: Any) -> tfds.core.DatasetInfo:
-        """Returns the info with ArrayRecord declared beside TFRecord (TFDS's own method, its own arguments)."""
+        """Return the info with ArrayRecord declared beside TFRecord (TFDS's own method, its own arguments)."""
         return super().dataset_info_from_configs(
             alternative_file_formats=[tfds.core.FileFormat.ARRAY_RECORD], metadata=tfds.core.MetadataDict(), **kwargs
         )
 
     def as_data_source(self, *args: Any, **kwargs: Any) -> Any:
-        """Returns a random-access source; see TFDS. Afterwards the builder still serves `as_dataset`."""
+        """Return a random-access source; see TFDS. Afterwards the builder still serves `as_dataset`."""
         try:
             return super().as_data_source(*args, **kwargs)
         finally:
             self._read_tfrecord()
 
     def _read_tfrecord(self) -> None:
-        """Makes TFRecord the primary format again, whatever TFDS or its caller made of it."""
+        """Make TFRecord the primary format again; TFDS may have changed it."""
         self.info.set_file_format(tfds.core.FileFormat.TFRECORD, override=True, override_if_initialized=True)
 
     def _scratch_dir(self) -> Path:
-        """Returns the place for what the build unpacks, below the folder that TFDS renames in the end or removes."""
+        """Return the folder for unpacked files, inside the one that TFDS renames in the end, or removes."""
         return Path(self.data_dir) / "scratch"
 
     @abc.abstractmethod
     def source(self) -> str:
-        """Returns a text that tells this builder's archive from another one.
+        """Return a fingerprint of this builder's archive and configuration.
 
         `_shard_iterators_per_split` writes it to `info.metadata["source"]`.
         """
+
+    def _archive_path(self, dl_manager: tfds.download.DownloadManager) -> Path:
+        """Return the archive that was given, or else TFDS's manual download folder.
+
+        Raises:
+            ArchiveError: no archive was given, and that folder is missing or empty.
+        """
+        if self._archive is not None:
+            return self._archive
+        try:
+            return Path(dl_manager.manual_dir)
+        except AssertionError as error:  # TFDS's way to say that
+            where = str(error).partition(" Create ")[0]
+            raise ArchiveError(f"no archive given. {where} To fill it, {self.DOWNLOAD_HINT}") from error
+
+    def _refuse_or_skip(self, problems: Sequence[str]) -> None:
+        """Raise ArchiveError with the first problem, or note all problems in `skipped` if bad files are left out."""
+        if problems and not self._skip_bad:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise ArchiveError(f"{problems[0]}{more}; or build with --skip-bad")
+        self.skipped += problems
 
     def _download_and_prepare(
         self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig | None = None
@@ -117,14 +150,14 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         self.info.metadata["absent"] = self.absent
         self.info.set_splits(tfds.core.splits.SplitDict(self._split_infos(results)))
 
-    # TFDS prints to standard output, which belongs to the caller, that it downloads something of unknown size.
+    # Otherwise TFDS would print to standard output, which belongs to the caller, about a download of unknown size.
     def _log_download_bytes(self) -> None:
         pass
 
     def _log_download_done(self) -> None:
         pass
 
-    def _write(self, splits: Mapping[str, Sequence[ExamplesFn]]) -> dict[str, list[ShardResult]]:
+    def _write(self, splits: Mapping[str, Sequence[ShardExamples]]) -> dict[str, list[ShardResult]]:
         shards, owner = [], []
         for split, examples_of_shards in splits.items():
             template = self._get_filename_template(split_name=split)
@@ -134,7 +167,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
                 tfrecord, array_record = template.sharded_filepath(**place), other.sharded_filepath(**place)
                 shards.append(Shard(examples, os.fspath(tfrecord), os.fspath(array_record)))
                 owner.append(split)
-        done, total = 0, sum(self._examples_per_split.values())
+        done, total = 0, sum(len(examples) for shards_of_split in splits.values() for examples in shards_of_split)
 
         def report(more: int) -> None:
             nonlocal done
@@ -169,9 +202,9 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build came to: examples per split, one line per thing left out, and where TFDS finds the data.
+    """The result of a build: examples per split, a line for everything left out, and where TFDS finds the data.
 
-    `absent` counts what the archive's own lists name and the archive does not have: a part of it, say.
+    `absent` counts the examples that the archive's own lists name and the archive does not have.
     """
 
     splits: dict[str, int]
@@ -180,39 +213,33 @@ class BuildResult:
     absent: int = 0
 
 
-def manual_folder(dl_manager: tfds.download.DownloadManager, hint: str) -> Path:
-    """Returns TFDS's manual download folder of a data set.
-
-    Raises:
-        ArchiveError: it is missing or empty; `hint` says how to fill it.
-    """
-    try:
-        return Path(dl_manager.manual_dir)
-    except AssertionError as error:  # TFDS's way to say that
-        where = str(error).partition(" Create ")[0]
-        raise ArchiveError(f"no archive given. {where} To fill it, {hint}") from error
+def refuse_empty_split(path: Path, splits: Mapping[str, Sized]) -> None:
+    """Raise ArchiveError if a split of the archive at `path` has no example."""
+    for split, examples in splits.items():
+        if not len(examples):
+            raise ArchiveError(f"{path}: split '{split}' would be empty; is a part of the archive missing?")
 
 
 def build(
     name: str,
     *,
-    archive: str | os.PathLike,
-    data_dir: str | os.PathLike | None = None,
+    archive: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
     skip_bad: bool = False,
     workers: int | None = None,
     config: str | tfds.core.BuilderConfig = "official",
     progress: Progress | None = None,
     beam_options: Sequence[str] | None = None,
 ) -> BuildResult:
-    """Returns what was built: the data set `name` from `archive`, in both formats.
+    """Build the data set `name` from `archive` in both file formats and return the result.
 
-    Data that are already there are kept, if they came from the same archive.
+    Data that are already there are kept if they came from the same archive.
 
     Args:
         name: one of `BUILDERS`, such as `mtsccd_lusc`.
         archive: a folder, a zip or a tar file.
         data_dir: TFDS's data folder; its default is TFDS's own.
-        skip_bad: leave out what cannot be read, and name it in the result, instead of stopping.
+        skip_bad: leave out bad files and name them in the result, instead of stopping.
         workers: number of processes; the default is one per processor.
         config: `official`, another one of the data set's, or a configuration of your own.
         progress: called with (examples done, examples in all).
@@ -225,7 +252,11 @@ def build(
         OSError: the disk is full.
         ChildProcessError: a worker was killed.
     """
-    builder_cls = _builder_class(name)
+    from tfds_builders.builders import BUILDERS
+
+    if name not in BUILDERS:
+        raise ArchiveError(f"unknown data set '{name}'; known are {', '.join(BUILDERS)}")
+    builder_cls = BUILDERS[name]
     if isinstance(config, str) and config not in builder_cls.builder_configs:
         known = ", ".join(builder_cls.builder_configs)
         raise ArchiveError(f"{name}: unknown configuration '{config}'; it has {known}")
@@ -242,14 +273,6 @@ def build(
         raise ArchiveError(f"{builder.data_dir}: built from another archive; remove it or give another data folder")
     builder.download_and_prepare()
     splits = {split: int(info.num_examples) for split, info in builder.info.splits.items()}
-    # Data of an earlier release do not say what was absent.
+    # Data of an earlier release lack this number.
     absent = int(builder.info.metadata.get("absent", 0))
     return BuildResult(splits, list(builder.info.metadata["skipped"]), Path(builder.data_dir_root), absent)
-
-
-def _builder_class(name: str) -> type[DualFormatBuilder]:
-    from tfds_builders import BUILDERS
-
-    if name not in BUILDERS:
-        raise ArchiveError(f"unknown data set '{name}'; known are {', '.join(sorted(BUILDERS))}")
-    return BUILDERS[name]

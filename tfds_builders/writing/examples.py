@@ -1,48 +1,77 @@
-"""The examples of a shard from image files and values: picklable, and light to import for the workers."""
+"""Make the examples of a shard. Light to import, for the worker processes."""
 
-from collections.abc import Iterator
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.image_headers import load_image
 from tfds_builders.writing.records import Example, Skipped, Value
 
+Item = TypeVar("Item")
+
+
+def make_examples(
+    items: Iterable[Item], make: Callable[[Item], Example], *, skip_bad: bool, remedy: str
+) -> Iterator[tuple[int, Example | Skipped]]:
+    """Yield (key, example) of every item in order; with `skip_bad`, Skipped for an item that `make` refuses.
+
+    Raises:
+        ArchiveError: an item is bad and `skip_bad` is off. The message ends with `remedy`.
+    """
+    for key, item in enumerate(items):
+        try:
+            example = make(item)
+        except ArchiveError as error:
+            if not skip_bad:
+                raise ArchiveError(f"{error}; {remedy}, or build with --skip-bad") from error
+            yield key, Skipped(str(error))
+        else:
+            yield key, example
+
+
+def shard_bounds(examples: int, example_bytes: float, shard_bytes: int) -> list[tuple[int, int]]:
+    """Return (start, stop) of every shard: as many examples in each, of about `shard_bytes` or less together."""
+    count = min(examples, math.ceil(examples * example_bytes / shard_bytes))
+    return list(itertools.pairwise(examples * i // count for i in range(count + 1)))
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """Where an image lies, and what errors call it (a file inside a packed archive lies in a temporary place)."""
+    """Where an image lies, and its name in errors (a file of a packed archive lies in a temporary place)."""
 
     path: str
     shown_path: str
 
 
 @dataclass(frozen=True, slots=True)
-class ExampleFiles:
-    """One example before its images are read; both tuples are in the order of the shard's feature names."""
+class ImageExample:
+    """One example before its images are read: the file of every image feature, and the value of every other one."""
 
-    images: tuple[ImageFile, ...]
-    values: tuple[Value, ...]
+    images: Mapping[str, ImageFile]
+    values: Mapping[str, Value]
 
 
 @dataclass(frozen=True)
-class ShardExamples:
-    """The examples of one shard. A call yields (key, example), and with `skip_bad` Skipped where an image is bad."""
+class ImageExamples:
+    """The examples of one shard of whole image files; see `make_examples`."""
 
-    image_features: tuple[str, ...]
-    value_features: tuple[str, ...]
-    examples: tuple[ExampleFiles, ...]
+    examples: tuple[ImageExample, ...]
     image_size: tuple[int, int]
     skip_bad: bool
 
+    def __len__(self) -> int:
+        return len(self.examples)
+
     def __call__(self) -> Iterator[tuple[int, Example | Skipped]]:
-        """Yields the examples; raises ArchiveError at the first bad image unless `skip_bad`."""
-        for key, example in enumerate(self.examples):
-            try:
-                images = [load_image(file.path, file.shown_path, self.image_size) for file in example.images]
-            except ArchiveError as error:
-                if not self.skip_bad:
-                    raise ArchiveError(f"{error}; replace or remove the file, or build with --skip-bad") from error
-                yield key, Skipped(str(error))
-            else:
-                features = self.image_features + self.value_features
-                yield key, dict(zip(features, (*images, *example.values), strict=True))
+        """Yield the examples; raise ArchiveError at the first bad image unless `skip_bad`."""
+        remedy = "replace or remove the file"
+        return make_examples(self.examples, self._read, skip_bad=self.skip_bad, remedy=remedy)
+
+    def _read(self, example: ImageExample) -> Example:
+        images = {
+            name: load_image(file.path, file.shown_path, self.image_size) for name, file in example.images.items()
+        }
+        return {**images, **example.values}

@@ -1,38 +1,70 @@
-"""Examples with whole image files, cut into shards: what the builders of image archives have in common."""
+"""Make the shards of data sets of whole image files."""
 
-import itertools
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tfds_builders.reading.archive import Archive, ArchiveError
 from tfds_builders.reading.image_headers import load_image_size
-from tfds_builders.writing.examples import ExampleFiles, ImageFile, ShardExamples
+from tfds_builders.writing.examples import ImageExample, ImageExamples, ImageFile, shard_bounds
+from tfds_builders.writing.records import Value
 
 # Enough files to tell the common size of an archive's images and their mean number of bytes.
 _SAMPLE = 64
 
 
-def image_file(archive: Archive, name: str, path: str) -> ImageFile:
-    """Returns where the archive's file `name` lies (`path`, maybe a copy out of a packed file) and what to call it."""
+@dataclass(frozen=True, slots=True)
+class ArchiveExample:
+    """One example by the archive's names: the image of every image feature, and the value of every other one."""
+
+    images: Mapping[str, str]
+    values: Mapping[str, Value]
+
+
+def image_shards(
+    archive: Archive,
+    splits: Mapping[str, Sequence[ArchiveExample]],
+    scratch: Path,
+    *,
+    shard_bytes: int,
+    skip_bad: bool,
+) -> dict[str, list[ImageExamples]]:
+    """Return the shards of every split, in the order of its examples, of about `shard_bytes` each.
+
+    Packed images are copied below `scratch`.
+
+    Raises:
+        ArchiveError: a packed file is broken, or not one image of a sample can be read.
+        OSError: the disk is full.
+    """
+    names = (name for split in splits.values() for example in split for name in example.images.values())
+    files = {name: _image_file(archive, name, path) for name, path in archive.files(names, scratch).items()}
+    image_size, image_bytes = _common_size(files)
+
+    def shards(examples: Sequence[ArchiveExample]) -> list[ImageExamples]:
+        ready = [
+            ImageExample({feature: files[name] for feature, name in example.images.items()}, example.values)
+            for example in examples
+        ]
+        bounds = shard_bounds(len(ready), len(examples[0].images) * image_bytes, shard_bytes)
+        return [ImageExamples(tuple(ready[start:stop]), image_size, skip_bad) for start, stop in bounds]
+
+    return {split: shards(examples) for split, examples in splits.items()}
+
+
+def _image_file(archive: Archive, name: str, path: str) -> ImageFile:
     shown = str(archive.path / name)
     return ImageFile(path, path if path == shown else shown)
 
 
-def common_size(archive: Archive, paths: Mapping[str, str]) -> tuple[tuple[int, int], int]:
-    """Returns the most common (width, height) of a sample of the archive's files, and their mean number of bytes.
-
-    `paths` says where each of its files lies.
-
-    Raises:
-        ArchiveError: none of the sample can be read.
-    """
+def _common_size(files: Mapping[str, ImageFile]) -> tuple[tuple[int, int], int]:
+    """Return the most common (width, height) of a sample of the files, and their mean number of bytes."""
     sizes: Counter[tuple[int, int]] = Counter()
     num_bytes = []
     failure: ArchiveError | None = None
-    for name in _sample(paths):
-        file = image_file(archive, name, paths[name])
+    for name in _sample(files):
+        file = files[name]
         try:
             size = load_image_size(file.path, file.shown_path)
         except ArchiveError as error:
@@ -45,27 +77,7 @@ def common_size(archive: Archive, paths: Mapping[str, str]) -> tuple[tuple[int, 
     return sizes.most_common(1)[0][0], sum(num_bytes) // len(num_bytes)
 
 
-def image_shards(
-    examples: Sequence[ExampleFiles],
-    *,
-    image_features: tuple[str, ...],
-    value_features: tuple[str, ...],
-    image_size: tuple[int, int],
-    image_bytes: int,
-    shard_bytes: int,
-    skip_bad: bool,
-) -> list[ShardExamples]:
-    """Returns the shards of one split, in the order of its `examples`, of about `shard_bytes` each."""
-    split_bytes = len(examples) * len(image_features) * image_bytes
-    count = min(len(examples), math.ceil(split_bytes / shard_bytes))
-    bounds = [len(examples) * i // count for i in range(count + 1)]
-    return [
-        ShardExamples(image_features, value_features, tuple(examples[start:stop]), image_size, skip_bad)
-        for start, stop in itertools.pairwise(bounds)
-    ]
-
-
 def _sample(names: Iterable[str]) -> list[str]:
-    """Returns names from all parts of the archive, the same ones in every build."""
+    """Return names from all parts of the archive, the same ones in every build."""
     ordered = sorted(names)
     return ordered[:: max(1, len(ordered) // _SAMPLE)]

@@ -1,7 +1,6 @@
-"""Shards written by several processes at once."""
+"""Write shards with several processes at once."""
 
 import contextlib
-import os
 import pickle
 import queue
 import subprocess
@@ -27,15 +26,11 @@ class Shard:
     array_record_path: str
 
 
-def default_workers() -> int:
-    """Returns the number of processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def write_shards(shards: Sequence[Shard], workers: int, report: Callable[[int], None]) -> list[ShardResult]:
-    """Returns the result of every shard, in their order. `report` is told how many more examples have been seen.
+    """Write shards with several processes and return their results, in the order of the shards.
 
-    With one worker (or one shard) the calling process writes by itself. The first error stops everything.
+    `report` is called with the number of further examples seen. With one worker (or one shard) the calling process
+    writes by itself. The first error stops everything.
 
     Raises:
         Exception: whatever a shard's examples raise (ArchiveError for a bad image), or OSError for a full disk.
@@ -43,21 +38,12 @@ def write_shards(shards: Sequence[Shard], workers: int, report: Callable[[int], 
     """
     workers = min(workers, len(shards))
     if workers <= 1:
-        return [_write_here(shard, report) for shard in shards]
+        return [write_shard(s.examples(), s.tfrecord_path, s.array_record_path, report) for s in shards]
     pool = _Pool(shards, report)
     try:
         return pool.run(workers)
     finally:
         pool.stop()
-
-
-def _write_here(shard: Shard, report: Callable[[int], None]) -> ShardResult:
-    writing = write_shard(shard.examples(), shard.tfrecord_path, shard.array_record_path)
-    while True:
-        try:
-            report(next(writing))
-        except StopIteration as end:
-            return end.value
 
 
 class _Pool:
@@ -71,7 +57,7 @@ class _Pool:
         self._messages: queue.SimpleQueue[tuple[int, object]] = queue.SimpleQueue()
         self._results: list[ShardResult | None] = [None] * len(shards)
         self._report = report
-        self._processes: list[subprocess.Popen] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._threads: list[threading.Thread] = []
 
     def run(self, workers: int) -> list[ShardResult]:
@@ -100,7 +86,7 @@ class _Pool:
         return results
 
     def stop(self) -> None:
-        """Ends every worker, at work or not, and waits for it."""
+        """End every worker, busy or not, and wait for it."""
         for process in self._processes:
             process.kill()
         for thread in self._threads:
@@ -112,8 +98,8 @@ class _Pool:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
 
-    def _drive(self, process: subprocess.Popen) -> None:
-        """Hands shards to one worker until none is left."""
+    def _drive(self, process: subprocess.Popen[bytes]) -> None:
+        """Hand shards to one worker until none is left."""
         assert process.stdin is not None
         assert process.stdout is not None
         number = 0

@@ -8,14 +8,15 @@ import contextlib
 import errno
 import os
 import struct
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import google_crc32c
 import numpy as np
 
-# One plain value per feature: what TFDS stores for images (encoded bytes), labels (integers), texts and tensors.
-Value = bytes | str | int | float | np.ndarray | np.generic | list
+# The value of one feature as TFDS stores it: encoded images, integer labels, texts, tensors.
+Value = bytes | str | int | float | np.ndarray | np.generic | list[Any]
 Example = Mapping[str, Value]
 
 _MASK_DELTA = 0xA282EAD8
@@ -33,7 +34,7 @@ class Skipped:
 
 @dataclass
 class ShardResult:
-    """What one shard came to: examples written, their bytes, and why others were left out."""
+    """The result of writing a shard: examples, their bytes, and a line for every one that was left out."""
 
     examples: int = 0
     num_bytes: int = 0
@@ -41,11 +42,22 @@ class ShardResult:
 
 
 def write_shard(
-    examples: Iterable[tuple[object, Example | Skipped]], tfrecord_path: str, array_record_path: str
-) -> Generator[int, None, ShardResult]:
-    """Yields the number of examples seen since the last yield while writing one shard in both formats.
+    examples: Iterable[tuple[object, Example | Skipped]],
+    tfrecord_path: str,
+    array_record_path: str,
+    report: Callable[[int], object],
+) -> ShardResult:
+    """Write one shard in both formats. Memory is one example, whatever the size of the shard.
 
-    The generator's return value is the ShardResult. Memory is one example, whatever the size of the shard.
+    Args:
+        examples: (key, example) pairs; keys are not stored.
+        tfrecord_path: the TFRecord file.
+        array_record_path: the ArrayRecord file.
+        report: called every now and then with the number of further examples seen.
+
+    Raises:
+        OSError: the disk is full.
+        Exception: whatever `examples` raise.
     """
     result = ShardResult()
     unreported = 0
@@ -64,15 +76,15 @@ def write_shard(
                 result.num_bytes += len(record)
             unreported += 1
             if unreported == _PROGRESS_EVERY:
-                yield unreported
+                report(unreported)
                 unreported = 0
-    yield unreported
+    report(unreported)
     return result
 
 
 @contextlib.contextmanager
 def _array_records(path: str) -> Iterator[Callable[[bytes], object]]:
-    """Yields a function that appends a record to the ArrayRecord file at `path`.
+    """Yield a function that appends a record to the ArrayRecord file at `path`.
 
     Raises:
         OSError: the disk is full (the writer itself raises RuntimeError).
@@ -90,7 +102,7 @@ def _array_records(path: str) -> Iterator[Callable[[bytes], object]]:
     try:
         yield write
     except BaseException:
-        with contextlib.suppress(RuntimeError):  # what went wrong first is what the caller must see
+        with contextlib.suppress(RuntimeError):  # the caller must see the first error
             writer.close()
         raise
     try:
@@ -105,19 +117,19 @@ def _write_error(error: RuntimeError, path: str) -> OSError:
 
 
 def tfrecord_frame(record: bytes) -> tuple[bytes, bytes]:
-    """Returns what TFRecord puts before a record (length, its checksum) and after it (the record's checksum)."""
+    """Return TFRecord's header of a record (length, its checksum) and footer (the record's checksum)."""
     length = struct.pack("<Q", len(record))
     return length + struct.pack("<I", masked_crc32c(length)), struct.pack("<I", masked_crc32c(record))
 
 
 def masked_crc32c(data: bytes) -> int:
-    """Returns TFRecord's checksum: CRC-32C, rotated right by 15 bits, plus a constant."""
-    crc = google_crc32c.value(data)
+    """Return TFRecord's checksum: CRC-32C, rotated right by 15 bits, plus a constant."""
+    crc: int = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def encode_example(example: Example) -> bytes:
-    """Returns `example` as a serialised tf.train.Example, its features in alphabetical order.
+    """Return `example` as a serialised tf.train.Example, its features in alphabetical order.
 
     bytes and str become a bytes_list, integers (and booleans) an int64_list, floats a float_list; arrays and lists are
     flattened. Two builds of the same data give the same bytes, which protobuf's own map order does not.
@@ -130,7 +142,7 @@ def encode_example(example: Example) -> bytes:
 
 
 def _feature(value: Value) -> bytes:
-    """Returns a serialised tf.train.Feature: bytes_list = 1, float_list = 2, int64_list = 3."""
+    """Return a serialised tf.train.Feature: bytes_list = 1, float_list = 2, int64_list = 3."""
     if isinstance(value, bytes):
         return _field(1, _field(1, value))
     if isinstance(value, str):
@@ -151,12 +163,12 @@ def _feature(value: Value) -> bytes:
 
 
 def _field(number: int, payload: bytes) -> bytes:
-    """Returns a length-delimited protobuf field."""
+    """Return a length-delimited protobuf field."""
     return bytes((number << 3 | 2,)) + _varint(len(payload)) + payload
 
 
 def _varint(value: int) -> bytes:
-    """Returns a protobuf varint; negative values as their 64-bit two's complement."""
+    """Return a protobuf varint; negative values as their 64-bit two's complement."""
     if 0 <= value < 0x80:
         return bytes((value,))
     value &= 0xFFFFFFFFFFFFFFFF

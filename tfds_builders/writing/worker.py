@@ -1,4 +1,4 @@
-"""One worker process of a build: reads tasks on standard input, writes shards, reports on standard output.
+"""Write shards in one worker process of a build: tasks on standard input, reports on standard output.
 
 It is started as a plain script, not by multiprocessing: nothing is forked (the caller may hold a JAX client and many
 threads) and the caller's main module is not imported again (it may have no `if __name__ == "__main__"`). When the
@@ -9,21 +9,17 @@ import os
 import pickle
 import signal
 import sys
-import types
-from pathlib import Path
 from typing import BinaryIO
 
 
 def main() -> None:
-    """Serves tasks until standard input ends."""
+    """Serve tasks until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the caller too, and it ends its workers
     tasks, reports = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not mix with the reports
-    # The package proper imports every builder, and with them TensorFlow Datasets. Its sub-modules do not need that.
-    package = types.ModuleType("tfds_builders")
-    package.__path__ = [str(Path(__file__).parents[1])]
-    sys.modules["tfds_builders"] = package
+    os.dup2(2, 1)  # prints of libraries must not mix with the reports
     sys.path[:] = pickle.load(tasks)
+    # Writing shards needs no TFDS: the package is imported as where it is not installed.
+    sys.modules["tensorflow_datasets"] = None  # type: ignore[assignment]
     while True:
         try:
             examples, tfrecord_path, array_record_path = pickle.load(tasks)
@@ -33,17 +29,14 @@ def main() -> None:
 
 
 def _serve(examples: object, tfrecord_path: str, array_record_path: str, reports: BinaryIO) -> None:
-    """Writes one shard; sends a number for every batch of examples, then the result or the exception."""
+    """Write one shard; send a number for every batch of examples, then the result or the exception."""
     from tfds_builders.writing.records import write_shard
 
+    def report(examples_seen: int) -> None:
+        _send(reports, examples_seen)
+
     try:
-        shard = write_shard(examples(), tfrecord_path, array_record_path)  # type: ignore[operator]
-        while True:
-            try:
-                _send(reports, next(shard))
-            except StopIteration as end:
-                _send(reports, end.value)
-                return
+        _send(reports, write_shard(examples(), tfrecord_path, array_record_path, report))  # type: ignore[operator]
     except BrokenPipeError:
         sys.exit(1)  # the caller has gone
     except BaseException as error:

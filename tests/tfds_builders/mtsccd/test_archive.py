@@ -19,7 +19,7 @@ def split_of(code: str, x: int, y: int) -> str:
 
 
 def layout(number: int) -> dict[str, bytes]:
-    """Returns the files (content only where it is read) of the archive in one of the seven layouts."""
+    """Return the files (content only where it is read) of the archive in one of the seven layouts."""
     files: dict[str, bytes] = {}
     lists: dict[str, list[str]] = {"train.txt": [], "val.txt": [], "test.txt": []}
     for code, phase, date, x, y, c in scenes(TILES):

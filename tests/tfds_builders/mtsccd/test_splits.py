@@ -13,7 +13,7 @@ from tfds_builders.mtsccd.splits import split_names, split_pairs, split_scenes, 
 
 
 def published_names() -> list[str]:
-    """Returns 65,548 names with the counts of Table 2; which tile has which class is of no matter to the rule."""
+    """Return 65,548 names with the counts of Table 2; which tile has which class is of no matter to the rule."""
     names = []
     for (city, phase), counts in TABLE_2.items():
         code = CODES[city]

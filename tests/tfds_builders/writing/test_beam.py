@@ -1,4 +1,4 @@
-"""Builds by Apache Beam: the same bytes as without, from Beam's own local runner with several worker processes."""
+"""Build by Apache Beam: the same bytes as without, from Beam's own local runner with several worker processes."""
 
 import importlib.util
 import json
@@ -15,8 +15,7 @@ from archive_files import write
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
-from tfds_builders import ArchiveError, build
-from tfds_builders.bigearthnet_v1 import bigearthnet_v1_dataset_builder
+from tfds_builders import ArchiveError, DualFormatBuilder, build
 from tfds_builders.writing.beam import parse_beam_options, write_task
 from tfds_builders.writing.pool import Shard, write_shards
 from tfds_builders.writing.records import ShardResult, Skipped
@@ -55,8 +54,10 @@ def prepared(scratch: Path, shards: list[Shard]) -> str:
 
 
 def run_with_beam(code: str, *arguments: object) -> subprocess.CompletedProcess:
-    """Runs `code` in a process of its own, in which every warning that Beam gives is only a warning."""
-    path = os.pathsep.join([str(_ROOT), str(_ROOT / "tests" / "tfds_builders"), os.environ.get("PYTHONPATH", "")])
+    """Run `code` in a process of its own, in which every warning that Beam gives is only a warning."""
+    path = os.pathsep.join(
+        [str(_ROOT), str(Path(__file__).parent), str(_ROOT / "tests" / "helpers"), os.environ.get("PYTHONPATH", "")]
+    )
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, cwd="/", check=False
@@ -117,7 +118,7 @@ def test_two_worker_processes_write_the_shards(tmp_path):
     code = """
     import json, sys
     from pathlib import Path
-    from test_shard_pipeline import TWO_PROCESSES, shards_below
+    from test_beam import TWO_PROCESSES, shards_below
     from tfds_builders.writing.beam import parse_beam_options, write_shards_with_beam
 
     if __name__ == "__main__":
@@ -146,31 +147,31 @@ def test_two_worker_processes_write_the_shards(tmp_path):
 
 @needs_beam
 @pytest.mark.parametrize(
-    ("name", "module", "write_archive", "examples"),
+    ("name", "write_archive", "examples"),
     [
-        ("mtsccd_lusc", "tfds_builders.mtsccd.builder", lambda folder: write(folder, 10), 100),
-        ("bigearthnet_v1", bigearthnet_v1_dataset_builder.__name__, bigearthnet_v1_files.write, 5),
+        ("mtsccd_lusc", lambda folder: write(folder, 10), 100),
+        ("bigearthnet_v1", bigearthnet_v1_files.write, 5),
     ],
     ids=["images", "patches"],
 )
-def test_a_build_by_beam_is_the_same_byte_for_byte(tmp_path, monkeypatch, name, module, write_archive, examples):
+def test_a_build_by_beam_is_the_same_byte_for_byte(tmp_path, monkeypatch, name, write_archive, examples):
     archive = write_archive(tmp_path / "archive")
-    monkeypatch.setattr(f"{module}.SHARD_BYTES", 3000)
+    monkeypatch.setattr(DualFormatBuilder, "SHARD_BYTES", 3000)
     here = build(name, archive=archive, data_dir=tmp_path / "here", workers=1)
     code = """
-    import importlib, json, sys
+    import json, sys
     import tfds_builders
-    from test_shard_pipeline import TWO_PROCESSES
+    from test_beam import TWO_PROCESSES
 
     if __name__ == "__main__":
-        name, module, archive, data_dir = sys.argv[1:]
-        importlib.import_module(module).SHARD_BYTES = 3000
+        name, archive, data_dir = sys.argv[1:]
+        tfds_builders.DualFormatBuilder.SHARD_BYTES = 3000
         seen = []
         result = tfds_builders.build(name, archive=archive, data_dir=data_dir,
                                      beam_options=TWO_PROCESSES, progress=lambda *done: seen.append(done))
         print(json.dumps([result.splits, seen]))
     """
-    done = run_with_beam(code, name, module, archive, tmp_path / "beam")
+    done = run_with_beam(code, name, archive, tmp_path / "beam")
     assert done.returncode == 0, done.stderr
     splits, seen = json.loads(done.stdout)  # and nothing else is on standard output
     assert splits == here.splits
@@ -214,7 +215,7 @@ def test_a_pipeline_that_fails_outside_the_examples_can_be_run_again(tmp_path):
     code = """
     import sys
     from pathlib import Path
-    from test_shard_pipeline import shards_below
+    from test_beam import shards_below
     from tfds_builders.writing.beam import parse_beam_options, write_shards_with_beam
 
     class Unlucky:
@@ -249,11 +250,11 @@ def test_tfds_own_beam_settings_have_the_same_effect(tmp_path):
     import apache_beam as beam
     import tensorflow_datasets as tfds
     import tfds_builders
-    from tfds_builders import formats
+    from tfds_builders.writing import builder as writer
 
     asked = []
-    whole = formats.write_shards_with_beam
-    formats.write_shards_with_beam = lambda *settings: asked.append(settings[2:4]) or whole(*settings)
+    whole = writer.write_shards_with_beam
+    writer.write_shards_with_beam = lambda *settings: asked.append(settings[2:4]) or whole(*settings)
     options = beam.options.pipeline_options.PipelineOptions(["--direct_num_workers=1"])
     builder = tfds.builder("mtsccd_lusc", data_dir=sys.argv[2], archive=sys.argv[1])
     config = tfds.download.DownloadConfig(beam_runner="DirectRunner", beam_options=options)

@@ -22,17 +22,9 @@ from PIL import Image
 
 import tfds_builders
 from tfds_builders import ArchiveError, City, MtsccdConfig, build
-from tfds_builders.mtsccd import builder as mtsccd_builder
 from tfds_builders.writing.records import encode_example
 
 TILES = 10
-# What every builder's README names, and what its CITATIONS.bib holds.
-PUBLICATIONS = {
-    "mtsccd": ("MtSCCD", "10.11834/jrs.20243210"),
-    "bigearthnet": ("BigEarthNet", "@"),
-    "mlrsnet": ("MLRSNet", "10.1016/j.isprsjprs.2020.09.020"),
-}
-EVERY_CITY = {"hangzhou", "shanghai", "wuhan", "nanjing", "hefei"}
 # What an interpreter without TensorFlow sees: it is not found.
 BLOCK_TENSORFLOW = """
 import sys
@@ -46,7 +38,7 @@ BLOCK_PACKAGE = "import sys; sys.modules['tfds_builders'] = None\n"
 
 
 def run_python(code: str, *arguments: object, **environment: str) -> str:
-    """Returns what `code` prints in a process of its own, in which every warning it gives is only a warning."""
+    """Return what `code` prints in a process of its own, in which every warning it gives is only a warning."""
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
     env = os.environ | environment | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd="/")
@@ -85,17 +77,6 @@ def all_examples(name: str, data_dir: Path, **options: object) -> list[dict]:
 
 
 # Reading
-
-
-def test_both_calls_read_the_same_examples(data_dir):
-    for dataset, key in (("mtsccd_lusc", "filename"), ("mtsccd_lucd", "filename_t1")):
-        for split in ("train", "validation", "test_a", "test_b"):
-            by_tf = list(tfds.as_numpy(tfds.load(dataset, split=split, data_dir=data_dir)))
-            source = tfds.data_source(dataset, split=split, data_dir=data_dir)
-            assert [e[key] for e in by_tf] == [e[key] for e in source]
-            for one, other in zip(by_tf, source, strict=True):
-                for field in one.keys() - {"image", "image_t1", "image_t2"}:
-                    assert one[field] == other[field]
 
 
 def test_one_builder_serves_both_calls_in_any_order(data_dir):
@@ -177,7 +158,7 @@ def test_both_files_hold_the_same_records_whatever_the_number_of_shards(tmp_path
     import tensorflow as tf
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-    monkeypatch.setattr(mtsccd_builder, "SHARD_BYTES", 3000)
+    monkeypatch.setattr(tfds_builders.DualFormatBuilder, "SHARD_BYTES", 3000)
     result = build("mtsccd_lusc", archive=archive, data_dir=tmp_path, workers=2)
     folder = tmp_path / "mtsccd_lusc" / "official" / "1.0.0"
     shards = sorted(folder.glob("*.tfrecord-*"))
@@ -210,12 +191,6 @@ def test_records_have_every_feature_as_tfds_stores_it(data_dir):
         stored = {key: decoded[key] for key in parsed if not key.startswith("image")}
         images = {key: parsed[key].bytes_list.value[0] for key in parsed if key.startswith("image")}
         assert encode_example(stored | images) == source[0]
-
-
-def test_two_builds_are_the_same_byte_for_byte(tmp_path, archive, data_dir):
-    build("mtsccd_lusc", archive=archive, data_dir=tmp_path, workers=1)
-    for shard in (data_dir / "mtsccd_lusc").rglob("*.tfrecord-*"):
-        assert (tmp_path / shard.relative_to(data_dir)).read_bytes() == shard.read_bytes()
 
 
 # Building
@@ -295,18 +270,6 @@ def test_a_builder_takes_the_archive_as_an_argument(tmp_path, archive):
     assert len(source) == 10
 
 
-def test_building_again_keeps_the_data_but_only_of_the_same_archive(tmp_path, archive, capsys):
-    first = build("mtsccd_lusc", archive=archive, data_dir=tmp_path, workers=1)
-    info = tmp_path / "mtsccd_lusc" / "official" / "1.0.0" / "dataset_info.json"
-    written = info.stat().st_mtime_ns
-    assert build("mtsccd_lusc", archive=archive, data_dir=tmp_path) == first
-    assert info.stat().st_mtime_ns == written
-    other = write(tmp_path / "other", TILES + 1)
-    with pytest.raises(ArchiveError, match=r"built from another archive; remove it"):
-        build("mtsccd_lusc", archive=other, data_dir=tmp_path)
-    assert capsys.readouterr().out == ""
-
-
 def test_tfds_can_overwrite_the_data(tmp_path, archive):
     build("mtsccd_lusc", archive=archive, data_dir=tmp_path, workers=1)
     other = write(tmp_path / "other", TILES + 5)
@@ -356,7 +319,7 @@ def test_a_city_joins_by_cities_toml(tmp_path, archive, role, split):
 
 
 def damage(archive: Path, root: Path, kind: str) -> Path:
-    """Returns a copy of the archive with one file that cannot be used, in Hangzhou."""
+    """Return a copy of the archive with one file that cannot be used, in Hangzhou."""
     shutil.copytree(archive, root)
     path = root / "MtSCCD" / "HZ" / "T1" / "2" / "HZ_201310_0_1_2.jpg"
     content = {
@@ -427,16 +390,10 @@ def test_tiff_and_bmp_are_stored_without_loss(tmp_path, archive):
             np.testing.assert_array_equal(pixels, originals[filename])
 
 
-@pytest.mark.parametrize(
-    ("lost", "reason"),
-    [("HF_*", "split 'test_a' would be empty"), ("WH_202109*", "wuhan: only date 201307")],
-)
-def test_an_empty_split_and_a_lost_date_are_errors_even_when_skipping(tmp_path, archive, lost, reason):
+def test_a_lost_date_is_an_error_even_when_skipping(tmp_path, archive):
     root = tmp_path / "archive"
-    shutil.copytree(archive, root)
-    for path in root.rglob(f"{lost}.jpg"):
-        path.unlink()
-    with pytest.raises(ArchiveError, match=reason):
+    shutil.copytree(archive, root, ignore=shutil.ignore_patterns("WH_202109*"))
+    with pytest.raises(ArchiveError, match="wuhan: only date 201307"):
         build("mtsccd_lusc", archive=root, data_dir=tmp_path, workers=1, skip_bad=True)
 
 
@@ -447,17 +404,6 @@ def test_a_lost_city_is_a_warning(tmp_path, archive, caplog, monkeypatch):
     result = build("mtsccd_lusc", archive=root, data_dir=tmp_path, workers=1)
     assert result.splits["train"] == 34
     assert "wuhan: no image of this city" in caplog.text
-
-
-def test_unknown_names_and_missing_archives(tmp_path, archive):
-    with pytest.raises(ArchiveError, match=r"unknown data set 'mtsccd'; known are .*, mtsccd_lucd, mtsccd_lusc"):
-        build("mtsccd", archive=archive, data_dir=tmp_path)
-    with pytest.raises(ArchiveError, match="unknown configuration 'pairs'; it has official, paired"):
-        build("mtsccd_lusc", archive=archive, data_dir=tmp_path, config="pairs")
-    with pytest.raises(ArchiveError, match=r"missing: no such archive; download MtSCCD"):
-        build("mtsccd_lusc", archive=tmp_path / "missing", data_dir=tmp_path)
-    with pytest.raises(ArchiveError, match=r"no archive given\. Manual directory .* download MtSCCD"):
-        tfds.builder("mtsccd_lusc", data_dir=tmp_path).download_and_prepare()
 
 
 @pytest.mark.fault
@@ -479,8 +425,7 @@ def test_a_killed_build_leaves_nothing_under_the_final_name(tmp_path, archive):
     code = """
 import sys
 import tfds_builders
-from tfds_builders.mtsccd import builder as mtsccd_builder
-mtsccd_builder.SHARD_BYTES = 3000
+tfds_builders.DualFormatBuilder.SHARD_BYTES = 3000
 tfds_builders.build("mtsccd_lusc", archive=sys.argv[1], data_dir=sys.argv[2], workers=2,
                     progress=lambda done, total: (print(done, flush=True), sys.stdin.read()))
 """
@@ -494,18 +439,3 @@ tfds_builders.build("mtsccd_lusc", archive=sys.argv[1], data_dir=sys.argv[2], wo
     assert not final.exists()
     assert sum(build("mtsccd_lusc", archive=archive, data_dir=tmp_path, workers=2).splits.values()) == 100
     assert final.is_dir()
-
-
-def test_the_builders_are_complete_dataset_folders():
-    valid = set(tfds.core.dataset_metadata.valid_tags()) if hasattr(tfds.core, "dataset_metadata") else None
-    for dataset, builder_cls in tfds_builders.BUILDERS.items():
-        assert builder_cls.name == dataset
-        assert next(iter(builder_cls.builder_configs)) == "official"
-        assert len(builder_cls.builder_configs) > 1
-        metadata = builder_cls.get_metadata()
-        title, source = PUBLICATIONS[dataset.partition("_")[0]]
-        assert title in metadata.description
-        assert source in metadata.citation
-        assert metadata.tags
-        assert valid is None or set(metadata.tags) <= valid
-    assert {city.name for city in tfds_builders.mtsccd.CITIES} == EVERY_CITY

@@ -1,17 +1,22 @@
-"""Which scene of a generated MtSCCD archive goes where: how many pairs of each kind, which tile, which file."""
+"""Plan a generated MtSCCD archive: pairs of each kind, their tiles and their files."""
 
 import dataclasses
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 
+from tfds_builders.catalog import ARCHIVES
 from tfds_builders.mtsccd import CITIES, CLASSES, SPLITS, City, SceneName, format_name
 from tfds_builders.mtsccd.archive import Listing, Scene
 from tfds_builders.mtsccd.splits import split_pairs, split_scenes
 from tfds_builders.reading.archive import ArchiveError
-from tfds_builders.synthetic.mtsccd.transitions import load_transitions
+from tfds_builders.synthetic.driver import check_scale
 
+_KIND = ARCHIVES["mtsccd"]
 SMALLEST_CITY = 8  # pairs; the least that leaves every split and class an image
+_TRANSITIONS = Path(__file__).with_name("transitions.json")
 _TRAINING_CITIES = [index for index, city in enumerate(CITIES) if city.role == "train"]
 
 
@@ -27,12 +32,22 @@ class Tile:
     label_t2: int
 
     def label(self, phase: int) -> int:
-        """Returns the class of phase 1 or 2."""
+        """Return the class of phase 1 or 2."""
         return self.label_t1 if phase == 1 else self.label_t2
 
 
+def load_transitions() -> np.ndarray:
+    """Return pairs[city, class_t1, class_t2] (int64, (5, 10, 10)) of the published archive, in the order of CITIES.
+
+    The paper prints class counts per city and date (Table 2) and transitions over all cities (Table 5). The file holds
+    one solution in integers that agrees with both, and with the changed pairs of the test cities.
+    """
+    pairs_of_city = json.loads(_TRANSITIONS.read_text(encoding="utf-8"))["pairs"]
+    return np.array([pairs_of_city[city.name] for city in CITIES], dtype=np.int64)
+
+
 def largest_remainder(quota_n: np.ndarray, total: int) -> np.ndarray:
-    """Returns int64 counts that sum to `total` and are in proportion to `quota_n`; ties go to the first.
+    """Return int64 counts that sum to `total` and are in proportion to `quota_n`; ties go to the first.
 
     A count is the quota's whole part or one more. Where `quota_n` is all zero, so are the counts.
     """
@@ -40,14 +55,14 @@ def largest_remainder(quota_n: np.ndarray, total: int) -> np.ndarray:
     if whole == 0:
         return np.zeros(len(quota_n), dtype=np.int64)
     share_n = quota_n * (total / whole)
-    count_n = np.floor(share_n + 1e-9).astype(np.int64)
+    count_n: np.ndarray = np.floor(share_n + 1e-9).astype(np.int64)
     order = np.argsort(-(share_n - count_n), kind="stable")
     count_n[order[: total - int(count_n.sum())]] += 1
     return count_n
 
 
 def pair_counts(scale: float) -> np.ndarray:
-    """Returns pairs[city, class_t1, class_t2] (int64, (5, 10, 10)) of an archive at `scale` (1: the published counts).
+    """Return pairs[city, class_t1, class_t2] (int64, (5, 10, 10)) of an archive at `scale` (1: the published counts).
 
     Rounded by largest remainder: first the pairs of every city, then its changed and unchanged ones, then their
     classes. At very small scales a city keeps `SMALLEST_CITY` pairs, both kinds of them, and every class is seen in a
@@ -56,8 +71,7 @@ def pair_counts(scale: float) -> np.ndarray:
     Raises:
         ArchiveError: `scale` is not in (0, 1].
     """
-    if not 0 < scale <= 1:
-        raise ArchiveError(f"scale {scale:g}: give a number above 0 and at most 1 (1 is all 65,548 images)")
+    check_scale(scale, _KIND)
     full_cij = load_transitions()
     city_c = full_cij.sum(axis=(1, 2))
     city_c = np.maximum(largest_remainder(city_c.astype(np.float64), round(scale * int(city_c.sum()))), SMALLEST_CITY)
@@ -76,7 +90,7 @@ def pair_counts(scale: float) -> np.ndarray:
 
 
 def _show_every_class(counts_cij: np.ndarray, full_cij: np.ndarray) -> None:
-    """Moves unchanged pairs, in place, until every class has one in a training city and no class loses its last."""
+    """Move unchanged pairs, in place, until every class has one in a training city and no class loses its last."""
     classes = range(len(CLASSES))
     same_ck = counts_cij[:, classes, classes]
     train_ck = same_ck[_TRAINING_CITIES]
@@ -93,7 +107,7 @@ def _show_every_class(counts_cij: np.ndarray, full_cij: np.ndarray) -> None:
 
 
 def tiles(scale: float, seed: int) -> list[Tile]:
-    """Returns the tiles of an archive, city by city, on nearly square grids; `seed` draws which pair lies where.
+    """Return the tiles of an archive, city by city, on nearly square grids; `seed` draws which pair lies where.
 
     Raises:
         ArchiveError: `scale` is not in (0, 1].
@@ -136,7 +150,7 @@ LAYOUTS: dict[int, Layout] = {
 
 
 def find_layout(number: int) -> Layout:
-    """Returns the layout of that number.
+    """Return the layout of that number.
 
     Raises:
         ArchiveError: there is no such layout.
@@ -147,7 +161,7 @@ def find_layout(number: int) -> Layout:
 
 
 def scene_paths(tile_list: list[Tile], layout: Layout) -> list[tuple[str, str]]:
-    """Returns the paths of both dates of every tile, relative to the archive's root folder."""
+    """Return the paths of both dates of every tile, relative to the archive's root folder."""
     split_of = _splits(tile_list, layout) if layout.split_folders else {}
     paths = []
     for tile in tile_list:
@@ -165,7 +179,7 @@ def scene_paths(tile_list: list[Tile], layout: Layout) -> list[tuple[str, str]]:
 
 
 def split_lists(tile_list: list[Tile], layout: Layout) -> dict[str, str]:
-    """Returns the list files of a layout that has them: name -> lines `path1 path2 label` (1: the class changed)."""
+    """Return the list files of a layout that has them: name -> lines `path1 path2 label` (1: the class changed)."""
     if not layout.lists:
         return {}
     split_of = _splits(tile_list, layout)
@@ -177,7 +191,7 @@ def split_lists(tile_list: list[Tile], layout: Layout) -> dict[str, str]:
 
 
 def _splits(tile_list: list[Tile], layout: Layout) -> dict[str, str]:
-    """Returns the split folder of every file name, by the paper's rule for the layout's sub-set."""
+    """Return the split folder of every file name, by the paper's rule for the layout's sub-set."""
     scenes = []
     for tile in tile_list:
         for phase in (1, 2):

@@ -11,7 +11,7 @@ _SLABS, _HOUSES, _TOWERS = range(3)
 
 
 def residential(plot: Plot) -> None:
-    """Draws rows of slab blocks, of small houses, or towers in green, between streets."""
+    """Draw rows of slab blocks, of small houses, or towers in green, between streets."""
     rng, style, canvas = plot.rng, plot.style, plot.canvas
     kind = int(rng.choice(3, p=style.housing))
     green = rng.uniform(0.3, 0.8)
@@ -45,7 +45,7 @@ def residential(plot: Plot) -> None:
 
 
 def _housing(plot: Plot, kind: int) -> tuple[np.ndarray, tuple[float, float], float]:
-    """Returns the size (length, width) of a house, the steps of the lattice they stand on, and the height."""
+    """Return the size (length, width) of a house, the steps of the lattice they stand on, and the height."""
     rng, style = plot.rng, plot.style
     low, high, heights, gap_x, gap_y = (
         ((34, 10), (56, 13), (14, 20), (7, 12), (11, 17)),
@@ -58,7 +58,7 @@ def _housing(plot: Plot, kind: int) -> tuple[np.ndarray, tuple[float, float], fl
 
 
 def commercial(plot: Plot) -> None:
-    """Draws a few large, varied blocks around paved squares and car parks, along an avenue."""
+    """Draw a few large, varied blocks around paved squares and car parks, along an avenue."""
     rng, style, canvas = plot.rng, plot.style, plot.canvas
     plot.ground(plot.palette.paving * rng.uniform(0.85, 1.0), 0.04)
     columns, rows = int(rng.integers(2, 4)), int(rng.integers(2, 4))
@@ -93,7 +93,7 @@ def _car_park(plot: Plot, centre: np.ndarray, size: np.ndarray) -> None:
 
 
 def _large_building(plot: Plot, centre: np.ndarray, size: np.ndarray) -> None:
-    """Draws one large building of several wings, with lifts, vents and plant on its roof."""
+    """Draw one large building of several wings, with lifts, vents and plant on its roof."""
     rng = plot.rng
     wing_n2, size_n2 = _wings(plot, size)
     colour = plot.roofs(1, np.concatenate((plot.palette.roof_n3, plot.palette.hall_n3)))
@@ -107,7 +107,7 @@ def _large_building(plot: Plot, centre: np.ndarray, size: np.ndarray) -> None:
 
 
 def _wings(plot: Plot, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the rectangles (centres, sizes) of a large building: a box, an L, a U, a court or a stepped box."""
+    """Return the rectangles (centres, sizes) of a large building: a box, an L, a U, a court or a stepped box."""
     length, width = size
     wing = plot.rng.uniform(0.28, 0.42)
     kind = int(plot.rng.integers(5))
@@ -125,7 +125,7 @@ def _wings(plot: Plot, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def educational(plot: Plot) -> None:
-    """Draws a sports field with its track, ball courts and teaching blocks in combs and courts."""
+    """Draw a sports field with its track, ball courts and teaching blocks in combs and courts."""
     rng, style, canvas, palette = plot.rng, plot.style, plot.canvas, plot.palette
     green = rng.uniform(0.2, 0.7)
     plot.ground(palette.grass * green + palette.paving * (1 - green))
@@ -159,14 +159,14 @@ def educational(plot: Plot) -> None:
 
 
 def _oval(length: float, width: float, points: int = 28) -> np.ndarray:
-    """Returns the outline (points, 2) of a running track: a rectangle with a half circle at each end."""
+    """Return the outline (points, 2) of a running track: a rectangle with a half circle at each end."""
     turn = np.linspace(0, 2 * math.pi, points, endpoint=False)
     straight = max(length - width, 0.0) / 2
     return xy(np.cos(turn) * width / 2 + np.sign(np.cos(turn)) * straight, np.sin(turn) * width / 2)
 
 
 def _teaching_blocks(plot: Plot, field: np.ndarray, taken: np.ndarray) -> None:
-    """Draws long blocks, some with a wing to the next row, everywhere but on the sports field."""
+    """Draw long blocks, some with a wing to the next row, everywhere but on the sports field."""
     rng, style = plot.rng, plot.style
     length, width = rng.uniform(50, 80) * style.building, rng.uniform(13, 17) * style.building
     step = (length + rng.uniform(14, 26), width + rng.uniform(20, 32) * style.spacing)
@@ -184,7 +184,7 @@ def _teaching_blocks(plot: Plot, field: np.ndarray, taken: np.ndarray) -> None:
 
 
 def industrial(plot: Plot) -> None:
-    """Draws large parallel halls with ridges and skylights, yards, tanks and stacked goods."""
+    """Draw large parallel halls with ridges and skylights, yards, tanks and stacked goods."""
     rng, style, canvas = plot.rng, plot.style, plot.canvas
     paved = rng.uniform(0.4, 1.0)
     plot.ground((plot.palette.paving * paved + plot.palette.asphalt * (1 - paved)) * rng.uniform(0.68, 0.9), 0.07)
@@ -206,7 +206,7 @@ def industrial(plot: Plot) -> None:
 
 
 def _halls(plot: Plot, point_n2: np.ndarray, size: np.ndarray) -> None:
-    """Draws halls of one to three pitched bays, most with rows of skylights across."""
+    """Draw halls of one to three pitched bays, most with rows of skylights across."""
     rng, canvas = plot.rng, plot.canvas
     size_n2 = size * rng.uniform((0.7, 0.9), (1.05, 1.05), size=(len(point_n2), 2))
     colour_n3 = plot.roofs(len(point_n2), plot.palette.hall_n3, 0.05)
@@ -224,7 +224,7 @@ def _halls(plot: Plot, point_n2: np.ndarray, size: np.ndarray) -> None:
 
 
 def _storage(plot: Plot, centre: np.ndarray, size: np.ndarray) -> None:
-    """Draws open storage: round tanks, or rows of containers that come and go."""
+    """Draw open storage: round tanks, or rows of containers that come and go."""
     tanks = plot.rng.random() < 0.35
     plot.canvas.polygons(plot.boxes(centre, size), plot.palette.soil * 0.9)
     if tanks:

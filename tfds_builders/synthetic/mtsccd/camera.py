@@ -32,7 +32,7 @@ class Tone:
 
 
 def draw_tone(rng: np.random.Generator, shared: Tone | None = None) -> Tone:
-    """Returns a tile's tone; with `shared`, one that is correlated (0.5) with it, as two dates of a place are."""
+    """Return a tile's tone; with `shared`, one that is correlated (0.5) with it, as two dates of a place are."""
     own = Tone(rng.normal(), rng.normal(size=3), rng.normal(), rng.normal(), rng.normal(), rng.normal())
     if shared is None:
         return own
@@ -50,7 +50,7 @@ def draw_tone(rng: np.random.Generator, shared: Tone | None = None) -> Tone:
 def photograph(
     ground_hwc: np.ndarray, sky: Sky, tone: Tone, extent_m: float, image_size: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Returns the uint8 RGB image (image_size, image_size, 3) of the ground under one city's sky of one date.
+    """Return the uint8 RGB image (image_size, image_size, 3) of the ground under one city's sky of one date.
 
     `ground_hwc` is the drawn ground, uint8 RGB, at least as large; `rng` draws registration, haze and noise.
     """
@@ -70,7 +70,7 @@ def photograph(
 
 
 def _registered(ground_hwc: np.ndarray, extent_m: float, image_size: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns the ground at the image's size, shifted and turned by the registration error."""
+    """Return the ground at the image's size, shifted and turned by the registration error."""
     size = ground_hwc.shape[0]
     matrix = cv2.getRotationMatrix2D((size / 2, size / 2), math.degrees(rng.normal(0, _REGISTRATION_RAD)), 1.0)
     matrix[:, 2] += rng.normal(0, _REGISTRATION_M, size=2) * size / extent_m
@@ -79,7 +79,7 @@ def _registered(ground_hwc: np.ndarray, extent_m: float, image_size: int, rng: n
 
 
 def _balance(image_hwc: np.ndarray, sky: Sky, tone: Tone) -> np.ndarray:
-    """Returns the affine map of RGB (3, 4) that balances a tile with its mosaic.
+    """Return the affine map of RGB (3, 4) that balances a tile with its mosaic.
 
     Providers tone their mosaics so that neighbouring tiles match: brightness, hue, contrast and colourfulness of every
     tile are drawn most of the way to those of the mosaic. What is left says little about the land use.
@@ -100,7 +100,7 @@ def _balance(image_hwc: np.ndarray, sky: Sky, tone: Tone) -> np.ndarray:
 
 
 def _hue_turn(degrees: float) -> np.ndarray:
-    """Returns the 3 x 3 matrix that turns hues about the grey axis and keeps greys."""
+    """Return the 3 x 3 matrix that turns hues about the grey axis and keeps greys."""
     angle = math.radians(degrees)
     axis = 1 / math.sqrt(3)
     cross = np.array(((0, -axis, axis), (axis, 0, -axis), (-axis, axis, 0)))

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ Colour = np.ndarray  # (3,) float, RGB, 0 to 255
 
 
 def box_corners(centre_n2: np.ndarray, size_n2: np.ndarray, angle_n: np.ndarray | float) -> np.ndarray:
-    """Returns the corners (n, 4, 2) of rectangles given by centre, (length, width) and angle in radians."""
+    """Return the corners (n, 4, 2) of rectangles given by centre, (length, width) and angle in radians."""
     centre_n2 = np.atleast_2d(centre_n2)
     angle_n1 = np.reshape(angle_n, (-1, 1))
     half_n2 = np.reshape(size_n2, (-1, 2)) / 2
@@ -33,9 +34,10 @@ def box_corners(centre_n2: np.ndarray, size_n2: np.ndarray, angle_n: np.ndarray 
 
 
 def rotate(point_n2: np.ndarray, angle: float) -> np.ndarray:
-    """Returns points (..., 2) turned by `angle` radians about the origin."""
+    """Return points (..., 2) turned by `angle` radians about the origin."""
     cosine, sine = math.cos(angle), math.sin(angle)
-    return point_n2 @ np.array(((cosine, sine), (-sine, cosine)))
+    turned_n2: np.ndarray = point_n2 @ np.array(((cosine, sine), (-sine, cosine)))
+    return turned_n2
 
 
 @functools.lru_cache(maxsize=4)
@@ -55,7 +57,7 @@ def _noise_bank() -> np.ndarray:
 
 
 def grain(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Returns noise (size, size) of unit variance, every pixel for itself: a window of a stored field, read-only."""
+    """Return noise (size, size) of unit variance, every pixel for itself: a window of a stored field, read-only."""
     bank_hw = _noise_bank()
     if size > _BANK // 2:
         repeats = -(-2 * size // _BANK)
@@ -65,7 +67,7 @@ def grain(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def shaded(colour: Colour, factor_hw: np.ndarray) -> np.ndarray:
-    """Returns the uint8 image (h, w, 3) of one colour times `factor_hw`."""
+    """Return the uint8 image (h, w, 3) of one colour times `factor_hw`."""
     level_hw = cv2.convertScaleAbs(factor_hw, alpha=1 / _SHADE_STEP)
     table = np.clip(np.arange(256)[:, None] * (_SHADE_STEP * np.asarray(colour)), 0, 255).astype(np.uint8)
     return cv2.applyColorMap(level_hw, table[:, None, :])
@@ -96,17 +98,17 @@ class Canvas:
         return np.rint(point_n2 * scale + (self.size / 2 - 0.5) * _FIXED).astype(np.int32)
 
     def fill(self, colour: Colour) -> None:
-        """Paints everything."""
+        """Paint everything."""
         self.image_hwc = self.plain(colour)
 
     def plain(self, colour: Colour) -> np.ndarray:
-        """Returns a uint8 image (h, w, 3) of one colour, the size of the canvas."""
+        """Return a uint8 image (h, w, 3) of one colour, the size of the canvas."""
         image_hwc = np.empty_like(self.image_hwc)
         cv2.rectangle(image_hwc, (0, 0), (self.size, self.size), _bytes(colour), cv2.FILLED)
         return image_hwc
 
     def polygons(self, corner_nk2: np.ndarray, colour: np.ndarray) -> None:
-        """Paints convex polygons (n, k, 2), all in one colour (3,) or each in its own (n, 3)."""
+        """Paint convex polygons (n, k, 2), all in one colour (3,) or each in its own (n, 3)."""
         if colour.ndim == 1:
             one = _bytes(colour)
             for points in self._fixed(corner_nk2):
@@ -116,11 +118,11 @@ class Canvas:
             cv2.fillConvexPoly(self.image_hwc, points, each, self._line_type, _SHIFT)
 
     def outline(self, point_k2: np.ndarray, colour: Colour) -> None:
-        """Paints one polygon of any shape."""
+        """Paint one polygon of any shape."""
         cv2.fillPoly(self.image_hwc, [self._fixed(point_k2)], _bytes(colour), self._line_type, _SHIFT)
 
     def blocks(self, corner_nk2: np.ndarray, colour: np.ndarray, height_m: float) -> None:
-        """Paints what stands `height_m` above the ground: first all shadows, then the roofs."""
+        """Paint what stands `height_m` above the ground: first all shadows, then the roofs."""
         if len(corner_nk2) == 0:
             return
         offset_2 = height_m * self.shadow_m
@@ -133,7 +135,7 @@ class Canvas:
         self.polygons(corner_nk2, colour)
 
     def strip(self, point_k2: np.ndarray, width_m: float, colour: Colour) -> None:
-        """Paints a road, path or track along a line of points; never thinner than a pixel."""
+        """Paint a road, path or track along a line of points; never thinner than a pixel."""
         step = point_k2[1:] - point_k2[:-1]
         ahead = np.concatenate((step[:1], step[:-1] + step[1:], step[-1:]))
         across = ahead[:, ::-1] * np.array((-1.0, 1.0))
@@ -141,38 +143,38 @@ class Canvas:
         self.outline(np.concatenate((point_k2 - side, (point_k2 + side)[::-1])), colour)
 
     def discs(self, centre_n2: np.ndarray, radius_n: np.ndarray, colour: np.ndarray) -> None:
-        """Paints discs of radius `radius_n` metres."""
+        """Paint discs of radius `radius_n` metres."""
         radii = np.maximum(np.rint(radius_n * (self.pixels_per_m * _FIXED)), _FIXED // 2).astype(int).tolist()
         colours = _bytes(colour) if colour.ndim == 2 else [_bytes(colour)] * len(radii)
         for centre, radius, one in zip(self._fixed(centre_n2).tolist(), radii, colours, strict=True):
             cv2.circle(self.image_hwc, centre, radius, one, cv2.FILLED, self._line_type, _SHIFT)
 
     def specks(self, centre_n2: np.ndarray, colour_n3: np.ndarray) -> None:
-        """Paints single pixels."""
+        """Paint single pixels."""
         column_n, row_n = (centre_n2 * self.pixels_per_m + self.size / 2).astype(np.intp).T
         inside = (np.minimum(column_n, row_n) >= 0) & (np.maximum(column_n, row_n) < self.size)
         self.image_hwc[row_n[inside], column_n[inside]] = colour_n3[inside]
 
     def number_map(self, polygons: list[np.ndarray]) -> np.ndarray:
-        """Returns a uint8 map (h, w): 0 outside, i + 1 inside polygon i (the last one wins)."""
+        """Return a uint8 map (h, w): 0 outside, i + 1 inside polygon i (the last one wins)."""
         map_hw = np.zeros((self.size, self.size), dtype=np.uint8)
         for number, point_k2 in enumerate(polygons, start=1):
             cv2.fillPoly(map_hw, [self._fixed(point_k2)], (number,), cv2.LINE_8, _SHIFT)
         return map_hw
 
     def cover(self, where_hw: np.ndarray, other_hwc: np.ndarray, opacity: float = 1.0) -> None:
-        """Lays `other_hwc` (a uint8 image) over the picture where the boolean map says so."""
+        """Lay `other_hwc` (a uint8 image) over the picture where the boolean map says so."""
         if opacity < 1:
             other_hwc = cv2.addWeighted(other_hwc, opacity, self.image_hwc, 1 - opacity, 0)
         cv2.copyTo(other_hwc, where_hw.view(np.uint8), self.image_hwc)
 
     def modulate(self, factor_hw: np.ndarray) -> None:
-        """Multiplies brightness by `factor_hw`."""
+        """Multiply brightness by `factor_hw`."""
         factor_hwc = cv2.merge((factor_hw,) * 3)
         self.image_hwc = cv2.multiply(self.image_hwc, factor_hwc, dtype=cv2.CV_8U)
 
     def noise(self, rng: np.random.Generator, feature_m: float) -> np.ndarray:
-        """Returns smooth noise (h, w) of about unit variance with features of `feature_m` metres."""
+        """Return smooth noise (h, w) of about unit variance with features of `feature_m` metres."""
         cells = int(np.clip(round(self.extent_m / feature_m), 1, self.size))
         side = _NOISE_DENSITY * (cells + 3)
         blurred = cv2.GaussianBlur(grain(rng, side), (0, 0), _NOISE_BLUR)
@@ -185,11 +187,11 @@ class Canvas:
         return field[start : start + self.size, start : start + self.size]
 
     def grain(self, rng: np.random.Generator) -> np.ndarray:
-        """Returns noise (h, w) of unit variance, every pixel for itself."""
+        """Return noise (h, w) of unit variance, every pixel for itself."""
         return grain(rng, self.size)
 
     def crowns(self, rng: np.random.Generator, crown_m: float) -> np.ndarray:
-        """Returns the relief shading (h, w), zero mean, unit variance, of a closed canopy, crowns `crown_m` wide."""
+        """Return the relief shading (h, w), zero mean, unit variance, of a closed canopy, crowns `crown_m` wide."""
         crown_px = max(crown_m * self.pixels_per_m, 1.2)
         if crown_px > _LARGE_CROWN_PX:
             bump = self.noise(rng, crown_m)  # the same to the eye, and cheaper than a wide blur
@@ -202,6 +204,6 @@ class Canvas:
         return (lit - np.float32(mean.item())) * np.float32(1 / (deviation.item() + 1e-6))
 
 
-def _bytes(colour: np.ndarray) -> list:
-    """Returns colours as lists of numbers 0 to 255, as OpenCV's drawing functions take them."""
+def _bytes(colour: np.ndarray) -> Any:
+    """Return colours as lists of numbers 0 to 255, as OpenCV's drawing functions take them."""
     return np.minimum(np.maximum(colour, 0), 255).tolist()

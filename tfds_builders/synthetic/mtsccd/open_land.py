@@ -16,7 +16,7 @@ _YELLOW = np.array((214.0, 168.0, 48.0))
 
 
 def _parcels(plot: Plot, width: float, length: float) -> list[np.ndarray]:
-    """Returns parcels (4 corners on the ground each): rows of strips of unequal width, the rows of unequal depth."""
+    """Return parcels (4 corners on the ground each): rows of strips of unequal width, the rows of unequal depth."""
     rng, reach = plot.rng, plot.reach_m
     parcels: list[np.ndarray] = []
     y = -reach + rng.uniform(-width, 0) * 2
@@ -35,7 +35,7 @@ def _parcels(plot: Plot, width: float, length: float) -> list[np.ndarray]:
 
 
 def agricultural(plot: Plot) -> None:
-    """Draws field parcels with furrows, ditches and lanes, now and then greenhouses or a hamlet."""
+    """Draw field parcels with furrows, ditches and lanes, now and then greenhouses or a hamlet."""
     rng, style, palette, canvas = plot.rng, plot.style, plot.palette, plot.canvas
     width = style.field_m * rng.uniform(0.7, 1.8)
     _fields(plot, _parcels(plot, width, width * style.field_aspect * rng.uniform(0.7, 1.4)))
@@ -52,7 +52,7 @@ def agricultural(plot: Plot) -> None:
 
 
 def _fields(plot: Plot, parcels: list[np.ndarray]) -> None:
-    """Paints every parcel in the colour of its crop, with furrows along or across it and banks between."""
+    """Paint every parcel in the colour of its crop, with furrows along or across it and banks between."""
     rng, palette, canvas = plot.rng, plot.palette, plot.canvas
     count = len(parcels) + 1
     number_hw = canvas.number_map(parcels)
@@ -87,7 +87,7 @@ def _greenhouses(plot: Plot) -> None:
 
 
 def water(plot: Plot) -> None:
-    """Draws open water with a shore, a river between its banks, or rows of ponds with dikes."""
+    """Draw open water with a shore, a river between its banks, or rows of ponds with dikes."""
     rng, canvas = plot.rng, plot.canvas
     kind = int(rng.choice(3, p=plot.style.water))
     _banks(plot)
@@ -119,7 +119,7 @@ def water(plot: Plot) -> None:
 
 
 def _banks(plot: Plot) -> None:
-    """Draws the land around water: grass, soil, groves, some houses."""
+    """Draw the land around water: grass, soil, groves, some houses."""
     rng, palette, canvas = plot.rng, plot.palette, plot.canvas
     share = rng.dirichlet((1.5, 0.8, 0.5))
     canvas.fill(share[0] * palette.grass + share[1] * palette.soil + share[2] * palette.paving)
@@ -131,7 +131,7 @@ def _banks(plot: Plot) -> None:
 
 
 def _paint_water(plot: Plot, wet_hw: np.ndarray) -> None:
-    """Colours the wet part: depth and turbidity belong to the place, ripples change with the moment."""
+    """Paint the wet part: depth and turbidity belong to the place, ripples change with the moment."""
     rng, canvas = plot.rng, plot.canvas
     x_hw, y_hw = canvas.ground_xy
     wind = rng.uniform(0, math.pi)
@@ -143,7 +143,7 @@ def _paint_water(plot: Plot, wet_hw: np.ndarray) -> None:
 
 
 def green_space(plot: Plot) -> None:
-    """Draws a park: lawns, winding paths, clumps of trees, a pond or a round square."""
+    """Draw a park: lawns, winding paths, clumps of trees, a pond or a round square."""
     rng, palette, canvas = plot.rng, plot.palette, plot.canvas
     canvas.fill(palette.grass)
     canvas.modulate(1 + 0.06 * canvas.noise(rng, 35) + 0.02 * canvas.grain(rng))
@@ -171,7 +171,7 @@ def green_space(plot: Plot) -> None:
 
 
 def woodland(plot: Plot) -> None:
-    """Draws a closed canopy on hills, with stands of different trees, clearings or a trail."""
+    """Draw a closed canopy on hills, with stands of different trees, clearings or a trail."""
     rng, palette, canvas = plot.rng, plot.palette, plot.canvas
     crowns_hw = canvas.crowns(rng, plot.style.crown_m * rng.uniform(0.8, 1.5))
     stand_hw = np.clip(canvas.noise(rng, rng.uniform(50, 120)) * 1.5, -1, 1)
@@ -191,7 +191,7 @@ def woodland(plot: Plot) -> None:
 
 
 def bare_land(plot: Plot) -> None:
-    """Draws cleared ground: soil in patches, weeds or dust nets, heaps, wheel tracks, a pit, machines at work."""
+    """Draw cleared ground: soil in patches, weeds or dust nets, heaps, wheel tracks, a pit, machines at work."""
     rng, palette, canvas = plot.rng, plot.palette, plot.canvas
     patch_hw, fine_hw = canvas.noise(rng, 90), canvas.noise(rng, 14)
     canvas.fill(palette.soil)

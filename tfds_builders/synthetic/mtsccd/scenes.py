@@ -69,7 +69,7 @@ class Place:
 def render_pair(
     label_t1: int, label_t2: int, city: str, image_size: int, seed: np.random.SeedSequence
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the images of a tile at both dates, uint8 RGB (image_size, image_size, 3).
+    """Return the images of a tile at both dates, uint8 RGB (image_size, image_size, 3).
 
     `label_*` are 0 to 9, `city` is a key of `STYLES`. Everything follows from `seed`.
     """
@@ -101,7 +101,7 @@ def render_pair(
 
 
 def _ground(place: Place, label: int, style: Style, sky: Sky, size: int, moment: np.random.Generator) -> np.ndarray:
-    """Returns the ground of one date: the tile's class, and its neighbour's where the tile is mixed."""
+    """Return the ground of one date: the tile's class, and its neighbour's where the tile is mixed."""
     own = _draw(place, label, style, sky, size, moment)
     if place.other is None or place.other == label:
         return own
@@ -109,7 +109,7 @@ def _ground(place: Place, label: int, style: Style, sky: Sky, size: int, moment:
 
 
 def _draw(place: Place, label: int, style: Style, sky: Sky, size: int, moment: np.random.Generator) -> np.ndarray:
-    """Returns the whole tile as land of one class, uint8 RGB (size, size, 3)."""
+    """Return the whole tile as land of one class, uint8 RGB (size, size, 3)."""
     palette = tile_palette(np.random.default_rng(place.seed), style, sky)
     shadow = math.radians(sky.sun_deg)
     canvas = Canvas(
@@ -124,7 +124,7 @@ def _draw(place: Place, label: int, style: Style, sky: Sky, size: int, moment: n
 
 
 def _join(own_hwc: np.ndarray, other_hwc: np.ndarray, cover: float, place: Place, extent_m: float) -> np.ndarray:
-    """Returns `own_hwc` with about `cover` of it taken by `other_hwc` beyond a winding edge."""
+    """Return `own_hwc` with about `cover` of it taken by `other_hwc` beyond a winding edge."""
     canvas = Canvas(own_hwc.shape[0], extent_m, (0.0, 0.0), 1.0)
     x_hw, y_hw = canvas.ground_xy
     across_hw = x_hw * math.cos(place.edge_turn) + y_hw * math.sin(place.edge_turn)

@@ -211,7 +211,7 @@ _TRACKS = np.array(((172, 84, 70), (150, 92, 84), (96, 120, 160), (166, 124, 104
 
 
 def tile_palette(rng: np.random.Generator, style: Style, sky: Sky) -> Palette:
-    """Returns the colours of one tile; the same `rng` state and another sky give the same tile in another season."""
+    """Return the colours of one tile; the same `rng` state and another sky give the same tile in another season."""
     light = rng.normal(1.0, 0.10, size=8)
     hue = rng.normal(0.0, 7.0, size=(8, 3))
     green = float(np.clip(sky.green + rng.normal(0, 0.22), 0, 1))

@@ -12,7 +12,7 @@ _RAMP_M = 9.0
 
 
 def transportation(plot: Plot) -> None:
-    """Draws a highway, a crossing of avenues, an interchange or a railway through mixed surroundings."""
+    """Draw a highway, a crossing of avenues, an interchange or a railway through mixed surroundings."""
     rng, canvas, asphalt = plot.rng, plot.canvas, plot.palette.asphalt
     _surroundings(plot)
     kind = int(rng.choice(4, p=plot.style.roads))
@@ -40,7 +40,7 @@ def transportation(plot: Plot) -> None:
 
 
 def _surroundings(plot: Plot) -> None:
-    """Draws what lies beside a road: grass, soil or paving, groves and some buildings."""
+    """Draw what lies beside a road: grass, soil or paving, groves and some buildings."""
     rng = plot.rng
     share = rng.dirichlet((1.2, 0.6, 0.8))
     plot.ground(share[0] * plot.palette.grass + share[1] * plot.palette.soil + share[2] * plot.palette.paving, 0.09)
@@ -52,7 +52,7 @@ def _surroundings(plot: Plot) -> None:
 
 
 def _road(plot: Plot, line: np.ndarray, width: float) -> None:
-    """Draws a main road along `line` on the ground: side lanes, green belts, carriageways, median, lane marks."""
+    """Draw a main road along `line` on the ground: side lanes, green belts, carriageways, median, lane marks."""
     palette = plot.palette
     ahead = (line[1] - line[0]) / np.hypot(*(line[1] - line[0]))
     side = np.array((-ahead[1], ahead[0]))
@@ -66,7 +66,7 @@ def _road(plot: Plot, line: np.ndarray, width: float) -> None:
 
 
 def _ramps(plot: Plot, middle: float, width: float) -> None:
-    """Draws a loop and an outer ramp in each quarter of an interchange."""
+    """Draw a loop and an outer ramp in each quarter of an interchange."""
     colour = plot.palette.asphalt * 1.05
     turn = np.linspace(0, 2 * math.pi, 25)
     quarter_turn = np.linspace(0, math.pi, 13) - math.pi / 2
@@ -80,7 +80,7 @@ def _ramps(plot: Plot, middle: float, width: float) -> None:
 
 
 def _railway(plot: Plot, middle: float) -> None:
-    """Draws a bundle of tracks on ballast, perhaps with platform roofs, and trains that come and go."""
+    """Draw a bundle of tracks on ballast, perhaps with platform roofs, and trains that come and go."""
     rng, canvas, palette = plot.rng, plot.canvas, plot.palette
     tracks = int(rng.integers(3, 13))
     gauge = rng.uniform(5.0, 7.5)

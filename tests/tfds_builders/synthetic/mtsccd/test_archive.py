@@ -8,7 +8,6 @@ from tfds_builders.mtsccd.archive import list_scenes
 from tfds_builders.mtsccd.splits import split_pairs, split_scenes
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.synthetic.mtsccd import archive
-from tfds_builders.synthetic.mtsccd.transitions import load_transitions
 
 SCALES = (1e-9, 1e-3, 0.0017, 0.004, 0.02, 0.1234, 0.5, 0.999)
 
@@ -36,12 +35,12 @@ def test_largest_remainder():
 
 
 def test_scale_one_is_the_published_data_set():
-    np.testing.assert_array_equal(archive.pair_counts(1.0), load_transitions())
+    np.testing.assert_array_equal(archive.pair_counts(1.0), archive.load_transitions())
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_pair_counts_at_any_scale(scale):
-    full, counts = load_transitions(), archive.pair_counts(scale)
+    full, counts = archive.load_transitions(), archive.pair_counts(scale)
     city_c = counts.sum(axis=(1, 2))
     assert (counts[full == 0] == 0).all()
     assert (city_c >= archive.SMALLEST_CITY).all()

@@ -7,10 +7,10 @@ import pytest
 from pyarrow import parquet
 
 from tfds_builders.bigearthnet.countries import COUNTRIES
+from tfds_builders.bigearthnet.names import SPLITS
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 from tfds_builders.bigearthnet_v2 import tables
 from tfds_builders.bigearthnet_v2.metadata import TABLES, read_metadata
-from tfds_builders.bigearthnet_v2.splits import SPLITS
 from tfds_builders.reading.archive import ArchiveError
 
 
@@ -45,31 +45,25 @@ def test_counts_are_the_published_ones(official):
     assert not (first & (official.has_snow_n | official.has_cloud_or_shadow_n)).any()
     for at, name in enumerate(CLASSES_19):
         shown = official.labels_nk[:, at] > 0
-        assert by_split(first & shown) == tables.RECOMMENDED_OF_CLASS[name]
-        assert by_split(~first & shown) == tables.OTHERS_OF_CLASS[name]
+        assert (by_split(first & shown), by_split(~first & shown)) == tables.PATCHES_OF_CLASS[name]
     for at, name in enumerate(COUNTRIES):
         there = official.country_n == at
-        assert by_split(first & there) == tables.RECOMMENDED_OF_COUNTRY[name]
-        assert by_split(~first & there) == tables.OTHERS_OF_COUNTRY[name]
+        assert (by_split(first & there), by_split(~first & there)) == tables.PATCHES_OF_COUNTRY[name]
     assert (official.labels_nk.sum(axis=1).min(), official.labels_nk.sum(axis=1).max()) == (1, 11)
 
 
 def test_the_published_tables_agree_with_one_another():
     assert tables.ALL_PATCHES == 549_488
-    assert {*tables.RECOMMENDED_OF_CLASS} == {*tables.OTHERS_OF_CLASS} == {*CLASSES_19}
-    assert {*tables.RECOMMENDED_OF_COUNTRY} == {*tables.OTHERS_OF_COUNTRY} == {*COUNTRIES}
-    others = [tables.PATCHES["snow"], tables.PATCHES["cloud_or_shadow"]]
-    assert _sums(tables.RECOMMENDED_OF_COUNTRY.values()) == [*tables.PATCHES["recommended"]]
-    assert _sums(tables.OTHERS_OF_COUNTRY.values()) == _sums(others) == [34_673, 17_235, 17_542]
-
-
-def _sums(counts):
-    return np.sum(list(counts), axis=0).tolist()
+    assert (tuple(tables.PATCHES_OF_CLASS), tuple(tables.PATCHES_OF_COUNTRY)) == (CLASSES_19, COUNTRIES)
+    others = np.add(tables.PATCHES["snow"], tables.PATCHES["cloud_or_shadow"]).tolist()
+    sums = np.sum(list(tables.PATCHES_OF_COUNTRY.values()), axis=0).tolist()
+    assert sums == [[*tables.PATCHES["recommended"]], others]
+    assert others == [34_673, 17_235, 17_542]
 
 
 @pytest.fixture
 def table(tmp_path):
-    """Writes rows as the recommended table, and reads it."""
+    """Write rows as the recommended table, and reads it."""
 
     def read(rows):
         path = tmp_path / files.RECOMMENDED

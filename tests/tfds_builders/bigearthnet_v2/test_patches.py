@@ -14,7 +14,7 @@ from tfds_builders.bigearthnet.bands import BANDS
 from tfds_builders.bigearthnet.countries import COUNTRIES
 from tfds_builders.bigearthnet.names import SEASONS
 from tfds_builders.bigearthnet_v2.archive import find_patches, open_v2
-from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, FolderPatches, LmdbPatches, ShardPatches
+from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, FolderPatches, LmdbPatches, PatchExamples
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.writing.records import Skipped
 
@@ -70,7 +70,7 @@ def own_archive(archive, tmp_path):
 def _shard(root, *, skip_bad=False, patches=None, reference_map=True):
     archive = open_v2(root)
     rows = archive.metadata()
-    return ShardPatches(patches or archive.patches, S2_BANDS, S1_BANDS, reference_map, rows, skip_bad)
+    return PatchExamples(patches or archive.patches, S2_BANDS, S1_BANDS, reference_map, rows, skip_bad)
 
 
 def test_examples(archive):

@@ -133,7 +133,7 @@ def published_sets(published):
 
 
 def by_csv_module(path) -> tuple[list[str], np.ndarray]:
-    """Returns file names and labels (n, 60) of a zip of label files, by Python's own reader."""
+    """Return file names and labels (n, 60) of a zip of label files, by Python's own reader."""
     filenames, values = [], []
     with zipfile.ZipFile(path) as packed:
         for name in sorted(packed.namelist()):

@@ -8,7 +8,8 @@ import pytest
 from bigearthnet_v1_files import PATCHES, s1_name, write
 
 from tfds_builders import ArchiveError
-from tfds_builders.bigearthnet_v1.archive import CLOUD, NO_TARGET, SNOW, SPLITS, archive_names, list_archive
+from tfds_builders.bigearthnet.names import SPLITS
+from tfds_builders.bigearthnet_v1.archive import CLOUD, NO_TARGET, SNOW, archive_names, list_archive
 from tfds_builders.bigearthnet_v1.splits import select_patches
 
 NAMES = sorted(PATCHES)

@@ -7,13 +7,10 @@ import pytest
 
 from tfds_builders import ArchiveError
 from tfds_builders.bigearthnet.names import (
+    S1_NAME,
+    S2_V1_NAME,
+    S2_V2_NAME,
     SEASONS,
-    is_s1,
-    is_s2_v1,
-    is_s2_v2,
-    parse_s1,
-    parse_s2_v1,
-    parse_s2_v2,
     s1_scene,
     s2_v2_product,
 )
@@ -25,28 +22,28 @@ S1 = "S1A_IW_GRDH_1SDV_20180204T043253_35VPK_57_8"
 
 
 def test_times_may_lack_a_zero_and_seconds_run_over():
-    name = parse_s2_v1(V1)
+    name = S2_V1_NAME.parse(V1)
     assert (name.platform, name.tile, name.x, name.y, name.season) == ("S2B", None, 57, 38, "winter")
     assert name.acquired == "2018-02-04T09:42:01"
-    assert parse_s2_v1("S2A_MSIL2A_20170905T95032_0_90").acquired == "2017-09-05T09:50:32"
-    assert parse_s2_v1("S2B_MSIL2A_20171231T235999_0_0").acquired == "2018-01-01T00:00:39"
+    assert S2_V1_NAME.parse("S2A_MSIL2A_20170905T95032_0_90").acquired == "2017-09-05T09:50:32"
+    assert S2_V1_NAME.parse("S2B_MSIL2A_20171231T235999_0_0").acquired == "2018-01-01T00:00:39"
 
 
 def test_the_other_names():
-    name = parse_s2_v2(V2)
+    name = S2_V2_NAME.parse(V2)
     assert (name.platform, name.tile, name.x, name.y, name.acquired) == ("S2B", "35VPK", 57, 8, "2018-02-04T09:41:59")
     assert s2_v2_product(V2) == "S2B_MSIL2A_20180204T094159_N9999_R036_T35VPK"
-    name = parse_s1(S1)
+    name = S1_NAME.parse(S1)
     assert (name.platform, name.tile, name.x, name.y, name.acquired) == ("S1A", "35VPK", 57, 8, "2018-02-04T04:32:53")
     assert s1_scene(S1) == "S1A_IW_GRDH_1SDV_20180204T043253"
-    forms = [(is_s2_v1(name), is_s2_v2(name), is_s1(name)) for name in (V1, V2, S1, "labels")]
+    forms = [(S2_V1_NAME.fits(name), S2_V2_NAME.fits(name), S1_NAME.fits(name)) for name in (V1, V2, S1, "labels")]
     assert forms == [(True, False, False), (False, True, False), (False, False, True), (False, False, False)]
 
 
 @pytest.mark.parametrize("month", range(1, 13))
 def test_seasons_are_meteorological(month):
     expected = {12: 0, 1: 0, 2: 0, 3: 1, 4: 1, 5: 1, 6: 2, 7: 2, 8: 2}.get(month, 3)
-    assert parse_s2_v1(f"S2A_MSIL2A_2017{month:02d}15T101010_1_1").season == SEASONS[expected]
+    assert S2_V1_NAME.parse(f"S2A_MSIL2A_2017{month:02d}15T101010_1_1").season == SEASONS[expected]
 
 
 @pytest.mark.parametrize(
@@ -64,13 +61,13 @@ def test_seasons_are_meteorological(month):
 )
 def test_other_names_are_errors(name, reason):
     with pytest.raises(ArchiveError, match=f"^{name}: {reason}"):
-        parse_s2_v1(name)
+        S2_V1_NAME.parse(name)
 
 
 def test_the_padding_of_x_and_y_is_part_of_the_name():
     for name in (V2.replace("57_08", "57_8"), S1):
         with pytest.raises(ArchiveError):
-            parse_s2_v2(name)
+            S2_V2_NAME.parse(name)
 
 
 def test_all_names_of_v1_parse_to_the_published_counts(real_data):
@@ -79,4 +76,4 @@ def test_all_names_of_v1_parse_to_the_published_counts(real_data):
     assert [len(names[f"{split}.csv.bz2"]) for split in ("train", "val", "test")] == list(SPLIT_PATCHES.values())
     every = set().union(*names.values())
     assert len(every) == PATCHES
-    assert Counter(parse_s2_v1(name).season for name in every) == SEASON_PATCHES
+    assert Counter(S2_V1_NAME.parse(name).season for name in every) == SEASON_PATCHES

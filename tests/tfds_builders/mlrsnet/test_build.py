@@ -9,8 +9,7 @@ from mlrsnet_files import CATEGORIES, LABELS, filename, labels_of, rows, write_c
 from PIL import Image
 
 from mtsccd_jax.data.sources import tfds_source
-from tfds_builders import BUILDERS, ArchiveError, build
-from tfds_builders.mlrsnet.names import CONFIGS
+from tfds_builders import ArchiveError, build
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +47,6 @@ def test_examples_are_the_files_with_their_labels(archive, data_dir, config):
                 np.testing.assert_array_equal(example["image"], np.asarray(image))
 
 
-def test_every_configuration_is_described():
-    readme = BUILDERS["mlrsnet"].get_metadata().description
-    for config in CONFIGS:
-        assert config.description
-        assert f"`{config.name}`" in readme
-
-
 def test_the_info_says_what_the_labels_are_and_what_is_wrong_with_them(data_dir):
     info = tfds.builder("mlrsnet", data_dir=data_dir).info
     assert info.metadata["label_names"] == LABELS
@@ -79,12 +71,7 @@ def test_splits_do_not_depend_on_the_labels(data_dir):
     assert counts == {"train": 8, "validation": 4, "test": 28}
 
 
-def test_tfds_load_reads_the_same(data_dir):
-    by_tf = list(tfds.as_numpy(tfds.load("mlrsnet", split="test", data_dir=data_dir)))
-    source = tfds.data_source("mlrsnet", split="test", data_dir=data_dir)
-    for one, other in zip(by_tf, source, strict=True):
-        assert one["filename"] == other["filename"]
-        np.testing.assert_array_equal(one["labels"], other["labels"])
+def test_supervised_examples_are_image_and_labels(data_dir):
     image, labels = next(iter(tfds.load("mlrsnet", split="train", data_dir=data_dir, as_supervised=True)))
     assert (image.shape, labels.shape) == ((8, 8, 3), (60,))
 
@@ -130,18 +117,6 @@ def test_fewer_images_than_labels_is_an_error_or_counted(tmp_path, archive, data
         assert [e["filename"] for e in of_split] == [name for name in whole if name not in gone]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_truncated_image_is_named_or_skipped(tmp_path, workers):
-    root = write_mlrsnet(tmp_path / "archive")
-    path = root / "Images" / "park" / filename("park", 4)
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ArchiveError, match=f"{path.name}: truncated"):
-        build("mlrsnet", archive=root, data_dir=tmp_path / "data", workers=workers)
-    result = build("mlrsnet", archive=root, data_dir=tmp_path / "data", workers=workers, skip_bad=True)
-    assert sum(result.splits.values()) == 39
-    assert result.skipped[0].startswith(f"{path}: truncated")
-
-
 def test_a_bad_row_is_named_or_skipped_and_other_columns_always_stop(tmp_path):
     root = write_mlrsnet(tmp_path / "archive")
     cells = rows("park", 8)
@@ -154,28 +129,3 @@ def test_a_bad_row_is_named_or_skipped_and_other_columns_always_stop(tmp_path):
     write_csv(root / "labels" / "park.csv", [row[:-1] for row in cells])
     with pytest.raises(ArchiveError, match="label 'wind turbine' is missing"):
         build("mlrsnet", archive=root, data_dir=tmp_path / "more", workers=1, skip_bad=True)
-
-
-def test_a_split_without_images_is_an_error_even_when_skipping(tmp_path):
-    root = write_mlrsnet(tmp_path / "archive")
-    keep = root / "Images" / "park" / filename("park", 0)
-    for path in root.rglob("*.jpg"):
-        if path != keep:
-            path.unlink()
-    with pytest.raises(ArchiveError, match="would be empty; is a part of the archive missing"):
-        build("mlrsnet", archive=root, data_dir=tmp_path / "data", workers=1, skip_bad=True)
-
-
-def test_other_labels_are_another_source(tmp_path):
-    root = write_mlrsnet(tmp_path / "archive")
-    first = build("mlrsnet", archive=root, data_dir=tmp_path / "data", workers=1)
-    assert build("mlrsnet", archive=root, data_dir=tmp_path / "data", workers=1) == first
-    cells = rows("park", 8)
-    cells[2][9] = str(1 - int(cells[2][9]))
-    write_csv(root / "labels" / "park.csv", cells)
-    with pytest.raises(ArchiveError, match="built from another archive"):
-        build("mlrsnet", archive=root, data_dir=tmp_path / "data", workers=1)
-    with pytest.raises(ArchiveError, match="holds no corrected labels"):
-        build("mlrsnet", archive=root, data_dir=tmp_path / "data", config="corrected", workers=1)
-    with pytest.raises(ArchiveError, match=r"no archive given\..* download MLRSNet"):
-        tfds.builder("mlrsnet", data_dir=tmp_path / "none").download_and_prepare()

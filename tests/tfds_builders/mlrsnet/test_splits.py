@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from tfds_builders.mlrsnet.names import CATEGORIES, CONFIGS, IMAGES, MlrsnetConfig
+from tfds_builders.mlrsnet.config import CONFIGS, MlrsnetConfig
+from tfds_builders.mlrsnet.names import CATEGORIES, IMAGES
 from tfds_builders.mlrsnet.splits import in_proportion, split_rows
 
 
