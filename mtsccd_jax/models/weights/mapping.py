@@ -12,9 +12,10 @@ import numpy as np
 from flax import nnx
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models.layers.blocks import AUXILIARY, HEAD, BatchNorm, Names, Resampled
 from mtsccd_jax.models.layers.convolution import Conv
 from mtsccd_jax.models.layers.head import Head, head_names
+from mtsccd_jax.models.layers.normalization import BatchNorm
+from mtsccd_jax.models.network import AUXILIARY, HEAD, Names, Resampled
 from mtsccd_jax.models.weights.files import WeightFile
 
 # What one publisher calls the parts of a network.
