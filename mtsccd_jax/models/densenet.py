@@ -44,7 +44,7 @@ class Transition(nnx.Module):
         self.conv = Conv(in_channels, channels, 1, init=kaiming_normal_fan_in, dtype=dtype, rngs=rngs)
 
     def __call__(self, maps: Sequence[jax.Array], moments: Sequence[Moments | None]) -> jax.Array:
-        """Map maps (b, h, w, c_i) to (b, h, w, channels)."""
+        """Return (b, h, w, channels) from maps (b, h, w, c_i)."""
 
         @jax.checkpoint
         def mixed(maps: Sequence[jax.Array], coefficients: Coefficients) -> jax.Array:
@@ -63,7 +63,7 @@ class DenseLayer(nnx.Module):
         self.conv = Conv(bottleneck, growth, 3, init=kaiming_normal_fan_in, dtype=dtype, rngs=rngs)
 
     def __call__(self, maps: Sequence[jax.Array], moments: Sequence[Moments | None]) -> jax.Array:
-        """Map maps (b, h, w, c_i) to (b, h, w, growth)."""
+        """Return (b, h, w, growth) from maps (b, h, w, c_i)."""
         return self.conv(nnx.relu(self.norm(self.mix(maps, moments))))
 
 

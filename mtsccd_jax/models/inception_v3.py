@@ -189,7 +189,7 @@ class SideClassifier(nnx.Module):
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(b, h, w, in_channels), 17 or more on a side -> (b, k) in float32 at least."""
+        """Map (b, h, w, in_channels), 17 or more on a side, to (b, k) in float32 at least."""
         return self.head(global_average_pool(self.chain(average_pool(x, 5, 3))))
 
 
@@ -244,8 +244,9 @@ class InceptionV3(AuxiliaryNetwork):
         logits = self.head(self.dropout(features))
         if not self.auxiliary or self.use_running_average:
             return Output(logits, features, x)
-        in_training = "Inception v3 in training with a side classifier"
-        check_size(*image_bhwc.shape[1:3], SMALLEST_IMAGE_OF_SIDE_CLASSIFIER, in_training)
+        height, width = image_bhwc.shape[1:3]
+        title = f"{self.title} in training with a side classifier"
+        check_size(height, width, SMALLEST_IMAGE_OF_SIDE_CLASSIFIER, title)
         return Output(logits, features, x, tuple(classify(halfway) for classify in self.auxiliary), AUXILIARY_WEIGHT)
 
 

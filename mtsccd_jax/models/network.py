@@ -87,8 +87,14 @@ class Output(NamedTuple):
 class Network(nnx.Module):
     """A network of the table; called on images (b, h, w, c) it returns an `Output`.
 
-    The constructor of every family takes (architecture, signature, settings, *, rngs) and raises InputError where
-    `signature.image_size` is too small.
+    Args:
+        architecture: what distinguishes the network within its family.
+        signature: what goes into the network and what comes out.
+        settings: how it differs from the published network.
+        rngs: source of the initial weights.
+
+    Raises:
+        InputError: the network does not take images of this size.
 
     Attributes:
         title: the name in error messages, with its article: "a ResNet".
@@ -103,6 +109,9 @@ class Network(nnx.Module):
     smallest_image: int
     image_size: int | None = None
     head: Any
+
+    def __init__(self, architecture: Any, signature: Signature, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        raise NotImplementedError
 
     def check_size(self, height: int, width: int) -> None:
         """Raise InputError unless the network takes images of this size in pixels."""

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax import export
-from small_networks import abstract, evaluating, output_shapes
+from small_networks import abstract, evaluating, filled, output_shapes
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models import MODELS, Settings, create_model, describe_models, list_models
+from mtsccd_jax.models import MODELS, create_model, describe_models, list_models
 from mtsccd_jax.models.layers.dropout import Dropout
 from mtsccd_jax.models.resnet import BasicBlock
 
@@ -181,9 +181,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 def test_features_before_the_rectifier_are_those_behind_it_but_for_the_rectifier(name: str) -> None:
     image = jax.random.normal(jax.random.key(0), (2, 64, 64, 3))
     behind, before = (
-        evaluating(
-            create_model(name, num_classes=5, image_size=64, settings=Settings(0.125, features), rngs=nnx.Rngs(0))
-        )(image)
+        jax.jit(lambda model, image: model(image))(evaluating(filled(name, features=features)), image)
         for features in ("rectified", "linear")
     )
     assert before.features.min() < 0
