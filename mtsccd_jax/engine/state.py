@@ -83,6 +83,13 @@ def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, p
 
     model, size, similarity = recipe.model, recipe.data.image_size, recipe.similarity
     is_siamese = model.task == "similarity"
+    settings = Settings(
+        width=model.width,
+        features=model.features,
+        hidden=model.hidden,
+        dropout=model.dropout,
+        drop_path=model.drop_path,
+    )
 
     def build(key: jax.Array) -> nnx.Module:
         rngs = nnx.Rngs(params=key)
@@ -92,7 +99,7 @@ def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, p
             image_size=size,
             in_channels=3 if is_siamese else channels(recipe.data),
             dtype=jnp.dtype(recipe.engine.dtype),
-            settings=Settings(model.width, model.features, model.hidden, model.dropout, model.drop_path),
+            settings=settings,
             rngs=rngs,
         )
         return Siamese(network, size, similarity.width, similarity.radius, rngs=rngs) if is_siamese else network

@@ -31,7 +31,7 @@ from mtsccd_jax.models import (
 from mtsccd_jax.models.layers.head import Head
 from mtsccd_jax.models.layers.initializers import Keys
 from mtsccd_jax.models.layers.precision import wide
-from mtsccd_jax.models.network import PUBLISHED, Names, Network, Settings, Signature
+from mtsccd_jax.models.network import PUBLISHED, ImageNetwork, Names, Settings, Signature
 
 __all__ = ["MODELS", "Definition", "Settings", "create_model", "describe_models", "list_models"]
 
@@ -47,7 +47,7 @@ class Definition:
         source: where it was published.
     """
 
-    network: type[Network]
+    network: type[ImageNetwork]
     architecture: Any
     names: tuple[Callable[[Any], Names], ...]
     source: str
@@ -153,7 +153,7 @@ def create_model(
     dtype: DTypeLike = jnp.float32,
     settings: Settings = PUBLISHED,
     rngs: nnx.Rngs,
-) -> Network:
+) -> ImageNetwork:
     """Make a network in train mode, with random initial weights.
 
     Evaluate it through a view, which shares the weights:

@@ -10,7 +10,7 @@ from mtsccd_jax.models.layers.dropout import Dropout
 from mtsccd_jax.models.layers.linear import flatten_channels_first, torch_linear
 from mtsccd_jax.models.layers.pooling import adaptive_average_pool, max_pool
 from mtsccd_jax.models.layers.precision import wide
-from mtsccd_jax.models.network import Names, Network, Output, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Architecture:
     hidden: int = 4096
 
 
-class AlexNet(Network):
+class AlexNet(ImageNetwork):
     """AlexNet for images of 63 pixels or more on a side, square or not.
 
     The last map is averaged to 6 x 6; at 224 pixels it has that size.

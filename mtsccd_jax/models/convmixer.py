@@ -11,7 +11,7 @@ from mtsccd_jax.models.layers.linear import torch_linear
 from mtsccd_jax.models.layers.normalization import BatchNorm
 from mtsccd_jax.models.layers.pooling import global_average_pool
 from mtsccd_jax.models.layers.precision import wide
-from mtsccd_jax.models.network import Names, Network, Output, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Block(nnx.Module):
         return self.pointwise(x + self.depthwise(x))
 
 
-class ConvMixer(Network):
+class ConvMixer(ImageNetwork):
     """A ConvMixer for images of one patch or more on a side, square or not; incomplete patches are cut off."""
 
     title = "a ConvMixer"

@@ -13,7 +13,7 @@ from mtsccd_jax.models.layers.linear import WEIGHT_INIT, linear
 from mtsccd_jax.models.layers.pooling import global_average_pool
 from mtsccd_jax.models.layers.precision import wide
 from mtsccd_jax.models.layers.transformer import gelu, layer_norm
-from mtsccd_jax.models.network import Names, Network, Output, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Downsampling(nnx.Module):
         return self.conv(self.norm(x))
 
 
-class ConvNeXt(Network):
+class ConvNeXt(ImageNetwork):
     """A ConvNeXt V2 for images of 32 pixels or more on a side, square or not.
 
     As published it has no stochastic depth.

@@ -23,7 +23,7 @@ from mtsccd_jax.models.layers.initializers import kaiming_normal_fan_in, torch_u
 from mtsccd_jax.models.layers.normalization import BatchNorm, Coefficients, Moments, normalized
 from mtsccd_jax.models.layers.pooling import average_pool, global_average_pool, max_pool
 from mtsccd_jax.models.layers.precision import wide
-from mtsccd_jax.models.network import Names, Network, Output, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def joined(moments: Sequence[Moments | None]) -> Moments | None:
     return Moments(jnp.concatenate(means), jnp.concatenate(mean_squares), values[0])
 
 
-class DenseNet(Network):
+class DenseNet(ImageNetwork):
     """A DenseNet for images of 29 pixels or more on a side, square or not."""
 
     title = "a DenseNet"

@@ -14,7 +14,7 @@ from mtsccd_jax.models.layers.initializers import uniform
 from mtsccd_jax.models.layers.pooling import global_average_pool
 from mtsccd_jax.models.layers.precision import wide
 from mtsccd_jax.models.layers.squeeze_excitation import SqueezeExcitation
-from mtsccd_jax.models.network import Names, Network, Output, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 class Stage(NamedTuple):
@@ -94,7 +94,7 @@ class InvertedResidual(nnx.Module):
         return y if self.drop is None else x + self.drop(y)
 
 
-class EfficientNet(Network):
+class EfficientNet(ImageNetwork):
     """An EfficientNet for images of 32 pixels or more on a side, square or not.
 
     The initial weights are timm's, which are the authors'. torchvision's depthwise kernels are smaller by the square

@@ -20,7 +20,7 @@ from mtsccd_jax.models.layers.initializers import torch_uniform
 from mtsccd_jax.models.layers.linear import torch_linear
 from mtsccd_jax.models.layers.pooling import average_pool, global_average_pool, max_pool
 from mtsccd_jax.models.layers.precision import wide
-from mtsccd_jax.models.network import Names, Network, Output, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 class Row(NamedTuple):
@@ -102,7 +102,7 @@ def halving_max_pool(x: jax.Array) -> jax.Array:
     return max_pool(x, 3, 2, 0, ceil_mode=True)
 
 
-class InceptionV2(Network):
+class InceptionV2(ImageNetwork):
     """Inception v2 for images of 7 pixels or more on a side, square or not.
 
     The port takes sizes where the maps after modules 3c and 4e are even: 31 to 38 pixels, 63 to 70, ..., 223 to 230.

@@ -12,7 +12,7 @@ from mtsccd_jax.models.layers.dropout import drop_path
 from mtsccd_jax.models.layers.initializers import uniform
 from mtsccd_jax.models.layers.precision import wide
 from mtsccd_jax.models.layers.transformer import Mlp, layer_norm
-from mtsccd_jax.models.network import Names, Network, Output, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Block(nnx.Module):
         return x_bnd + self.drop_channels(self.mlp_channels(self.norm_channels(x_bnd)))
 
 
-class MlpMixer(Network):
+class MlpMixer(ImageNetwork):
     """An MLP-Mixer for square images of one size, which decides the width of its MLPs over the tokens.
 
     Weights of another image size do not fit and cannot be resampled. As in timm, incomplete patches are cut off and all

@@ -18,7 +18,7 @@ from mtsccd_jax.models.layers.normalization import BatchNorm
 from mtsccd_jax.models.layers.pooling import global_average_pool
 from mtsccd_jax.models.layers.precision import wide
 from mtsccd_jax.models.layers.transformer import Attention, Block, block_names, layer_norm
-from mtsccd_jax.models.network import Names, Network, Output, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 # Side of a patch. A token attends to the tokens at the same place of the other patches.
 PATCH = 2
@@ -167,7 +167,7 @@ def resized(x_bhwc: jax.Array, height: int, width: int) -> jax.Array:
     return jax.image.resize(x_bhwc, (b, height, width, c), "bilinear", antialias=False)
 
 
-class MobileVit(Network):
+class MobileVit(ImageNetwork):
     """A MobileViT for images of 32 pixels or more on a side, square or not.
 
     `width` scales channels and heads; the number of heads stays. As in timm, the transformer blocks of a stage have the

@@ -84,8 +84,8 @@ class Output(NamedTuple):
     auxiliary_weight: float = 0.0
 
 
-class Network(nnx.Module):
-    """A network of the table; called on images (b, h, w, c) it returns an `Output`.
+class ImageNetwork(nnx.Module):
+    """A network of the table: called on images (b, h, w, c), it returns an `Output`.
 
     Args:
         architecture: what distinguishes the network within its family.
@@ -127,7 +127,7 @@ class Network(nnx.Module):
         raise NotImplementedError
 
 
-class AuxiliaryNetwork(Network):
+class AuxiliaryNetwork(ImageNetwork):
     """A network with side classifiers, which score images in training only."""
 
     auxiliary: nnx.List[Any]

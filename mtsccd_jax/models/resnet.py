@@ -18,7 +18,7 @@ from mtsccd_jax.models.layers.normalization import BatchNorm
 from mtsccd_jax.models.layers.pooling import global_average_pool, max_pool
 from mtsccd_jax.models.layers.precision import wide
 from mtsccd_jax.models.layers.squeeze_excitation import SqueezeExcitation
-from mtsccd_jax.models.network import Names, Network, Output, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 class BasicBlock(nnx.Module):
@@ -107,7 +107,7 @@ class Architecture:
     depths: tuple[int, int, int, int]
 
 
-class ResNet(Network):
+class ResNet(ImageNetwork):
     """A residual network for images of 32 pixels or more on a side, square or not."""
 
     title = "a ResNet"

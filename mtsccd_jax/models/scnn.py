@@ -17,7 +17,7 @@ from mtsccd_jax.models.layers.convolution import Conv, torch_conv
 from mtsccd_jax.models.layers.linear import flatten_channels_first, torch_linear
 from mtsccd_jax.models.layers.pooling import max_pool
 from mtsccd_jax.models.layers.precision import wide
-from mtsccd_jax.models.network import Names, Network, Output, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Architecture:
     hidden: int = 128
 
 
-class ShallowCNN(Network):
+class ShallowCNN(ImageNetwork):
     """A shallow CNN for square images of one size, 120 pixels in the paper.
 
     The image size decides the inputs of the hidden layer.

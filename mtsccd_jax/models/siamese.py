@@ -24,7 +24,7 @@ from flax import nnx
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models.layers.linear import torch_linear
 from mtsccd_jax.models.layers.normalization import BatchNorm
-from mtsccd_jax.models.network import Network, Output
+from mtsccd_jax.models.network import ImageNetwork, Output
 
 # Mean, standard deviation and minimum of the best similarity within the radius, and of that of equal places.
 STATISTICS = 6
@@ -56,7 +56,7 @@ class Siamese(nnx.Module):
         InputError: the width is not positive or the radius is negative.
     """
 
-    def __init__(self, backbone: Network, image_size: int, width: int, radius: int, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, backbone: ImageNetwork, image_size: int, width: int, radius: int, *, rngs: nnx.Rngs) -> None:
         if width < 1:
             raise InputError(f"similarity.width={width}: must be positive")
         if radius < 0:

@@ -20,7 +20,7 @@ from mtsccd_jax.models.layers.linear import WEIGHT_INIT, linear
 from mtsccd_jax.models.layers.pooling import global_average_pool
 from mtsccd_jax.models.layers.precision import wide
 from mtsccd_jax.models.layers.transformer import Block, layer_norm
-from mtsccd_jax.models.network import Names, Network, Output, Resampled, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Resampled, Settings, Signature
 
 PATCH = 4
 EPSILON = 1e-5
@@ -150,7 +150,7 @@ class PatchMerging(nnx.Module):
         return self.reduction(self.norm(x))
 
 
-class Swin(Network):
+class Swin(ImageNetwork):
     """A Swin transformer for images of one patch of 4 pixels or more on a side, square or not.
 
     `width` scales the heads; their number stays.

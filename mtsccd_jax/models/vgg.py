@@ -11,7 +11,7 @@ from mtsccd_jax.models.layers.initializers import normal
 from mtsccd_jax.models.layers.linear import flatten_channels_first, linear
 from mtsccd_jax.models.layers.pooling import adaptive_average_pool, max_pool
 from mtsccd_jax.models.layers.precision import wide
-from mtsccd_jax.models.network import Names, Network, Output, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 CHANNELS = (64, 128, 256, 512, 512)
 GRID = 7
@@ -26,7 +26,7 @@ class Architecture:
     depths: tuple[int, ...]
 
 
-class VGG(Network):
+class VGG(ImageNetwork):
     """A VGG for images of 32 pixels or more on a side, square or not.
 
     The last map is averaged to 7 x 7; at 224 pixels it has that size.

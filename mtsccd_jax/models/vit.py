@@ -15,7 +15,7 @@ from mtsccd_jax.models.layers.initializers import normal
 from mtsccd_jax.models.layers.linear import WEIGHT_INIT, linear
 from mtsccd_jax.models.layers.precision import wide
 from mtsccd_jax.models.layers.transformer import Attention, Block, block_names, layer_norm
-from mtsccd_jax.models.network import Names, Network, Output, Resampled, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Resampled, Settings, Signature
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PositionEmbedding(Resampled):
         return np.concatenate([value[:, :1], np.asarray(resized).reshape(1, side * side, -1)], axis=1)
 
 
-class VisionTransformer(Network):
+class VisionTransformer(ImageNetwork):
     """A vision transformer for square images of one size, which decides the number of learned positions.
 
     `width` scales the heads; their number and the depth stay. Incomplete patches are cut off, as in timm.

@@ -219,8 +219,8 @@ def densenet_norm(seen: dict[str, Any]) -> Any:
     return seen["features"].relu().permute(0, 2, 3, 1)
 
 
-def timm_peer(name: str, timm_name: str, **fixed: Any) -> Peer:
-    """Return a network of timm of one of the families that are the same there."""
+def timm_peer(name: str, timm_name: str) -> Peer:
+    """Return a network of timm, with the parts that its family has there."""
     if name.startswith("vit"):
         return Peer(from_timm(timm_name, sized=True), "head:in", tokens(others=1))
     if name.startswith("mlp_mixer"):

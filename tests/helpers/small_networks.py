@@ -7,7 +7,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from mtsccd_jax.models import Settings, create_model
-from mtsccd_jax.models.network import Network, Output
+from mtsccd_jax.models.network import ImageNetwork, Output
 from mtsccd_jax.models.weights.mapping import Dialect, slots
 
 
@@ -20,10 +20,10 @@ def abstract(
     dtype: DTypeLike = jnp.float32,
     width: float = 0.125,
     **settings,
-) -> Network:
+) -> ImageNetwork:
     """Return a network without values; other arguments are fields of `Settings`."""
 
-    def make() -> Network:
+    def make() -> ImageNetwork:
         return create_model(
             name,
             num_classes=num_classes,
@@ -37,7 +37,7 @@ def abstract(
     return nnx.eval_shape(make)
 
 
-def filled(name: str, seed: int = 0, **arguments) -> Network:
+def filled(name: str, seed: int = 0, **arguments) -> ImageNetwork:
     """Return a network full of random numbers."""
     model, generator = abstract(name, **arguments), np.random.default_rng(seed)
     for path, node in nnx.iter_graph(model):

@@ -13,7 +13,7 @@ from flax import nnx
 
 from mtsccd_jax.models import MODELS, Settings, create_model
 from mtsccd_jax.models.layers.dropout import Dropout
-from mtsccd_jax.models.network import Network
+from mtsccd_jax.models.network import ImageNetwork
 from mtsccd_jax.models.weights.mapping import Dialect, slots
 
 
@@ -56,12 +56,12 @@ def arrays(torch_model: Any) -> dict[str, np.ndarray]:
     }
 
 
-def with_weights(torch_model: Any, name: str, names: Dialect | None = None, **arguments: Any) -> Network:
+def with_weights(torch_model: Any, name: str, names: Dialect | None = None, **arguments: Any) -> ImageNetwork:
     """Return our network of a name with the weights of a torch model, which must have the same arrays.
 
     `names` is the dialect of the torch model, by default the first of the table; `arguments` are `create_model`'s.
     """
-    model: Network = nnx.eval_shape(lambda: create_model(name, **arguments, rngs=nnx.Rngs(0)))
+    model: ImageNetwork = nnx.eval_shape(lambda: create_model(name, **arguments, rngs=nnx.Rngs(0)))
     source = arrays(torch_model)
     target = {slot.name: slot for slot in slots(model, names or MODELS[name].names[0])}
     assert source.keys() == target.keys()

@@ -26,11 +26,11 @@ from mtsccd_jax.models import (
 )
 from mtsccd_jax.models.layers.conv_norm import Step
 from mtsccd_jax.models.layers.dropout import Dropout
-from mtsccd_jax.models.network import Network, Settings, Signature
+from mtsccd_jax.models.network import ImageNetwork, Settings, Signature
 from mtsccd_jax.models.resnet import SqueezeBottleneckBlock
 
 
-def made(network: type[Network], architecture: Any, image_size: int = 224, width: float = 1.0) -> Any:
+def made(network: type[ImageNetwork], architecture: Any, image_size: int = 224, width: float = 1.0) -> Any:
     """Make a network of a small architecture with 100 classes."""
     signature, settings = Signature(100, image_size), Settings(width)
     return nnx.jit(lambda: network(architecture, signature, settings, rngs=nnx.Rngs(0)))()
