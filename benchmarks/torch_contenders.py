@@ -158,7 +158,7 @@ def torch_model(name: str, conditions: Conditions) -> Any:
     """The same network in torch, on the device and in channels-last."""
     import torch
 
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "models"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
     import torch_reference
 
     if name in TORCHVISION:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from record import publish
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "models"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from mtsccd_jax.engine.workdir import load
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
 from mtsccd_jax.models import MODELS
-from mtsccd_jax.models.layers.blocks import HEAD
+from mtsccd_jax.models.network import HEAD
 from mtsccd_jax.models.siamese import backbone_of
 from mtsccd_jax.models.weights.files import TRAINED_ON, WeightFile
 from mtsccd_jax.models.weights.mapping import published, slots

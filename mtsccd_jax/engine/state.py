@@ -12,9 +12,9 @@ from flax import nnx
 from mtsccd_jax.data.bands import channels, statistics
 from mtsccd_jax.engine.parallel import Parallel
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models import MODELS, create_model
-from mtsccd_jax.models.layers.blocks import HEAD
-from mtsccd_jax.models.siamese import Siamese, backbone_of, create_siamese
+from mtsccd_jax.models import MODELS, Settings, create_model
+from mtsccd_jax.models.network import HEAD
+from mtsccd_jax.models.siamese import Siamese, backbone_of
 from mtsccd_jax.models.weights.files import WeightFile
 from mtsccd_jax.models.weights.mapping import Fitted, fit
 from mtsccd_jax.recipes.config import Optim, Recipe
@@ -79,35 +79,28 @@ def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, p
     """
     statistics(recipe.data)
 
+    model, size, similarity = recipe.model, recipe.data.image_size, recipe.similarity
+    is_siamese = model.task == "similarity"
+    settings = Settings(
+        width=model.width,
+        features=model.features,
+        hidden=model.hidden,
+        dropout=model.dropout,
+        drop_path=model.drop_path,
+    )
+
     def build(key: jax.Array) -> nnx.Module:
-        if recipe.model.task == "similarity":
-            return create_siamese(
-                recipe.model.name,
-                num_classes=max(len(class_names), 1),  # pairs without scene labels leave the classifier unused
-                image_size=recipe.data.image_size,
-                width=recipe.model.width,
-                hidden=recipe.similarity.width,
-                radius=recipe.similarity.radius,
-                dtype=jnp.dtype(recipe.engine.dtype),
-                rectified_features=recipe.model.features == "rectified",
-                scene_hidden=recipe.model.hidden,
-                dropout=recipe.model.dropout,
-                drop_path=recipe.model.drop_path,
-                rngs=nnx.Rngs(params=key),
-            )
-        return create_model(
-            recipe.model.name,
-            num_classes=len(class_names),
-            image_size=recipe.data.image_size,
-            in_channels=channels(recipe.data),
-            width=recipe.model.width,
+        rngs = nnx.Rngs(params=key)
+        network = create_model(
+            model.name,
+            num_classes=len(class_names) or int(is_siamese),  # pairs without scene labels leave the classifier unused
+            image_size=size,
+            in_channels=3 if is_siamese else channels(recipe.data),
             dtype=jnp.dtype(recipe.engine.dtype),
-            rectified_features=recipe.model.features == "rectified",
-            hidden=recipe.model.hidden,
-            dropout=recipe.model.dropout,
-            drop_path=recipe.model.drop_path,
-            rngs=nnx.Rngs(params=key),
+            settings=settings,
+            rngs=rngs,
         )
+        return Siamese(network, size, similarity.width, similarity.radius, rngs=rngs) if is_siamese else network
 
     abstract = nnx.eval_shape(lambda: build(jax.random.PRNGKey(0)))
     frozen = freeze_rule(recipe.optim.freeze, abstract)

@@ -16,8 +16,8 @@ from mtsccd_jax.data.augment import augment
 from mtsccd_jax.data.bands import images_of, normalize, seen
 from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
-from mtsccd_jax.models.layers.blocks import Output
-from mtsccd_jax.models.siamese import Judgement, backbone_of, dates
+from mtsccd_jax.models.network import Output
+from mtsccd_jax.models.siamese import PairOutput, backbone_of, dates
 from mtsccd_jax.ops.kmeans import nearest_center
 from mtsccd_jax.ops.metrics import confusion_matrix
 from mtsccd_jax.recipes.config import Data
@@ -69,7 +69,7 @@ def change_entropy(weights: tuple[float, float], scene_weight: float, label_smoo
     """
 
     def objective(model: nnx.Module, images: Images, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        judged: Judgement = model(images["image_t1"], images["image_t2"])
+        judged: PairOutput = model(images["image_t1"], images["image_t2"])
         changed_b = batch["changed"] == 1
         loss_b = optax.sigmoid_binary_cross_entropy(judged.change_b, changed_b.astype(jnp.float32))
         loss_b *= jnp.where(changed_b, weights[1], weights[0])
@@ -156,7 +156,7 @@ def make_compare_step(network: Network, data: Data) -> Callable[[State, Batch], 
     def compare_step(state: State, batch: Batch) -> dict[str, jax.Array]:
         model = nnx.merge(network.eval_graph, state.params, state.statistics)
         t1, t2 = (normalize(batch[name], data) for name in ("image_t1", "image_t2"))
-        judged: Judgement = model(t1, t2)
+        judged: PairOutput = model(t1, t2)
         logits_t1, logits_t2 = dates(judged.scenes.logits)
         return {"change": judged.change_b, "logits_t1": logits_t1, "logits_t2": logits_t2}
 

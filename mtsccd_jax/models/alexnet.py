@@ -5,27 +5,24 @@ from dataclasses import dataclass
 import jax
 from flax import nnx
 
-from mtsccd_jax.models.layers.blocks import (
-    Dropout,
-    Names,
-    Output,
-    Settings,
-    check_size,
-    flatten_channels_first,
-    scaled,
-    torch_conv,
-    torch_linear,
-    wide,
-)
+from mtsccd_jax.models.layers.convolution import torch_conv
+from mtsccd_jax.models.layers.dropout import Dropout
+from mtsccd_jax.models.layers.linear import flatten_channels_first, torch_linear
 from mtsccd_jax.models.layers.pooling import adaptive_average_pool, max_pool
-
-# A smaller image has no map left at the third pooling.
-SMALLEST_IMAGE = 63
+from mtsccd_jax.models.layers.precision import wide
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Channels, side of the kernel, stride and padding of every convolution, and which of them are pooled."""
+    """The layers of the network.
+
+    Attributes:
+        convolutions: channels, side of the kernel, stride and padding of each.
+        pooled: indices of the convolutions that are pooled.
+        grid: side of the map that the fully connected layers see.
+        hidden: outputs of the hidden layers.
+    """
 
     convolutions: tuple[tuple[int, int, int, int], ...] = (
         (64, 11, 4, 2),
@@ -39,44 +36,40 @@ class Architecture:
     hidden: int = 4096
 
 
-class AlexNet(nnx.Module):
+class AlexNet(ImageNetwork):
     """AlexNet for images of 63 pixels or more on a side, square or not.
 
-    The last map is averaged to 6 x 6, which at 224 pixels it is.
-
-    Args:
-        architecture: the convolutions, and the width of the hidden layers.
-        settings: what is chosen whatever the family; `image_size` is only checked, the network takes any from 63.
-        rngs: source of the initial weights.
-
-    Raises:
-        InputError: the image is smaller than 63 pixels.
+    The last map is averaged to 6 x 6; at 224 pixels it has that size.
     """
 
-    def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
-        check_size((settings.image_size,) * 2, SMALLEST_IMAGE, "AlexNet")
+    title = "AlexNet"
+    follows = frozenset({"features", "dropout"})
+    smallest_image = 63  # a smaller image has no map left at the third pooling
+
+    def __init__(self, architecture: Architecture, signature: Signature, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        self.check_size(signature.image_size, signature.image_size)
         self.architecture = architecture
-        self.dtype = dtype = settings.dtype
-        self.rectified_features = settings.rectified_features
+        self.dtype = dtype = signature.dtype
+        self.rectified_features = settings.features == "rectified"
         self.convolutions: nnx.List[nnx.Module] = nnx.List()
-        in_channels = settings.in_channels
+        in_channels = signature.in_channels
         for unscaled, size, stride, padding in architecture.convolutions:
-            channels = scaled(unscaled, settings.width)
+            channels = settings.scaled(unscaled)
             self.convolutions.append(
                 torch_conv(in_channels, channels, size, stride, padding=padding, dtype=dtype, rngs=rngs)
             )
             in_channels = channels
-        hidden = scaled(architecture.hidden, settings.width)
+        hidden = settings.scaled(architecture.hidden)
         dropout = 0.5 if settings.dropout is None else settings.dropout
         self.drop_map = Dropout(dropout, salt=0)
         self.first = torch_linear(in_channels * architecture.grid**2, hidden, dtype=dtype, rngs=rngs)
         self.drop_features = Dropout(dropout, salt=1)
         self.second = torch_linear(hidden, hidden, dtype=dtype, rngs=rngs)
-        self.head = torch_linear(hidden, settings.num_classes, dtype=wide(dtype), rngs=rngs)
+        self.head = torch_linear(hidden, signature.num_classes, dtype=wide(dtype), rngs=rngs)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:
-        """Logits, the (rectified) output of the first fully connected layer, and the last pooled map."""
-        check_size(image_bhwc.shape[1:3], SMALLEST_IMAGE, "AlexNet")
+        """Return logits, the output of the first fully connected layer, and the last pooled map."""
+        self.check_size(*image_bhwc.shape[1:3])
         x = image_bhwc
         for i, convolution in enumerate(self.convolutions):
             x = nnx.relu(convolution(x))
@@ -90,7 +83,7 @@ class AlexNet(nnx.Module):
 
 
 def names(network: AlexNet) -> Names:
-    """What torchvision calls the parts."""
+    """Yield torchvision's names for the parts."""
     for i, convolution in zip((0, 3, 6, 8, 10), network.convolutions, strict=True):
         yield f"features.{i}", convolution
     yield "classifier.1", network.first

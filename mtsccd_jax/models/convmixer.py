@@ -1,4 +1,4 @@
-"""ConvMixer, arXiv:2201.09792 (section 2, figure 2), in the variant of timm and begun as torch begins its layers."""
+"""ConvMixer, arXiv:2201.09792 (section 2, figure 2), in the variant of timm and with torch's initial weights."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,17 @@ import jax
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.blocks import BatchNorm, Names, Output, Settings, check_size, scaled, torch_linear, wide
-from mtsccd_jax.models.layers.convolution import Conv
-from mtsccd_jax.models.layers.initializers import torch_uniform, uniform
+from mtsccd_jax.models.layers.convolution import torch_conv
+from mtsccd_jax.models.layers.linear import torch_linear
+from mtsccd_jax.models.layers.normalization import BatchNorm
 from mtsccd_jax.models.layers.pooling import global_average_pool
+from mtsccd_jax.models.layers.precision import wide
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A row of Table 1: sides of the patch and of the kernel, channels, and number of blocks."""
+    """A row of Table 1: side of the patch, side of the kernel, channels, and number of blocks."""
 
     patch: int
     kernel: int
@@ -23,7 +25,7 @@ class Architecture:
 
 
 class ReluNorm(nnx.Module):
-    """A convolution with bias, rectified and then normalised."""
+    """A convolution with bias, then a rectifier, then batch normalisation."""
 
     def __init__(
         self,
@@ -36,64 +38,48 @@ class ReluNorm(nnx.Module):
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ) -> None:
-        self.conv = Conv(
-            in_channels,
-            channels,
-            size,
-            stride,
-            padding=size // 2 if stride == 1 else 0,
-            groups=groups,
-            use_bias=True,
-            init=torch_uniform,
-            bias_init=uniform((size * size * in_channels // groups) ** -0.5),
-            dtype=dtype,
-            rngs=rngs,
+        padding = size // 2 if stride == 1 else 0
+        self.conv = torch_conv(
+            in_channels, channels, size, stride, padding=padding, groups=groups, dtype=dtype, rngs=rngs
         )
         self.norm = BatchNorm(channels, dtype=dtype)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(b, h, w, in_channels) -> (b, h // stride, w // stride, channels)."""
+        """Map (b, h, w, in_channels) to (b, h // stride, w // stride, channels)."""
         return self.norm(nnx.relu(self.conv(x)))
 
 
 class Block(nnx.Module):
-    """A convolution of every channel by itself beside a shortcut, then one of the channels alone."""
+    """A depthwise convolution with a shortcut, then a 1x1 convolution."""
 
     def __init__(self, channels: int, kernel: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.depthwise = ReluNorm(channels, channels, kernel, groups=channels, dtype=dtype, rngs=rngs)
         self.pointwise = ReluNorm(channels, channels, 1, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(b, h, w, c) -> (b, h, w, c)."""
+        """Map (b, h, w, c) to (b, h, w, c)."""
         return self.pointwise(x + self.depthwise(x))
 
 
-class ConvMixer(nnx.Module):
-    """A ConvMixer for images of at least one patch on a side, square or not; what no patch fills is cut off.
+class ConvMixer(ImageNetwork):
+    """A ConvMixer for images of one patch or more on a side, square or not; incomplete patches are cut off."""
 
-    Args:
-        architecture: patch, kernel, channels and depth.
-        settings: what is chosen whatever the family; `image_size` is only checked.
-        rngs: source of the initial weights.
+    title = "a ConvMixer"
 
-    Raises:
-        InputError: the image is smaller than a patch.
-    """
-
-    def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
-        self.patch = architecture.patch
-        check_size((settings.image_size,) * 2, self.patch, "a ConvMixer")
-        dtype = settings.dtype
-        channels = scaled(architecture.channels, settings.width)
-        self.stem = ReluNorm(settings.in_channels, channels, self.patch, self.patch, dtype=dtype, rngs=rngs)
+    def __init__(self, architecture: Architecture, signature: Signature, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        self.smallest_image = patch = architecture.patch
+        self.check_size(signature.image_size, signature.image_size)
+        dtype = signature.dtype
+        channels = settings.scaled(architecture.channels)
+        self.stem = ReluNorm(signature.in_channels, channels, patch, patch, dtype=dtype, rngs=rngs)
         self.blocks = nnx.List(
             [Block(channels, architecture.kernel, dtype=dtype, rngs=rngs) for _ in range(architecture.depth)]
         )
-        self.head = torch_linear(channels, settings.num_classes, dtype=wide(dtype), rngs=rngs)
+        self.head = torch_linear(channels, signature.num_classes, dtype=wide(dtype), rngs=rngs)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:
-        """Logits, the features after the last pooling, and the map before it."""
-        check_size(image_bhwc.shape[1:3], self.patch, "a ConvMixer")
+        """Return logits, the features after the last pooling, and the map before it."""
+        self.check_size(*image_bhwc.shape[1:3])
         x = self.stem(image_bhwc)
         for block in self.blocks:
             x = block(x)
@@ -102,7 +88,7 @@ class ConvMixer(nnx.Module):
 
 
 def names(network: ConvMixer) -> Names:
-    """What timm calls the parts."""
+    """Yield timm's names for the parts."""
     yield "stem.0", network.stem.conv
     yield "stem.2", network.stem.norm
     for i, block in enumerate(network.blocks):

@@ -1,6 +1,5 @@
 """ConvNeXt V2, arXiv:2301.00808 (section 3), in the variant and with the initial weights of timm."""
 
-import itertools
 from dataclasses import dataclass
 
 import jax
@@ -8,13 +7,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.blocks import Dropout, Names, Output, Settings, check_size, drop_path_rates, scaled, wide
 from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.dropout import Dropout, drop_paths
+from mtsccd_jax.models.layers.linear import WEIGHT_INIT, linear
 from mtsccd_jax.models.layers.pooling import global_average_pool
-from mtsccd_jax.models.layers.transformer import WEIGHT_INIT, gelu, layer_norm, linear
-
-# Patches of four pixels and three halvings: a smaller image has no map left at the last stage.
-SMALLEST_IMAGE = 32
+from mtsccd_jax.models.layers.precision import wide
+from mtsccd_jax.models.layers.transformer import gelu, layer_norm
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Architecture:
     Attributes:
         depths: blocks in each of the four stages.
         channels: of each stage.
-        convolutions: whether the published layers over the channels are 1x1 convolutions; they compute the same.
+        convolutions: whether the published layers over the channels are 1x1 convolutions. They compute the same.
     """
 
     depths: tuple[int, int, int, int]
@@ -35,7 +34,7 @@ class Architecture:
 def convolution(
     in_channels: int, channels: int, size: int, stride: int, *, groups: int = 1, dtype: DTypeLike, rngs: nnx.Rngs
 ) -> Conv:
-    """A convolution that begins with normal weights of deviation 0.02 and no bias; padded where it keeps the size."""
+    """Return a convolution with timm's initial weights; at stride 1 it is padded and keeps the size of the map."""
     return Conv(
         in_channels,
         channels,
@@ -51,9 +50,9 @@ def convolution(
 
 
 class ResponseNorm(nnx.Module):
-    """Global response normalisation: a channel grows by its share of the map's magnitude (algorithm 1).
+    """Global response normalisation: scale each channel by its share of the map's magnitude (algorithm 1).
 
-    Begins as the identity.
+    Its initial weights make it the identity.
     """
 
     def __init__(self, channels: int) -> None:
@@ -61,10 +60,10 @@ class ResponseNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(channels, jnp.float32))
 
     def __call__(self, x_bhwc: jax.Array) -> jax.Array:
-        """(b, h, w, c) -> (b, h, w, c)."""
+        """Map (b, h, w, c) to (b, h, w, c)."""
         x = x_bhwc.astype(wide(x_bhwc.dtype))
         square = jnp.sum(jnp.square(x), axis=(1, 2), keepdims=True)
-        # The root has no gradient at zero, where a channel that is zero everywhere would be.
+        # A channel may be zero everywhere, and the root has no gradient at zero.
         empty = square == 0
         magnitude = jnp.where(empty, 0, jnp.sqrt(jnp.where(empty, 1, square)))
         share = magnitude / (jnp.mean(magnitude, axis=-1, keepdims=True) + 1e-6)
@@ -72,9 +71,9 @@ class ResponseNorm(nnx.Module):
 
 
 class Block(nnx.Module):
-    """A 7x7 convolution of every channel by itself, then an MLP over the channels, beside a shortcut (figure 5).
+    """A depthwise 7x7 convolution and an MLP over the channels, with a shortcut (figure 5).
 
-    `drop` is stochastic depth of both.
+    `drop` is the stochastic depth of the block.
     """
 
     def __init__(self, channels: int, convolutions: bool, drop: Dropout, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
@@ -91,58 +90,55 @@ class Block(nnx.Module):
         self.drop = drop
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(b, h, w, c) -> (b, h, w, c)."""
+        """Map (b, h, w, c) to (b, h, w, c)."""
         y = gelu(self.expand(self.norm(self.depthwise(x))))
         return x + self.drop(self.contract(self.response_norm(y)))
 
 
 class Downsampling(nnx.Module):
-    """Normalises and halves a map by a 2x2 convolution."""
+    """A normalisation, and a 2x2 convolution that halves the map."""
 
     def __init__(self, in_channels: int, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.norm = layer_norm(in_channels, dtype, rngs)
         self.conv = convolution(in_channels, channels, 2, 2, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(b, h, w, in_channels) -> (b, h // 2, w // 2, channels)."""
+        """Map (b, h, w, in_channels) to (b, h // 2, w // 2, channels)."""
         return self.conv(self.norm(x))
 
 
-class ConvNeXt(nnx.Module):
-    """A ConvNeXt V2 for images of 32 pixels or more on a side, square or not; without stochastic depth unless asked.
+class ConvNeXt(ImageNetwork):
+    """A ConvNeXt V2 for images of 32 pixels or more on a side, square or not.
 
-    Args:
-        architecture: depths and channels.
-        settings: what is chosen whatever the family; `image_size` is only checked, the network takes any from 32.
-        rngs: source of the initial weights.
-
-    Raises:
-        InputError: the image is smaller than 32 pixels.
+    As published it has no stochastic depth.
     """
 
-    def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
-        check_size((settings.image_size,) * 2, SMALLEST_IMAGE, "a ConvNeXt")
-        self.dtype = dtype = settings.dtype
-        channels = [scaled(channels, settings.width) for channels in architecture.channels]
-        self.stem = convolution(settings.in_channels, channels[0], 4, 4, dtype=dtype, rngs=rngs)
+    title = "a ConvNeXt"
+    follows = frozenset({"drop_path"})
+    smallest_image = 32  # patches of four pixels and three halvings
+
+    def __init__(self, architecture: Architecture, signature: Signature, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        self.check_size(signature.image_size, signature.image_size)
+        self.dtype = dtype = signature.dtype
+        channels = [settings.scaled(channels) for channels in architecture.channels]
+        self.stem = convolution(signature.in_channels, channels[0], 4, 4, dtype=dtype, rngs=rngs)
         self.stem_norm = layer_norm(channels[0], dtype, rngs)
         self.downsamplings = nnx.List(
             [Downsampling(channels[i], channels[i + 1], dtype=dtype, rngs=rngs) for i in range(3)]
         )
         self.stages: nnx.List[nnx.List[Block]] = nnx.List()
-        rates = enumerate(drop_path_rates(settings.drop_path, sum(architecture.depths)))
+        drops = drop_paths(settings.drop_path, sum(architecture.depths))
         for width, depth in zip(channels, architecture.depths, strict=True):
             blocks: nnx.List[Block] = nnx.List()
-            for index, rate in itertools.islice(rates, depth):
-                drop = Dropout(rate, salt=index, whole_example=True)
-                blocks.append(Block(width, architecture.convolutions, drop, dtype=dtype, rngs=rngs))
+            for _ in range(depth):
+                blocks.append(Block(width, architecture.convolutions, next(drops), dtype=dtype, rngs=rngs))
             self.stages.append(blocks)
         self.norm = layer_norm(channels[-1], wide(dtype), rngs)
-        self.head = linear(channels[-1], settings.num_classes, wide(dtype), rngs)
+        self.head = linear(channels[-1], signature.num_classes, wide(dtype), rngs)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:
-        """Logits, the features after the last pooling and its normalisation, and the map before it."""
-        check_size(image_bhwc.shape[1:3], SMALLEST_IMAGE, "a ConvNeXt")
+        """Return logits, the normalised features after the last pooling, and the map before it."""
+        self.check_size(*image_bhwc.shape[1:3])
         x = self.stem_norm(self.stem(image_bhwc))
         for stage, blocks in enumerate(self.stages):
             if stage > 0:
@@ -154,7 +150,7 @@ class ConvNeXt(nnx.Module):
 
 
 def names(network: ConvNeXt) -> Names:
-    """What timm calls the parts."""
+    """Yield timm's names for the parts."""
     yield "stem.0", network.stem
     yield "stem.1", network.stem_norm
     for stage, blocks in enumerate(network.stages):

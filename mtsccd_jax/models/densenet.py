@@ -1,10 +1,11 @@
 """Densely connected networks, arXiv:1608.06993 (Table 1), with bottlenecks and compression as in torchvision.
 
-Every layer reads the maps of all layers before it. Kept for the backward pass, what they read would grow with the
-square of the depth; kept once each, the maps grow with the depth alone. So maps are put side by side, normalised and
-rectified inside `jax.checkpoint`, which does it again in the backward pass (arXiv:1707.06990), and the moments that
-batch normalisation takes of a map are taken once, whoever reads it: only scale, bias and running statistics differ.
-XLA:CPU drops the barriers of `jax.checkpoint` and finds the first time again; there the moments save time alone.
+Every layer reads the maps of all layers before it. If the inputs of every layer were kept for the backward pass, the
+memory would grow with the square of the depth; the maps themselves grow with the depth only. So maps are concatenated,
+normalised and rectified inside `jax.checkpoint`, which repeats it in the backward pass (arXiv:1707.06990). The moments
+of a map, which batch normalisation needs, are computed once for all layers that read it: only scale, bias and running
+statistics differ. XLA:CPU drops the barriers of `jax.checkpoint` and reuses the first result; there the moments only
+save time.
 """
 
 from collections.abc import Sequence
@@ -16,30 +17,18 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.blocks import (
-    BatchNorm,
-    Coefficients,
-    ConvNorm,
-    Moments,
-    Names,
-    Output,
-    Settings,
-    check_size,
-    normalized,
-    scaled,
-    wide,
-)
+from mtsccd_jax.models.layers.conv_norm import ConvNorm
 from mtsccd_jax.models.layers.convolution import Conv
 from mtsccd_jax.models.layers.initializers import kaiming_normal_fan_in, torch_uniform
+from mtsccd_jax.models.layers.normalization import BatchNorm, Coefficients, Moments, normalized
 from mtsccd_jax.models.layers.pooling import average_pool, global_average_pool, max_pool
-
-# Of a smaller image the third transition would leave no map.
-SMALLEST_IMAGE = 29
+from mtsccd_jax.models.layers.precision import wide
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A column of Table 1: layers of each dense block; and what all columns share."""
+    """A column of Table 1: layers of each dense block, and what all columns share."""
 
     depths: tuple[int, ...]
     growth: int = 32
@@ -48,14 +37,14 @@ class Architecture:
 
 
 class Transition(nnx.Module):
-    """Normalisation, rectifier and 1x1 convolution of maps side by side."""
+    """Normalisation, rectifier and 1x1 convolution of concatenated maps."""
 
     def __init__(self, in_channels: int, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.norm = BatchNorm(in_channels, dtype=dtype)
         self.conv = Conv(in_channels, channels, 1, init=kaiming_normal_fan_in, dtype=dtype, rngs=rngs)
 
     def __call__(self, maps: Sequence[jax.Array], moments: Sequence[Moments | None]) -> jax.Array:
-        """(b, h, w, c_i) each -> (b, h, w, channels)."""
+        """Return (b, h, w, channels) from maps (b, h, w, c_i)."""
 
         @jax.checkpoint
         def mixed(maps: Sequence[jax.Array], coefficients: Coefficients) -> jax.Array:
@@ -66,7 +55,7 @@ class Transition(nnx.Module):
 
 
 class DenseLayer(nnx.Module):
-    """A 1x1 convolution of all maps before, and a 3x3 convolution that adds `growth` channels to them."""
+    """A 1x1 convolution of all earlier maps, and a 3x3 convolution that gives `growth` new channels."""
 
     def __init__(self, in_channels: int, bottleneck: int, growth: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.mix = Transition(in_channels, bottleneck, dtype=dtype, rngs=rngs)
@@ -74,12 +63,12 @@ class DenseLayer(nnx.Module):
         self.conv = Conv(bottleneck, growth, 3, init=kaiming_normal_fan_in, dtype=dtype, rngs=rngs)
 
     def __call__(self, maps: Sequence[jax.Array], moments: Sequence[Moments | None]) -> jax.Array:
-        """(b, h, w, c_i) each -> (b, h, w, growth)."""
+        """Return (b, h, w, growth) from maps (b, h, w, c_i)."""
         return self.conv(nnx.relu(self.norm(self.mix(maps, moments))))
 
 
 def joined(moments: Sequence[Moments | None]) -> Moments | None:
-    """The moments of maps side by side."""
+    """Return the moments of concatenated maps."""
     known = [each for each in moments if each is not None]
     if not known:
         return None
@@ -87,25 +76,19 @@ def joined(moments: Sequence[Moments | None]) -> Moments | None:
     return Moments(jnp.concatenate(means), jnp.concatenate(mean_squares), values[0])
 
 
-class DenseNet(nnx.Module):
-    """A DenseNet for images of 29 pixels or more on a side, square or not.
+class DenseNet(ImageNetwork):
+    """A DenseNet for images of 29 pixels or more on a side, square or not."""
 
-    Args:
-        architecture: which of Table 1.
-        settings: what is chosen whatever the family; `image_size` is only checked, the network takes any from 29.
-        rngs: source of the initial weights.
+    title = "a DenseNet"
+    smallest_image = 29  # a smaller image has no map left at the third transition
 
-    Raises:
-        InputError: the image is smaller than 29 pixels.
-    """
-
-    def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
-        check_size((settings.image_size,) * 2, SMALLEST_IMAGE, "a DenseNet")
-        self.dtype = dtype = settings.dtype
-        channels = scaled(architecture.stem, settings.width)
-        growth = scaled(architecture.growth, settings.width)
+    def __init__(self, architecture: Architecture, signature: Signature, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        self.check_size(signature.image_size, signature.image_size)
+        self.dtype = dtype = signature.dtype
+        channels = settings.scaled(architecture.stem)
+        growth = settings.scaled(architecture.growth)
         bottleneck = architecture.bottleneck * growth
-        self.stem = ConvNorm(settings.in_channels, channels, 7, 2, init=kaiming_normal_fan_in, dtype=dtype, rngs=rngs)
+        self.stem = ConvNorm(signature.in_channels, channels, 7, 2, init=kaiming_normal_fan_in, dtype=dtype, rngs=rngs)
         self.blocks: nnx.List[nnx.List[DenseLayer]] = nnx.List()
         self.transitions: nnx.List[Transition] = nnx.List()
         for depth in architecture.depths:
@@ -118,11 +101,11 @@ class DenseNet(nnx.Module):
                 channels += growth
             self.blocks.append(layers)
         self.norm = BatchNorm(channels, dtype=dtype)
-        self.head = nnx.Linear(channels, settings.num_classes, dtype=wide(dtype), kernel_init=torch_uniform, rngs=rngs)
+        self.head = nnx.Linear(channels, signature.num_classes, dtype=wide(dtype), kernel_init=torch_uniform, rngs=rngs)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:
-        """Logits, the features after the last pooling, and the map before it."""
-        check_size(image_bhwc.shape[1:3], SMALLEST_IMAGE, "a DenseNet")
+        """Return logits, the features after the last pooling, and the map before it."""
+        self.check_size(*image_bhwc.shape[1:3])
         x = max_pool(nnx.relu(self.stem(image_bhwc.astype(self.dtype))))
         for layers, transition in zip_longest(self.blocks, self.transitions):
             maps, moments = [x], [self.norm.moments(x)]
@@ -139,7 +122,7 @@ class DenseNet(nnx.Module):
 
 
 def names(network: DenseNet) -> Names:
-    """What torchvision and timm call the parts."""
+    """Yield the names of torchvision and timm for the parts."""
     yield "features.conv0", network.stem.conv
     yield "features.norm0", network.stem.norm
     for i, (layers, transition) in enumerate(zip_longest(network.blocks, network.transitions), start=1):
@@ -157,7 +140,7 @@ def names(network: DenseNet) -> Names:
 
 
 def file_names(network: DenseNet) -> Names:
-    """What the files that torchvision offers call them, older than its code: norm.1 for norm1, and so on."""
+    """Yield the names in torchvision's published files, which are older than its code: norm.1 for norm1, and so on."""
     for name, part in names(network):
         layer, _, last = name.rpartition(".")
         yield (f"{layer}.{last[:-1]}.{last[-1]}" if "denselayer" in layer else name), part

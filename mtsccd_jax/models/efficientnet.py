@@ -1,23 +1,24 @@
 """EfficientNet-B0, arXiv:1905.11946 (Table 1), its details as in torchvision and timm, which agree."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.blocks import ConvNorm, Dropout, Names, Output, Settings, check_size, scaled, wide
+from mtsccd_jax.models.layers.conv_norm import ConvNorm, conv_norm_names
+from mtsccd_jax.models.layers.dropout import Dropout, drop_path
 from mtsccd_jax.models.layers.initializers import uniform
 from mtsccd_jax.models.layers.pooling import global_average_pool
+from mtsccd_jax.models.layers.precision import wide
 from mtsccd_jax.models.layers.squeeze_excitation import SqueezeExcitation
-
-# Five halvings: a smaller image has no map left at the last stage.
-SMALLEST_IMAGE = 32
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 class Stage(NamedTuple):
-    """A row of Table 1: the blocks of a stage, of which only the first has the stride."""
+    """A row of Table 1: the blocks of a stage. Only the first has the stride."""
 
     expansion: int
     size: int
@@ -28,7 +29,7 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Architecture:
-    """Table 1: channels of the stem, the stages, channels of the last convolution; and the rates of what is dropped."""
+    """Table 1: channels of the stem, the stages and channels of the last convolution, and the published rates."""
 
     stem: int
     stages: tuple[Stage, ...]
@@ -53,15 +54,15 @@ B0 = Architecture(
 
 
 class InvertedResidual(nnx.Module):
-    """A depthwise convolution of more channels than come in and go out, and squeeze-and-excitation (MBConv).
+    """An inverted residual with squeeze-and-excitation (MBConv).
 
     Args:
         in_channels: channels of the map.
         channels: channels of the result.
         expansion: channels of the depthwise convolution over `in_channels`.
-        size: side of its kernel.
-        stride: of it.
-        drop: `Dropout` of the branch beside the identity, where the block keeps the shape of its input.
+        size: side of the kernel of the depthwise convolution.
+        stride: stride of the depthwise convolution.
+        drop: stochastic depth of the block, where it keeps the shape of its input and so has a shortcut.
         dtype: type of the computation.
         rngs: source of the initial weights.
     """
@@ -87,42 +88,37 @@ class InvertedResidual(nnx.Module):
         self.drop = drop if stride == 1 and in_channels == channels else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(b, h, w, in_channels) -> (b, h / stride, w / stride, channels)."""
+        """Map (b, h, w, in_channels) to (b, h / stride, w / stride, channels)."""
         y = x if self.expand is None else nnx.silu(self.expand(x))
         y = self.project(self.attention(nnx.silu(self.depthwise(y))))
         return y if self.drop is None else x + self.drop(y)
 
 
-class EfficientNet(nnx.Module):
+class EfficientNet(ImageNetwork):
     """An EfficientNet for images of 32 pixels or more on a side, square or not.
 
-    Begins with timm's weights, those of the authors: torchvision draws the depthwise kernels smaller, by the square
+    The initial weights are timm's, which are the authors'. torchvision's depthwise kernels are smaller by the square
     root of their channels.
-
-    Args:
-        architecture: Table 1 of the paper.
-        settings: what is chosen whatever the family; `image_size` is only checked, the network takes any from 32.
-        rngs: source of the initial weights.
-
-    Raises:
-        InputError: the image is smaller than 32 pixels.
     """
 
-    def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
-        check_size((settings.image_size,) * 2, SMALLEST_IMAGE, "an EfficientNet")
-        self.dtype = dtype = settings.dtype
-        in_channels = scaled(architecture.stem, settings.width)
-        self.stem = ConvNorm(settings.in_channels, in_channels, 3, 2, dtype=dtype, rngs=rngs)
+    title = "an EfficientNet"
+    follows = frozenset({"dropout", "drop_path"})
+    smallest_image = 32  # five halvings
+
+    def __init__(self, architecture: Architecture, signature: Signature, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        self.check_size(signature.image_size, signature.image_size)
+        self.dtype = dtype = signature.dtype
+        in_channels = settings.scaled(architecture.stem)
+        self.stem = ConvNorm(signature.in_channels, in_channels, 3, 2, dtype=dtype, rngs=rngs)
         self.stages: nnx.List[nnx.List[InvertedResidual]] = nnx.List()
         depth = sum(stage.blocks for stage in architecture.stages)
-        drop_path = architecture.stochastic_depth if settings.drop_path is None else settings.drop_path
+        last_rate = architecture.stochastic_depth if settings.drop_path is None else settings.drop_path
         position = 0
         for expansion, size, stride, stage_channels, count in architecture.stages:
-            channels = scaled(stage_channels, settings.width)
+            channels = settings.scaled(stage_channels)
             blocks: nnx.List[InvertedResidual] = nnx.List()
             for block in range(count):
-                rate = drop_path * position / depth
-                drop = Dropout(rate, salt=position, whole_example=True)
+                drop = drop_path(last_rate * position / depth, salt=position)
                 step = stride if block == 0 else 1
                 blocks.append(
                     InvertedResidual(in_channels, channels, expansion, size, step, drop, dtype=dtype, rngs=rngs)
@@ -130,15 +126,15 @@ class EfficientNet(nnx.Module):
                 in_channels = channels
                 position += 1
             self.stages.append(blocks)
-        features = scaled(architecture.last, settings.width)
+        features = settings.scaled(architecture.last)
         self.last = ConvNorm(in_channels, features, 1, dtype=dtype, rngs=rngs)
         self.dropout = Dropout(architecture.dropout if settings.dropout is None else settings.dropout, salt=depth)
-        head_init = uniform(settings.num_classes**-0.5)
-        self.head = nnx.Linear(features, settings.num_classes, dtype=wide(dtype), kernel_init=head_init, rngs=rngs)
+        head_init = uniform(signature.num_classes**-0.5)
+        self.head = nnx.Linear(features, signature.num_classes, dtype=wide(dtype), kernel_init=head_init, rngs=rngs)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:
-        """Logits, the features after the last pooling, and the map before it."""
-        check_size(image_bhwc.shape[1:3], SMALLEST_IMAGE, "an EfficientNet")
+        """Return logits, the features after the last pooling, and the map before it."""
+        self.check_size(*image_bhwc.shape[1:3])
         x = nnx.silu(self.stem(image_bhwc.astype(self.dtype)))
         for blocks in self.stages:
             for block in blocks:
@@ -149,12 +145,8 @@ class EfficientNet(nnx.Module):
 
 
 def torchvision_names(network: EfficientNet) -> Names:
-    """What torchvision calls the parts."""
-
-    def conv_norm(prefix: str, part: ConvNorm) -> Names:
-        yield f"{prefix}.0", part.conv
-        yield f"{prefix}.1", part.norm
-
+    """Yield torchvision's names for the parts."""
+    conv_norm = partial(conv_norm_names, conv="0", norm="1")
     yield from conv_norm("features.0", network.stem)
     for stage, blocks in enumerate(network.stages, start=1):
         for i, block in enumerate(blocks):
@@ -171,7 +163,7 @@ def torchvision_names(network: EfficientNet) -> Names:
 
 
 def timm_names(network: EfficientNet) -> Names:
-    """What timm calls the parts."""
+    """Yield timm's names for the parts."""
     yield "conv_stem", network.stem.conv
     yield "bn1", network.stem.norm
     for stage, blocks in enumerate(network.stages):

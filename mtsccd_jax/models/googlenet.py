@@ -2,11 +2,12 @@
 
 As there, convolutions are batch-normalised, and the convolution that the table calls 5x5 is a 3x3 one.
 
-torchvision's `transform_input`, which is on with its published weights, is no part of the network: those weights were
-trained on images from -1 to 1, so normalise by a mean and a deviation of 0.5 in every channel.
+The network does not contain torchvision's `transform_input`, which its published weights switch on. Those weights were
+trained on images from -1 to 1: normalise with mean and standard deviation 0.5 in every channel.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,36 +15,26 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.blocks import (
-    ConvChain,
-    Dropout,
-    Names,
-    Output,
-    Settings,
-    Step,
-    check_size,
-    flatten_channels_first,
-    scaled,
-    torch_linear,
-    wide,
-)
+from mtsccd_jax.models.layers.conv_norm import ConvChain, Step, conv_norm_names
+from mtsccd_jax.models.layers.dropout import Dropout
 from mtsccd_jax.models.layers.initializers import normal
+from mtsccd_jax.models.layers.linear import flatten_channels_first, torch_linear
 from mtsccd_jax.models.layers.pooling import adaptive_average_pool, global_average_pool, max_pool
+from mtsccd_jax.models.layers.precision import wide
+from mtsccd_jax.models.network import AuxiliaryNetwork, Names, Output, Settings, Signature
 
-# A smaller image has no map left at the third pooling.
-SMALLEST_IMAGE = 15
 # torchvision truncates its normal at +-2, which is 200 standard deviations: a plain normal.
 WEIGHT_INIT = normal(0.01)
 BATCH_NORM_EPSILON = 1e-3
-# Modules before which the map is pooled, by windows of which side, and after which a side classifier sees it.
+# The modules before which the map is pooled, with the side of the window, and those followed by a side classifier.
 POOLED_BEFORE = {"3a": 3, "4a": 3, "5a": 2}
 SIDE_CLASSIFIERS = ("4a", "4d")
-# Of the loss of each side classifier (section 5).
+# The weight of each auxiliary loss (section 5).
 AUXILIARY_WEIGHT = 0.3
 
 
 class Row(NamedTuple):
-    """Channels of the convolutions of an inception module, as the columns of Table 1 have them."""
+    """Channels of the convolutions of an inception module, in the columns of Table 1."""
 
     one: int
     reduce_three: int
@@ -70,13 +61,12 @@ class Architecture:
     )
 
 
-def chain(in_channels: int, *steps: Step, dtype: DTypeLike, rngs: nnx.Rngs) -> ConvChain:
-    """Convolutions one after the other, with the initial weights and the normalisation of this network."""
-    return ConvChain(in_channels, *steps, init=WEIGHT_INIT, epsilon=BATCH_NORM_EPSILON, dtype=dtype, rngs=rngs)
+# Convolutions one after the other, with the initial weights and the normalisation of this network.
+chain = partial(ConvChain, init=WEIGHT_INIT, epsilon=BATCH_NORM_EPSILON)
 
 
 class Inception(nnx.Module):
-    """Convolutions of three reaches and a pooling that see the same map, their results side by side (Figure 2b)."""
+    """Convolutions of three sizes and a pooling of the same map, their results concatenated (Figure 2b)."""
 
     def __init__(self, in_channels: int, row: Row, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.one = chain(in_channels, Step(row.one, 1), dtype=dtype, rngs=rngs)
@@ -86,76 +76,66 @@ class Inception(nnx.Module):
 
     @property
     def branches(self) -> tuple[ConvChain, ...]:
-        """What is side by side, in order."""
+        """The branches in order."""
         return self.one, self.three, self.five, self.projection
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(b, h, w, in_channels) -> (b, h, w, one + three + five + projection)."""
+        """Map (b, h, w, in_channels) to (b, h, w, one + three + five + projection)."""
         pooled = self.projection(max_pool(x, 3, 1, 1))
         return jnp.concatenate([self.one(x), self.three(x), self.five(x), pooled], axis=-1)
 
 
 class SideClassifier(nnx.Module):
-    """Scores from a map halfway, which bring the gradient there in training (section 5)."""
+    """A classifier of an intermediate map, which brings the gradient there in training (section 5)."""
 
-    def __init__(self, in_channels: int, settings: Settings, *, salt: int, rngs: nnx.Rngs) -> None:
-        channels, hidden, dtype = scaled(128, settings.width), scaled(1024, settings.width), settings.dtype
+    def __init__(
+        self, in_channels: int, signature: Signature, settings: Settings, *, salt: int, rngs: nnx.Rngs
+    ) -> None:
+        channels, hidden, dtype = settings.scaled(128), settings.scaled(1024), signature.dtype
         self.projection = chain(in_channels, Step(channels, 1), dtype=dtype, rngs=rngs)
         self.hidden = torch_linear(channels * 4 * 4, hidden, init=WEIGHT_INIT, dtype=dtype, rngs=rngs)
         self.dropout = Dropout(0.7, salt=salt)
-        self.head = torch_linear(hidden, settings.num_classes, init=WEIGHT_INIT, dtype=wide(dtype), rngs=rngs)
+        self.head = torch_linear(hidden, signature.num_classes, init=WEIGHT_INIT, dtype=wide(dtype), rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(b, h, w, in_channels) -> (b, k) in float32 at least."""
+        """Map (b, h, w, in_channels) to (b, k) in float32 at least."""
         x = flatten_channels_first(self.projection(adaptive_average_pool(x, 4)))
         return self.head(self.dropout(nnx.relu(self.hidden(x))))
 
 
-class GoogLeNet(nnx.Module):
+class GoogLeNet(AuxiliaryNetwork):
     """GoogLeNet for images of 15 pixels or more on a side, square or not.
 
-    In train mode two side classifiers, after modules 4a and 4d, give scores of their own.
-
-    Args:
-        architecture: the inception modules.
-        settings: what is chosen whatever the family; `image_size` is only checked, the network takes any from 15.
-        rngs: source of the initial weights.
-
-    Raises:
-        InputError: the image is smaller than 15 pixels.
+    Two side classifiers, after modules 4a and 4d, also score images in training.
     """
 
-    def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
-        check_size((settings.image_size,) * 2, SMALLEST_IMAGE, "GoogLeNet")
-        dtype = settings.dtype
-        self.use_running_average = False
-        narrow, in_channels = scaled(64, settings.width), scaled(192, settings.width)
-        self.stem = chain(settings.in_channels, Step(narrow, 7, 2), dtype=dtype, rngs=rngs)
+    title = "GoogLeNet"
+    follows = frozenset({"dropout"})
+    smallest_image = 15  # a smaller image has no map left at the third pooling
+
+    def __init__(self, architecture: Architecture, signature: Signature, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        self.check_size(signature.image_size, signature.image_size)
+        dtype = signature.dtype
+        narrow, in_channels = settings.scaled(64), settings.scaled(192)
+        self.stem = chain(signature.in_channels, Step(narrow, 7, 2), dtype=dtype, rngs=rngs)
         self.second = chain(narrow, Step(narrow, 1), Step(in_channels, 3), dtype=dtype, rngs=rngs)
         self.module_names = tuple(name for name, _ in architecture.modules)
         self.modules: nnx.List[Inception] = nnx.List()
         self.auxiliary: nnx.List[SideClassifier] = nnx.List()
         for name, unscaled in architecture.modules:
-            row = Row(*(scaled(channels, settings.width) for channels in unscaled))
+            row = Row(*map(settings.scaled, unscaled))
             self.modules.append(Inception(in_channels, row, dtype=dtype, rngs=rngs))
             in_channels = row.one + row.three + row.five + row.projection
             if name in SIDE_CLASSIFIERS:
-                self.auxiliary.append(SideClassifier(in_channels, settings, salt=len(self.auxiliary) + 1, rngs=rngs))
+                self.auxiliary.append(
+                    SideClassifier(in_channels, signature, settings, salt=len(self.auxiliary) + 1, rngs=rngs)
+                )
         self.dropout = Dropout(0.2 if settings.dropout is None else settings.dropout, salt=0)
-        self.head = torch_linear(in_channels, settings.num_classes, init=WEIGHT_INIT, dtype=wide(dtype), rngs=rngs)
-
-    def set_view(self, use_running_average: bool | None = None) -> None:
-        """Set what `nnx.view` asks for; None leaves as it is.
-
-        Args:
-          use_running_average: evaluate, without side classifiers.
-        """
-        if use_running_average is not None:
-            self.use_running_average = use_running_average
+        self.head = torch_linear(in_channels, signature.num_classes, init=WEIGHT_INIT, dtype=wide(dtype), rngs=rngs)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:
-        """Logits, the features after the last pooling, the map before it, and in train mode two side scores."""
-        check_size(image_bhwc.shape[1:3], SMALLEST_IMAGE, "GoogLeNet")
+        """Return logits, the features after the last pooling, the map before it, and in training two side logits."""
+        self.check_size(*image_bhwc.shape[1:3])
         x = max_pool(self.stem(image_bhwc), 3, 2, 0, ceil_mode=True)
         x = self.second(x)
         halfway = []
@@ -174,21 +154,18 @@ class GoogLeNet(nnx.Module):
 
 
 def names(network: GoogLeNet) -> Names:
-    """What torchvision calls the parts."""
+    """Yield torchvision's names for the parts."""
     for i, part in enumerate((*network.stem.parts, *network.second.parts), start=1):
-        yield f"conv{i}.conv", part.conv
-        yield f"conv{i}.bn", part.norm
+        yield from conv_norm_names(f"conv{i}", part)
     for name, module in zip(network.module_names, network.modules, strict=True):
         for branch, chain in enumerate(module.branches, start=1):
-            # A pooling takes the first number of the fourth branch.
+            # The first number of the fourth branch is that of a pooling.
             numbers = {1: ("",), 2: (".0", ".1"), 3: (".0", ".1"), 4: (".1",)}[branch]
             for number, part in zip(numbers, chain.parts, strict=True):
-                yield f"inception{name}.branch{branch}{number}.conv", part.conv
-                yield f"inception{name}.branch{branch}{number}.bn", part.norm
+                yield from conv_norm_names(f"inception{name}.branch{branch}{number}", part)
     for i, side in enumerate(network.auxiliary, start=1):
         (projection,) = side.projection.parts
-        yield f"aux{i}.conv.conv", projection.conv
-        yield f"aux{i}.conv.bn", projection.norm
+        yield from conv_norm_names(f"aux{i}.conv", projection)
         yield f"aux{i}.fc1", side.hidden
         yield f"aux{i}.fc2", side.head
     yield "fc", network.head

@@ -1,12 +1,13 @@
-"""Inception v2, the network in which batch normalisation was introduced: arXiv:1502.03167 (section 4.2 and Figure 5).
+"""Inception v2, the network that introduced batch normalisation: arXiv:1502.03167 (section 4.2 and Figure 5).
 
-Layers and names are those of BN-Inception as it was published in Caffe and ported to PyTorch (`bninception` of the
-package pretrainedmodels), whose convolutions have a bias beside the normalisation and whose weights begin as torch's.
-The published weights see channels in the order blue, green, red, from 0 to 255 less 104, 117 and 128. The port moves
-its running statistics by 0.9 of the way to the new value; here they move by 0.1 as in every other network.
+Layers and names are those of BN-Inception, published in Caffe and ported to PyTorch (`bninception` of the package
+pretrainedmodels). Its convolutions have a bias beside the normalisation, and torch's initial weights. The published
+weights take the channels blue, green and red, from 0 to 255, minus 104, 117 and 128. In the port the running statistics
+are 0.1 old + 0.9 new; here they are 0.9 old + 0.1 new as in all networks.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,28 +15,18 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.blocks import (
-    ConvChain,
-    Names,
-    Output,
-    Settings,
-    Step,
-    check_size,
-    scaled,
-    torch_linear,
-    wide,
-)
+from mtsccd_jax.models.layers.conv_norm import ConvChain, Step
 from mtsccd_jax.models.layers.initializers import torch_uniform
+from mtsccd_jax.models.layers.linear import torch_linear
 from mtsccd_jax.models.layers.pooling import average_pool, global_average_pool, max_pool
-
-# A smaller image has no map left at the second pooling.
-SMALLEST_IMAGE = 7
+from mtsccd_jax.models.layers.precision import wide
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
 
 class Row(NamedTuple):
-    """Channels of an inception module as the columns of Figure 5 have them.
+    """Channels of an inception module, in the columns of Figure 5.
 
-    A module without a first and a last convolution halves its map.
+    A module without the first and the last convolution halves the map.
     """
 
     one: int
@@ -48,7 +39,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Architecture:
-    """The inception modules of Figure 5, and in which the maximum is taken before the projection, not the mean."""
+    """The inception modules of Figure 5, and those with a maximum instead of a mean before the projection."""
 
     modules: tuple[tuple[str, Row], ...] = (
         ("3a", Row(64, 64, 64, 64, 96, 32)),
@@ -65,13 +56,12 @@ class Architecture:
     maxima: tuple[str, ...] = ("5b",)
 
 
-def chain(in_channels: int, *steps: Step, dtype: DTypeLike, rngs: nnx.Rngs) -> ConvChain:
-    """Convolutions one after the other, with the initial weights and the bias of this network."""
-    return ConvChain(in_channels, *steps, use_bias=True, init=torch_uniform, dtype=dtype, rngs=rngs)
+# Convolutions one after the other, with the initial weights and the bias of this network.
+chain = partial(ConvChain, use_bias=True, init=torch_uniform)
 
 
 class Inception(nnx.Module):
-    """A 1x1 convolution, a 3x3 one, two 3x3 ones and a pooling that see the same map, their results side by side."""
+    """A 1x1 convolution, a 3x3, two 3x3 and a pooling of the same map, their results concatenated."""
 
     def __init__(self, in_channels: int, row: Row, *, maximum: bool, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         stride = 1 if row.projection else 2
@@ -91,7 +81,7 @@ class Inception(nnx.Module):
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(b, h, w, in_channels) -> (b, h / stride, w / stride, channels of all branches), rounded up."""
+        """Map (b, h, w, in_channels) to (b, h / stride, w / stride, channels of all branches), rounded up."""
         branches = [] if self.one is None else [self.one(x)]
         branches += [self.three(x), self.double(x)]
         if self.projection is None:
@@ -102,48 +92,43 @@ class Inception(nnx.Module):
 
 
 def halving_max_pool(x: jax.Array) -> jax.Array:
-    """The largest value of every 3x3 window that begins at an even place: (b, h / 2, w / 2, c), rounded up.
+    """Return the largest value of every 3x3 window at stride 2: (b, h / 2, w / 2, c), rounded up.
 
-    The port leaves out the last window of an odd side, and so does not take the images that lead to one: its
-    convolutions have that window. Zeros never win where values are rectified.
+    The port leaves out the last window of an odd side, which its convolutions have; so it fails at sizes that lead to
+    an odd map. The values are rectified, so the zeros of the padding are never larger.
     """
     _, height, width, _ = x.shape
     x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
     return max_pool(x, 3, 2, 0, ceil_mode=True)
 
 
-class InceptionV2(nnx.Module):
+class InceptionV2(ImageNetwork):
     """Inception v2 for images of 7 pixels or more on a side, square or not.
 
-    The port takes those that leave modules 3c and 4e even maps: 31 to 38 pixels, 63 to 70, ..., 223 to 230.
-
-    Args:
-        architecture: the inception modules.
-        settings: what is chosen whatever the family; `image_size` is only checked, the network takes any from 7.
-        rngs: source of the initial weights.
-
-    Raises:
-        InputError: the image is smaller than 7 pixels.
+    The port takes sizes where the maps after modules 3c and 4e are even: 31 to 38 pixels, 63 to 70, ..., 223 to 230.
     """
 
-    def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
-        check_size((settings.image_size,) * 2, SMALLEST_IMAGE, "Inception v2")
-        dtype = settings.dtype
-        narrow, in_channels = scaled(64, settings.width), scaled(192, settings.width)
-        self.stem = chain(settings.in_channels, Step(narrow, 7, 2), dtype=dtype, rngs=rngs)
+    title = "Inception v2"
+    smallest_image = 7  # a smaller image has no map left at the second pooling
+
+    def __init__(self, architecture: Architecture, signature: Signature, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        self.check_size(signature.image_size, signature.image_size)
+        dtype = signature.dtype
+        narrow, in_channels = settings.scaled(64), settings.scaled(192)
+        self.stem = chain(signature.in_channels, Step(narrow, 7, 2), dtype=dtype, rngs=rngs)
         self.second = chain(narrow, Step(narrow, 1), Step(in_channels, 3), dtype=dtype, rngs=rngs)
         self.module_names = tuple(name for name, _ in architecture.modules)
         self.modules: nnx.List[Inception] = nnx.List()
         for name, unscaled in architecture.modules:
-            row = Row(*(channels and scaled(channels, settings.width) for channels in unscaled))
+            row = Row(*(channels and settings.scaled(channels) for channels in unscaled))
             maximum = name in architecture.maxima
             self.modules.append(Inception(in_channels, row, maximum=maximum, dtype=dtype, rngs=rngs))
             in_channels = row.one + row.three + row.double + (row.projection or in_channels)
-        self.head = torch_linear(in_channels, settings.num_classes, dtype=wide(dtype), rngs=rngs)
+        self.head = torch_linear(in_channels, signature.num_classes, dtype=wide(dtype), rngs=rngs)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:
-        """Logits, the features after the last pooling, and the map before it."""
-        check_size(image_bhwc.shape[1:3], SMALLEST_IMAGE, "Inception v2")
+        """Return logits, the features after the last pooling, and the map before it."""
+        self.check_size(*image_bhwc.shape[1:3])
         x = max_pool(self.stem(image_bhwc), 3, 2, 0, ceil_mode=True)
         x = max_pool(self.second(x), 3, 2, 0, ceil_mode=True)
         for module in self.modules:
@@ -153,7 +138,7 @@ class InceptionV2(nnx.Module):
 
 
 def names(network: InceptionV2) -> Names:
-    """What the port calls the parts."""
+    """Yield the port's names for the parts."""
     yield from _named(network.stem, "conv1_7x7_s2")
     yield from _named(network.second, "conv2_3x3_reduce", "conv2_3x3")
     for name, module in zip(network.module_names, network.modules, strict=True):
@@ -170,7 +155,7 @@ def names(network: InceptionV2) -> Names:
 
 
 def _named(chain: ConvChain, *convolutions: str) -> Names:
-    """The convolutions of a chain, each before its normalisation."""
+    """Yield the names of a chain, each convolution before its normalisation."""
     for name, part in zip(convolutions, chain.parts, strict=True):
         yield name, part.conv
         yield f"{name}_bn", part.norm

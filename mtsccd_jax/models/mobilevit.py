@@ -1,6 +1,7 @@
-"""MobileViT, arXiv:2110.02178 (Table 4), its details and initial weights as in timm."""
+"""MobileViT, arXiv:2110.02178 (Table 4), with the details and initial weights of timm."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,26 +9,18 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.blocks import (
-    BatchNorm,
-    ConvNorm,
-    Dropout,
-    Names,
-    Output,
-    Settings,
-    check_size,
-    drop_path_rates,
-    scaled,
-    wide,
-)
+from mtsccd_jax.models.layers.conv_norm import ConvNorm, conv_norm_names
 from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.dropout import Dropout, drop_path, drop_path_rates
 from mtsccd_jax.models.layers.initializers import normal
+from mtsccd_jax.models.layers.linear import linear
+from mtsccd_jax.models.layers.normalization import BatchNorm
 from mtsccd_jax.models.layers.pooling import global_average_pool
-from mtsccd_jax.models.layers.transformer import Block, block_names, layer_norm, linear
+from mtsccd_jax.models.layers.precision import wide
+from mtsccd_jax.models.layers.transformer import Attention, Block, block_names, layer_norm
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
-# Five halvings: a smaller image has no map left at the last stage.
-SMALLEST_IMAGE = 32
-# Side of the patches, of which a token of each attends to those at the same place of the others.
+# Side of a patch. A token attends to the tokens at the same place of the other patches.
 PATCH = 2
 HEADS = 4
 MLP_RATIO = 2
@@ -36,7 +29,7 @@ LINEAR_INIT = normal(0.01)
 
 
 class Stage(NamedTuple):
-    """A stage of Table 4: inverted residuals, and where `embedding` is not 0 transformer blocks after them."""
+    """A stage of Table 4: inverted residuals and, where `embedding` is not 0, transformer blocks after them."""
 
     channels: int
     blocks: int
@@ -47,7 +40,7 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Architecture:
-    """A column of Table 4: the stages, channels of the last convolution, and what inverted residuals expand by."""
+    """A column of Table 4: the stages, channels of the last convolution, and the expansion of inverted residuals."""
 
     stages: tuple[Stage, ...]
     last: int
@@ -71,10 +64,10 @@ S = Architecture(
 
 
 class InvertedResidual(nnx.Module):
-    """A depthwise 3x3 convolution of more channels than come in and go out (arXiv:1801.04381, section 3.3).
+    """A depthwise 3x3 convolution of an expanded map (arXiv:1801.04381, section 3.3).
 
-    `drop` is stochastic depth where the block has an identity to skip it by. timm drops the others too, which leaves
-    nothing of an example.
+    `drop` is the stochastic depth of a block with a shortcut. timm also drops blocks without one, whose output is then
+    zero.
     """
 
     def __init__(
@@ -94,24 +87,24 @@ class InvertedResidual(nnx.Module):
         self.project = ConvNorm(inner, channels, 1, dtype=dtype, rngs=rngs)
         self.drop = drop if stride == 1 and in_channels == channels else None
         if self.drop is not None:
-            # A block that can begin as the identity does.
+            # A block with a shortcut begins as the identity.
             self.project.norm = BatchNorm(channels, dtype=dtype, initial_scale=0.0)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(b, h, w, in_channels) -> (b, h / stride, w / stride, channels)."""
+        """Map (b, h, w, in_channels) to (b, h / stride, w / stride, channels)."""
         y = self.project(nnx.silu(self.depthwise(nnx.silu(self.expand(x)))))
         return y if self.drop is None else x + self.drop(y)
 
 
 class MobileVitBlock(nnx.Module):
-    """Convolutions for what is near, transformer blocks for what is far, and a convolution over both (section 3.1).
+    """Convolutions for what is near, transformer blocks for what is far, and a convolution of both (section 3.1).
 
     Args:
-        channels: of the map.
+        channels: channels of the map.
         embedding: channels of a token.
-        depth: transformer blocks.
-        drop_path: share of the examples that skip a branch of any of them in training.
-        first: index of the first of them in the network.
+        depth: number of transformer blocks.
+        rate: share of the examples that skip a branch of a transformer block in training.
+        first: index of the first transformer block in the network.
         dtype: type of the computation.
         rngs: source of the initial weights.
     """
@@ -122,21 +115,22 @@ class MobileVitBlock(nnx.Module):
         embedding: int,
         depth: int,
         *,
-        drop_path: float,
+        rate: float,
         first: int,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ) -> None:
         self.local = ConvNorm(channels, channels, 3, dtype=dtype, rngs=rngs)
         self.embed = Conv(channels, embedding, 1, dtype=dtype, rngs=rngs)
+        attention = partial(Attention, embedding, HEADS, init=LINEAR_INIT, dtype=dtype, rngs=rngs)
         self.blocks = nnx.List(
             Block(
                 embedding,
-                HEADS,
+                attention,
                 mlp_ratio=MLP_RATIO,
                 activation=nnx.silu,
                 epsilon=LAYER_NORM_EPSILON,
-                drop_path=drop_path,
+                rate=rate,
                 index=first + index,
                 init=LINEAR_INIT,
                 dtype=dtype,
@@ -149,11 +143,11 @@ class MobileVitBlock(nnx.Module):
         self.fuse = ConvNorm(2 * channels, channels, 3, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_bhwc: jax.Array) -> jax.Array:
-        """(b, h, w, c) -> (b, h, w, c)."""
+        """Map (b, h, w, c) to (b, h, w, c)."""
         y = self.embed(nnx.silu(self.local(x_bhwc)))
         b, h, w, d = y.shape
         rows, columns = -(-h // PATCH), -(-w // PATCH)
-        # A map that patches do not fill is stretched until they do.
+        # A map that is no multiple of the patch is stretched to one.
         y = resized(y, rows * PATCH, columns * PATCH)
         y = y.reshape(b, rows, PATCH, columns, PATCH, d).transpose(0, 2, 4, 1, 3, 5).reshape(-1, rows * columns, d)
         for block in self.blocks:
@@ -166,46 +160,42 @@ class MobileVitBlock(nnx.Module):
 
 
 def resized(x_bhwc: jax.Array, height: int, width: int) -> jax.Array:
-    """The map at another size, bilinearly between the centres of its cells, as torch does without aligned corners."""
+    """Return the map at another size: bilinear between the centres of its cells, as torch without aligned corners."""
     b, h, w, c = x_bhwc.shape
     if (h, w) == (height, width):
         return x_bhwc
     return jax.image.resize(x_bhwc, (b, height, width, c), "bilinear", antialias=False)
 
 
-class MobileVit(nnx.Module):
+class MobileVit(ImageNetwork):
     """A MobileViT for images of 32 pixels or more on a side, square or not.
 
-    Args:
-        architecture: a column of Table 4.
-        settings: what is chosen whatever the family; `image_size` is only checked, the network takes any from 32.
-            `width` scales channels and heads, whose number stays. The transformer blocks of a stage share a rate of
-            stochastic depth, as in timm.
-        rngs: source of the initial weights.
-
-    Raises:
-        InputError: the image is smaller than 32 pixels.
+    `width` scales channels and heads; the number of heads stays. As in timm, the transformer blocks of a stage have the
+    same rate of stochastic depth.
     """
 
-    def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
-        check_size((settings.image_size,) * 2, SMALLEST_IMAGE, "a MobileViT")
-        self.dtype = dtype = settings.dtype
-        width = settings.width
-        in_channels = scaled(architecture.stem, width)
-        self.stem = ConvNorm(settings.in_channels, in_channels, 3, 2, dtype=dtype, rngs=rngs)
+    title = "a MobileViT"
+    follows = frozenset({"drop_path"})
+    smallest_image = 32  # five halvings
+
+    def __init__(self, architecture: Architecture, signature: Signature, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        self.check_size(signature.image_size, signature.image_size)
+        self.dtype = dtype = signature.dtype
+        in_channels = settings.scaled(architecture.stem)
+        self.stem = ConvNorm(signature.in_channels, in_channels, 3, 2, dtype=dtype, rngs=rngs)
         self.stages: nnx.List[nnx.List[InvertedResidual | MobileVitBlock]] = nnx.List()
         depth = sum(stage.blocks + (stage.depth > 0) for stage in architecture.stages)
         rates = enumerate(drop_path_rates(settings.drop_path, depth))
         transformers = 0
-        # Behind the salts of the transformer blocks, two each.
+        # The salts of the transformer blocks, two each, come first.
         first_salt = 2 * sum(stage.depth for stage in architecture.stages)
         for stage in architecture.stages:
-            channels = scaled(stage.channels, width)
+            channels = settings.scaled(stage.channels)
             blocks: nnx.List[InvertedResidual | MobileVitBlock] = nnx.List()
             for block in range(stage.blocks):
                 stride = stage.stride if block == 0 else 1
                 index, rate = next(rates)
-                drop = Dropout(rate, salt=first_salt + index, whole_example=True)
+                drop = drop_path(rate, salt=first_salt + index)
                 blocks.append(
                     InvertedResidual(
                         in_channels, channels, architecture.expansion, stride, drop, dtype=dtype, rngs=rngs
@@ -213,22 +203,22 @@ class MobileVit(nnx.Module):
                 )
                 in_channels = channels
             if stage.embedding:
-                embedding = HEADS * scaled(stage.embedding // HEADS, width)
+                embedding = HEADS * settings.scaled(stage.embedding // HEADS)
                 _, rate = next(rates)
                 blocks.append(
                     MobileVitBlock(
-                        channels, embedding, stage.depth, drop_path=rate, first=transformers, dtype=dtype, rngs=rngs
+                        channels, embedding, stage.depth, rate=rate, first=transformers, dtype=dtype, rngs=rngs
                     )
                 )
                 transformers += stage.depth
             self.stages.append(blocks)
-        features = scaled(architecture.last, width)
+        features = settings.scaled(architecture.last)
         self.last = ConvNorm(in_channels, features, 1, dtype=dtype, rngs=rngs)
-        self.head = linear(features, settings.num_classes, wide(dtype), rngs, LINEAR_INIT)
+        self.head = linear(features, signature.num_classes, wide(dtype), rngs, LINEAR_INIT)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:
-        """Logits, the features after the last pooling, and the map before it."""
-        check_size(image_bhwc.shape[1:3], SMALLEST_IMAGE, "a MobileViT")
+        """Return logits, the features after the last pooling, and the map before it."""
+        self.check_size(*image_bhwc.shape[1:3])
         x = nnx.silu(self.stem(image_bhwc.astype(self.dtype)))
         for blocks in self.stages:
             for block in blocks:
@@ -239,27 +229,22 @@ class MobileVit(nnx.Module):
 
 
 def names(network: MobileVit) -> Names:
-    """What timm calls the parts."""
-
-    def conv_norm(prefix: str, part: ConvNorm) -> Names:
-        yield f"{prefix}.conv", part.conv
-        yield f"{prefix}.bn", part.norm
-
-    yield from conv_norm("stem", network.stem)
+    """Yield timm's names for the parts."""
+    yield from conv_norm_names("stem", network.stem)
     for stage, blocks in enumerate(network.stages):
         for i, block in enumerate(blocks):
             prefix = f"stages.{stage}.{i}"
             if isinstance(block, InvertedResidual):
-                yield from conv_norm(f"{prefix}.conv1_1x1", block.expand)
-                yield from conv_norm(f"{prefix}.conv2_kxk", block.depthwise)
-                yield from conv_norm(f"{prefix}.conv3_1x1", block.project)
+                yield from conv_norm_names(f"{prefix}.conv1_1x1", block.expand)
+                yield from conv_norm_names(f"{prefix}.conv2_kxk", block.depthwise)
+                yield from conv_norm_names(f"{prefix}.conv3_1x1", block.project)
                 continue
-            yield from conv_norm(f"{prefix}.conv_kxk", block.local)
+            yield from conv_norm_names(f"{prefix}.conv_kxk", block.local)
             yield f"{prefix}.conv_1x1", block.embed
             for j, transformer in enumerate(block.blocks):
                 yield from block_names(f"{prefix}.transformer.{j}", transformer)
             yield f"{prefix}.norm", block.norm
-            yield from conv_norm(f"{prefix}.conv_proj", block.project)
-            yield from conv_norm(f"{prefix}.conv_fusion", block.fuse)
-    yield from conv_norm("final_conv", network.last)
+            yield from conv_norm_names(f"{prefix}.conv_proj", block.project)
+            yield from conv_norm_names(f"{prefix}.conv_fusion", block.fuse)
+    yield from conv_norm_names("final_conv", network.last)
     yield "head.fc", network.head

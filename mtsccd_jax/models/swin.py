@@ -1,11 +1,12 @@
 """Swin transformers, arXiv:2103.14030 (section 3), in the variant and with the initial weights of torchvision.
 
-timm publishes the same network, but cuts windows that do not fill a map in another way: the two agree where every map
-is a multiple of the window, as at 224 pixels. Elsewhere this is torchvision's.
+timm's network is the same where every map is a multiple of the window, as at 224 pixels. Elsewhere it treats incomplete
+windows in another way, and this network follows torchvision.
 """
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,20 +14,13 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.blocks import (
-    Dropout,
-    Names,
-    Output,
-    Resampled,
-    Settings,
-    check_size,
-    drop_path_rates,
-    scaled,
-    torch_conv,
-    wide,
-)
+from mtsccd_jax.models.layers.convolution import torch_conv
+from mtsccd_jax.models.layers.dropout import drop_path_rates
+from mtsccd_jax.models.layers.linear import WEIGHT_INIT, linear
 from mtsccd_jax.models.layers.pooling import global_average_pool
-from mtsccd_jax.models.layers.transformer import WEIGHT_INIT, Mlp, layer_norm, linear
+from mtsccd_jax.models.layers.precision import wide
+from mtsccd_jax.models.layers.transformer import Block, layer_norm
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Resampled, Settings, Signature
 
 PATCH = 4
 EPSILON = 1e-5
@@ -39,9 +33,9 @@ class Architecture:
     Attributes:
         embedding: channels of a token in the first stage; each stage doubles them.
         depths: blocks in each of the four stages.
-        heads: of the attention in each stage.
+        heads: heads of the attention in each stage.
         window: side of a window in tokens.
-        drop_path: share of the examples that skip the last block in training; it grows from none in the first.
+        drop_path: published stochastic depth rate of the last block.
     """
 
     embedding: int
@@ -52,11 +46,11 @@ class Architecture:
 
 
 class RelativePositionTable(Resampled):
-    """A learned bias for every offset within a window, row by row, and every head: ((2 window - 1)^2, heads)."""
+    """The learned bias of every offset in a window, row by row, and every head: ((2 window - 1)^2, heads)."""
 
     @staticmethod
     def resampled(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-        """`value` for another window, bicubic with antialiasing; None where it has another number of heads."""
+        """Return the table for another window, bicubic with antialiasing; None for another number of heads."""
         side, old_side = math.isqrt(shape[0]), math.isqrt(value.shape[0])
         if value.shape[1] != shape[1] or old_side**2 != value.shape[0]:
             return None
@@ -65,12 +59,12 @@ class RelativePositionTable(Resampled):
 
 
 def position_bias(table: jax.Array, window: int) -> jax.Array:
-    """The bias between every two tokens of a window, (heads, window^2, window^2), from that of every offset.
+    """Return the bias between every two tokens of a window, (heads, window^2, window^2), from a table of offsets.
 
-    Slices instead of a gather by offset, whose gradient would be a scatter: that is slow on GPU.
+    It slices the table. A gather by offset would have a scatter for a gradient, which is slow on GPU.
     """
     side = 2 * window - 1
-    # Reversed, the offsets of one token to all of a row are neighbours in the order of the row.
+    # Reversed, the offsets of one token to all tokens of a row are consecutive and in the order of the row.
     offsets = table.reshape(side, side, -1)[::-1, ::-1]
     starts = range(window - 1, -1, -1)
     rows = jnp.stack([offsets[start : start + window] for start in starts])
@@ -79,13 +73,16 @@ def position_bias(table: jax.Array, window: int) -> jax.Array:
 
 
 def shift_bias(rows: int, columns: int, window: int, shift: tuple[int, int]) -> np.ndarray:
-    """-100 between tokens of a window that only the shift made neighbours, else 0: (rows columns, window^2, window^2).
+    """Return -100 between tokens of a window that are neighbours by the shift only, else 0.
 
     Args:
-        rows: of windows in the map.
-        columns: of windows in the map.
+        rows: rows of windows in the map.
+        columns: columns of windows in the map.
         window: side of a window.
         shift: rows and columns that the map was rolled by.
+
+    Returns:
+        (rows columns, window^2, window^2) float32.
     """
     wrapped_row = np.arange(rows * window) >= rows * window - shift[0]
     wrapped_column = np.arange(columns * window) >= columns * window - shift[1]
@@ -95,7 +92,7 @@ def shift_bias(rows: int, columns: int, window: int, shift: tuple[int, int]) -> 
 
 
 class WindowAttention(nnx.Module):
-    """Multi-head self-attention within windows, which are shifted or not (section 3.2)."""
+    """Multi-head self-attention within windows, shifted or not (section 3.2)."""
 
     def __init__(
         self, embedding: int, heads: int, window: int, shifted: bool, *, dtype: DTypeLike, rngs: nnx.Rngs
@@ -108,11 +105,11 @@ class WindowAttention(nnx.Module):
         self.table = RelativePositionTable(WEIGHT_INIT(rngs.params(), ((2 * window - 1) ** 2, heads)))
 
     def __call__(self, x_bhwd: jax.Array) -> jax.Array:
-        """(b, h, w, d) -> (b, h, w, d)."""
+        """Map (b, h, w, d) to (b, h, w, d)."""
         b, height, width, d = x_bhwd.shape
         window = self.window
         rows, columns = -(-height // window), -(-width // window)
-        # Zeros fill the last windows and take part, as in torchvision. A window as large as the map is not shifted.
+        # Zeros fill the last windows and are attended to, as in torchvision. A window as large as the map stays.
         x = jnp.pad(x_bhwd, ((0, 0), (0, rows * window - height), (0, columns * window - width), (0, 0)))
         shift = (window // 2 * (self.shifted and rows > 1), window // 2 * (self.shifted and columns > 1))
         bias = position_bias(self.table[...], window)[None]
@@ -122,8 +119,8 @@ class WindowAttention(nnx.Module):
 
         x = x.reshape(b, rows, window, columns, window, d).swapaxes(2, 3)
         qkv = self.qkv(x).reshape(b, rows * columns, window**2, 3, self.heads, d // self.heads)
-        # The bias is that of a window, or of every window of an image, whichever image it is. cuDNN's attention has no
-        # gradient of a bias where the tokens are odd in number, and a window has 49.
+        # All windows of an image, or each of them, have a bias of their own, the same for all images. cuDNN's attention
+        # has no gradient of a bias for an odd number of tokens, and a window has 49.
         attention = jax.vmap(jax.nn.dot_product_attention, in_axes=(0, 0, 0, None))
         x = attention(qkv[..., 0, :, :], qkv[..., 1, :, :], qkv[..., 2, :, :], bias)
         x = self.projection(x.reshape(b, rows, columns, window, window, d))
@@ -134,47 +131,8 @@ class WindowAttention(nnx.Module):
         return x[:, :height, :width]
 
 
-class Block(nnx.Module):
-    """Attention within windows, then an MLP, each normalised before and added to what it was given (equation 3).
-
-    Args:
-        embedding: channels of a token.
-        heads: of the attention.
-        window: side of a window in tokens.
-        shifted: whether the windows are shifted by half of one.
-        drop_path: share of the examples that skip a branch in training.
-        index: of the block in the network.
-        dtype: type of the computation.
-        rngs: source of the initial weights.
-    """
-
-    def __init__(
-        self,
-        embedding: int,
-        heads: int,
-        window: int,
-        shifted: bool,
-        *,
-        drop_path: float,
-        index: int,
-        dtype: DTypeLike,
-        rngs: nnx.Rngs,
-    ) -> None:
-        self.norm_attention = layer_norm(embedding, dtype, rngs, EPSILON)
-        self.attention = WindowAttention(embedding, heads, window, shifted, dtype=dtype, rngs=rngs)
-        self.drop_attention = Dropout(drop_path, salt=2 * index, whole_example=True)
-        self.norm_mlp = layer_norm(embedding, dtype, rngs, EPSILON)
-        self.mlp = Mlp(embedding, 4 * embedding, dtype=dtype, rngs=rngs)
-        self.drop_mlp = Dropout(drop_path, salt=2 * index + 1, whole_example=True)
-
-    def __call__(self, x_bhwd: jax.Array) -> jax.Array:
-        """(b, h, w, d) -> (b, h, w, d)."""
-        x_bhwd = x_bhwd + self.drop_attention(self.attention(self.norm_attention(x_bhwd)))
-        return x_bhwd + self.drop_mlp(self.mlp(self.norm_mlp(x_bhwd)))
-
-
 class PatchMerging(nnx.Module):
-    """Makes one token of every four neighbours (section 3.1)."""
+    """A layer that makes one token of every 2x2 tokens (section 3.1)."""
 
     def __init__(self, embedding: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.norm = layer_norm(4 * embedding, dtype, rngs, EPSILON)
@@ -183,66 +141,57 @@ class PatchMerging(nnx.Module):
         )
 
     def __call__(self, x_bhwd: jax.Array) -> jax.Array:
-        """(b, h, w, d) -> (b, ceil(h / 2), ceil(w / 2), 2 d); zeros are added to odd sides."""
+        """Map (b, h, w, d) to (b, ceil(h / 2), ceil(w / 2), 2 d); odd sides are padded with zeros."""
         b, height, width, d = x_bhwd.shape
         rows, columns = -(-height // 2), -(-width // 2)
         x = jnp.pad(x_bhwd, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
-        # Column by column: the second of the four lies below the first.
+        # The four tokens are concatenated column by column.
         x = x.reshape(b, rows, 2, columns, 2, d).transpose(0, 1, 3, 4, 2, 5).reshape(b, rows, columns, 4 * d)
         return self.reduction(self.norm(x))
 
 
-class Swin(nnx.Module):
-    """A Swin transformer for images of at least one patch of 4 pixels on a side, square or not.
+class Swin(ImageNetwork):
+    """A Swin transformer for images of one patch of 4 pixels or more on a side, square or not.
 
-    Args:
-        architecture: channels, depths, heads, window and stochastic depth.
-        settings: what is chosen whatever the family. `image_size` is only checked; `width` scales every head, their
-            number stays.
-        rngs: source of the initial weights.
-
-    Raises:
-        InputError: the image is smaller than a patch.
+    `width` scales the heads; their number stays.
     """
 
-    def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
-        check_size((settings.image_size,) * 2, PATCH, "a Swin transformer")
-        dtype, heads = settings.dtype, architecture.heads
-        embedding = heads[0] * scaled(architecture.embedding // heads[0], settings.width)
+    title = "a Swin transformer"
+    follows = frozenset({"drop_path"})
+    smallest_image = PATCH
+
+    def __init__(self, architecture: Architecture, signature: Signature, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        self.check_size(signature.image_size, signature.image_size)
+        dtype, heads, window = signature.dtype, architecture.heads, architecture.window
+        embedding = heads[0] * settings.scaled(architecture.embedding // heads[0])
         self.patch_embedding = torch_conv(
-            settings.in_channels, embedding, PATCH, PATCH, padding=0, dtype=dtype, rngs=rngs
+            signature.in_channels, embedding, PATCH, PATCH, padding=0, dtype=dtype, rngs=rngs
         )
         self.norm_embedding = layer_norm(embedding, dtype, rngs, EPSILON)
         self.stages: nnx.List[nnx.List[Block]] = nnx.List()
         self.mergings: nnx.List[PatchMerging] = nnx.List()
-        drop_path = architecture.drop_path if settings.drop_path is None else settings.drop_path
-        rates = drop_path_rates(drop_path, sum(architecture.depths))
+        last_rate = architecture.drop_path if settings.drop_path is None else settings.drop_path
+        rates = enumerate(drop_path_rates(last_rate, sum(architecture.depths)))
         for stage, depth in enumerate(architecture.depths):
             if stage > 0:
                 self.mergings.append(PatchMerging(embedding, dtype=dtype, rngs=rngs))
                 embedding *= 2
             blocks: nnx.List[Block] = nnx.List()
             for i in range(depth):
-                index = sum(architecture.depths[:stage]) + i
+                index, rate = next(rates)
+                attention = partial(
+                    WindowAttention, embedding, heads[stage], window, shifted=i % 2 == 1, dtype=dtype, rngs=rngs
+                )
                 blocks.append(
-                    Block(
-                        embedding,
-                        heads[stage],
-                        architecture.window,
-                        shifted=i % 2 == 1,
-                        drop_path=rates[index],
-                        index=index,
-                        dtype=dtype,
-                        rngs=rngs,
-                    )
+                    Block(embedding, attention, epsilon=EPSILON, rate=rate, index=index, dtype=dtype, rngs=rngs)
                 )
             self.stages.append(blocks)
         self.norm = layer_norm(embedding, dtype, rngs, EPSILON)
-        self.head = linear(embedding, settings.num_classes, wide(dtype), rngs)
+        self.head = linear(embedding, signature.num_classes, wide(dtype), rngs)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:
-        """Logits, the mean of the normalised tokens, and the tokens in their places."""
-        check_size(image_bhwc.shape[1:3], PATCH, "a Swin transformer")
+        """Return logits, the mean of the normalised tokens, and the tokens at their positions."""
+        self.check_size(*image_bhwc.shape[1:3])
         x = self.norm_embedding(self.patch_embedding(image_bhwc))
         for stage, blocks in enumerate(self.stages):
             if stage > 0:
@@ -255,7 +204,7 @@ class Swin(nnx.Module):
 
 
 def torchvision_names(network: Swin) -> Names:
-    """What torchvision calls the parts."""
+    """Yield torchvision's names for the parts."""
     yield "features.0.0", network.patch_embedding
     yield "features.0.2", network.norm_embedding
     for stage, blocks in enumerate(network.stages):
@@ -269,17 +218,17 @@ def torchvision_names(network: Swin) -> Names:
 
 
 def timm_names(network: Swin) -> Names:
-    """What timm calls the parts."""
+    """Yield timm's names for the parts."""
     yield from _layer_names(network, merged_before=True, head="head.fc")
 
 
 def original_names(network: Swin) -> Names:
-    """What the paper's authors, and older files of timm, call the parts: a stage ends where timm's next begins."""
+    """Yield the names of the paper's authors and of older files of timm for the parts."""
     yield from _layer_names(network, merged_before=False, head="head")
 
 
 def _layer_names(network: Swin, *, merged_before: bool, head: str) -> Names:
-    """What timm and the authors call the parts; patches are merged as a stage begins, or as the one before ends."""
+    """Yield the names of timm or of the authors, who merge patches at the end of the stage before."""
     yield "patch_embed.proj", network.patch_embedding
     yield "patch_embed.norm", network.norm_embedding
     for stage, blocks in enumerate(network.stages):
@@ -294,7 +243,7 @@ def _layer_names(network: Swin, *, merged_before: bool, head: str) -> Names:
 
 
 def _block_names(prefix: str, block: Block, expand: str, contract: str) -> Names:
-    """What all of them call the parts of a block, but for the layers of the MLP."""
+    """Yield the names of the parts of a block, given those of the layers of its MLP."""
     yield f"{prefix}.norm1", block.norm_attention
     yield f"{prefix}.attn.relative_position_bias_table", block.attention.table
     yield f"{prefix}.attn.qkv", block.attention.qkv

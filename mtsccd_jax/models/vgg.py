@@ -4,79 +4,62 @@ from dataclasses import dataclass
 
 import jax
 from flax import nnx
-from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.blocks import (
-    Dropout,
-    Names,
-    Output,
-    Settings,
-    check_size,
-    flatten_channels_first,
-    scaled,
-    wide,
-)
 from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.dropout import Dropout
 from mtsccd_jax.models.layers.initializers import normal
+from mtsccd_jax.models.layers.linear import flatten_channels_first, linear
 from mtsccd_jax.models.layers.pooling import adaptive_average_pool, max_pool
+from mtsccd_jax.models.layers.precision import wide
+from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Signature
 
-# Five halvings: a smaller image has no map left at the end.
-SMALLEST_IMAGE = 32
 CHANNELS = (64, 128, 256, 512, 512)
 GRID = 7
 HIDDEN = 4096
+WEIGHT_INIT = normal(0.01)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One column of Table 1: how many 3x3 convolutions there are in each of the five stages."""
+    """A column of Table 1: the number of 3x3 convolutions in each of the five stages."""
 
     depths: tuple[int, ...]
 
 
-def linear(in_features: int, out_features: int, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.Linear:
-    """A linear layer that begins with normal weights of deviation 0.01 and no bias."""
-    return nnx.Linear(in_features, out_features, dtype=dtype, kernel_init=normal(0.01), rngs=rngs)
-
-
-class VGG(nnx.Module):
+class VGG(ImageNetwork):
     """A VGG for images of 32 pixels or more on a side, square or not.
 
-    The last map is averaged to 7 x 7, which at 224 pixels it is.
-
-    Args:
-        architecture: the depth of each stage.
-        settings: what is chosen whatever the family; `image_size` is only checked, the network takes any from 32.
-        rngs: source of the initial weights.
-
-    Raises:
-        InputError: the image is smaller than 32 pixels.
+    The last map is averaged to 7 x 7; at 224 pixels it has that size.
     """
 
-    def __init__(self, architecture: Architecture, settings: Settings, *, rngs: nnx.Rngs) -> None:
-        check_size((settings.image_size,) * 2, SMALLEST_IMAGE, "a VGG")
-        self.dtype = dtype = settings.dtype
-        self.rectified_features = settings.rectified_features
+    title = "a VGG"
+    follows = frozenset({"features", "dropout"})
+    smallest_image = 32  # five halvings
+
+    def __init__(self, architecture: Architecture, signature: Signature, settings: Settings, *, rngs: nnx.Rngs) -> None:
+        self.check_size(signature.image_size, signature.image_size)
+        self.dtype = dtype = signature.dtype
+        self.rectified_features = settings.features == "rectified"
         self.stages: nnx.List[nnx.List[Conv]] = nnx.List()
-        in_channels = settings.in_channels
+        in_channels = signature.in_channels
         for unscaled, depth in zip(CHANNELS, architecture.depths, strict=True):
-            channels = scaled(unscaled, settings.width)
+            channels = settings.scaled(unscaled)
             stage: nnx.List[Conv] = nnx.List()
             for _ in range(depth):
                 stage.append(Conv(in_channels, channels, 3, use_bias=True, dtype=dtype, rngs=rngs))
                 in_channels = channels
             self.stages.append(stage)
-        hidden = scaled(HIDDEN, settings.width)
-        self.first = linear(in_channels * GRID**2, hidden, dtype, rngs)
+        hidden = settings.scaled(HIDDEN)
+        self.first = linear(in_channels * GRID**2, hidden, dtype, rngs, WEIGHT_INIT)
         dropout = 0.5 if settings.dropout is None else settings.dropout
         self.drop_features = Dropout(dropout, salt=0)
-        self.second = linear(hidden, hidden, dtype, rngs)
+        self.second = linear(hidden, hidden, dtype, rngs, WEIGHT_INIT)
         self.drop_hidden = Dropout(dropout, salt=1)
-        self.head = linear(hidden, settings.num_classes, wide(dtype), rngs)
+        self.head = linear(hidden, signature.num_classes, wide(dtype), rngs, WEIGHT_INIT)
 
     def __call__(self, image_bhwc: jax.Array) -> Output:
-        """Logits, the (rectified) output of the first fully connected layer, and the last pooled map."""
-        check_size(image_bhwc.shape[1:3], SMALLEST_IMAGE, "a VGG")
+        """Return logits, the output of the first fully connected layer, and the last pooled map."""
+        self.check_size(*image_bhwc.shape[1:3])
         x = image_bhwc
         for stage in self.stages:
             for convolution in stage:
@@ -90,7 +73,7 @@ class VGG(nnx.Module):
 
 
 def names(network: VGG) -> Names:
-    """What torchvision calls the parts: a rectifier takes a number after every convolution, and every pooling one."""
+    """Yield torchvision's names for the parts; rectifiers and poolings have numbers of their own."""
     i = 0
     for stage in network.stages:
         for convolution in stage:

@@ -8,7 +8,7 @@ import pytest
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create
 from mtsccd_jax.engine.steps import cross_entropy, make_embed_step, make_eval_step, make_train_step
-from mtsccd_jax.models.layers.blocks import Output
+from mtsccd_jax.models.network import Output
 
 PLATFORMS = ["cpu", "cuda", "tpu"]
 

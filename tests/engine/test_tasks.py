@@ -22,8 +22,8 @@ from mtsccd_jax.engine.tasks import balanced_weights, open_task, pair_score
 from mtsccd_jax.engine.workdir import load, read_history, read_trained_pairs, read_validations
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS
-from mtsccd_jax.models.layers.blocks import Output
-from mtsccd_jax.models.siamese import Judgement
+from mtsccd_jax.models.network import Output
+from mtsccd_jax.models.siamese import PairOutput
 from mtsccd_jax.models.weights.mapping import published
 from mtsccd_jax.ops.threshold import best_threshold
 from mtsccd_jax.recipes.config import Data, Model, Recipe
@@ -51,7 +51,7 @@ def test_the_loss_is_the_textbook_sum():
     }
 
     def model(t1, t2):
-        return Judgement(jnp.asarray(change, jnp.float32), Output(jnp.asarray(logits, jnp.float32), None, None))
+        return PairOutput(jnp.asarray(change, jnp.float32), Output(jnp.asarray(logits, jnp.float32), None, None))
 
     loss, right = change_entropy((0.75, 1.5), 0.5, 0.2)(model, {"image_t1": None, "image_t2": None}, batch)
     probability = 1 / (1 + np.exp(-change))

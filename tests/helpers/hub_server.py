@@ -1,4 +1,4 @@
-"""A hub of one process: serves repositories from a dict, as far as the real client's downloads ask for."""
+"""A server of hub repositories from a dict, with as much of the protocol as the client's downloads need."""
 
 import hashlib
 import threading
@@ -11,9 +11,9 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @contextmanager
 def serving(repositories: dict[str, dict[str, bytes]]) -> Iterator[str]:
-    """The address of a server of `{repository: {file: content}}`.
+    """Yield the address of a server of `{repository: {file: content}}`.
 
-    A repository called `acme/broken` breaks off every download half-way, `acme/failing` answers 500.
+    The repository `acme/broken` stops every download half-way; `acme/failing` answers with status 500.
     """
 
     class Handler(BaseHTTPRequestHandler):

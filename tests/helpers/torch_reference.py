@@ -1,4 +1,4 @@
-"""The same networks in torch, with weights that travel: what the models are compared with, here and in benchmarks."""
+"""Comparison of networks with torch: the weights of a torch model in ours, and checks of outputs and of a step."""
 
 import warnings
 from collections.abc import Callable
@@ -11,13 +11,14 @@ import numpy as np
 import optax
 from flax import nnx
 
-from mtsccd_jax.models import MODELS, create_model
-from mtsccd_jax.models.layers.blocks import Dropout
-from mtsccd_jax.models.weights.mapping import slots
+from mtsccd_jax.models import MODELS, Settings, create_model
+from mtsccd_jax.models.layers.dropout import Dropout
+from mtsccd_jax.models.network import ImageNetwork
+from mtsccd_jax.models.weights.mapping import Dialect, slots
 
 
 def import_torchvision() -> ModuleType:
-    """torchvision, also beside a CPU-only torch, where the declarations of its CUDA operators would fail."""
+    """Import torchvision, also beside a CPU-only torch, where the declarations of its CUDA operators fail."""
     import torch
 
     register_fake = torch.library.register_fake
@@ -38,7 +39,7 @@ def import_torchvision() -> ModuleType:
 
 
 def import_timm() -> ModuleType:
-    """timm, which imports torchvision."""
+    """Import timm, which imports torchvision."""
     import_torchvision()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -47,7 +48,7 @@ def import_timm() -> ModuleType:
 
 
 def arrays(torch_model: Any) -> dict[str, np.ndarray]:
-    """A copy of every parameter and statistic of a torch model by name, without counts and fixed tables."""
+    """Return a copy of every parameter and statistic of a torch model by name, without counts and fixed tables."""
     return {
         name: value.detach().numpy().copy()
         for name, value in torch_model.state_dict().items()
@@ -55,14 +56,14 @@ def arrays(torch_model: Any) -> dict[str, np.ndarray]:
     }
 
 
-def with_weights(torch_model: Any, model: str | nnx.Module, names: Any = None, **arguments: Any) -> nnx.Module:
-    """Our network (or that of a name) with the weights of torch's, every one of them and no other."""
-    if isinstance(model, str):
-        names = names or MODELS[model].names[0]
-        name = model
-        model = nnx.eval_shape(lambda: create_model(name, **arguments, rngs=nnx.Rngs(0)))
+def with_weights(torch_model: Any, name: str, names: Dialect | None = None, **arguments: Any) -> ImageNetwork:
+    """Return our network of a name with the weights of a torch model, which must have the same arrays.
+
+    `names` is the dialect of the torch model, by default the first of the table; `arguments` are `create_model`'s.
+    """
+    model: ImageNetwork = nnx.eval_shape(lambda: create_model(name, **arguments, rngs=nnx.Rngs(0)))
     source = arrays(torch_model)
-    target = {slot.name: slot for slot in slots(model, names)}
+    target = {slot.name: slot for slot in slots(model, names or MODELS[name].names[0])}
     assert source.keys() == target.keys()
     for name, slot in target.items():
         value = slot.to_ours(source[name])
@@ -72,7 +73,7 @@ def with_weights(torch_model: Any, model: str | nnx.Module, names: Any = None, *
 
 
 def randomize(torch_model: Any, seed: int) -> None:
-    """Make every parameter and statistic of a torch model count, also those that begin as zeros and ones."""
+    """Draw every parameter and statistic of a torch model, also those that are zero or one at first."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -87,7 +88,7 @@ def randomize(torch_model: Any, seed: int) -> None:
 
 
 def narrowed(torch_model: Any, width: float, num_classes: int) -> Any:
-    """The same model with fewer channels everywhere but at the image and at the classes: quick to compile and run."""
+    """Return the model with fewer channels in all layers, but the same image and classes: quick to compile."""
     import torch
 
     def fewer(channels: int) -> int:
@@ -113,7 +114,7 @@ def narrowed(torch_model: Any, width: float, num_classes: int) -> Any:
 
 
 def rectified(torch_model: Any, seed: int = 0) -> Any:
-    """The same model, its convolutions drawn so that rectifiers neither fade nor swell the signal of a deep network."""
+    """Return the model with convolutions drawn so that the signal of a deep rectified network keeps its scale."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -125,19 +126,18 @@ def rectified(torch_model: Any, seed: int = 0) -> Any:
 
 
 def channels_first(image_bhwc: np.ndarray) -> Any:
-    """A torch tensor of the same images, (b, c, h, w)."""
+    """Return the images as a torch tensor (b, c, h, w)."""
     import torch
 
     return torch.from_numpy(image_bhwc.transpose(0, 3, 1, 2))
 
 
 def relative_error(ours: Any, reference: np.ndarray) -> float:
-    """Largest difference over the largest magnitude of the reference."""
+    """Return the largest difference over the largest magnitude of the reference."""
     return float(np.abs(np.asarray(ours) - reference).max() / np.abs(reference).max())
 
 
-# The compiler's expensive passes would make a test of a deep network minutes long and change no result by more than
-# rounding.
+# The compiler's expensive passes take minutes for a deep network and change results by rounding only.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
@@ -146,15 +146,16 @@ def check_evaluation(
     reference: Any,
     image_size: int | tuple[int, int],
     *,
-    features: Callable[[dict[str, Any]], Any],
+    features: str,
     feature_map: Callable[[dict[str, Any]], Any],
+    names: Dialect | None = None,
     tolerance: float = 1e-4,
     **arguments: Any,
 ) -> None:
-    """Logits, features and feature map equal those of the reference with the same random weights, in evaluation mode.
+    """Check that logits, features and feature map in evaluation equal the reference's with the same random weights.
 
-    `features` and `feature_map` pick their tensor, (b, d) and (b, h, w, c), from the outputs of the reference's
-    modules by name; the input of a module is under its name and ":in".
+    The outputs of the reference's modules are found by name, their inputs by name and ":in". `features` is such a name;
+    `feature_map` takes the dict and returns (b, h, w, c).
     """
     import torch
 
@@ -173,31 +174,28 @@ def check_evaluation(
     with torch.no_grad():
         logits = reference(channels_first(image)).numpy()
     arguments = {"num_classes": logits.shape[-1], "image_size": height} | arguments
-    model = with_weights(reference, name, **arguments)
+    model = with_weights(reference, name, names, **arguments)
     evaluated = nnx.view(model, use_running_average=True, raise_if_not_found=False)
 
     output = jax.jit(lambda model, image: model(image), compiler_options=QUICK)(evaluated, image)
 
     assert relative_error(output.logits, logits) < tolerance
-    assert relative_error(output.features, features(seen).numpy()) < tolerance
+    assert relative_error(output.features, seen[features].flatten(1).numpy()) < tolerance
     assert relative_error(output.feature_map, feature_map(seen).numpy()) < tolerance
 
 
-def check_stochastic_depth(name: str, reference: Any, image_size: int, drop_path: float, **arguments: Any) -> None:
-    """Blocks are skipped at timm's rates, and the logits are those of the reference where the same examples skip them.
+def check_stochastic_depth(name: str, reference: Any, image_size: int, settings: Settings) -> None:
+    """Check the stochastic depth rates of blocks against timm's, and the logits where the same examples skip blocks.
 
-    `reference` is a network of timm with that `drop_path_rate`; what ours drops is put in the place of what timm draws.
+    `reference` is a network of timm with the `drop_path_rate` of the settings; it is made to skip what ours skips.
     """
     import torch
 
     reference = reference.eval()
     randomize(reference, seed=0)
     examples = 8
-    shape = (examples, image_size, image_size, arguments.get("in_channels", 3))
-    image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    model = with_weights(
-        reference, name, **({"num_classes": 10, "image_size": image_size, "drop_path": drop_path} | arguments)
-    )
+    image = np.random.default_rng(0).normal(size=(examples, image_size, image_size, 3)).astype(np.float32)
+    model = with_weights(reference, name, num_classes=10, image_size=image_size, settings=settings)
     keys = jax.random.split(jax.random.key(0), examples)
     # Salts of a block grow in the order in which its branches are computed.
     drops = [(path[:-1], node.salt, node) for path, node in nnx.iter_graph(model) if isinstance(node, Dropout)]
@@ -211,7 +209,7 @@ def check_stochastic_depth(name: str, reference: Any, image_size: int, drop_path
             assert drop.whole_example
             assert abs(drop.rate - module.drop_prob) < 1e-6
             scale = np.asarray(nnx.view(drop, example_keys=keys)(jnp.ones((examples, 1))))[:, 0]
-            # Tokens at one place of MobileViT's patches are rows of their own, which lie together.
+            # MobileViT has a row for the tokens at each place of the patches; the rows of an image are consecutive.
             scale = np.repeat(scale, len(x) // examples).reshape(-1, *(1,) * (x.ndim - 1))
             return x * torch.from_numpy(scale)
 
@@ -221,7 +219,7 @@ def check_stochastic_depth(name: str, reference: Any, image_size: int, drop_path
         whole = reference(channels_first(image)).numpy()
     for part, module in reference.named_modules():
         if type(module).__name__ == "DropPath":
-            # A block of MobileViT's that has no shortcut is not skipped: nothing would be left of the example.
+            # Ours does not skip a block of MobileViT without a shortcut: its output would be zero.
             has_shortcut = getattr(reference.get_submodule(part.rpartition(".")[0]), "shortcut", module) is not None
             module.forward = drop_as_ours(module) if has_shortcut else lambda x: x
     with torch.no_grad():
@@ -242,15 +240,15 @@ def check_training_step(
     reference: Any,
     image_size: int,
     *,
-    torch_loss: Callable[[Any, Any], Any] | None = None,
+    side_weight: float = 0.0,
     tolerance: float = 1e-3,
     **arguments: Any,
 ) -> None:
-    """One SGD step gives the loss, the change of every parameter and of every running statistic of the reference.
+    """Check the loss and the change of every parameter and running statistic in one SGD step.
 
-    In float64 on both sides: in float32 rounding puts some activation on the other side of a rectifier's kink, and a
-    gradient jumps by a percent, in torch itself as well. `reference` has no dropout; `torch_loss(output, label)` is
-    the loss where the reference's output is not logits.
+    Both sides compute in float64. In float32 rounding moves some activation across the kink of a rectifier, and a
+    gradient jumps by a percent, in torch as well. `reference` has no dropout; `side_weight` is the weight of the loss
+    of each of its side classifiers.
     """
     import torch
 
@@ -266,7 +264,9 @@ def check_training_step(
 
     optimizer = torch.optim.SGD(reference.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
     output = reference(channels_first(image))
-    loss_torch = (torch_loss or torch.nn.functional.cross_entropy)(output, torch.from_numpy(label))
+    logits, *sides = output if isinstance(output, tuple) else (output,)
+    cross_entropy, label_torch = torch.nn.functional.cross_entropy, torch.from_numpy(label)
+    loss_torch = cross_entropy(logits, label_torch) + side_weight * sum(cross_entropy(x, label_torch) for x in sides)
     loss_torch.backward()
     optimizer.step()
     after = arrays(reference)
@@ -277,7 +277,7 @@ def check_training_step(
 
 
 def jax_step(name: str, model: nnx.Module, image: np.ndarray, label: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
-    """Loss, and the change of every array of the network under its published name."""
+    """Return the loss, and the change of every array of the network under its published name."""
     graph, params, statistics = nnx.split(model, nnx.Param, ...)
     optimizer = optax.chain(optax.add_decayed_weights(WEIGHT_DECAY), optax.sgd(LEARNING_RATE, MOMENTUM))
 
@@ -299,6 +299,6 @@ def jax_step(name: str, model: nnx.Module, image: np.ndarray, label: np.ndarray)
         return loss, updates, jax.tree.map(jnp.subtract, after, statistics)
 
     loss, updates, change = jax.jit(step, compiler_options=QUICK)(params, statistics)
-    # The changes stand where the weights were, so that they can be read under the published names.
+    # A network of the changes gives them their published names.
     changed = nnx.merge(graph, updates, change)
     return float(loss), {slot.name: slot.to_published() for slot in slots(changed, MODELS[name].names[0])}

@@ -1,14 +1,19 @@
-"""Memory and time for comparisons of full-size networks."""
+"""Memory and time for comparisons of full-size networks, and small variants of networks."""
 
 import ctypes
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import jax
 import pytest
+from peers import VARIANTS
 
-# What differs from a smaller relative in depth or width alone, and takes longest to compare.
+from mtsccd_jax.models import MODELS, Settings
+
+# These differ from a smaller network of their family in depth or width alone, and take longest to compare.
 LARGEST = (
     *("resnet101", "resnet152", "densenet169", "densenet201", "vgg16", "vgg19"),
     *("vit_small", "vit_base", "convnextv2_tiny", "convnextv2_base", "mlp_mixer_base"),
@@ -16,7 +21,7 @@ LARGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the comparisons of the largest networks as slow, too."""
+    """Mark the full-size comparisons of the largest networks as slow, too."""
     for item in items:
         if item.get_closest_marker("parity") and any(name in item.name for name in LARGEST):
             item.add_marker(pytest.mark.slow)
@@ -24,10 +29,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def released(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Nothing of a full-size comparison outlives it: programs and arenas of a dozen would fill 24 GiB."""
+    """Free the programs and memory of a full-size comparison: a dozen of them would fill 24 GiB."""
     yield
     if request.node.get_closest_marker("parity"):
         jax.clear_caches()
         gc.collect()
         if sys.platform == "linux":
             ctypes.CDLL(None).malloc_trim(0)
+
+
+@pytest.fixture
+def small_variant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Settings]]:
+    """Return what makes the small variant of a network in torch and sets ours of that name to the same."""
+
+    def make(name: str, image_size: int, **given: Any) -> tuple[Any, Settings]:
+        variant = VARIANTS[name]
+        reference = variant.make(image_size, **given)
+        architecture = replace(MODELS[name].architecture, **variant.architecture)
+        monkeypatch.setitem(MODELS, name, replace(MODELS[name], architecture=architecture))
+        return reference, Settings(variant.width)
+
+    return make

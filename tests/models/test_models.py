@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax import export
+from small_networks import abstract, evaluating, filled, output_shapes
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models import MODELS, create_model, describe_models, list_models, model_size
-from mtsccd_jax.models.layers.blocks import Dropout
+from mtsccd_jax.models import MODELS, create_model, describe_models, list_models
+from mtsccd_jax.models.layers.dropout import Dropout
 from mtsccd_jax.models.resnet import BasicBlock
 
-# The smallest side that every network takes.
+# A side that every network takes.
 SIDE = 96
-SMALL = {"num_classes": 5, "image_size": SIDE, "width": 0.125}
 # The classifier of these sees what a fully connected layer makes of the map.
 BEYOND_THE_MAP = ("scnn", "alexnet", "vgg11", "vgg16", "vgg19")
 # One of each family, and of each kind of block. All but two compile or lower with the full-size comparisons.
@@ -42,29 +42,6 @@ FAMILIES = [
         )
     ),
 ]
-
-
-def evaluating(model: nnx.Module) -> nnx.Module:
-    """The same weights in evaluation mode, with batch normalisation or without."""
-    return nnx.view(model, use_running_average=True, raise_if_not_found=False)
-
-
-def abstract(name: str, **arguments: object) -> nnx.Module:
-    """A small network of which only the shapes exist."""
-    return nnx.eval_shape(lambda: create_model(name, **(SMALL | arguments), rngs=nnx.Rngs(0)))
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        pytest.param(("resnet18", "googlenet", "vit_tiny_patch16"), id="some"),
-        pytest.param(tuple(MODELS), id="all", marks=pytest.mark.parity),
-    ],
-)
-def test_sizes_are_those_of_the_networks(names: tuple[str, ...]) -> None:
-    described = {entry["name"]: entry for entry in describe_models()}
-    for name in names:
-        assert described[name] == {"name": name, **model_size(name), "source": MODELS[name].source}
 
 
 def test_every_network_is_described_with_its_published_size() -> None:
@@ -96,7 +73,15 @@ def test_every_network_is_described_with_its_published_size() -> None:
         assert described[name]["gmacs_224"] == pytest.approx(gmacs, abs=0.006, rel=2e-3), name
         assert described[name]["feature_width"] == width, name
         assert described[name]["source"].startswith("arXiv:")
-    assert described["resnet18"]["params"] == 11_689_512
+    # Without side classifiers.
+    for name, params in (("resnet18", 11_689_512), ("googlenet", 6_624_904), ("inception_v2", 11_295_240)):
+        assert described[name]["params"] == params
+
+
+@pytest.mark.parametrize(("channels", "parameters"), [(3, 1_895_435), (12, 1_902_635)])
+def test_the_shallow_cnn_has_as_many_parameters_as_its_layers_add_up_to(channels: int, parameters: int) -> None:
+    model = abstract("scnn", num_classes=43, image_size=120, in_channels=channels, width=1.0)
+    assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param))) == parameters
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
@@ -105,18 +90,29 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("argument", "value"), [("num_classes", 0), ("in_channels", -1), ("width", 0.0), ("width", float("nan"))]
+    ("argument", "value", "message"),
+    [
+        ("num_classes", 0, "num_classes of model 'resnet18' must be positive, not 0"),
+        ("in_channels", -1, "in_channels of model 'resnet18' must be positive, not -1"),
+        ("width", 0.0, "width of model 'resnet18' must be positive"),
+        ("width", float("nan"), "width of model 'resnet18' must be positive"),
+        ("hidden", 0, r"model\.hidden=0: must be positive"),
+        ("dropout", 1.0, r"model\.dropout=1\.0: must be a share of 0 or more and below 1"),
+        ("dropout", -0.1, r"model\.dropout=-0\.1: must be a share"),
+        ("drop_path", float("nan"), r"model\.drop_path=nan: must be a share"),
+        ("features", "linear", r"model\.features=linear: of 'resnet18' no rectifier follows the features"),
+    ],
 )
-def test_counts_and_factors_must_be_positive(argument: str, value: float) -> None:
-    with pytest.raises(InputError, match=f"{argument} of model 'resnet18' must be positive"):
-        create_model("resnet18", **({"num_classes": 2} | {argument: value}), rngs=nnx.Rngs(0))
+def test_numbers_and_settings_out_of_range_are_refused(argument: str, value: float, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        abstract("resnet18", **{argument: value})
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_network_keeps_the_contract(name: str) -> None:
-    """Shapes and types of the output, float32 parameters under bfloat16, and no reference shared inside the tree."""
-    model = abstract(name, dtype=jnp.bfloat16)
-    output = nnx.eval_shape(lambda model, image: model(image), evaluating(model), jnp.zeros((2, SIDE, SIDE, 3)))
+    """Check shapes and types of the output, float32 parameters under bfloat16, salts, and that nothing is shared."""
+    model = abstract(name, image_size=SIDE, dtype=jnp.bfloat16)
+    output = output_shapes(evaluating(model), SIDE, SIDE)
     assert output.logits.shape == (2, 5)
     assert output.logits.dtype == output.features.dtype == jnp.float32
     assert output.feature_map.dtype == jnp.bfloat16
@@ -125,11 +121,13 @@ def test_every_network_keeps_the_contract(name: str) -> None:
     leaves = jax.tree.leaves(nnx.state(model))
     assert all(leaf.dtype == jnp.float32 for leaf in leaves)
     assert len(jax.tree.leaves(model)) == len(leaves)
+    salts = [node.salt for _, node in nnx.iter_graph(model) if isinstance(node, Dropout)]
+    assert len(set(salts)) == len(salts)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16"])
 def test_the_forward_pass_lowers_for_every_platform(name: str) -> None:
-    graph, state = nnx.split(evaluating(abstract(name)))
+    graph, state = nnx.split(evaluating(abstract(name, image_size=SIDE)))
     forward = export.export(
         jax.jit(lambda state, image: nnx.merge(graph, state)(image)[:3]), platforms=["cpu", "cuda", "tpu"]
     )
@@ -139,7 +137,7 @@ def test_the_forward_pass_lowers_for_every_platform(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_gradient_lowers_for_every_platform(name: str) -> None:
-    graph, params, rest = nnx.split(abstract(name, dtype=jnp.bfloat16), nnx.Param, ...)
+    graph, params, rest = nnx.split(abstract(name, image_size=SIDE, dtype=jnp.bfloat16), nnx.Param, ...)
 
     def gradient(params: nnx.State, rest: nnx.State, image: jax.Array) -> nnx.State:
         return jax.grad(lambda params: jnp.sum(nnx.merge(graph, params, rest, copy=True)(image).logits))(params)
@@ -157,11 +155,11 @@ def test_bfloat16_is_close_to_float32(name: str) -> None:
         path: rng.normal(size=leaf.shape) * (2 / np.prod(leaf.shape[:-1])) ** 0.5
         if path[-1] == "kernel"
         else np.full(leaf.shape, path[-1] in ("scale", "var"))
-        for path, leaf in nnx.to_flat_state(nnx.state(abstract(name)))
+        for path, leaf in nnx.to_flat_state(nnx.state(abstract(name, image_size=SIDE)))
     }
     features = {}
     for dtype in (jnp.float32, jnp.bfloat16):
-        graph, state = nnx.split(evaluating(abstract(name, dtype=dtype)))
+        graph, state = nnx.split(evaluating(abstract(name, image_size=SIDE, dtype=dtype)))
         flat = [(path, leaf.replace(jnp.asarray(weights[path], leaf.dtype))) for path, leaf in nnx.to_flat_state(state)]
         forward = jax.jit(lambda state, image, graph=graph: nnx.merge(graph, state)(image).features)
         features[dtype] = np.asarray(forward(nnx.from_flat_state(flat), image))
@@ -183,14 +181,9 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 def test_features_before_the_rectifier_are_those_behind_it_but_for_the_rectifier(name: str) -> None:
     image = jax.random.normal(jax.random.key(0), (2, 64, 64, 3))
     behind, before = (
-        evaluating(create_model(name, **(SMALL | {"rectified_features": rectified}), rngs=nnx.Rngs(0)))(image)
-        for rectified in (True, False)
+        jax.jit(lambda model, image: model(image))(evaluating(filled(name, features=features)), image)
+        for features in ("rectified", "linear")
     )
     assert before.features.min() < 0
     np.testing.assert_array_equal(nnx.relu(before.features), behind.features)
     np.testing.assert_array_equal(before.logits, behind.logits)
-
-
-def test_a_network_without_a_rectifier_behind_its_features_says_so() -> None:
-    with pytest.raises(InputError, match=r"model\.features=linear: of 'resnet18' no rectifier follows the features"):
-        abstract("resnet18", rectified_features=False)

@@ -1,4 +1,4 @@
-"""The siamese network: its laws, its local part against brute force, and every backbone in it."""
+"""The siamese network: symmetry, its local part against brute force, and every backbone."""
 
 import jax
 import jax.numpy as jnp
@@ -6,29 +6,30 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax import export
+from small_networks import abstract, evaluating
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models import MODELS, create_model
-from mtsccd_jax.models.siamese import STATISTICS, backbone_of, create_siamese, dates, local_statistics
+from mtsccd_jax.models import MODELS, Settings, create_model
+from mtsccd_jax.models.siamese import STATISTICS, Siamese, backbone_of, dates, local_statistics
 
 SIDE = 96
-SMALL = {"num_classes": 3, "image_size": 32, "width": 0.0625, "hidden": 8}
 BACKBONES = [
     name if name in ("scnn", "vgg11", "googlenet", "vit_tiny_patch16") else pytest.param(name, marks=pytest.mark.parity)
     for name in MODELS
 ]
 
 
-def evaluating(model):
-    return nnx.view(model, use_running_average=True, raise_if_not_found=False)
+def siamese(name="scnn", *, size=32, model_width=0.0625, dtype=jnp.float32, width=8, radius=1):
+    """Make a small network with random initial weights."""
+    rngs, settings = nnx.Rngs(0), Settings(model_width)
+    backbone = create_model(name, num_classes=3, image_size=size, dtype=dtype, settings=settings, rngs=rngs)
+    return Siamese(backbone, size, width, radius, rngs=rngs)
 
 
-def made(name="scnn", **settings):
-    """A small network with its parameters, in evaluation mode."""
-    arguments = SMALL | settings
-    graph = nnx.graphdef(evaluating(nnx.eval_shape(lambda: create_siamese(name, **arguments, rngs=nnx.Rngs(0)))))
-    state = jax.jit(lambda: nnx.state(create_siamese(name, **arguments, rngs=nnx.Rngs(0))))()
-    return nnx.merge(graph, state)
+def made(name="scnn", **arguments):
+    """Make a small network in evaluation mode."""
+    graph = nnx.graphdef(evaluating(nnx.eval_shape(lambda: siamese(name, **arguments))))
+    return nnx.merge(graph, jax.jit(lambda: nnx.state(siamese(name, **arguments)))())
 
 
 def images(n=4, side=32):
@@ -36,8 +37,8 @@ def images(n=4, side=32):
 
 
 @jax.jit
-def judged_by(model, t1, t2):
-    """What a network says, without the numbers that are no arrays."""
+def scored(model, t1, t2):
+    """Return the change and scene logits."""
     change, scenes = model(t1, t2)
     return change, scenes.logits
 
@@ -45,17 +46,17 @@ def judged_by(model, t1, t2):
 @pytest.mark.parametrize("name", ["scnn", "resnet18"])
 def test_exchanging_the_dates_changes_nothing(name):
     model, (t1, t2) = made(name), images()
-    forth, back = judged_by(model, t1, t2), judged_by(model, t2, t1)
+    forth, back = scored(model, t1, t2), scored(model, t2, t1)
     np.testing.assert_allclose(forth[0], back[0], rtol=1e-5, atol=1e-6)
     for one, other in zip(dates(forth[1]), reversed(dates(back[1])), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
     assert np.ptp(forth[0]) > 1e-4, "pairs must be told apart"
 
 
-def test_a_pair_is_judged_alone_and_by_the_backbone_as_every_image():
+def test_a_pair_is_scored_alone_and_its_images_as_the_backbone_scores_them():
     model, (t1, t2) = made(), images()
-    change, logits = judged_by(model, t1, t2)
-    np.testing.assert_allclose(judged_by(model, t1[1:2], t2[1:2])[0], change[1:2], rtol=1e-4, atol=1e-5)
+    change, logits = scored(model, t1, t2)
+    np.testing.assert_allclose(scored(model, t1[1:2], t2[1:2])[0], change[1:2], rtol=1e-4, atol=1e-5)
     for image, seen in zip((t1, t2), dates(logits), strict=True):
         alone = jax.jit(lambda model, image: model(image).logits)(model.backbone, image)
         np.testing.assert_allclose(seen, alone, rtol=1e-4, atol=1e-5)
@@ -64,7 +65,7 @@ def test_a_pair_is_judged_alone_and_by_the_backbone_as_every_image():
 
 
 def brute_force(t1_hwc, t2_hwc, radius):
-    """The statistics of one pair, place by place in float64."""
+    """Return the statistics of one pair, computed place by place in float64."""
     height, width, _ = t1_hwc.shape
     unit_1, unit_2 = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (t1_hwc, t2_hwc))
     places = [(y, x) for y in range(height) for x in range(width)]
@@ -103,29 +104,27 @@ def test_a_shift_within_the_radius_is_no_change():
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_every_backbone_fits_in_any_type(name):
-    """Shapes and types, float32 parameters under bfloat16, and the same start as the backbone alone."""
-    arguments = SMALL | {"image_size": SIDE, "width": 0.125, "dtype": jnp.bfloat16}
-    model = nnx.eval_shape(lambda: create_siamese(name, **arguments, rngs=nnx.Rngs(0)))
+    """Check shapes and types, float32 parameters under bfloat16, and the structure of the backbone."""
+    model = nnx.eval_shape(lambda: siamese(name, size=SIDE, model_width=0.125, dtype=jnp.bfloat16))
     image = jnp.zeros((2, SIDE, SIDE, 3))
-    judged = nnx.eval_shape(lambda model, image: model(image, image), evaluating(model), image)
-    assert (judged.change_b.shape, judged.change_b.dtype) == ((2,), jnp.float32)
-    assert judged.scenes.logits.shape == (4, 3)
+    output = nnx.eval_shape(lambda model, image: model(image, image), evaluating(model), image)
+    assert (output.change_b.shape, output.change_b.dtype) == ((2,), jnp.float32)
+    assert output.scenes.logits.shape == (4, 3)
     leaves = jax.tree.leaves(nnx.state(model))
     assert all(leaf.dtype == jnp.float32 for leaf in leaves)
-    alone = {key: value for key, value in arguments.items() if key != "hidden"}
-    backbone = nnx.eval_shape(lambda: create_model(name, **alone, rngs=nnx.Rngs(0)))
+    backbone = abstract(name, num_classes=3, image_size=SIDE, dtype=jnp.bfloat16)
     assert jax.tree.structure(nnx.state(backbone)) == jax.tree.structure(nnx.state(model.backbone))
 
 
 def test_the_backbone_begins_as_it_does_alone():
-    alone = create_model("scnn", num_classes=3, image_size=32, width=0.0625, rngs=nnx.Rngs(0))
+    alone = create_model("scnn", num_classes=3, image_size=32, settings=Settings(0.0625), rngs=nnx.Rngs(0))
     for one, other in zip(jax.tree.leaves(nnx.state(alone)), jax.tree.leaves(nnx.state(made().backbone)), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def test_bfloat16_is_close_to_float32():
     t1, t2 = images()
-    narrow, exact = judged_by(made(dtype=jnp.bfloat16), t1, t2)[0], judged_by(made(), t1, t2)[0]
+    narrow, exact = scored(made(dtype=jnp.bfloat16), t1, t2)[0], scored(made(), t1, t2)[0]
     np.testing.assert_allclose(narrow, exact, atol=0.05)
 
 
@@ -142,14 +141,14 @@ def test_gradients_are_finite_where_both_dates_are_one_image():
 
 
 def test_the_network_lowers_for_every_platform():
-    graph, state = nnx.split(evaluating(nnx.eval_shape(lambda: create_siamese("scnn", **SMALL, rngs=nnx.Rngs(0)))))
+    graph, state = nnx.split(evaluating(nnx.eval_shape(siamese)))
     image = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
     forward = jax.jit(lambda state, t1, t2: nnx.merge(graph, state)(t1, t2).change_b)
     exported = export.export(forward, platforms=["cpu", "cuda", "tpu"])(state, image, image)
     assert exported.out_avals[0].shape == (2,)
 
 
-@pytest.mark.parametrize(("settings", "message"), [({"hidden": 0}, "width=0"), ({"radius": -1}, "radius=-1")])
-def test_what_cannot_be_is_refused(settings, message):
-    with pytest.raises(InputError, match=rf"similarity\.{message}"):
-        nnx.eval_shape(lambda: create_siamese("scnn", **SMALL | settings, rngs=nnx.Rngs(0)))
+@pytest.mark.parametrize(("argument", "value"), [("width", 0), ("radius", -1)])
+def test_widths_and_radii_out_of_range_are_refused(argument, value):
+    with pytest.raises(InputError, match=rf"similarity\.{argument}={value}"):
+        nnx.eval_shape(lambda: siamese(**{argument: value}))

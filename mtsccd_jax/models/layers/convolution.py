@@ -1,8 +1,8 @@
-"""One convolution, computed in whichever way is fastest for its shape; the result is the same.
+"""One convolution, computed in the way that is fastest for its shape; the result is the same.
 
-XLA's own convolution is best for most shapes on every platform. It falls behind a plain matrix product where the kernel
-is 1x1, the map is small or the windows do not overlap, and on CPU behind Winograd's algorithm where there are many
-channels and behind a sum of shifted maps where every channel is by itself. `benchmarks/NOTES.md` has the measurements.
+XLA's own convolution is fastest for most shapes on every platform. A plain matrix product is faster where the kernel is
+1x1, the map is small or the windows do not overlap. On CPU, Winograd's algorithm is faster for many channels, and a sum
+of shifted maps for depthwise convolutions. `benchmarks/NOTES.md` has the measurements.
 """
 
 from functools import partial
@@ -13,12 +13,12 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.initializers import kaiming_normal_fan_out
+from mtsccd_jax.models.layers.initializers import kaiming_normal_fan_out, torch_uniform, uniform
 
-# Up to so many output positions the unfolded input is small, and turning the kernel costs XLA more than the map does.
-# Where the kernel is larger than the map XLA:CPU has nothing but a naive loop, a hundred times slower.
+# Up to this many output positions the unfolded input is small, and XLA spends more time on transposing the kernel than
+# on the map. Where the kernel is larger than the map, XLA:CPU runs a naive loop, a hundred times slower.
 UNFOLD_POSITIONS = 16
-# From so many channels the products that Winograd saves are worth more than the sums that it adds.
+# From this many channels on, the products that Winograd saves cost more than the sums that it adds.
 WINOGRAD_CHANNELS = 128
 
 # The transform G of three taps to four points, for both sides of a kernel at once: (16, 9).
@@ -27,10 +27,9 @@ KERNEL_POINTS = np.kron(_G, _G)
 
 
 class Conv(nnx.Module):
-    """A convolution, padded by size // 2 as in torch unless told otherwise.
+    """A convolution, by default padded by size // 2.
 
-    Begins by kaiming normal over the outputs, as in torchvision, and a bias of zero. The kernel is stored (height,
-    width, in / groups, out).
+    The kernel is stored as (height, width, in / groups, out).
 
     Args:
         in_channels: channels of the map.
@@ -40,7 +39,7 @@ class Conv(nnx.Module):
         padding: rows and columns of zeros on each side, or (rows, columns); None for size // 2.
         groups: 1, or `in_channels` for a depthwise convolution.
         use_bias: whether a bias is added.
-        init: initialiser of the kernel, given its shape; None for kaiming normal over the outputs.
+        init: initialiser of the kernel; None for kaiming normal over the outputs, as in torchvision.
         bias_init: initialiser of the bias.
         dtype: type of the computation.
         rngs: source of the initial weights.
@@ -70,19 +69,46 @@ class Conv(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, x_bhwc: jax.Array) -> jax.Array:
-        """(b, h, w, in) -> (b, (h + 2 padding - height) // stride + 1, ..., out) in the compute type."""
+        """Map (b, h, w, in) to (b, (h + 2 padding - height) // stride + 1, ..., out) in the compute type."""
         y = convolve(x_bhwc.astype(self.dtype), self.kernel[...].astype(self.dtype), self.stride, self.padding)
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+
+
+def torch_conv(
+    in_channels: int,
+    channels: int,
+    size: int,
+    stride: int = 1,
+    *,
+    padding: int | None = None,
+    groups: int = 1,
+    dtype: DTypeLike = jnp.float32,
+    rngs: nnx.Rngs,
+) -> Conv:
+    """Return a convolution with the initial values of `torch.nn.Conv2d`: uniform in +-1/sqrt(inputs of an output)."""
+    return Conv(
+        in_channels,
+        channels,
+        size,
+        stride,
+        padding=padding,
+        groups=groups,
+        use_bias=True,
+        init=torch_uniform,
+        bias_init=uniform((size * size * in_channels // groups) ** -0.5),
+        dtype=dtype,
+        rngs=rngs,
+    )
 
 
 def convolve(
     x_bhwc: jax.Array, kernel_hwio: jax.Array, stride: int = 1, padding: int | tuple[int, int] | None = None
 ) -> jax.Array:
-    """The convolution of a map, padded with zeros, by a kernel of the same type.
+    """Convolve a map, padded with zeros, with a kernel of the same type.
 
     Args:
         x_bhwc: the map, (b, h, w, in).
-        kernel_hwio: the kernel, (height, width, in / groups, out); the groups follow from the shapes.
+        kernel_hwio: the kernel, (height, width, in / groups, out); the shapes decide the number of groups.
         stride: of both sides.
         padding: on each side of rows and columns; None for half the kernel, rounded down.
 
@@ -115,7 +141,7 @@ def convolve(
 def direct(
     x_bhwc: jax.Array, kernel_hwio: jax.Array, stride: int = 1, padding: int | tuple[int, int] | None = None
 ) -> jax.Array:
-    """The convolution as the compiler does it."""
+    """Convolve with the compiler's own convolution."""
     rows, columns = _margin(kernel_hwio.shape[:2], padding)
     return jax.lax.conv_general_dilated(
         x_bhwc,
@@ -130,13 +156,13 @@ def direct(
 def unfolded(
     x_bhwc: jax.Array, kernel_hwio: jax.Array, stride: int = 1, padding: int | tuple[int, int] | None = None
 ) -> jax.Array:
-    """The convolution as one matrix product: what each position sees, side by side, times the flattened kernel."""
+    """Convolve by one matrix product: the window of each position, flattened, times the flattened kernel."""
     seen = _windows(x_bhwc, kernel_hwio.shape[:2], stride, _margin(kernel_hwio.shape[:2], padding))
     return jnp.concatenate(seen, axis=-1) @ kernel_hwio.reshape(-1, kernel_hwio.shape[-1])
 
 
 def patches(x_bhwc: jax.Array, kernel_hwio: jax.Array) -> jax.Array:
-    """The convolution whose stride is its size: a matrix product of patches that do not overlap."""
+    """Convolve with a stride equal to the size: a matrix product of patches that do not overlap."""
     size, _, c, channels = kernel_hwio.shape
     b, rows, columns = x_bhwc.shape[0], x_bhwc.shape[1] // size, x_bhwc.shape[2] // size
     x_bhwc = x_bhwc[:, : rows * size, : columns * size]
@@ -145,7 +171,7 @@ def patches(x_bhwc: jax.Array, kernel_hwio: jax.Array) -> jax.Array:
 
 
 def depthwise(x_bhwc: jax.Array, kernel_hwio: jax.Array, *, stride: int, padding: tuple[int, int]) -> jax.Array:
-    """The convolution of every channel by itself: a sum of shifted maps, which XLA:CPU makes one loop."""
+    """Convolve each channel by itself: a sum of shifted maps, which XLA:CPU compiles to one loop."""
     size = kernel_hwio.shape[:2]
     multiplier = kernel_hwio.shape[-1] // x_bhwc.shape[-1]
     if multiplier > 1:
@@ -155,10 +181,10 @@ def depthwise(x_bhwc: jax.Array, kernel_hwio: jax.Array, *, stride: int, padding
     return _shifted_sum(x_bhwc, kernel_hwio, stride, padding)
 
 
-# Compiled by itself so that it is traced once for all blocks of a network that are alike, not once for each.
+# Jitted so that it is traced once for all equal blocks of a network.
 @partial(jax.jit, static_argnums=(2, 3))
 def _shifted_sum(x_bhwc: jax.Array, kernel_hwio: jax.Array, stride: int, margin: tuple[int, int]) -> jax.Array:
-    """What every position sees at each place of the kernel, times the kernel there, summed."""
+    """Sum over the places of the kernel what every position sees there, times the kernel."""
     size = kernel_hwio.shape[:2]
     taps = kernel_hwio.reshape(size[0] * size[1], -1)
     windows = _windows(x_bhwc, size, stride, margin)
@@ -167,9 +193,9 @@ def _shifted_sum(x_bhwc: jax.Array, kernel_hwio: jax.Array, stride: int, margin:
 
 @jax.custom_vjp
 def _shifted_sum_of_same_size(x_bhwc: jax.Array, kernel_hwio: jax.Array) -> jax.Array:
-    """The sum at stride 1 with a result as large as the map.
+    """Sum at stride 1, with a result as large as the map.
 
-    Its gradients are written here because those that derive from the sum take five times as long, to compile as well.
+    The derived gradients of the sum take five times as long to run and to compile, so they are written by hand.
     """
     return _shifted_sum(x_bhwc, kernel_hwio, 1, _margin(kernel_hwio.shape[:2], None))
 
@@ -187,7 +213,7 @@ def _same_size_backward(saved: tuple[jax.Array, jax.Array], gradient_bhwc: jax.A
         seen = jax.lax.dynamic_slice(padded, (0, place // width, place % width, 0), x_bhwc.shape)
         return jnp.sum(seen * gradient_bhwc, axis=(1, 2))
 
-    # Summed over the batch last and at once: it may lie on several devices.
+    # The batch, which may lie on several devices, is summed last and once.
     of_kernel = jnp.sum(jax.lax.map(of_tap, jnp.arange(height * width)), axis=1)
     return _shifted_sum_of_same_size(gradient_bhwc, kernel_hwio[::-1, ::-1]), of_kernel.reshape(kernel_hwio.shape)
 
@@ -196,20 +222,20 @@ _shifted_sum_of_same_size.defvjp(_same_size_forward, _same_size_backward)
 
 
 def _margin(size: tuple[int, ...], padding: int | tuple[int, int] | None) -> tuple[int, int]:
-    """Rows and columns of zeros on each side."""
+    """Return the rows and columns of zeros on each side."""
     if padding is None:
         return size[0] // 2, size[1] // 2
     return padding if isinstance(padding, tuple) else (padding, padding)
 
 
 def _output_size(x_bhwc: jax.Array, size: tuple[int, ...], stride: int, margin: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the result."""
+    """Return height and width of the result."""
     height, width = (x_bhwc.shape[1 + i] + 2 * margin[i] - size[i] for i in (0, 1))
     return height // stride + 1, width // stride + 1
 
 
 def _windows(x_bhwc: jax.Array, size: tuple[int, ...], stride: int, margin: tuple[int, int]) -> list[jax.Array]:
-    """What every position of the result sees at each place of the kernel, row by row: size arrays (b, h, w, c)."""
+    """Return what every position of the result sees at each place of the kernel: size arrays (b, h, w, c)."""
     height, width = _output_size(x_bhwc, size, stride, margin)
     padded = jnp.pad(x_bhwc, ((0, 0), (margin[0],) * 2, (margin[1],) * 2, (0, 0)))
     return [
@@ -220,10 +246,9 @@ def _windows(x_bhwc: jax.Array, size: tuple[int, ...], stride: int, margin: tupl
 
 
 def winograd(x_bhwc: jax.Array, kernel_hwio: jax.Array) -> jax.Array:
-    """The 3x3 convolution at stride 1 as F(2x2, 3x3) of arXiv:1509.09308, section 4.1.
+    """Convolve 3x3 at stride 1 by F(2x2, 3x3) of arXiv:1509.09308, section 4.1.
 
-    Every tile of 2x2 outputs takes 16 products a channel instead of 36. Its gradients follow by differentiating this,
-    and save as much.
+    A tile of 2x2 outputs takes 16 products for each channel instead of 36. The derived gradients save as much.
     """
     b, height, width, c = x_bhwc.shape
     rows, columns = -(-height // 2), -(-width // 2)
@@ -239,12 +264,12 @@ def winograd(x_bhwc: jax.Array, kernel_hwio: jax.Array) -> jax.Array:
 
 
 def _input_points(x: jax.Array, axis: int) -> tuple[jax.Array, ...]:
-    """The transform B^T of every four neighbours along an axis, two apart."""
+    """Apply the transform B^T to every four neighbours along an axis, at a stride of two."""
     length = x.shape[axis] - 3
     a, b, c, d = (jax.lax.slice_in_dim(x, start, start + length, stride=2, axis=axis) for start in range(4))
     return a - c, b + c, c - b, b - d
 
 
 def _outputs(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The transform A^T that makes two outputs of four points."""
+    """Apply the transform A^T, which makes two outputs of four points."""
     return a + b + c, b - c - d

@@ -1,24 +1,25 @@
-"""What any network can have between features and classifier: dropout, and a new hidden layer."""
+"""A classifier with what its network was published without: dropout, and a new hidden layer."""
 
 import jax
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.blocks import Dropout, Names, torch_linear
+from mtsccd_jax.models.layers.dropout import Dropout
+from mtsccd_jax.models.layers.linear import torch_linear
+from mtsccd_jax.models.network import Names
 
-# Tells the dropout of a head from those of the networks, whose salts are small.
+# Differs from the salts of the networks' own dropout, which are small.
 SALT = 2**32 - 1
 
 
 class Head(nnx.Module):
-    """A classifier behind what its network was not published with: dropout, and a rectified hidden layer.
+    """Dropout, a rectified hidden layer and a classifier, one after the other; hidden layer and dropout are optional.
 
-    Both layers of a head with a hidden one are new and begin as torch's do. Dropout is before the hidden layer, where
-    networks with dropout of their own have it too: on the features, whatever is learned from them.
+    With a hidden layer both layers are new, with torch's initial weights.
 
     Args:
-        classifier: the network's own, which a hidden layer replaces.
-        hidden: outputs of the hidden layer; None for none.
+        classifier: the network's own classifier. A hidden layer replaces it.
+        hidden: outputs of the hidden layer; None for no such layer.
         dropout: share of the features that are zeroed in training.
         dtype: type of the computation.
         rngs: source of the initial weights.
@@ -33,13 +34,13 @@ class Head(nnx.Module):
         self.output = classifier if hidden is None else torch_linear(hidden, classes, dtype=dtype, rngs=rngs)
 
     def __call__(self, features_bd: jax.Array) -> jax.Array:
-        """(b, d) -> (b, k) float32."""
+        """Map (b, d) to (b, k) float32."""
         x = self.dropout(features_bd)
         return self.output(x if self.hidden is None else nnx.relu(self.hidden(x)))
 
 
 def head_names(prefix: str, head: Head) -> Names:
-    """What the layers of a head are called: a classifier alone as it was published, two layers under it."""
+    """Yield the names of the layers: the published one for a classifier alone, two below it with a hidden layer."""
     if head.hidden is None:
         yield prefix, head.output
     else:

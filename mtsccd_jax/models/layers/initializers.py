@@ -1,4 +1,4 @@
-"""Initial weights, drawn flat.
+"""Initialisers, which draw a flat array and reshape it.
 
 The numbers are those of `jax.random` at the array's own shape, but the generator of a flat array compiles in a third of
 the time, and a network has dozens of them.
@@ -13,10 +13,13 @@ from jax.typing import DTypeLike
 
 
 class Keys(nnx.Rngs):
-    """The keys that `rngs.params()` would give, counted in Python.
+    """The keys of `rngs.params()`, counted in Python.
 
-    The stream of `nnx.Rngs` counts in an array. Inside a traced function every update of it walks the whole program
-    traced so far, which for a network of 200 layers took most of the time that it took to make.
+    The stream of `nnx.Rngs` counts in an array. Inside a traced function, each update of the array walks the whole
+    program traced so far: most of the time of making a network of 200 layers.
+
+    Attributes:
+        drawn: how many keys were drawn.
     """
 
     def __init__(self, rngs: nnx.Rngs) -> None:
@@ -24,23 +27,22 @@ class Keys(nnx.Rngs):
         self._key, self._first, self.drawn = stream.key[...], stream.count[...], 0
 
     def params(self) -> jax.Array:  # type: ignore[override]
-        """The next key."""
+        """Return the next key."""
         self.drawn += 1
         return jax.random.fold_in(self._key, self._first + (self.drawn - 1))
 
 
 def normal(deviation: float) -> nnx.initializers.Initializer:
-    """An initialiser that draws from a normal distribution around zero."""
+    """Return an initialiser that draws from a normal distribution around zero."""
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
-        # Drawn flat, the numbers are the same and the generator compiles in a third of the time.
         return deviation * jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
 
     return init
 
 
 def kaiming_normal_fan_out(groups: int = 1) -> nnx.initializers.Initializer:
-    """Normal with variance 2 / (outputs of a group that an input reaches): `kaiming_normal_(mode="fan_out")`."""
+    """Return torch's `kaiming_normal_(mode="fan_out")`: variance 2 / (outputs of a group that an input reaches)."""
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
         reached = math.prod(shape[:-2]) * shape[-1]
@@ -50,12 +52,12 @@ def kaiming_normal_fan_out(groups: int = 1) -> nnx.initializers.Initializer:
 
 
 def torch_uniform(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
-    """Uniform in +-1/sqrt(inputs), as torch's convolutions and linear layers begin; the last axis is the outputs."""
+    """Draw as torch's convolutions and linear layers do: uniform in +-1/sqrt(inputs). The last axis is the outputs."""
     return uniform(math.prod(shape[:-1]) ** -0.5)(key, shape, dtype)
 
 
 def uniform(limit: float) -> nnx.initializers.Initializer:
-    """An initialiser that draws from [-limit, limit)."""
+    """Return an initialiser that draws from [-limit, limit)."""
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
         return jax.random.uniform(key, (math.prod(shape),), dtype, -limit, limit).reshape(shape)
@@ -64,5 +66,5 @@ def uniform(limit: float) -> nnx.initializers.Initializer:
 
 
 def kaiming_normal_fan_in(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
-    """Normal with variance 2 / inputs, `kaiming_normal_(mode="fan_in")`; the last axis is the outputs."""
+    """Draw as torch's `kaiming_normal_(mode="fan_in")`: variance 2 / inputs. The last axis is the outputs."""
     return normal((2 / math.prod(shape[:-1])) ** 0.5)(key, shape, dtype)

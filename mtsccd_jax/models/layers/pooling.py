@@ -1,35 +1,34 @@
 """Pooling with torch's conventions, as chains of strided slices.
 
-A slice for every place of the window instead of a window reduction: the gradient of a maximum is then a chain of
-selections and that of a mean a sum, where the scatter that derives from a window reduction costs five times as much on
-CPU. Windows are separable, so both sides are pooled one after the other.
+There is one slice for each place of the window instead of a window reduction. The gradient of a maximum is then a chain
+of selections, and that of a mean a sum; on CPU the scatter in the gradient of a window reduction takes five times as
+long. Windows are separable, so the two sides are pooled one after the other.
 """
 
 import jax
 import jax.numpy as jnp
 
-from mtsccd_jax.models.layers.blocks import wide
+from mtsccd_jax.models.layers.precision import wide
 
 
 def global_average_pool(x_bhwc: jax.Array) -> jax.Array:
-    """Mean over the map, (b, c) in float32 at least."""
+    """Return the mean over the map, (b, c) in float32 at least."""
     return jnp.mean(x_bhwc, axis=(1, 2), dtype=wide(x_bhwc.dtype))
 
 
 def max_pool(
     x_bhwc: jax.Array, size: int = 3, stride: int = 2, padding: int = 1, *, ceil_mode: bool = False
 ) -> jax.Array:
-    """The largest value of every window, (b, (h + 2 padding - size) // stride + 1, ..., c).
+    """Return the largest value of every window, (b, (h + 2 padding - size) // stride + 1, ..., c).
 
-    The gradient goes to the first maximum of a window, row by row, as in torch. Not a number is the largest of its
-    window.
+    The gradient goes to the first maximum of a window, row by row, as in torch. NaN counts as the largest value.
 
     Args:
         x_bhwc: the map.
         size: side of the window.
         stride: of both sides.
-        padding: places on each side that never win.
-        ceil_mode: also pool the windows that begin inside the map, or its left padding, and end beyond it.
+        padding: places on each side that are never the largest.
+        ceil_mode: also pool the windows that begin inside the map or its left padding and end beyond it.
     """
     for axis in (2, 1):
         x_bhwc, *rest = _windows(x_bhwc, axis, size, stride, padding, ceil_mode, empty=-jnp.inf)
@@ -39,7 +38,7 @@ def max_pool(
 
 
 def average_pool(x_bhwc: jax.Array, size: int, stride: int, padding: int = 0) -> jax.Array:
-    """The mean of every window, its padding counted as zeros: (b, (h + 2 padding - size) // stride + 1, ..., c)."""
+    """Return the mean of every window, padding included: (b, (h + 2 padding - size) // stride + 1, ..., c)."""
     for axis in (2, 1):
         first, *rest = _windows(x_bhwc, axis, size, stride, padding, ceil_mode=False, empty=0)
         x_bhwc = sum(rest, start=first) / size
@@ -47,9 +46,9 @@ def average_pool(x_bhwc: jax.Array, size: int, stride: int, padding: int = 0) ->
 
 
 def adaptive_average_pool(x_bhwc: jax.Array, side: int) -> jax.Array:
-    """The mean over each of side x side parts, (b, side, side, c); parts overlap where the map does not divide.
+    """Return the mean over each of side x side parts, (b, side, side, c).
 
-    Part i of a side of n covers floor(i n / side) to ceil((i + 1) n / side), as in torch.
+    As in torch, part i of a side of n covers floor(i n / side) to ceil((i + 1) n / side); so parts may overlap.
     """
     for axis in (2, 1):
         n = x_bhwc.shape[axis]
@@ -64,13 +63,13 @@ def adaptive_average_pool(x_bhwc: jax.Array, side: int) -> jax.Array:
 def _windows(
     x: jax.Array, axis: int, size: int, stride: int, padding: int, ceil_mode: bool, empty: float
 ) -> list[jax.Array]:
-    """What every window along an axis sees at each of its places."""
+    """Return what every window along an axis sees at each of its places."""
     length = x.shape[axis]
     free = length + 2 * padding - size
     outputs = free // stride + 1
     if ceil_mode and free % stride and outputs * stride < length + padding:
         outputs += 1
-    # Where nothing is left over the last rows are not looked at, and the padding is negative.
+    # Negative padding cuts off the last rows where no window reaches them.
     after = (outputs - 1) * stride + size - length - padding
     zero = jnp.asarray(empty, x.dtype)
     x = jax.lax.pad(x, zero, [(padding, after, 0) if i == axis else (0, 0, 0) for i in range(x.ndim)])

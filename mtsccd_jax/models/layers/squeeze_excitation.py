@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation, arXiv:1709.01507 (section 3): what the whole map says of each of its channels."""
+"""Squeeze-and-excitation, arXiv:1709.01507 (section 3)."""
 
 from collections.abc import Callable
 
@@ -11,13 +11,13 @@ from mtsccd_jax.models.layers.pooling import global_average_pool
 
 
 class SqueezeExcitation(nnx.Module):
-    """Every channel times a factor between 0 and 1 that the means of all channels decide.
+    """Multiply every channel by a factor between 0 and 1 that depends on the means of all channels.
 
     Args:
         channels: channels of the map.
         squeezed: channels between the two 1x1 convolutions.
-        activation: between them.
-        bias_init: initialiser of the bias of each of them, given its inputs.
+        activation: activation between them.
+        bias_init: gives the initialiser of the bias of a convolution from its inputs.
         dtype: type of the computation.
         rngs: source of the initial weights.
     """
@@ -39,6 +39,6 @@ class SqueezeExcitation(nnx.Module):
         )
 
     def __call__(self, x_bhwc: jax.Array) -> jax.Array:
-        """(b, h, w, c) -> (b, h, w, c)."""
+        """Map (b, h, w, c) to (b, h, w, c)."""
         mean_b11c = global_average_pool(x_bhwc)[:, None, None]
         return x_bhwc * nnx.sigmoid(self.excite(self.activation(self.squeeze(mean_b11c))))

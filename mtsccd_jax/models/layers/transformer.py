@@ -1,21 +1,19 @@
-"""What networks of transformer blocks share, in the pre-normalised layout and with timm's initial weights of a ViT."""
+"""Attention, MLP and pre-normalised transformer blocks, with the initial weights of timm's ViT."""
 
 import functools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.blocks import Dropout, Names
-from mtsccd_jax.models.layers.initializers import normal
+from mtsccd_jax.models.layers.dropout import drop_path
+from mtsccd_jax.models.layers.linear import WEIGHT_INIT, linear
+from mtsccd_jax.models.network import Names
 
-# timm truncates its normal at +-2, which is 100 standard deviations: a plain normal.
-WEIGHT_INIT = normal(0.02)
-
-# What cuDNN's flash attention takes on every GPU that has it, forward and backward, whatever the number of tokens.
+# The limits of cuDNN's flash attention, forward and backward, for any number of tokens.
 FLASH_DTYPES = (jnp.bfloat16, jnp.float16)
 FLASH_HEAD_MULTIPLE = 8
 FLASH_LARGEST_HEAD = 128
@@ -23,32 +21,21 @@ FLASH_COMPUTE_CAPABILITY = 8.0
 
 
 def gelu(x: jax.Array) -> jax.Array:
-    """The exact GELU, as in torch."""
+    """Return the exact GELU, as in torch."""
     return nnx.gelu(x, approximate=False)
 
 
-def linear(
-    in_features: int,
-    out_features: int,
-    dtype: DTypeLike,
-    rngs: nnx.Rngs,
-    init: nnx.initializers.Initializer = WEIGHT_INIT,
-) -> nnx.Linear:
-    """A linear layer that begins with normal weights of deviation 0.02 and no bias."""
-    return nnx.Linear(in_features, out_features, dtype=dtype, kernel_init=init, rngs=rngs)
-
-
 def layer_norm(features: int, dtype: DTypeLike, rngs: nnx.Rngs, epsilon: float = 1e-6) -> nnx.LayerNorm:
-    """A layer normalisation, its statistics in float32."""
+    """Return a layer normalisation with float32 statistics."""
     return nnx.LayerNorm(features, epsilon=epsilon, dtype=dtype, rngs=rngs)
 
 
 def attend(query_bnhd: jax.Array, key_bnhd: jax.Array, value_bnhd: jax.Array) -> jax.Array:
-    """softmax(q k^T / sqrt(d)) v of every head, (b, n, h, d) of batch, tokens, heads and channels of a head.
+    """Return softmax(q k^T / sqrt(d)) v of every head, (b, n, h, d): batch, tokens, heads, channels of a head.
 
-    A program for CUDA devices of this machine uses cuDNN's flash attention, which never writes the weights (b, h, n, n)
-    to memory, where type and head allow. Any other program, also one made on such a machine for the CPU or to be
-    exported for any batch, is XLA's.
+    On CUDA devices of this machine cuDNN's flash attention is used where type and head allow: it never writes the
+    weights (b, h, n, n) to memory. All other programs use XLA, including those for the CPU of such a machine and
+    those exported for a batch of any size.
     """
     xla = jax.nn.dot_product_attention
     if not (takes_flash(query_bnhd) and has_flash_devices()):
@@ -60,10 +47,10 @@ def attend(query_bnhd: jax.Array, key_bnhd: jax.Array, value_bnhd: jax.Array) ->
 def attend_even(
     query_bnhd: jax.Array, key_bnhd: jax.Array, value_bnhd: jax.Array, implementation: Literal["xla", "cudnn"]
 ) -> jax.Array:
-    """What `attend` gives, computed on an even number of tokens: of an odd one, with another that none of them sees.
+    """Return what `attend` does, computed on an even number of tokens: an odd one gets a masked token more.
 
-    JAX 0.10 to 0.12 refuse the gradient of cuDNN's attention for an odd number, such as a ViT's 197: they take the
-    empty bias for one, whose gradient has this limit.
+    JAX 0.10 to 0.12 refuse the gradient of cuDNN's attention for an odd number of tokens, such as a ViT's 197. They
+    mistake the empty bias for a bias, whose gradient has this limit.
     """
     b, n = query_bnhd.shape[:2]
     if n % 2 == 0:
@@ -75,22 +62,22 @@ def attend_even(
 
 
 def takes_flash(query_bnhd: jax.Array) -> bool:
-    """Whether cuDNN's flash attention knows the type and the shape of a query, key and value without a bias."""
+    """Return whether cuDNN's flash attention takes queries, keys and values of this type and shape, without a bias."""
     head = query_bnhd.shape[-1]
     return (
         query_bnhd.dtype in FLASH_DTYPES
         and head % FLASH_HEAD_MULTIPLE == 0
         and head <= FLASH_LARGEST_HEAD
-        # Its call holds the shape as numbers: a batch that is a symbol, of a program for export, has none.
+        # Its call needs the shape as numbers; a program exported for any batch has a symbol.
         and all(isinstance(length, int) for length in query_bnhd.shape)
     )
 
 
 @functools.cache
 def has_flash_devices() -> bool:
-    """Whether this process has CUDA devices, all of them able to run cuDNN's flash attention.
+    """Return whether this process has CUDA devices that can all run cuDNN's flash attention.
 
-    Only with such devices does JAX trace its call, even in the branch of another platform.
+    Without such devices JAX cannot even trace the call, not in the branch of another platform either.
     """
     try:
         devices = jax.local_devices(backend="cuda")
@@ -116,7 +103,7 @@ class Attention(nnx.Module):
         self.projection = linear(embedding, embedding, dtype, rngs, init)
 
     def __call__(self, x_bnd: jax.Array) -> jax.Array:
-        """(b, n, d) -> (b, n, d)."""
+        """Map (b, n, d) to (b, n, d)."""
         b, n, d = x_bnd.shape
         qkv = self.qkv(x_bnd).reshape(b, n, 3, self.heads, d // self.heads)
         y = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
@@ -141,22 +128,22 @@ class Mlp(nnx.Module):
         self.contract = linear(hidden, embedding, dtype, rngs, init)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(..., d) -> (..., d)."""
+        """Map (..., d) to (..., d)."""
         return self.contract(self.activation(self.expand(x)))
 
 
 class Block(nnx.Module):
-    """Attention, then MLP, each normalised before and added to what it was given (arXiv:2010.11929, equations 2 and 3).
+    """Attention, then MLP, each with a normalisation before it and a shortcut (arXiv:2010.11929, equations 2 and 3).
 
     Args:
         embedding: channels of a token.
-        heads: of the attention.
+        attention: makes the attention; called after the normalisation before it has drawn its keys.
         mlp_ratio: width of the MLP's hidden layer over `embedding`.
         activation: of the MLP.
         epsilon: of the layer normalisations.
-        drop_path: share of the examples that skip a branch in training.
-        index: of the block in the network.
-        init: initialiser of every weight matrix.
+        rate: share of the examples that skip a branch in training.
+        index: index of the block in the network.
+        init: initialiser of the weights of the MLP.
         dtype: type of the computation.
         rngs: source of the initial weights.
     """
@@ -164,32 +151,32 @@ class Block(nnx.Module):
     def __init__(
         self,
         embedding: int,
-        heads: int,
+        attention: Callable[[], nnx.Module],
         *,
         mlp_ratio: int = 4,
         activation: Callable[[jax.Array], jax.Array] = gelu,
         epsilon: float = 1e-6,
-        drop_path: float,
+        rate: float,
         index: int,
         init: nnx.initializers.Initializer = WEIGHT_INIT,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ) -> None:
         self.norm_attention = layer_norm(embedding, dtype, rngs, epsilon)
-        self.attention = Attention(embedding, heads, init=init, dtype=dtype, rngs=rngs)
-        self.drop_attention = Dropout(drop_path, salt=2 * index, whole_example=True)
+        self.attention: Any = attention()
+        self.drop_attention = drop_path(rate, salt=2 * index)
         self.norm_mlp = layer_norm(embedding, dtype, rngs, epsilon)
         self.mlp = Mlp(embedding, mlp_ratio * embedding, activation=activation, init=init, dtype=dtype, rngs=rngs)
-        self.drop_mlp = Dropout(drop_path, salt=2 * index + 1, whole_example=True)
+        self.drop_mlp = drop_path(rate, salt=2 * index + 1)
 
-    def __call__(self, x_bnd: jax.Array) -> jax.Array:
-        """(b, n, d) -> (b, n, d)."""
-        x_bnd = x_bnd + self.drop_attention(self.attention(self.norm_attention(x_bnd)))
-        return x_bnd + self.drop_mlp(self.mlp(self.norm_mlp(x_bnd)))
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map (b, n, d) to (b, n, d), or a map (b, h, w, d) to (b, h, w, d): whatever the attention takes."""
+        x = x + self.drop_attention(self.attention(self.norm_attention(x)))
+        return x + self.drop_mlp(self.mlp(self.norm_mlp(x)))
 
 
 def block_names(prefix: str, block: Block) -> Names:
-    """What timm calls the parts of a block."""
+    """Yield timm's names for the parts of a block with `Attention`."""
     yield f"{prefix}.norm1", block.norm_attention
     yield f"{prefix}.attn.qkv", block.attention.qkv
     yield f"{prefix}.attn.proj", block.attention.projection

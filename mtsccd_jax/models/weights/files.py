@@ -1,6 +1,6 @@
-"""Reading published weights: a torch checkpoint, a safetensors file, or a repository of the Hugging Face hub.
+"""Reading of published weights: a torch checkpoint, a safetensors file, or a repository of the Hugging Face hub.
 
-Nothing that is read can run code: torch checkpoints are opened with `weights_only=True`, and no other pickle is.
+No file can run code: torch checkpoints are opened with `weights_only=True`, other pickles not at all.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ import numpy as np
 from mtsccd_jax.errors import InputError
 
 HUB_PREFIX = "hf:"
-# The names under which hub repositories keep their weights, in the order in which they are looked for.
+# The files of hub repositories that hold weights, in the order in which they are tried.
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 SAFETENSORS_SUFFIXES = (".safetensors",)
-# What `mtsccd-jax export` writes into the header of a safetensors file: the data sets that the weights have seen.
+# The header of a safetensors file by `mtsccd-jax export` has the data sets of the training under this key.
 TRAINED_ON = "trained_on"
 TORCH_SUFFIXES = (".pth", ".pt", ".bin")
-# Where training scripts put the arrays inside what they save.
+# The keys under which training scripts save the arrays.
 NESTED_KEYS = ("state_dict", "model", "model_state_dict", "model_ema", "module")
 
 
@@ -30,11 +30,11 @@ class WeightFile:
     """The arrays of one file.
 
     Attributes:
-        source: as the user named it.
+        source: the user's name of the file.
         arrays: by published name, in torch's layout, half precision widened to float32.
-        sha256: of the file.
-        normalization: mean and standard deviation that the weights were trained with, where the repository says so.
-        trained_on: the data sets that they have been trained on one after the other, where that is known.
+        sha256: checksum of the file.
+        normalization: mean and standard deviation of the training, if the repository names them.
+        trained_on: the data sets of the training, one after the other, if known.
     """
 
     source: str
@@ -45,11 +45,11 @@ class WeightFile:
 
 
 def read(source: str) -> WeightFile:
-    """The weights that a path, or `hf:OWNER/NAME[@REVISION][:FILE]`, names.
+    """Read the weights at a path or at `hf:OWNER/NAME[@REVISION][:FILE]`.
 
     Raises:
-        InputError: no such file or repository, no network and nothing cached, a broken file, one that holds code, or
-            the library that reads it is not installed.
+        InputError: no such file or repository, no network and nothing cached, a broken file, a file with code, or a
+            missing library.
     """
     normalization, trained_on = None, tuple[str, ...]()
     if source.startswith(HUB_PREFIX):
@@ -59,7 +59,7 @@ def read(source: str) -> WeightFile:
         if not path.is_file():
             raise InputError(f"{source}: no such weight file; give a .safetensors, a .pth or {HUB_PREFIX}OWNER/NAME")
     if path.suffix in SAFETENSORS_SUFFIXES:
-        arrays, trained_on = _read_safetensors(path, source), _trained_on(path)
+        arrays, trained_on = _read_safetensors(path, source)
     elif path.suffix in TORCH_SUFFIXES:
         arrays = _read_torch(path, source)
     else:
@@ -69,27 +69,22 @@ def read(source: str) -> WeightFile:
     return WeightFile(source, arrays, sha256, normalization, trained_on)
 
 
-def _read_safetensors(path: Path, source: str) -> dict[str, np.ndarray]:
+def _read_safetensors(path: Path, source: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Return the arrays of a file, and the data sets of the training in its header."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        # The framework that knows bfloat16 without torch.
+        # The flax framework reads bfloat16 without torch.
         with safe_open(path, framework="flax") as stored:
-            return {name: _widened(np.asarray(stored.get_tensor(name))) for name in stored.keys()}  # noqa: SIM118
+            arrays = {name: _widened(np.asarray(stored.get_tensor(name))) for name in list(stored.keys())}
+            data_sets = (stored.metadata() or {}).get(TRAINED_ON)
     except SafetensorError as error:
         raise InputError(f"{source}: a broken safetensors file ({error}); download it again") from None
-
-
-def _trained_on(path: Path) -> tuple[str, ...]:
-    """What a safetensors file that `mtsccd-jax export` wrote says of the data sets that its weights have seen."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="flax") as stored:
-        said = (stored.metadata() or {}).get(TRAINED_ON)
-    return tuple(map(str, json.loads(said))) if said else ()
+    return arrays, tuple(map(str, json.loads(data_sets))) if data_sets else ()
 
 
 def _read_torch(path: Path, source: str) -> dict[str, np.ndarray]:
+    """Return the arrays of a torch checkpoint."""
     try:
         import torch
     except ModuleNotFoundError:
@@ -112,13 +107,13 @@ def _read_torch(path: Path, source: str) -> dict[str, np.ndarray]:
 
 
 def _widened(value: np.ndarray) -> np.ndarray:
-    """Floating-point arrays as float32."""
+    """Return a floating-point array as float32, others as they are."""
     is_float = np.issubdtype(value.dtype, np.floating) or value.dtype.name == "bfloat16"
     return value.astype(np.float32) if is_float else value
 
 
 def _download(source: str) -> tuple[Path, Any]:
-    """The cached file of a hub repository, and the normalisation that its configuration names."""
+    """Return the cached file of a hub repository, and the normalisation in its configuration."""
     try:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import (

@@ -1,7 +1,7 @@
 """Published weights <-> our modules.
 
-A family says what published weights call its parts (its `names`); this file says how the arrays of each kind of part
-are called and laid out (`LAYOUTS`). Both directions, and the report of what does not fit, follow from the two.
+The `names` of a family give the published names of its parts; `LAYOUTS` gives the names and the axes of the arrays in
+each kind of part. Reading, writing and the report of what does not fit follow from these two.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,22 +12,23 @@ import numpy as np
 from flax import nnx
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models.layers.blocks import AUXILIARY, HEAD, BatchNorm, Names, Resampled
 from mtsccd_jax.models.layers.convolution import Conv
 from mtsccd_jax.models.layers.head import Head, head_names
+from mtsccd_jax.models.layers.normalization import BatchNorm
+from mtsccd_jax.models.network import AUXILIARY, HEAD, Names, Resampled
 from mtsccd_jax.models.weights.files import WeightFile
 
-# What one publisher calls the parts of a network.
+# Yields the names of one publisher for the parts of a network.
 Dialect = Callable[[Any], Names]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One array of a kind of part: its published name after the part's, our attribute, and the order of its axes.
+    """One array of a kind of part.
 
     Attributes:
-        published: as torch calls it.
-        ours: attribute of the module.
+        published: torch's name of the array, which follows that of the part.
+        ours: attribute of our module.
         axes: the published axes in our order.
     """
 
@@ -36,13 +37,13 @@ class Layout:
     axes: tuple[int, ...] = (0,)
 
     def to_ours(self, value: np.ndarray) -> np.ndarray:
-        """A published array with its axes in our order; a 1x1 convolution in place of a linear layer loses its map."""
+        """Return a published array with its axes in our order; a 1x1 convolution may stand for a linear layer."""
         if value.ndim > len(self.axes):
             value = value.reshape(value.shape[0], -1)
         return value.transpose(self.axes)
 
     def to_published(self, value: np.ndarray) -> np.ndarray:
-        """One of our arrays with its axes in torch's order."""
+        """Return one of our arrays with its axes in torch's order."""
         return value.transpose(np.argsort(self.axes))
 
 
@@ -59,11 +60,11 @@ LAYOUTS: dict[type, tuple[Layout, ...]] = {
 }
 
 
-# Buffers that published files carry beside their weights: they follow from the network's shape.
+# Buffers in published files that follow from the shape of the network.
 FIXED = ("num_batches_tracked", "relative_position_index", "attn_mask")
-# Side classifiers in the files of torchvision: not every network of ours has any.
+# Side classifiers in the files of torchvision, which a network of ours may be without.
 SIDE_CLASSIFIERS = ("aux1.", "aux2.", "AuxLogits.")
-# So many names of each kind of misfit are printed.
+# The number of names of each kind of misfit in a message.
 NAMED = 3
 
 Path = tuple[Any, ...]
@@ -71,9 +72,14 @@ Path = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Slot:
-    """One array of a network: its published name, its place in ours, and how it is laid out (None: as in ours).
+    """One array of a network.
 
-    `part` is the published name of the module that the dialect names: what the name begins with.
+    Attributes:
+        name: its published name.
+        part: the published name of its part, with which `name` begins.
+        path: its path in our network.
+        variable: our variable.
+        layout: the published layout; None where it equals ours.
     """
 
     name: str
@@ -83,21 +89,19 @@ class Slot:
     layout: Layout | None
 
     def to_ours(self, value: np.ndarray) -> np.ndarray:
-        """A published array as ours."""
+        """Return a published array in our layout."""
         return value if self.layout is None else self.layout.to_ours(value)
 
     def to_published(self) -> np.ndarray:
-        """Our array as published."""
+        """Return our array in the published layout."""
         value = np.asarray(self.variable[...])
         return value if self.layout is None else self.layout.to_published(value)
 
 
 def slots(network: nnx.Module, names: Dialect) -> Iterator[Slot]:
-    """Every array of a network in the order of a dialect."""
+    """Yield every array of a network in the order of a dialect."""
     paths = {id(node): path for path, node in nnx.iter_graph(network) if isinstance(node, nnx.Variable)}
     for name, part in names(network):
-        if part is None:
-            continue
         if isinstance(part, nnx.Variable):
             yield Slot(name, name, paths[id(part)], part, None)
             continue
@@ -109,17 +113,17 @@ def slots(network: nnx.Module, names: Dialect) -> Iterator[Slot]:
 
 
 def published(network: nnx.Module, names: Dialect) -> dict[str, np.ndarray]:
-    """The arrays of a network under their published names and in torch's layout."""
+    """Return the arrays of a network under their published names and in torch's layout."""
     return {slot.name: slot.to_published() for slot in slots(network, names)}
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Published weights as a network of ours takes them.
+    """Published weights for a network of ours.
 
     Attributes:
-        arrays: float32, by path in the network; parts that are not here keep their random start.
-        notes: what was adapted or keeps its random start, a line each.
+        arrays: float32, by path in the network; all other arrays keep their random initial values.
+        notes: one line for each array that was adapted and each part that keeps its initial values.
     """
 
     arrays: dict[Path, np.ndarray]
@@ -127,15 +131,14 @@ class Fitted:
 
 
 def fit(network: nnx.Module, dialects: Sequence[Dialect], weights: WeightFile) -> Fitted:
-    """The arrays of a weight file for a network, which may be abstract (made under `nnx.eval_shape`).
+    """Fit the arrays of a weight file to a network, which may be abstract (made under `nnx.eval_shape`).
 
-    The dialect, and the prefix that the file puts before every name, are those under which most names fit. A head for
-    other classes or with another hidden layer stays random as a whole, the first convolution adapts to other channels,
-    and position embeddings and relative position tables to another image size; the notes say so.
+    The dialect and the prefix of all names in the file are those that match most names. A head for other classes or
+    with another hidden layer keeps all its initial values. The first convolution is adapted to other channels, and
+    position embeddings and relative position tables to another image size. The notes report all this.
 
     Raises:
-        InputError: arrays that no part of the network takes, parts without an array, arrays of another shape: all are
-            counted, and the first of each kind named.
+        InputError: arrays are unknown, missing or of another shape; the message counts them and names the first.
     """
     found = {name: value for name, value in weights.arrays.items() if not name.endswith(FIXED)}
     wanted, prefix = _best_match(network, dialects, found)
@@ -186,7 +189,7 @@ def fit(network: nnx.Module, dialects: Sequence[Dialect], weights: WeightFile) -
 def _best_match(
     network: nnx.Module, dialects: Sequence[Dialect], found: Mapping[str, np.ndarray]
 ) -> tuple[list[Slot], str]:
-    """The arrays of the network in the dialect that knows most of the names found, and the prefix of those."""
+    """Return the arrays of the network in the dialect that matches most of the names found, and their prefix."""
     candidates = []
     for dialect in dialects:
         wanted = list(slots(network, dialect))
@@ -198,7 +201,7 @@ def _best_match(
 
 
 def _other_head(wanted: list[Slot], prefix: str, found: dict[str, np.ndarray]) -> str | None:
-    """Removes from `found` a head with a hidden layer where ours has none, or without; returns why it does not fit."""
+    """Remove a head from `found` where only one side has a hidden layer, and return why it does not fit."""
     head = [slot for slot in wanted if slot.path[0] == HEAD]
     has_hidden = any(slot.path[1] == "hidden" for slot in head)
     layers = ("",) if has_hidden else (".hidden", ".output")
@@ -211,7 +214,7 @@ def _other_head(wanted: list[Slot], prefix: str, found: dict[str, np.ndarray]) -
 
 
 def _adapted(slot: Slot, value: np.ndarray, is_first: bool) -> np.ndarray | None:
-    """An array of ours from one of another shape, or None where there is no way."""
+    """Return the value in the shape of our array, or None where that is impossible."""
     shape = slot.variable.shape
     if isinstance(slot.variable, Resampled):
         return slot.variable.resampled(value, shape)
@@ -221,10 +224,10 @@ def _adapted(slot: Slot, value: np.ndarray, is_first: bool) -> np.ndarray | None
 
 
 def adapt_channels(kernel_hwio: np.ndarray, channels: int) -> np.ndarray:
-    """The first kernel for images of another number of channels, as timm adapts it.
+    """Adapt the first kernel to another number of channels, as timm does.
 
-    One channel takes the sum over those there are; more take them in turns, scaled so that an image that is equal in
-    all channels gives what it gave.
+    A single channel takes the sum over the channels of the kernel. More channels repeat them in turn, scaled so that an
+    image with equal channels gives the same output.
     """
     present = kernel_hwio.shape[2]
     if channels == 1:

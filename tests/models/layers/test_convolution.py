@@ -15,7 +15,7 @@ from mtsccd_jax.models.layers.convolution import Conv, convolve, depthwise, dire
 
 
 def with_gradients(function: Callable, *operands: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Result, and the gradients of a fixed random sum of it with respect to every operand."""
+    """Return the result, and the gradients of a fixed random sum of it with respect to every operand."""
     weight = np.random.default_rng(1).normal(size=jax.eval_shape(function, *operands).shape).astype(np.float32)
 
     @jax.jit
@@ -27,7 +27,7 @@ def with_gradients(function: Callable, *operands: np.ndarray) -> tuple[np.ndarra
 
 
 def operands(map_shape: tuple[int, ...], size: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """A random map and kernel."""
+    """Return a random map and kernel."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=map_shape).astype(np.float32)
     return x, rng.normal(size=(size, size, map_shape[-1], channels)).astype(np.float32)
@@ -158,7 +158,7 @@ def test_shapes_of_every_kind_and_their_gradients_equal_torch_and_the_direct_con
 
 
 def test_winograd_is_for_float32_on_cpu() -> None:
-    """Half precision has no bits to spare for its sums, and other platforms convolve faster themselves."""
+    """Its sums need the bits of float32, and the compilers of other platforms are faster."""
     x, kernel = (jnp.asarray(value, jnp.bfloat16) for value in operands((1, 8, 8, 128), 3, 128))
     assert "conv_general_dilated" in str(jax.make_jaxpr(convolve)(x, kernel))
     assert "cond" not in str(jax.make_jaxpr(convolve)(x, kernel))

@@ -1,4 +1,4 @@
-"""A new hidden layer and dropout between features and classifier, against NumPy, torch and torchvision's rates."""
+"""A new hidden layer and dropout between features and classifier, against torch and torchvision's rates."""
 
 from collections import OrderedDict
 
@@ -8,39 +8,25 @@ import numpy as np
 import pytest
 import torch_reference
 from flax import nnx
+from small_networks import abstract, evaluating, filled, published_shapes
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models import MODELS, OWN_DROPOUT, create_model
-from mtsccd_jax.models.layers.blocks import AUXILIARY, Dropout, torch_linear
+from mtsccd_jax.models import MODELS
+from mtsccd_jax.models.layers.dropout import Dropout
 from mtsccd_jax.models.layers.head import Head
+from mtsccd_jax.models.layers.linear import torch_linear
+from mtsccd_jax.models.network import AUXILIARY
 from mtsccd_jax.models.weights.files import WeightFile
 from mtsccd_jax.models.weights.mapping import fit, published, slots
 
-SMALL = {"num_classes": 5, "image_size": 64, "width": 0.125}
-
-
-def abstract(name: str, **arguments: object) -> nnx.Module:
-    """A small network of which only the shapes exist."""
-    return nnx.eval_shape(lambda: create_model(name, **(SMALL | arguments), rngs=nnx.Rngs(0)))
-
-
-def network(name: str, seed: int, **arguments: object) -> nnx.Module:
-    """A small network full of random numbers, none of them compiled."""
-    model, generator = abstract(name, **arguments), np.random.default_rng(seed)
-    for path, node in nnx.iter_graph(model):
-        if isinstance(node, nnx.Variable):
-            value = generator.normal(0, 0.1, node.shape).astype(np.float32)
-            node.set_value(jnp.asarray(np.abs(value) if path[-1] == "var" else value))
-    return model
-
 
 def file_of(model: nnx.Module, name: str = "resnet18") -> WeightFile:
-    """What the network would be published as."""
+    """Return what the network would be published as."""
     return WeightFile("w.safetensors", published(model, MODELS[name].names[0]), sha256="")
 
 
 def given(model: nnx.Module, weights: WeightFile, name: str = "resnet18") -> list[str]:
-    """Puts published weights into the network; returns the notes."""
+    """Put published weights into the network; return the notes."""
     fitted = fit(model, MODELS[name].names, weights)
     variables = {path: node for path, node in nnx.iter_graph(model) if isinstance(node, nnx.Variable)}
     for path, value in fitted.arrays.items():
@@ -49,22 +35,22 @@ def given(model: nnx.Module, weights: WeightFile, name: str = "resnet18") -> lis
 
 
 def forward(model: nnx.Module, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and features in evaluation mode."""
-    evaluated = nnx.view(model, use_running_average=True, raise_if_not_found=False)
-    output = jax.jit(lambda model, image: model(image), compiler_options=torch_reference.QUICK)(evaluated, image)
+    """Return logits and features in evaluation mode."""
+    forward = jax.jit(lambda model, image: model(image), compiler_options=torch_reference.QUICK)
+    output = forward(evaluating(model), image)
     return np.asarray(output.logits), np.asarray(output.features)
 
 
 def dropouts(model: nnx.Module) -> list[Dropout]:
-    """The dropout of values in a network, outside stochastic depth."""
+    """Return the dropout of a network without its stochastic depth."""
     modules = [node for _, node in nnx.iter_graph(model) if isinstance(node, Dropout)]
     return [module for module in modules if not module.whole_example]
 
 
 def test_a_hidden_layer_stands_between_the_features_and_a_new_classifier() -> None:
-    """The features are the backbone's, which published weights fill; torch's layers of these names do the same."""
+    """Published weights fill the network below the head; torch's layers of these names do the same."""
     torch = pytest.importorskip("torch", reason="the reference is the same head in torch")
-    plain, deep = network("scnn", 0, image_size=32), network("scnn", 1, image_size=32, hidden=7)
+    plain, deep = filled("scnn", 0, image_size=32), filled("scnn", 1, image_size=32, hidden=7)
     assert given(deep, file_of(plain, "scnn"), "scnn") == ["head: no hidden layer there; begins at random"]
     image = np.random.default_rng(0).normal(size=(3, 32, 32, 3)).astype(np.float32)
     (_, features), (logits, deep_features) = forward(plain, image), forward(deep, image)
@@ -122,7 +108,7 @@ def test_new_layers_begin_as_torch_begins_its_own() -> None:
     ],
 )
 def test_a_head_is_taken_whole_or_not_at_all(there: dict, here: dict, note: str | None) -> None:
-    model, weights = network("resnet18", 0, **here), file_of(network("resnet18", 1, **there))
+    model, weights = filled("resnet18", 0, **here), file_of(filled("resnet18", 1, **there))
     before = file_of(model).arrays
     assert given(model, weights) == ([f"head: {note}; begins at random"] if note else [])
     for name, value in file_of(model).arrays.items():
@@ -131,15 +117,15 @@ def test_a_head_is_taken_whole_or_not_at_all(there: dict, here: dict, note: str 
 
 
 def test_a_file_without_any_head_leaves_both_layers_random() -> None:
-    arrays = {name: value for name, value in file_of(network("resnet18", 1)).arrays.items() if "fc." not in name}
-    model = network("resnet18", 0, hidden=7)
+    arrays = {name: value for name, value in file_of(filled("resnet18", 1)).arrays.items() if "fc." not in name}
+    model = filled("resnet18", 0, hidden=7)
     assert given(model, WeightFile("w.safetensors", arrays, sha256="")) == ["head: none there; begins at random"]
 
 
 def test_what_no_head_has_is_still_unknown() -> None:
-    arrays = file_of(network("resnet18", 1)).arrays | {"fc.hidden.scale": np.ones(3, np.float32)}
+    arrays = file_of(filled("resnet18", 1)).arrays | {"fc.hidden.scale": np.ones(3, np.float32)}
     with pytest.raises(InputError, match=r"1 unknown \(fc\.hidden\.scale\)"):
-        fit(network("resnet18", 0, hidden=7), MODELS["resnet18"].names, WeightFile("w.safetensors", arrays, sha256=""))
+        fit(filled("resnet18", 0, hidden=7), MODELS["resnet18"].names, WeightFile("w.safetensors", arrays, sha256=""))
 
 
 def test_dropout_is_of_the_features_and_only_with_keys() -> None:
@@ -155,30 +141,27 @@ def test_dropout_is_of_the_features_and_only_with_keys() -> None:
     assert (dropped[0] != dropped[1]).any()
 
 
+@pytest.mark.parametrize("dropout", [None, 0.3])
 @pytest.mark.parametrize("name", ["alexnet", "vgg11", "googlenet", "inception_v3", "efficientnet_b0"])
-def test_dropout_takes_the_place_of_the_networks_own_as_in_torchvision(name: str) -> None:
+def test_dropout_replaces_the_networks_own_as_in_torchvision(name: str, dropout: float | None) -> None:
     torch = pytest.importorskip("torch", reason="the reference is torchvision's network")
     models = torch_reference.import_torchvision().models
     arguments = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     with torch.device("meta"):
-        reference = getattr(models, name)(dropout=0.3, **arguments)
-    model = abstract(name, dropout=0.3, image_size=96)
+        reference = getattr(models, name)(**arguments, **({} if dropout is None else {"dropout": dropout}))
+    model = abstract(name, dropout=dropout, image_size=96)
     expected = [module.p for module in reference.modules() if type(module) is torch.nn.Dropout]
     assert sorted(module.rate for module in dropouts(model)) == sorted(expected)
     assert isinstance(model.head, nnx.Linear)
-    assert MODELS[name].network in OWN_DROPOUT
 
 
 @pytest.mark.parametrize("name", ["scnn", "resnet18", "vit_tiny_patch16"])
 def test_networks_without_dropout_get_one_before_the_classifier(name: str) -> None:
-    """And keep the names and shapes of all that is published."""
     plain, model = abstract(name), abstract(name, dropout=0.3)
     assert not dropouts(plain)
     assert [module.rate for module in dropouts(model)] == [model.head.dropout.rate] == [0.3]
-    shapes = [
-        {slot.name: slot.variable.shape for slot in slots(network, MODELS[name].names[0])} for network in (plain, model)
-    ]
-    assert shapes[0] == shapes[1]
+    names = MODELS[name].names[0]
+    assert published_shapes(plain, names) == published_shapes(model, names)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "googlenet", "vit_tiny_patch16"])
@@ -194,17 +177,3 @@ def test_side_classifiers_stay_as_they_are() -> None:
     sides = [part for path, part in nnx.iter_graph(model) if path[:1] == (AUXILIARY,) and isinstance(part, Dropout)]
     assert [side.rate for side in sides] == [0.7, 0.7]
     assert all(side.head.out_features == 5 for side in model.auxiliary)
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"hidden": 0}, r"model\.hidden=0: must be positive"),
-        ({"dropout": 1.0}, r"model\.dropout=1\.0: must be a share of 0 or more and below 1"),
-        ({"dropout": -0.1}, r"model\.dropout=-0\.1: must be a share"),
-        ({"drop_path": float("nan")}, r"model\.drop_path=nan: must be a share"),
-    ],
-)
-def test_what_cannot_be_is_refused(setting: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        abstract("resnet18", **setting)

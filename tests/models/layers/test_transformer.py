@@ -1,4 +1,4 @@
-"""Attention: plain softmax in float64 where it runs, and what it is lowered to where it cannot."""
+"""Attention against plain softmax in float64, and what it is lowered to for other platforms."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -10,14 +10,14 @@ import pytest
 from flax import nnx
 
 from mtsccd_jax.models.layers import transformer
-from mtsccd_jax.models.layers.transformer import Block, attend, attend_even, has_flash_devices, takes_flash
+from mtsccd_jax.models.layers.transformer import Attention, Block, attend, attend_even, has_flash_devices, takes_flash
 
 FLASH = "__cudnn$fmhaSoftmax"
 
 
 @pytest.fixture
 def gpu_host(monkeypatch):
-    """JAX and this project believe that the machine has CUDA devices with cuDNN."""
+    """Make JAX and this project believe that the machine has CUDA devices with cuDNN."""
     cudnn = pytest.importorskip("jax._src.cudnn.fused_attention_stablehlo", reason="JAX keeps cuDNN's call elsewhere")
     if not hasattr(cudnn, "check_cudnn_version"):
         pytest.skip("JAX asks for cuDNN in another way, and cannot be made to believe in it")
@@ -105,7 +105,12 @@ def test_programs_for_any_batch_are_exported_without_it(gpu_host):
 
 
 def test_a_transformer_block_in_bfloat16_takes_it(gpu_host):
-    block = nnx.eval_shape(lambda: Block(16, 2, drop_path=0.0, index=0, dtype=jnp.bfloat16, rngs=nnx.Rngs(0)))
+    def make():
+        rngs = nnx.Rngs(0)
+        attention = partial(Attention, 16, 2, dtype=jnp.bfloat16, rngs=rngs)
+        return Block(16, attention, rate=0.0, index=0, dtype=jnp.bfloat16, rngs=rngs)
+
+    block = nnx.eval_shape(make)
     graph, weights = nnx.split(block)
     x_bnd = jax.ShapeDtypeStruct((2, 5, 16), jnp.bfloat16)
     assert FLASH in lowered(lambda weights, x_bnd: nnx.merge(graph, weights)(x_bnd), "cuda", weights, x_bnd)

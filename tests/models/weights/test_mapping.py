@@ -5,26 +5,14 @@ import numpy as np
 import pytest
 import torch_reference
 from flax import nnx
+from small_networks import abstract, evaluating, filled
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.models import MODELS, create_model
-from mtsccd_jax.models.layers.blocks import AUXILIARY
+from mtsccd_jax.models import MODELS
+from mtsccd_jax.models.network import AUXILIARY
 from mtsccd_jax.models.vit import PositionEmbedding
 from mtsccd_jax.models.weights.files import WeightFile
 from mtsccd_jax.models.weights.mapping import adapt_channels, fit, published, slots
-
-SMALL = {"num_classes": 5, "image_size": 64, "width": 0.125}
-
-
-def network(name: str, seed: int = 0, **arguments) -> nnx.Module:
-    """A small network full of random numbers, none of them compiled."""
-    model = nnx.eval_shape(lambda: create_model(name, **(SMALL | arguments), rngs=nnx.Rngs(0)))
-    generator = np.random.default_rng(seed)
-    for path, node in nnx.iter_graph(model):
-        if isinstance(node, nnx.Variable):
-            value = generator.normal(0, 0.1, node.shape).astype(np.float32)
-            node.set_value(np.abs(value) if path[-1] == "var" else value)
-    return model
 
 
 def file_of(arrays: dict[str, np.ndarray], source: str = "w.safetensors") -> WeightFile:
@@ -32,13 +20,13 @@ def file_of(arrays: dict[str, np.ndarray], source: str = "w.safetensors") -> Wei
 
 
 def weights_of(name: str, seed: int = 1, **arguments) -> dict[str, np.ndarray]:
-    """What another network of that name would be published as."""
-    return published(network(name, seed, **arguments), MODELS[name].names[0])
+    """Return what another network of that name would be published as."""
+    return published(filled(name, seed, **arguments), MODELS[name].names[0])
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_array_of_every_network_has_one_name_in_every_dialect(name: str) -> None:
-    model = nnx.eval_shape(lambda: create_model(name, num_classes=5, rngs=nnx.Rngs(0)))
+    model = abstract(name, image_size=224, width=1.0)
     paths = {path for path, node in nnx.iter_graph(model) if isinstance(node, nnx.Variable)}
     for dialect in MODELS[name].names:
         found = list(slots(model, dialect))
@@ -52,9 +40,9 @@ def test_weights_come_back_under_any_prefix(name: str, prefix: str) -> None:
     arrays = weights_of(name)
     stored = {prefix + key: value for key, value in arrays.items()}
     stored[f"{prefix}bn1.num_batches_tracked"] = np.array(3)
-    fitted = fit(network(name), MODELS[name].names, file_of(stored))
+    fitted = fit(filled(name), MODELS[name].names, file_of(stored))
     assert not fitted.notes
-    model = network(name)
+    model = filled(name)
     variables = {path: node for path, node in nnx.iter_graph(model) if isinstance(node, nnx.Variable)}
     assert fitted.arrays.keys() == variables.keys()
     for path, value in fitted.arrays.items():
@@ -64,11 +52,11 @@ def test_weights_come_back_under_any_prefix(name: str, prefix: str) -> None:
 
 
 def test_a_head_for_other_classes_stays_random_and_is_named() -> None:
-    fitted = fit(network("resnet18"), MODELS["resnet18"].names, file_of(weights_of("resnet18", num_classes=9)))
+    fitted = fit(filled("resnet18"), MODELS["resnet18"].names, file_of(weights_of("resnet18", num_classes=9)))
     assert fitted.notes == ["head: 9 classes there, 5 here; begins at random"]
     assert not [path for path in fitted.arrays if path[0] == "head"]
     headless = {key: value for key, value in weights_of("resnet18").items() if not key.startswith("fc.")}
-    assert fit(network("resnet18"), MODELS["resnet18"].names, file_of(headless)).notes == [
+    assert fit(filled("resnet18"), MODELS["resnet18"].names, file_of(headless)).notes == [
         "head: none there; begins at random"
     ]
 
@@ -80,7 +68,7 @@ def test_everything_that_does_not_fit_is_named_at_once() -> None:
     arrays |= {f"layer{i}.9.conv1.weight": np.zeros(1, np.float32) for i in range(5)}
     before = {key: value.copy() for key, value in arrays.items()}
     with pytest.raises(InputError) as caught:
-        fit(network("resnet18"), MODELS["resnet18"].names, file_of(arrays, "hf:acme/net"))
+        fit(filled("resnet18"), MODELS["resnet18"].names, file_of(arrays, "hf:acme/net"))
     assert str(caught.value) == (
         "hf:acme/net: weights of another network: 2 missing (bn1.running_var, layer2.0.conv1.weight); "
         "5 unknown (layer0.9.conv1.weight, layer1.9.conv1.weight, layer2.9.conv1.weight, ...); "
@@ -91,15 +79,15 @@ def test_everything_that_does_not_fit_is_named_at_once() -> None:
 
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(InputError, match=r"weights of another network: .* missing .* unknown"):
-        fit(network("resnet18"), MODELS["resnet18"].names, file_of(weights_of("vit_tiny_patch16")))
+        fit(filled("resnet18"), MODELS["resnet18"].names, file_of(weights_of("vit_tiny_patch16")))
     with pytest.raises(InputError, match="missing"):
-        fit(network("resnet34"), MODELS["resnet34"].names, file_of(weights_of("resnet18")))
+        fit(filled("resnet34"), MODELS["resnet34"].names, file_of(weights_of("resnet18")))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 10, 12])
 def test_the_first_convolution_adapts_to_other_channels_as_in_timm(channels: int) -> None:
     arrays = weights_of("resnet18")
-    fitted = fit(network("resnet18", in_channels=channels), MODELS["resnet18"].names, file_of(arrays))
+    fitted = fit(filled("resnet18", in_channels=channels), MODELS["resnet18"].names, file_of(arrays))
     kernel = fitted.arrays["stem", "conv", "kernel"]
     assert fitted.notes == [f"conv1.weight: adapted from (7, 7, 3, 8) to (7, 7, {channels}, 8)"]
     torch = pytest.importorskip("torch", reason="the reference is timm in torch")
@@ -109,7 +97,7 @@ def test_the_first_convolution_adapts_to_other_channels_as_in_timm(channels: int
 
 
 def test_three_channels_come_from_ten() -> None:
-    """Weights for ten bands fill a first convolution of three, as long as an image that is equal in all bands."""
+    """Check that the first convolution keeps its output for an image that is equal in all bands."""
     ten = np.random.default_rng(0).normal(size=(3, 3, 10, 4)).astype(np.float32)
     np.testing.assert_allclose(adapt_channels(ten, 3), ten[:, :, :3] * 10 / 3, rtol=1e-6)
 
@@ -133,14 +121,13 @@ def test_position_embeddings_are_resampled_as_in_timm(side: int, old: int) -> No
 def test_torch_loads_what_we_publish_to_the_same_logits(name: str, timm_name: str) -> None:
     torch = pytest.importorskip("torch", reason="the reference is timm in torch")
     timm = torch_reference.import_timm()
-    model = network(name, width=1.0)
+    model = filled(name, width=1.0)
     arguments = {"img_size": 64} if "vit" in name else {}
     reference = timm.create_model(timm_name, num_classes=5, **arguments).eval()
     arrays = published(model, MODELS[name].names[0])
     reference.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in arrays.items()}, strict=True)
     image = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
-    evaluated = nnx.view(model, use_running_average=True, raise_if_not_found=False)
-    ours = jax.jit(lambda model, image: model(image).logits)(evaluated, image)
+    ours = jax.jit(lambda model, image: model(image).logits)(evaluating(model), image)
     with torch.no_grad():
         logits = reference(torch_reference.channels_first(image)).numpy()
     assert torch_reference.relative_error(ours, logits) < 1e-4

@@ -1,0 +1,118 @@
+"""Batch normalisation with torch's conventions."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.models.layers.precision import wide
+
+
+class Moments(NamedTuple):
+    """Mean and mean square of every channel (c,) over a batch, and the number of values in a channel."""
+
+    mean: jax.Array
+    mean_square: jax.Array
+    values: int
+
+
+class Coefficients(NamedTuple):
+    """What `normalized` does to every channel, each (c,)."""
+
+    mean: jax.Array
+    scale: jax.Array
+    bias: jax.Array
+
+
+class BatchNorm(nnx.Module):
+    """Batch normalisation over all axes but the last, with torch's conventions (arXiv:1502.03167).
+
+    Training normalises by the biased variance of the batch. The running statistics become 0.9 old + 0.1 new, with the
+    *unbiased* variance, as in `torch.nn.BatchNorm2d`. Parameters and statistics are float32 for every compute type.
+
+    Train mode is the default; `nnx.view(model, use_running_average=True)` evaluates. Inside `pmap` or `shard_map`,
+    `nnx.view(model, axis_name="data")` takes the statistics over the global batch. Under plain `jit` with a sharded
+    batch they are global already.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        initial_scale: float = 1.0,
+    ) -> None:
+        self.scale = nnx.Param(jnp.full(channels, initial_scale, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(channels, jnp.float32))
+        self.mean = nnx.BatchStat(jnp.zeros(channels, jnp.float32))
+        self.var = nnx.BatchStat(jnp.ones(channels, jnp.float32))
+        self.dtype = dtype
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.use_running_average = False
+        self.axis_name: str | None = None
+
+    def set_view(self, use_running_average: bool | None = None, axis_name: str | None = None) -> None:
+        """Set what `nnx.view` asks for; None changes nothing.
+
+        `nnx.view_info` reads the lines below and needs an indent of two.
+
+        Args:
+          use_running_average: normalise by the running statistics, which do not change.
+          axis_name: mapped axis over which the statistics of the batch are taken.
+        """
+        if use_running_average is not None:
+            self.use_running_average = use_running_average
+        if axis_name is not None:
+            self.axis_name = axis_name
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return the normalised input in the compute type; training updates the running statistics."""
+        return normalized(x, self.coefficients(self.moments(x)), self.dtype)
+
+    def moments(self, x: jax.Array) -> Moments | None:
+        """Return the moments of the global batch, or None in evaluation.
+
+        Raises:
+            InputError: there are fewer than two values in a channel.
+        """
+        if self.use_running_average:
+            return None
+        x = x.astype(wide(x.dtype))
+        axes = tuple(range(x.ndim - 1))
+        mean, mean_square = jnp.mean(x, axes), jnp.mean(jnp.square(x), axes)
+        count = x.size // x.shape[-1]
+        if self.axis_name is not None:
+            mean, mean_square = jax.lax.pmean((mean, mean_square), self.axis_name)
+            count *= jax.lax.psum(1, self.axis_name)
+        if count < 2:
+            raise InputError(
+                "batch normalisation needs more than one value a channel to train: use a larger batch or image"
+            )
+        return Moments(mean, mean_square, count)
+
+    def coefficients(self, moments: Moments | None) -> Coefficients:
+        """Return how to normalise: by the moments, which update the running statistics, or by the latter alone."""
+        mean, var = (self.mean[...], self.var[...]) if moments is None else self._follow(moments)
+        return Coefficients(mean, self.scale[...] * jax.lax.rsqrt(var + self.epsilon), self.bias[...])
+
+    def _follow(self, moments: Moments) -> tuple[jax.Array, jax.Array]:
+        """Return mean and biased variance (c,) of the batch; update the running statistics."""
+        mean, mean_square, count = moments
+        # Rounding may make the variance of a constant channel negative.
+        var = jnp.maximum(mean_square - jnp.square(mean), 0.0)
+        # `self.mean[...] = ` asks for the device of the value; JAX then walks the whole program traced so far.
+        self.mean.set_value(self.momentum * self.mean[...] + (1 - self.momentum) * mean)
+        self.var.set_value(self.momentum * self.var[...] + (1 - self.momentum) * (count / (count - 1)) * var)
+        return mean, var
+
+
+def normalized(x: jax.Array, coefficients: Coefficients, dtype: DTypeLike) -> jax.Array:
+    """Return (x - mean) scale + bias, computed in float32 at least."""
+    mean, scale, bias = coefficients
+    return ((x.astype(wide(x.dtype)) - mean) * scale + bias).astype(dtype)
