@@ -127,5 +127,5 @@ def test_many_confusions_at_once_are_each_as_alone(classes):
     confusions[0] = 0
     found = metrics.metrics_of_many(confusions, binary=classes == 2)
     for place, confusion in enumerate(confusions):
-        alone = (metrics.binary_metrics if classes == 2 else metrics.scene_metrics)(confusion)
+        alone = metrics.binary_metrics(confusion.ravel()) if classes == 2 else metrics.scene_metrics(confusion)
         assert {name: values[place] for name, values in found.items()} == pytest.approx(alone, abs=1e-12)

@@ -28,7 +28,7 @@ def _program(k: int, n: int, m: int, width: int, devices: int) -> tuple:
     shapes = [
         jax.ShapeDtypeStruct((-(-rows // devices) * devices, width), jnp.float32, sharding=sharding) for rows in (n, m)
     ]
-    return distance._compiled(distance._nearest, _plan(k, m), 2, 0, mesh), shapes
+    return distance._compiled(neighbors.search, _plan(k, m), 2, 0, mesh), shapes
 
 
 PRODUCTS = {coarse: jax.jit(partial(distance_kernels.first_product, coarse=coarse)) for coarse in (False, True)}
@@ -78,7 +78,7 @@ def test_a_coarse_first_product_changes_nothing():
     random = np.random.default_rng(1)
     x, y = (random.normal(size=(n, 32)).astype(np.float32) for n in (40, 700))
     y[:300] = x[0] + 0.01 * y[:300]  # closer than bfloat16 can tell, and more of them than are proposed
-    near, index = jax.jit(partial(neighbors.search, plan=_plan(5, 700, coarse=True)))(x, y)
+    near, index = jax.jit(partial(neighbors.search, _plan(5, 700, coarse=True)))(x, y)
     exact = np.sqrt(((x[:, None].astype(np.float64) - y) ** 2).sum(-1))
     np.testing.assert_array_equal(index, np.argsort(exact, 1)[:, :5])
     np.testing.assert_allclose(near, np.sort(exact, 1)[:, :5], rtol=1e-6)

@@ -200,7 +200,7 @@ def test_tiles_and_merged_parts_are_the_whole(monkeypatch):
     ]
     monkeypatch.setattr(retrieval, "_TILE_ELEMENTS", 3 * len(gallery))
     tiled = retrieval.query_figures(index, query, gallery, cutoffs=(2,), itself_q=itself)
-    for other in (halves[0] + halves[1], tiled):
+    for other in (retrieval.joined(halves), tiled):
         assert len(other) == len(query)
         for field in fields(whole):
             np.testing.assert_array_equal(getattr(other, field.name), getattr(whole, field.name))
@@ -314,6 +314,6 @@ def test_bad_input_is_refused(arguments, options, text):
 
 
 def test_figures_at_other_cutoffs_are_not_merged():
-    one, two = (retrieval.query_figures(LISTS, *CLASSES, cutoffs=(k,)) for k in (1, 2))
+    parts = [retrieval.query_figures(LISTS, *CLASSES, cutoffs=(k,)) for k in (1, 2)]
     with pytest.raises(ValueError, match=r"figures at \(1,\) and at \(2,\) cannot be merged"):
-        one + two
+        retrieval.joined(parts)
