@@ -1,4 +1,4 @@
-"""Samples as counts of cells: their distribution, and that the cut chosen is that of the pairs they stand for."""
+"""Resamples as counts of cells: their distribution, and their best cut against that of the pairs they count."""
 
 import jax
 import numpy as np
@@ -10,7 +10,7 @@ from mtsccd_jax.ops.threshold import best_threshold, sort_descending
 
 
 def pairs_of(n, share, digits, seed):
-    """Distances of n pairs, rounded so that some are equal, and which changed."""
+    """Make distances of n pairs, rounded so that some are equal, and which of the pairs changed."""
     random = np.random.default_rng(seed)
     changed = random.random(n) < share
     changed[:2] = False, True
@@ -18,7 +18,7 @@ def pairs_of(n, share, digits, seed):
 
 
 def drawn(cells, samples, seed):
-    """(count_rc, usable_r) of so many samples."""
+    """Draw `(count_rc, usable_r)` of so many resamples."""
     width = cells.quantile_kc.shape[1] + cells.late
     bits = threshold_bootstrap.draw_bits(np.random.PCG64(seed), (samples, width))
     with jax.enable_x64(True):
@@ -67,7 +67,7 @@ def test_the_best_cut_of_a_sample_is_that_of_its_pairs(objective, n, share, digi
 
 @pytest.mark.parametrize("spread", [4.0, 0.5])
 def test_counts_are_those_of_draws_with_replacement(spread, monkeypatch):
-    """Their sums, means, variances and covariances; and that they stay so where many samples are rejected."""
+    """Sums, means, variances and covariances agree, also where many resamples are rejected."""
     monkeypatch.setattr(threshold_bootstrap, "_SPREAD", spread)
     distance, changed = pairs_of(900, 0.05, 5, 3)
     cells = threshold_bootstrap.make_cells(*sort_descending(distance, changed))
