@@ -56,13 +56,9 @@ def bootstrap_interval(
     seed: int = 0,
     level: float = 0.95,
 ) -> Intervals:
-    """Return `{metric: (low, high)}`: percentile intervals over resampled examples.
+    """Return `{metric: (low, high)}`: percentile intervals, which cover the share `level`, over resampled examples.
 
-    Args:
-        confusion: (tn, fp, fn, tp) of change detection at a fixed threshold, or a (k, k) scene confusion.
-        resamples: the number of bootstrap resamples, at least 1.
-        seed: of NumPy's default generator.
-        level: coverage in (0, 1).
+    The confusion is (tn, fp, fn, tp) of change detection at a fixed threshold, or that of scenes.
 
     Raises:
         ValueError: as `bootstrap_confusions`, a confusion of another shape, a level outside (0, 1).

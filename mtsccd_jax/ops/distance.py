@@ -44,19 +44,20 @@ from mtsccd_jax.ops.distance_kernels import (
     product,
     tiling,
 )
-from mtsccd_jax.ops.validation import check_at_least_one, check_known, real_rows
+from mtsccd_jax.ops.validation import check_known, real_rows
 
 METRICS = ("euclidean", "cosine")
 
 # A squared distance below this share of |x|^2 + |y|^2 has lost too many digits in the matrix product.
 _CANCELLED = 0.1
 _REPAIR_ROWS, _REPAIR_COLUMNS = 32, 128
+_PAIRWISE_ROWS = 1024  # of the first matrix at once; bounds memory, not results
 
 _AXIS = "row"  # the mesh axis along which rows are spread
 
 
 class _Sizes(NamedTuple):
-    """How much is worked on at once."""
+    """How much is worked on at once; bounds memory, not results."""
 
     query_chunk: int
     gallery_chunk: int
@@ -93,26 +94,19 @@ def paired_distance(
 
 
 def pairwise_distance(
-    x_nd: Real[ArrayLike, "n d"],
-    y_md: Real[ArrayLike, "m d"],
-    metric: str = "euclidean",
-    *,
-    unit_length: bool = False,
-    chunk: int = 1024,
+    x_nd: Real[ArrayLike, "n d"], y_md: Real[ArrayLike, "m d"], metric: str = "euclidean", *, unit_length: bool = False
 ) -> Float32[Array, "n m"]:
     """Return the distance of every row of `x_nd` to every row of `y_md`.
 
     Computes a full-precision matrix product, and direct differences for the tiles that hold a pair it cannot resolve.
-    `chunk`, the rows of `x_nd` worked on at once, bounds the memory beyond the result and does not change it.
 
     Raises:
         ValueError: empty input, unequal widths, NaN or infinite values, an unknown metric.
     """
-    check_at_least_one(chunk=chunk)
     space = _space(metric, unit_length)
     x_nd, y_md = real_rows("x_nd", x_nd), real_rows("y_md", y_md)
     _check_widths("x_nd", x_nd, "y_md", y_md)
-    return _over_rows(_pairwise, (space, chunk), (x_nd,), (y_md,))
+    return _over_rows(_pairwise, (space, _PAIRWISE_ROWS), (x_nd,), (y_md,))
 
 
 def nearest_neighbors(
@@ -122,8 +116,6 @@ def nearest_neighbors(
     metric: str = "euclidean",
     *,
     unit_length: bool = False,
-    query_chunk: int | None = None,
-    gallery_chunk: int | None = None,
 ) -> tuple[Float32[Array, "n k"], Int32[Array, "n k"]]:
     """Return `(distance_nk, index_nk)` of the k nearest gallery rows of each query, ascending; exact, ties by index.
 
@@ -134,18 +126,14 @@ def nearest_neighbors(
     (`distance_kernels.first_product`).
 
     Queries and gallery are both spread over the devices, and the gallery's shares go round. A device needs memory for
-    its share of the input, a second share of the gallery, the result, a centred copy of gallery_chunk rows,
-    query_chunk x gallery_chunk scores, and about 1.5 k candidates a query. The chunks do not change the result; None
-    takes what suits the platform.
+    its share of the input, a second share of the gallery, the result, about 1.5 k candidates a query, and what `_SIZES`
+    allows to be worked on at once.
 
     Raises:
         ValueError: empty input, unequal widths, k < 1 or above the gallery's size, NaN or infinite values, an unknown
             metric.
     """
     sizes = _SIZES.get(jax.default_backend(), _SIZES_OF_ACCELERATORS)
-    query_chunk = sizes.query_chunk if query_chunk is None else query_chunk
-    gallery_chunk = sizes.gallery_chunk if gallery_chunk is None else gallery_chunk
-    check_at_least_one(query_chunk=query_chunk, gallery_chunk=gallery_chunk)
     space = _space(metric, unit_length)
     query_nd, gallery_md = real_rows("query_nd", query_nd), real_rows("gallery_md", gallery_md)
     _check_widths("query_nd", query_nd, "gallery_md", gallery_md)
@@ -153,7 +141,7 @@ def nearest_neighbors(
     if k != int(k) or not 1 <= k <= m:
         raise ValueError(f"k must be a whole number from 1 to the gallery's {m} rows, got {k}")
     coarse = query_nd.size * m >= _COARSE_FROM and _fast_bfloat16()
-    plan = neighbors.Plan(int(k), space, query_chunk, gallery_chunk, sizes.block_elements, coarse, gallery_rows=m)
+    plan = neighbors.Plan(int(k), space, *sizes, coarse, gallery_rows=m)
     return _over_rows(neighbors.search, plan, (query_nd, gallery_md))
 
 

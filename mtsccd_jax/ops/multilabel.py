@@ -229,10 +229,7 @@ def class_thresholds(
 ) -> ClassThresholds:
     """Return the threshold of the highest objective for each class, by the rules and the search of `ops.threshold`.
 
-    Args:
-        label_nk: bool, or 0 and 1; of validation examples, not of those that are reported on.
-        score_nk: finite scores.
-        objective: `f1`, `kappa`, `oa` or `balanced`.
+    Choose it on validation examples, not on those that are reported on.
 
     Raises:
         ValueError: as `average_precision`, or an unknown objective.

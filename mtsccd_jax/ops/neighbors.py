@@ -75,12 +75,9 @@ class _View(NamedTuple):
 def search(
     plan: Plan, query_nd: Float32[Array, "n d"], gallery_md: Float32[Array, "m d"]
 ) -> tuple[Float32[Array, "n k"], Int32[Array, "n k"]]:
-    """Return `(distance_nk ascending, index_nk)`; the traceable body of `ops.distance.nearest_neighbors`.
+    """Return `(distance_nk ascending, index_nk)` for this device's queries, given its share of the gallery.
 
-    Args:
-        plan: what is asked for.
-        query_nd: the queries of this device.
-        gallery_md: this device's share of the gallery.
+    The traceable body of `ops.distance.nearest_neighbors`.
     """
     n, space = query_nd.shape[0], plan.space
     query_nd, gallery_md, scale = prepare(query_nd, gallery_md, space, plan.axis)

@@ -42,11 +42,7 @@ class Difference(NamedTuple):
 
 
 def mcnemar(correct_a_n: Shaped[ArrayLike, " n"], correct_b_n: Shaped[ArrayLike, " n"]) -> McNemar:
-    """Compute McNemar's test, exact (binomial) and two-sided.
-
-    Args:
-        correct_a_n: whether a has each example right, bool or 0 and 1.
-        correct_b_n: likewise for b, over the same examples.
+    """Compute McNemar's test, exact (binomial) and two-sided, from whether a and b have each example right.
 
     Raises:
         ValueError: empty input, unequal lengths, values other than 0 and 1.
@@ -72,17 +68,8 @@ def paired_difference(
 ) -> Difference:
     """Return the metric of a minus that of b with its percentile interval, over the same resampled examples.
 
-    Exchanging a and b changes the sign of everything and nothing else.
-
-    Args:
-        truth_n: integers in [0, classes), or bool.
-        predicted_a_n: likewise.
-        predicted_b_n: likewise.
-        classes: 2 for change detection, 1 being "changed"; more for scenes, where the metrics are `scene_metrics`.
-        metric: one of `BINARY_METRICS`.
-        resamples: the number of bootstrap resamples, at least 1.
-        seed: of NumPy's default generator.
-        level: coverage in (0, 1).
+    Exchanging a and b changes the sign of everything and nothing else. Labels are integers in [0, classes), or bool.
+    With 2 classes, 1 is "changed" and the metrics are `binary_metrics`; with more they are `scene_metrics`.
 
     Raises:
         ValueError: empty input, unequal lengths, labels out of range, an unknown metric, no resample, a level outside

@@ -174,13 +174,7 @@ def retrieval_intervals(
     """Return `{metric: (low, high)}`: percentile intervals of the means over resampled queries; None as the means are.
 
     The n queries that have a relevant image are resampled among themselves: each resample is the next
-    `integers(0, n, n)` of the generator.
-
-    Args:
-        figures: of every query.
-        resamples: at least 1.
-        seed: of NumPy's default generator.
-        level: coverage in (0, 1).
+    `integers(0, n, n)` of NumPy's default generator.
 
     Raises:
         ValueError: no resample, a level outside (0, 1).
@@ -210,12 +204,8 @@ def random_order(
 
     Of a list of N images, NG of them relevant, each rank is relevant with a chance of NG / N, and given that each
     earlier one with (NG - 1) / (N - 1). So with H(k) = 1 + 1/2 + ... + 1/k the sum of P(r) over the relevant ranks up
-    to k is NG / N (H(k) + (k - H(k)) (NG - 1) / (N - 1)) on average, and P(k) is NG / N.
-
-    Args:
-        relevant_q: NG of each query.
-        listed_q: N of each query, the gallery without the query itself; at least NG.
-        cutoffs: values of k, each at least 1.
+    to k is NG / N (H(k) + (k - H(k)) (NG - 1) / (N - 1)) on average, and P(k) is NG / N. `relevant_q` is NG of each
+    query, `listed_q` its N, the gallery without the query itself.
     """
     relevant, listed = np.asarray(relevant_q, np.int64), np.asarray(listed_q, np.int64)
     known = relevant > 0
@@ -247,21 +237,13 @@ def _by_metric(figures: QueryFigures) -> dict[str, np.ndarray]:
 
 
 class _Hits(NamedTuple):
-    """The h relevant images in some lists, by query and then by rank.
+    """The h relevant images in some lists, by query and then by rank; the query itself is left out."""
 
-    Attributes:
-        owner_h: the query of each, counted from the first of the tile.
-        rank_h: from 1, the query itself left out.
-        overlap_h: labels shared with the query.
-        found_t: hits of each query.
-        length_t: images of each list, the query itself left out.
-    """
-
-    owner_h: np.ndarray
-    rank_h: np.ndarray
-    overlap_h: np.ndarray
-    found_t: np.ndarray
-    length_t: np.ndarray
+    owner_h: np.ndarray  # the query of each, counted from the first of the tile
+    rank_h: np.ndarray  # from 1
+    overlap_h: np.ndarray  # labels shared with the query
+    found_t: np.ndarray  # hits of each query
+    length_t: np.ndarray  # images of each list
 
     def totals(self, value_h: np.ndarray | None, within: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Sum the values of each query's hits, (t,); None counts them."""

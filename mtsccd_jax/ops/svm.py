@@ -46,15 +46,13 @@ class KernelSVM(NamedTuple):
     """A fitted `SVC` of scikit-learn, with the interface of `LinearSVM`.
 
     Attributes:
-        machine: the fitted `SVC`; for the intersection kernel it works on rows of kernel values.
+        machine: the fitted `SVC`.
         classes: k.
-        example_md: the training examples that the intersection kernel compares with; None for the kernels of `SVC`.
         width: of the features.
     """
 
     machine: Any
     classes: int
-    example_md: Float32[Array, "m d"] | None
     width: int
 
     def scores(self, feature_nd: Real[ArrayLike, "n d"]) -> Float32[Array, "n k"]:
@@ -65,11 +63,7 @@ class KernelSVM(NamedTuple):
                 kernel.
         """
         feature = real_matrix("feature_nd", feature_nd, self.width)
-        if self.example_md is None:
-            decision = self.machine.decision_function(np.asarray(feature))
-        else:
-            _check_non_negative(feature)
-            decision = self.machine.decision_function(np.asarray(_intersection(feature, self.example_md)))
+        decision = self.machine.decision_function(np.asarray(feature))
         if decision.ndim == 1:
             decision = np.stack([-decision, decision], 1)
         score_nk = np.full((len(decision), self.classes), decision.min() - 1, np.float32)
@@ -153,16 +147,12 @@ def fit_kernel(
     check_known("kernel", kernel, KERNELS)
     feature, label = _check_examples(feature_nd, label_n, classes)
     _check_settings(c, 1.0, 1)
-    if kernel == "intersection":
-        _check_non_negative(feature)
-    example = feature if kernel == "intersection" else None
-    given = np.asarray(feature if example is None else _intersection(feature, feature))
-    machine = SVC(C=c, kernel="rbf" if example is None else "precomputed", max_iter=max_iterations)
+    machine = SVC(C=c, kernel="rbf" if kernel == "rbf" else _intersections, max_iter=max_iterations)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # `converged` tells it
-        machine.fit(given, label)
-    svm = KernelSVM(machine, classes, example, feature.shape[1])
-    return SVMFit(svm, None, int(np.max(machine.n_iter_)), machine.fit_status_ == 0 and not _stopped(machine))
+        machine.fit(np.asarray(feature), label)
+    converged = machine.fit_status_ == 0 and not _stopped(machine)
+    return SVMFit(KernelSVM(machine, classes, feature.shape[1]), None, int(np.max(machine.n_iter_)), converged)
 
 
 @jax.jit
@@ -170,9 +160,16 @@ def _linear_scores(feature_nd: Array, weight_ke: Array) -> Array:
     return scores(feature_nd, weight_ke).T
 
 
+def _intersections(x_nd: np.ndarray, y_md: np.ndarray) -> np.ndarray:
+    """Return the intersections (n, m) of histograms; raise ValueError unless `x_nd` holds some."""
+    if x_nd.min() < 0:
+        raise ValueError("the intersection kernel compares histograms: feature_nd must not be negative")
+    return np.asarray(_sums_of_minima(x_nd.astype(np.float32), y_md.astype(np.float32)))
+
+
 @jax.jit
-def _intersection(x_nd: Array, y_md: Array) -> Array:
-    """Return sums of minima (n, m), a few rows at a time."""
+def _sums_of_minima(x_nd: Array, y_md: Array) -> Array:
+    """Work on a few rows at a time: all minima at once need not fit."""
     rows = max(1, _INTERSECTION_ELEMENTS // y_md.size)
     return lax.map(lambda x_d: jnp.sum(jnp.minimum(x_d, y_md), 1), x_nd, batch_size=min(rows, len(x_nd)))
 
@@ -189,11 +186,6 @@ def _check_examples(feature_nd: ArrayLike, label_n: ArrayLike, classes: int) -> 
     if len(np.unique(label)) < 2:
         raise ValueError(f"an SVM needs examples of two classes, all {len(label)} are of class {label[0]}")
     return feature, label
-
-
-def _check_non_negative(feature_nd: Array) -> None:
-    if bool(jnp.min(feature_nd) < 0):
-        raise ValueError("the intersection kernel compares histograms: feature_nd must not be negative")
 
 
 def _check_settings(c: float, tolerance: float, max_iterations: int) -> None:

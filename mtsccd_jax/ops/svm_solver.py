@@ -34,14 +34,9 @@ _LINE_ITERATIONS = 16
 
 
 class Factor(NamedTuple):
-    """A preconditioner: for every class some of the examples inside its margin, and a Cholesky factor.
+    """A preconditioner: for every class some of the examples inside its margin, and a Cholesky factor."""
 
-    Attributes:
-        row_km: int32 places of the examples, n where there is none.
-        lower_kmm: float32.
-    """
-
-    row_km: Array
+    row_km: Array  # places of the examples, n where there is none
     lower_kmm: Array
 
 
@@ -71,13 +66,9 @@ def minimise(
 ) -> Minimum:
     """Minimise the objective of every class, from `start_ke` or, where that is None, along the path from 0.
 
-    Args:
-        feature_nd: the examples.
-        sign_kn: 1 where the example is of the class and -1 elsewhere.
-        start_ke: hyperplanes (e = d + 1), the bias last.
-        c: penalty.
-        tolerance: the search ends when no class's Newton step promises more than this share of its objective.
-        max_iterations: the most Newton steps of all stages.
+    `sign_kn` is 1 where the example is of the class and -1 elsewhere; hyperplanes (e = d + 1) hold the bias last. The
+    search ends when no class's Newton step promises more than the share `tolerance` of its objective, or after
+    `max_iterations` steps of all stages together.
     """
     with jax.enable_x64(True):
         if start_ke is None:

@@ -256,7 +256,7 @@ def _best_on_device(distance_n: Array, changed_n: ArrayLike, objective: str) -> 
     check_shapes(distance_n.shape, changed_n.shape)
     check_countable(len(distance_n), "add them to a ThresholdHistogram in parts")
     padding = (0, device_bucket(len(distance_n)) - len(distance_n))
-    kind_n = jnp.where(changed_n == 1, 2, jnp.where(changed_n == 0, 1, 3)).astype(jnp.int32)
+    kind_n = kinds(changed_n)
     distance_n = jnp.pad(distance_n.astype(jnp.float32), padding)
     with jax.enable_x64(True):
         cut, bits, accepted = jax.device_get(search_on_device(distance_n, jnp.pad(kind_n, padding), objective))
@@ -282,16 +282,10 @@ def search_on_device(
     Integer keys get the radix sort of GPUs, float keys do not. Where no distance is negative, as no distance should be,
     the sign bit holds the class and the keys are sorted alone, which moves half as much. Call it under
     `jax.enable_x64(True)`.
-
-    Args:
-        distance_n: distances and padding.
-        kind_n: 0 padding, 1 unchanged, 2 changed; anything else is refused.
-        objective: one of `OBJECTIVES`.
     """
     padded = kind_n == 0
     key_n = descending_key(distance_n)
-    exponent = (lax.bitcast_convert_type(distance_n, jnp.uint32) >> 23) & jnp.uint32(0xFF)
-    accepted = jnp.all(padded | ((exponent != 0xFF) & (kind_n >= 1) & (kind_n <= 2)))
+    accepted = are_accepted(distance_n, kind_n)
     changed_n = (kind_n == 2).astype(jnp.uint32)
     last = jnp.uint32(0xFFFFFFFF)
 
@@ -314,6 +308,17 @@ def search_on_device(
     end = jnp.append(key[1:] != key[:-1], True) | (place_n == count - 1)
     cut = best_cut(tp, fp, end & real, objective)
     return cut, bits_of_descending_key(key[jnp.maximum(cut.position, 0)]), accepted
+
+
+def kinds(changed_n: Shaped[Array, " n"]) -> Int32[Array, " n"]:
+    """Return the kind of each pair on a device: 1 unchanged, 2 changed, 3 neither; 0 is left for padding."""
+    return jnp.where(changed_n == 1, 2, jnp.where(changed_n == 0, 1, 3)).astype(jnp.int32)
+
+
+def are_accepted(distance_n: Float32[Array, " n"], kind_n: Int32[Array, " n"]) -> Bool[Array, ""]:
+    """Return whether all distances are finite and all labels 0 or 1, except in padding."""
+    exponent = (lax.bitcast_convert_type(distance_n, jnp.uint32) >> 23) & jnp.uint32(0xFF)
+    return jnp.all((kind_n == 0) | ((exponent != 0xFF) & (kind_n >= 1) & (kind_n <= 2)))
 
 
 def descending_key(distance_n: Float32[Array, " n"]) -> UInt32[Array, " n"]:

@@ -139,11 +139,7 @@ def draw_counts(
 ) -> tuple[Int32[Array, "r c"], Bool[Array, " r"]]:
     """Return `(count_rc, usable_r)`: how often each cell is drawn in each resample, and whether these are n in all.
 
-    Args:
-        bits_rb: random numbers of each resample: one a cell, then one for each pair that can be drawn late.
-        quantile_kc: of `Cells`.
-        cell_p: of `Cells`.
-        pairs: n.
+    A resample has one random number a cell, then one for each pair that can be drawn late. The rest is that of `Cells`.
     """
     early_rc, late_rl = jnp.split(bits_rb, [quantile_kc.shape[1]], axis=1)
     count_rc = jnp.zeros(early_rc.shape, jnp.int32)

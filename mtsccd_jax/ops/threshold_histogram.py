@@ -34,6 +34,7 @@ from jaxtyping import Bool, Float32, Int32, Real, Shaped, UInt32
 from mtsccd_jax.ops.threshold import (
     EQUAL_VALUES,
     ThresholdResult,
+    are_accepted,
     best_cut,
     bits_of_descending_key,
     bucket,
@@ -43,6 +44,7 @@ from mtsccd_jax.ops.threshold import (
     check_shapes,
     descending_key,
     device_bucket,
+    kinds,
     objective_value,
     stays_on_device,
     threshold_result,
@@ -100,11 +102,7 @@ class _View(NamedTuple):
 
 
 class ThresholdHistogram:
-    """Counts of pairs by float32 distance, from which the exact best threshold follows.
-
-    Args:
-        cells: what to count in; None for the cells of the first pass.
-    """
+    """Counts of pairs by float32 distance, from which the exact best threshold follows."""
 
     def __init__(self, cells: _Cells | None = None):
         self._cells = _first_cells() if cells is None else cells
@@ -164,8 +162,7 @@ class ThresholdHistogram:
         last_g = np.pad(cells.last_g, (0, groups))
         first_g = np.pad(cells.first_g, (0, groups), constant_values=_LAST_KEY)
         shift_g = np.pad(cells.shift_g, (0, groups))
-        kind_n = jnp.where(changed_n == 1, 2, jnp.where(changed_n == 0, 1, 3)).astype(jnp.int32)
-        value_n, sharding = distance_n.astype(jnp.float32), distance_n.sharding
+        kind_n, value_n, sharding = kinds(changed_n), distance_n.astype(jnp.float32), distance_n.sharding
         if isinstance(sharding, NamedSharding) and len(sharding.spec) and sharding.spec[0] is not None:
             count_on_them = _counted(cells.bits, sharding.mesh, sharding.spec[0])
             kind_n = jax.device_put(kind_n, sharding)
@@ -313,18 +310,12 @@ def count_cells(
     Places are sorted and their first occurrences looked up: GPUs sort integers fast, while scattered adds wait for each
     other wherever many pairs share a cell.
 
-    Args:
-        distance_n: distances and padding.
-        kind_n: 0 padding, 1 unchanged, 2 changed; anything else is refused.
-        first_g: the first key of each group of cells, ascending.
-        last_g: its last key, less the first.
-        shift_g: a cell is 2^shift keys.
-        bits: a group has room for 2^bits cells.
-        axis: a mesh axis that the distances are spread along, to count over all of it.
+    Groups are given by `first_g`, their first keys, ascending, and `last_g`, their last keys less the first. A cell is
+    2^shift keys, and a group has room for 2^bits cells. `axis` names a mesh axis that the distances are spread along,
+    to count over all of it.
     """
     key_n = descending_key(distance_n)
-    exponent = (lax.bitcast_convert_type(distance_n, jnp.uint32) >> 23) & jnp.uint32(0xFF)
-    accepted = jnp.all((kind_n == 0) | ((exponent != 0xFF) & (kind_n >= 1) & (kind_n <= 2)))
+    accepted = are_accepted(distance_n, kind_n)
     group = jnp.maximum(jnp.searchsorted(first_g, key_n, side="right") - 1, 0)
     offset = key_n - first_g[group]
     inside = (kind_n > 0) & (key_n >= first_g[group]) & (offset <= last_g[group])

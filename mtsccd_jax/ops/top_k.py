@@ -15,12 +15,7 @@ _BITS = 2  # how many of a score's 32 bits one count settles
 
 
 def lowest(score_nm: Float32[Array, "n m"], count: int) -> tuple[Float32[Array, "n c"], Int32[Array, "n c"]]:
-    """Return `(score, place)` of the `count` lowest of every row, in no order; any of those that are equal.
-
-    Args:
-        score_nm: no NaN.
-        count: from 1 to m.
-    """
+    """Return `(score, place)` of the `count` lowest of every row, in no order; any of those that are equal; no NaN."""
     n, m = score_nm.shape
     if m % _BLOCK or m // _BLOCK <= 2 * count:
         return _select(score_nm, count)

@@ -14,15 +14,11 @@ LABEL_VALUES = "labels are 0 (absent) and 1 (present)"
 
 
 def real_matrix(name: str, value: Real[ArrayLike, "n d"], width: int | None = None) -> Float32[Array, "n d"]:
-    """Return the argument as a float32 matrix on the device.
-
-    Args:
-        name: how an error names the argument.
-        value: real numbers; at least one row and one column.
-        width: the number of columns it must have; None for any.
+    """Return real numbers as a float32 matrix on the device; errors call it `name`.
 
     Raises:
-        ValueError: the argument is no such matrix, or (outside `jit`) holds values that are not finite float32.
+        ValueError: the argument is no matrix of at least one row and one column (of `width`, if given), or (outside
+            `jit`) holds values that are not finite float32.
     """
     return jnp.asarray(real_rows(name, value, width))
 
@@ -45,15 +41,10 @@ def real_rows(name: str, value: Real[ArrayLike, "n d"], width: int | None = None
 
 
 def class_vector(name: str, value: Shaped[ArrayLike, " n"], classes: int) -> Int64[np.ndarray, " n"]:
-    """Return the argument as a vector of class numbers.
-
-    Args:
-        name: how an error names the argument.
-        value: at least one integer in [0, classes); booleans are 0 and 1.
-        classes: the number of classes.
+    """Return class numbers, integers or bool, as a vector; errors call it `name`.
 
     Raises:
-        ValueError: the argument is no such vector.
+        ValueError: the argument is no vector of at least one integer in [0, classes).
     """
     given = np.asarray(value)
     if given.ndim != 1 or given.size == 0:
@@ -99,13 +90,7 @@ def finite_floats(name: str, value: Real[ArrayLike, "..."], what: str) -> Float[
 
 
 def check_known(what: str, name: str, known: Iterable[str]) -> None:
-    """Raise ValueError, with the nearest known name, unless the name is known.
-
-    Args:
-        what: what the name is of, such as "metric".
-        name: the name to check.
-        known: all names.
-    """
+    """Raise ValueError, with the nearest known name, unless the name of `what` (such as "metric") is known."""
     names = list(known)
     if name not in names:
         close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)

@@ -62,14 +62,13 @@ def test_near_duplicates_keep_float32_accuracy(metric, offset):
 
 @pytest.mark.parametrize("metric", distance.METRICS)
 @pytest.mark.parametrize("unit_length", [False, True])
-def test_ordinary_features_agree_with_scipy(metric, unit_length):
+def test_ordinary_features_agree_with_scipy(metric, unit_length, monkeypatch):
     x, y = _search_data()
     wide = [a.astype(np.float64) for a in (x, y)]
     exact = cdist(*([a / np.linalg.norm(a, axis=1)[:, None] for a in wide] if unit_length else wide), metric)
     options = {"metric": metric, "unit_length": unit_length}
     every = distance.pairwise_distance(x, y, **options)
     np.testing.assert_allclose(every, exact, rtol=1e-6, atol=3e-7)
-    np.testing.assert_allclose(distance.pairwise_distance(x, y, chunk=5, **options), every, rtol=1e-6, atol=3e-7)
     near, index = distance.nearest_neighbors(x, y, 5, **options)
     np.testing.assert_array_equal(index, np.argsort(exact, 1)[:, :5])
     np.testing.assert_allclose(near, np.sort(exact, 1)[:, :5], rtol=1e-6)
@@ -77,6 +76,8 @@ def test_ordinary_features_agree_with_scipy(metric, unit_length):
     np.testing.assert_allclose(paired, exact[:, : len(x)].diagonal(), rtol=1e-6)
     if unit_length:
         np.testing.assert_array_equal(distance.pairwise_distance(x * 4, y, **options), every)
+    monkeypatch.setattr(distance, "_PAIRWISE_ROWS", 5)
+    np.testing.assert_allclose(distance.pairwise_distance(x, y, **options), every, rtol=1e-6, atol=3e-7)
 
 
 def test_small_angles_between_vectors_of_unlike_length_keep_their_digits():
@@ -228,8 +229,6 @@ def test_paired_features_must_have_one_length():
         ({"k": 0}, "k must be a whole number from 1"),
         ({"k": 1.5}, "k must be a whole number from 1"),
         ({"k": 1, "metric": "cosin"}, r"unknown metric 'cosin'.*Did you mean 'cosine'\?"),
-        ({"k": 1, "query_chunk": 0}, "query_chunk must be at least 1"),
-        ({"k": 1, "gallery_chunk": 0}, "gallery_chunk must be at least 1"),
     ],
 )
 def test_bad_searches_are_refused(options, text):

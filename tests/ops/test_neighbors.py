@@ -91,7 +91,8 @@ def test_neighbors_agree_with_scikit_learn_on_three_devices_and_in_chunks(monkey
     expected = NearestNeighbors(algorithm="brute").fit(y.astype(np.float64)).kneighbors(x.astype(np.float64), k)
     monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:3])
     # Of 13 queries and 34 rows a device; a chunk of rows holds fewer than are asked for.
-    near, index = distance.nearest_neighbors(x, y, k, query_chunk=5, gallery_chunk=16)
+    monkeypatch.setitem(distance._SIZES, "cpu", distance._Sizes(5, 16, 1 << 21))
+    near, index = distance.nearest_neighbors(x, y, k)
     np.testing.assert_array_equal(index, expected[1])
     np.testing.assert_allclose(near, expected[0], rtol=1e-6)
 
