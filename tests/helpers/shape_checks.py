@@ -1,7 +1,9 @@
-"""Checks of arguments and results against the jaxtyping annotations of a signature."""
+"""Checks of arguments and results of `ops` against the shapes and types in its signatures."""
 
 import functools
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
 from types import ModuleType
@@ -11,6 +13,10 @@ import numpy as np
 from beartype import BeartypeConf
 from beartype.door import die_if_unbearable, is_bearable
 from jaxtyping import jaxtyped
+
+from mtsccd_jax import ops
+
+MODULES = [importlib.import_module(f"{ops.__name__}.{module.name}") for module in pkgutil.iter_modules(ops.__path__)]
 
 _INT_IS_FLOAT = BeartypeConf(is_pep484_tower=True)
 

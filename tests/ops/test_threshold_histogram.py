@@ -50,9 +50,13 @@ def _search(parts: list[Part], objective: str, add: Callable = ThresholdHistogra
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("case", CASES)
-def test_the_result_is_that_of_all_distances_at_once(case, objective):
+def test_the_result_is_that_of_all_distances_at_once_however_they_are_divided(case, objective):
     distance, changed = CASES[case]
-    assert _search([(distance, changed)], objective) == threshold.best_threshold(distance, changed, objective)
+    expected = threshold.best_threshold(distance, changed, objective)
+    order = np.random.default_rng(0).permutation(len(distance))
+    for cuts in ([], [1], [7, 7000, 12_345]):
+        parts = [(distance[some], changed[some]) for some in np.split(order, cuts) if len(some)]
+        assert _search(parts, objective) == expected
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -70,7 +74,7 @@ def test_small_random_cases_and_few_cells_a_pass(objective, monkeypatch):
         assert _search([(distance, changed)], objective) == expected, seed
 
 
-def test_float32_takes_two_passes():
+def test_two_passes_are_enough():
     histogram = ThresholdHistogram()
     histogram.add(*CASES["many values"])
     assert not histogram.is_settled()
@@ -79,15 +83,6 @@ def test_float32_takes_two_passes():
     assert second.is_settled()
     with pytest.raises(ValueError, match="nothing to refine"):
         second.refined()
-
-
-def test_any_division_of_the_pairs_gives_the_same_counts():
-    distance, changed = CASES["many values"]
-    order = np.random.default_rng(0).permutation(len(distance))
-    expected = threshold.best_threshold(distance, changed)
-    for cuts in ([], [1], [7, 7000, 12_345]):
-        parts = [(distance[some], changed[some]) for some in np.split(order, cuts)]
-        assert _search(parts, "kappa") == expected
 
 
 def test_merging_is_commutative_and_associative_in_every_pass():
