@@ -66,13 +66,13 @@ def ours(label: np.ndarray, score: np.ndarray, called: np.ndarray) -> dict[str, 
         return [float(ap_k.mean()), micro]
 
     def decisions() -> list[float]:
-        found = multilabel.decision_metrics(multilabel.decision_counts(label, called))
+        found = multilabel.decision_metrics(label, called)
         return [found[name] for name in multilabel.DECISION_METRICS if name != "subset_accuracy"]
 
     return {
         "ap": precisions,
         "decisions": decisions,
-        "ranking": lambda: list(multilabel.ranking_metrics(multilabel.ranking_counts(label, score)).values()),
+        "ranking": lambda: list(multilabel.ranking_metrics(label, score).values()),
         "thresholds": lambda: multilabel.class_thresholds(label, score).value_k.tolist(),
     }
 

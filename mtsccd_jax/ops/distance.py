@@ -1,22 +1,23 @@
 """Distances between feature vectors that keep float32 accuracy where the usual formula loses it.
 
-The Gram formula |x|^2 + |y|^2 - 2 x.y cancels: two 512-D features that differ by 1e-4 come out at distance 0.0. Here
-`paired_distance` and `nearest_neighbors` return sums of squared differences, and a matrix product only says which of
-them are worth taking; `pairwise_distance` keeps the product where it is accurate and replaces it where it is not.
+The Gram formula |x|^2 + |y|^2 - 2 x.y cancels: for two 512-D features that differ by 1e-4 it gives distance 0.0. Here
+`paired_distance` and `nearest_neighbors` return sums of squared differences, and a matrix product only says which
+differences to take. `pairwise_distance` keeps the product where it is accurate and replaces it where it is not.
 
 Metrics: `euclidean`, and `cosine` = 1 - cos(angle), in [0, 2], computed from the sine for small angles. With
 `unit_length=True` features are first scaled to length 1 (for `cosine` that changes nothing). A zero vector has no
-direction; it is taken as a direction of its own, orthogonal to every other: at cosine distance 0 from another zero
-vector and 1 from everything else, and under `unit_length` at 0 and sqrt(2).
+direction. It counts as a direction of its own, orthogonal to every other: its cosine distance is 0 to another zero
+vector and 1 to everything else, and under `unit_length` its distances are 0 and sqrt(2).
 
-Features are real numbers, taken as float32; denormal ones may count as zero, and so may differences below 1e-19 of the
-largest value in either matrix, whose squares leave float32. Called on plain arrays, rows spread over all devices of
-this process, and the result (sharded by rows) is the same on any number of them; what lies on the host goes to each
-device in its share, and never to one device whole. Inside `jit` the caller's sharding rules, everything lowers for CPU,
-CUDA and TPU, and values that are not finite cannot be refused: keep them out.
+Features are real numbers, used as float32. Denormal ones may count as zero, and so may differences below 1e-19 of the
+largest value in either matrix, whose squares leave float32.
+
+Called on plain arrays, rows are spread over all devices of this process, and the result (sharded by rows) is the same
+on any number of them. An array of the host goes to each device in its share, never whole to one device. Inside `jit`
+the caller's sharding rules, and everything lowers for CPU, CUDA and TPU; values that are not finite cannot be refused
+there, so keep them out.
 """
 
-import difflib
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
@@ -25,10 +26,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
+from jaxtyping import Float32, Int32, Real
 
 from mtsccd_jax.ops import neighbors
 from mtsccd_jax.ops.distance_kernels import (
@@ -42,19 +44,20 @@ from mtsccd_jax.ops.distance_kernels import (
     product,
     tiling,
 )
-from mtsccd_jax.ops.validation import real_rows
+from mtsccd_jax.ops.validation import check_known, real_rows
 
 METRICS = ("euclidean", "cosine")
 
 # A squared distance below this share of |x|^2 + |y|^2 has lost too many digits in the matrix product.
 _CANCELLED = 0.1
 _REPAIR_ROWS, _REPAIR_COLUMNS = 32, 128
+_PAIRWISE_ROWS = 1024  # of the first matrix at once; bounds memory, not results
 
-_AXIS = "row"  # what devices are along
+_AXIS = "row"  # the mesh axis along which rows are spread
 
 
 class _Sizes(NamedTuple):
-    """What is worked on at once, by platform."""
+    """How much is worked on at once; bounds memory, not results."""
 
     query_chunk: int
     gallery_chunk: int
@@ -65,86 +68,72 @@ class _Sizes(NamedTuple):
 _SIZES = {"cpu": _Sizes(2048, 32768, 1 << 21)}
 _SIZES_OF_ACCELERATORS = _Sizes(4096, 131072, 1 << 26)
 
-# Multiplications from which on a CPU's bfloat16 product, and another for what it leaves open, repay compiling both.
+# From this many multiplications on, a CPU's bfloat16 product and the float32 one for the queries that it leaves open
+# together repay the time to compile both.
 _COARSE_FROM = 1 << 32
 
-_Matrix = jax.Array | np.ndarray
+_Matrix = Array | np.ndarray
 
 
-class _Options(NamedTuple):
-    """What a kernel is compiled for."""
-
-    space: Space
-    chunk: int = 0
-
-
-_Kernel = _Options | neighbors.Plan
+_Options = Space | tuple[Space, int] | neighbors.Plan  # what a kernel is compiled for
 
 
 def paired_distance(
-    x_nd: ArrayLike, y_nd: ArrayLike, metric: str = "euclidean", *, unit_length: bool = False
-) -> jax.Array:
-    """Distance of each row of `x_nd` to the same row of `y_nd`: (n,) float32, by the direct difference.
+    x_nd: Real[ArrayLike, "n d"], y_nd: Real[ArrayLike, "n d"], metric: str = "euclidean", *, unit_length: bool = False
+) -> Float32[Array, " n"]:
+    """Return the distance of each row of `x_nd` to the same row of `y_nd`, by the direct difference.
 
     Raises:
         ValueError: empty input, unequal shapes, NaN or infinite values, an unknown metric.
     """
-    options = _Options(_space(metric, unit_length))
+    space = _space(metric, unit_length)
     x_nd, y_nd = real_rows("x_nd", x_nd), real_rows("y_nd", y_nd)
     if x_nd.shape != y_nd.shape:
         raise ValueError(f"paired features must have one shape, got x_nd {x_nd.shape} and y_nd {y_nd.shape}")
-    return _over_rows(_paired, options, (x_nd, y_nd))
+    return _over_rows(_paired, space, (x_nd, y_nd))
 
 
 def pairwise_distance(
-    x_nd: ArrayLike, y_md: ArrayLike, metric: str = "euclidean", *, unit_length: bool = False, chunk: int = 1024
-) -> jax.Array:
-    """Distances of every row of `x_nd` to every row of `y_md`: (n, m) float32.
+    x_nd: Real[ArrayLike, "n d"], y_md: Real[ArrayLike, "m d"], metric: str = "euclidean", *, unit_length: bool = False
+) -> Float32[Array, "n m"]:
+    """Return the distance of every row of `x_nd` to every row of `y_md`.
 
-    A full-precision matrix product, and direct differences for the tiles that hold a pair it cannot resolve. `chunk`,
-    the rows of `x_nd` worked on at once, bounds the memory beyond the result and does not change it.
+    Computes a full-precision matrix product, and direct differences for the tiles that hold a pair it cannot resolve.
 
     Raises:
         ValueError: empty input, unequal widths, NaN or infinite values, an unknown metric.
     """
-    _check_at_least_one("chunk", chunk)
-    options = _Options(_space(metric, unit_length), chunk=chunk)
+    space = _space(metric, unit_length)
     x_nd, y_md = real_rows("x_nd", x_nd), real_rows("y_md", y_md)
     _check_widths("x_nd", x_nd, "y_md", y_md)
-    return _over_rows(_pairwise, options, (x_nd,), (y_md,))
+    return _over_rows(_pairwise, (space, _PAIRWISE_ROWS), (x_nd,), (y_md,))
 
 
 def nearest_neighbors(
-    query_nd: ArrayLike,
-    gallery_md: ArrayLike,
+    query_nd: Real[ArrayLike, "n d"],
+    gallery_md: Real[ArrayLike, "m d"],
     k: int,
     metric: str = "euclidean",
     *,
     unit_length: bool = False,
-    query_chunk: int | None = None,
-    gallery_chunk: int | None = None,
-) -> tuple[jax.Array, jax.Array]:
-    """`(distance_nk ascending, index_nk int32)` of the k nearest gallery rows of each query; exact, ties by index.
+) -> tuple[Float32[Array, "n k"], Int32[Array, "n k"]]:
+    """Return `(distance_nk, index_nk)` of the k nearest gallery rows of each query, ascending; exact, ties by index.
 
     A matrix product over centred features proposes candidates, and their direct differences decide. Each query is then
-    certified: the error bound of the product must rule out every row that was not proposed. One that is not (it lies in
-    a crowd of near-duplicates) is compared with the whole gallery by direct differences: about ten times slower on a
-    CPU, and just as exact. The product is in bfloat16 where the hardware is fast at it (`difference.first_product`).
+    certified: the error bound of the product must rule out every row that was not proposed. A query without this
+    certificate (it lies in a crowd of near-duplicates) is compared with the whole gallery by direct differences, which
+    is about ten times slower on a CPU and just as exact. The product is in bfloat16 where the hardware is fast at that
+    (`distance_kernels.first_product`).
 
-    Queries and gallery are both spread over the devices, and the gallery's shares go round. Memory of a device beyond
-    its share of the input, one more of the gallery and the result: a centred copy of gallery_chunk rows, query_chunk x
-    gallery_chunk scores, and about 1.5 k candidates a query. The chunks do not change the result; None takes what suits
-    the platform.
+    Queries and gallery are both spread over the devices, and the gallery's shares go round. A device needs memory for
+    its share of the input, a second share of the gallery, the result, about 1.5 k candidates a query, and what `_SIZES`
+    allows to be worked on at once.
 
     Raises:
         ValueError: empty input, unequal widths, k < 1 or above the gallery's size, NaN or infinite values, an unknown
             metric.
     """
     sizes = _SIZES.get(jax.default_backend(), _SIZES_OF_ACCELERATORS)
-    query_chunk = sizes.query_chunk if query_chunk is None else query_chunk
-    gallery_chunk = sizes.gallery_chunk if gallery_chunk is None else gallery_chunk
-    _check_at_least_one("query_chunk", query_chunk)
-    _check_at_least_one("gallery_chunk", gallery_chunk)
     space = _space(metric, unit_length)
     query_nd, gallery_md = real_rows("query_nd", query_nd), real_rows("gallery_md", gallery_md)
     _check_widths("query_nd", query_nd, "gallery_md", gallery_md)
@@ -152,21 +141,18 @@ def nearest_neighbors(
     if k != int(k) or not 1 <= k <= m:
         raise ValueError(f"k must be a whole number from 1 to the gallery's {m} rows, got {k}")
     coarse = query_nd.size * m >= _COARSE_FROM and _fast_bfloat16()
-    plan = neighbors.Plan(int(k), space, query_chunk, gallery_chunk, sizes.block_elements, coarse, gallery_rows=m)
-    return _over_rows(_nearest, plan, (query_nd, gallery_md))
+    plan = neighbors.Plan(int(k), space, *sizes, coarse, gallery_rows=m)
+    return _over_rows(neighbors.search, plan, (query_nd, gallery_md))
 
 
 def _space(metric: str, unit_length: bool) -> Space:
-    if metric not in METRICS:
-        close = difflib.get_close_matches(str(metric), METRICS, n=1, cutoff=0.4)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise ValueError(f"unknown metric {metric!r}, known are {', '.join(METRICS)}.{hint}")
+    check_known("metric", metric, METRICS)
     return Space(angular=metric == "cosine" or unit_length, square_root=metric == "euclidean")
 
 
 @lru_cache(maxsize=1)
 def _fast_bfloat16() -> bool:
-    """Whether this machine's processor multiplies bfloat16 numbers (AVX-512 or AMX); False where it does not say."""
+    """Return whether this processor multiplies bfloat16 numbers (AVX-512 or AMX); False where it does not say."""
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -179,15 +165,10 @@ def _check_widths(x_name: str, x_nd: _Matrix, y_name: str, y_md: _Matrix) -> Non
         raise ValueError(f"features must have one width, got {x_name} {x_nd.shape} and {y_name} {y_md.shape}")
 
 
-def _check_at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-
-
 def _over_rows(
-    kernel: Callable[..., Any], options: _Kernel, rows: tuple[_Matrix, ...], shared: tuple[_Matrix, ...] = ()
+    kernel: Callable[..., Any], options: _Options, rows: tuple[_Matrix, ...], shared: tuple[_Matrix, ...] = ()
 ) -> Any:
-    """`kernel(options, *rows, *shared)`, the rows spread over this process's devices, `shared` copied to each.
+    """Call `kernel(options, *rows, *shared)` with the rows spread over this process's devices, `shared` copied to each.
 
     Where matrices of unlike length are spread, the result is as long as the first.
     """
@@ -202,11 +183,11 @@ def _over_rows(
     return jax.tree.map(lambda array: array[:n], result)
 
 
-def _spread(x_nd: _Matrix, mesh: Mesh) -> jax.Array:
-    """The matrix in equal shares of its rows; copies of the last row fill the last shares up."""
+def _spread(x_nd: _Matrix, mesh: Mesh) -> Array:
+    """Place the matrix in equal shares of its rows; copies of the last row fill the last shares."""
     n, width = x_nd.shape
     padded, sharding = -(-n // mesh.size) * mesh.size, jax.NamedSharding(mesh, P(_AXIS))
-    if isinstance(x_nd, jax.Array):
+    if isinstance(x_nd, Array):
         return jax.device_put(jnp.pad(x_nd, ((0, padded - n), (0, 0)), mode="edge"), sharding)
 
     def share(index: tuple[slice, ...] | None) -> np.ndarray:
@@ -219,9 +200,9 @@ def _spread(x_nd: _Matrix, mesh: Mesh) -> jax.Array:
 
 @lru_cache(maxsize=256)
 def _compiled(
-    kernel: Callable[..., Any], options: _Kernel, rows: int, shared: int, mesh: Mesh | None
+    kernel: Callable[..., Any], options: _Options, rows: int, shared: int, mesh: Mesh | None
 ) -> Callable[..., Any]:
-    """The jitted kernel; cached, so that one set of options is compiled once."""
+    """Return the jitted kernel, cached so that one set of options is compiled once."""
     if mesh is None:
         return jax.jit(partial(kernel, options))
     if isinstance(options, neighbors.Plan):
@@ -231,18 +212,14 @@ def _compiled(
     return jax.jit(jax.shard_map(call, mesh=mesh, in_specs=specs, out_specs=P(_AXIS), check_vma=False))
 
 
-def _paired(options: _Options, x_nd: jax.Array, y_nd: jax.Array) -> jax.Array:
-    x_nd, y_nd, scale = prepare(x_nd, y_nd, options.space)
-    return finish(half_squared(x_nd, y_nd, scale, options.space), scale, options.space)
+def _paired(space: Space, x_nd: Array, y_nd: Array) -> Array:
+    x_nd, y_nd, scale = prepare(x_nd, y_nd, space)
+    return finish(half_squared(x_nd, y_nd, scale, space), scale, space)
 
 
-def _nearest(plan: neighbors.Plan, query_nd: jax.Array, gallery_md: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return neighbors.search(query_nd, gallery_md, plan)
-
-
-def _pairwise(options: _Options, x_nd: jax.Array, y_md: jax.Array) -> jax.Array:
-    n, m, space = x_nd.shape[0], y_md.shape[0], options.space
-    tiles, rows = tiling(n, options.chunk, _REPAIR_ROWS)
+def _pairwise(options: tuple[Space, int], x_nd: Array, y_md: Array) -> Array:
+    n, m, (space, chunk) = x_nd.shape[0], y_md.shape[0], options
+    tiles, rows = tiling(n, chunk, _REPAIR_ROWS)
     columns = -(-m // _REPAIR_COLUMNS) * _REPAIR_COLUMNS
     x_nd, y_md, scale = prepare(x_nd, y_md, space)
     origin = centre(y_md, scale, space)
@@ -251,7 +228,7 @@ def _pairwise(options: _Options, x_nd: jax.Array, y_md: jax.Array) -> jax.Array:
     yy_m = jnp.sum(jnp.square(moved_md), -1)
     real_m = jnp.arange(columns) < m
 
-    def one_tile(tile: jax.Array) -> jax.Array:
+    def one_tile(tile: Array) -> Array:
         x = lax.dynamic_slice_in_dim(x_nd, tile * rows, rows)
         moved = move(x, origin, scale, space)
         lengths = jnp.sum(jnp.square(moved), -1)[:, None] + yy_m
@@ -263,16 +240,14 @@ def _pairwise(options: _Options, x_nd: jax.Array, y_md: jax.Array) -> jax.Array:
     return finish(half[:n, :m], scale, space)
 
 
-def _repair(
-    half_nm: jax.Array, cancelled_nm: jax.Array, x_nd: jax.Array, y_md: jax.Array, scale: jax.Array, space: Space
-) -> jax.Array:
-    """The matrix with every small tile that holds a cancelled entry computed again by direct differences."""
+def _repair(half_nm: Array, cancelled_nm: Array, x_nd: Array, y_md: Array, scale: Array, space: Space) -> Array:
+    """Compute every small tile that holds a cancelled entry again, by direct differences."""
     n, m = half_nm.shape
     across = m // _REPAIR_COLUMNS
     cancelled = cancelled_nm.reshape(n // _REPAIR_ROWS, _REPAIR_ROWS, across, _REPAIR_COLUMNS).any((1, 3)).ravel()
     (tiles,) = jnp.nonzero(cancelled, size=cancelled.shape[0])
 
-    def again(i: jax.Array, half: jax.Array) -> jax.Array:
+    def again(i: Array, half: Array) -> Array:
         row, column = tiles[i] // across * _REPAIR_ROWS, tiles[i] % across * _REPAIR_COLUMNS
         x = lax.dynamic_slice_in_dim(x_nd, row, _REPAIR_ROWS)
         y = lax.dynamic_slice_in_dim(y_md, column, _REPAIR_COLUMNS)

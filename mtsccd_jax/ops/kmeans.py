@@ -1,12 +1,12 @@
 """k-means: greedy k-means++ seeds and Lloyd's iterations, on the device and in blocks.
 
-The rules are those of scikit-learn's `KMeans`, so that inertias compare: a seed is the best of 2 + log k draws; the
-iterations end when no point changes its cluster or when the centres move by less than a share of the data's variance;
-an empty cluster gets the point that is farthest from its centre.
+The rules are those of scikit-learn's `KMeans`, so that inertias are comparable. A seed is the best of 2 + log k draws.
+The iterations end when no point changes its cluster, or when the centres move by less than a share of the data's
+variance. An empty cluster gets the point that is farthest from its centre.
 
-Points are centred first: distances go through a matrix product, whose rounding grows with the distance from the origin.
-The sums over the clusters follow the points that change their cluster, which soon are few. They are products with a
-one-hot matrix, because a float32 scatter-add is hundreds of times slower on some GPUs.
+Points are centred first: distances come from a matrix product, whose rounding error grows with the distance from the
+origin. The sums over the clusters are updated by the points that change their cluster, which soon are few. These
+updates are products with a one-hot matrix, because a float32 scatter-add is hundreds of times slower on some GPUs.
 """
 
 from functools import partial
@@ -15,11 +15,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 from jax.typing import ArrayLike
+from jaxtyping import Float32, Int32, Real
 
 from mtsccd_jax.ops.distance_kernels import product
-from mtsccd_jax.ops.validation import real_matrix
+from mtsccd_jax.ops.validation import check_at_least_one, real_matrix
 
 _BLOCK_ROWS = 2048
 
@@ -28,12 +29,12 @@ class KMeans(NamedTuple):
     """A clustering.
 
     Attributes:
-        center_kd: float32.
+        center_kd: the centres.
         inertia: the sum over the points of the squared distance to their nearest centre.
         iterations: Lloyd's iterations.
     """
 
-    center_kd: jax.Array
+    center_kd: Float32[Array, "k d"]
     inertia: float
     iterations: int
 
@@ -41,37 +42,37 @@ class KMeans(NamedTuple):
 class _Points(NamedTuple):
     """The centred points in blocks, padded with zeros."""
 
-    point_brd: jax.Array
-    square_n: jax.Array  # squared lengths
-    real_n: jax.Array
+    point_brd: Array
+    square_n: Array  # squared lengths
+    real_n: Array
 
 
 class _Clusters(NamedTuple):
-    """The label of every point, `k` in the padding, and what follows from them."""
+    """The label of every point, `k` in the padding, and the sum and size of every cluster."""
 
-    label_n: jax.Array
-    total_kd: jax.Array
-    count_k: jax.Array
+    label_n: Array
+    total_kd: Array
+    count_k: Array
 
 
 class _Lloyd(NamedTuple):
-    center_kd: jax.Array
+    center_kd: Array
     clusters: _Clusters
-    shift: jax.Array  # summed squared movement of the centres
-    settled: jax.Array  # no point changed its cluster
-    iteration: jax.Array
+    shift: Array  # summed squared movement of the centres
+    settled: Array  # no point changed its cluster
+    iteration: Array
 
 
 def fit_kmeans(
-    point_nd: ArrayLike, k: int, seed: int = 0, *, max_iterations: int = 100, tolerance: float = 1e-4
+    point_nd: Real[ArrayLike, "n d"], k: int, seed: int = 0, *, max_iterations: int = 100, tolerance: float = 1e-4
 ) -> KMeans:
-    """The k centres that k-means++ seeds and Lloyd's iterations find.
+    """Find k centres by k-means++ seeds and Lloyd's iterations.
 
     Args:
         point_nd: real numbers, used as float32.
-        k: clusters, from 1 to n.
-        seed: of the draws of the seeds.
-        max_iterations: of Lloyd's, at least 1.
+        k: the number of clusters, from 1 to n.
+        seed: of the random draws.
+        max_iterations: of Lloyd's iterations, at least 1.
         tolerance: of the summed squared movement of the centres, relative to the mean variance of the features.
 
     Raises:
@@ -81,8 +82,7 @@ def fit_kmeans(
     n = len(point_nd)
     if not 1 <= k <= n:
         raise ValueError(f"k must be from 1 to the number of points, {n}, got {k}")
-    if max_iterations < 1:
-        raise ValueError(f"max_iterations must be at least 1, got {max_iterations}")
+    check_at_least_one(max_iterations=max_iterations)
     if not tolerance >= 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance}")
     blocks = -(-n // _BLOCK_ROWS)
@@ -94,20 +94,18 @@ def fit_kmeans(
 
 
 @jax.jit
-def nearest_center(point_nd: jax.Array, center_kd: jax.Array) -> jax.Array:
-    """The index (n,) int32 of each point's nearest centre, the lowest among equals; pure.
+def nearest_center(point_nd: Float32[Array, "n d"], center_kd: Float32[Array, "k d"]) -> Int32[Array, " n"]:
+    """Return the index of each point's nearest centre, the lowest among equals; pure.
 
-    Distances are told apart down to the rounding of float32 products around the mean of the centres.
+    Distances are resolved down to the rounding of float32 products around the mean of the centres.
     """
     origin_d = jnp.mean(center_kd, 0)
     return _lowest(_scores(point_nd - origin_d, center_kd - origin_d))[0]
 
 
 @partial(jax.jit, static_argnames=("k", "blocks"))
-def _fit(
-    point_nd: jax.Array, key: jax.Array, most: jax.Array, tolerance: jax.Array, k: int, blocks: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """`(center_kd, inertia, iterations)`."""
+def _fit(point_nd: Array, key: Array, most: Array, tolerance: Array, k: int, blocks: int) -> tuple[Array, Array, Array]:
+    """Return `(center_kd, inertia, iterations)`."""
     n, d = point_nd.shape
     rows = -(-n // blocks)
     origin_d = jnp.mean(point_nd, 0)
@@ -116,7 +114,7 @@ def _fit(
     points = _Points(point_nd.reshape(blocks, rows, d), square_n, jnp.arange(blocks * rows) < n)
     goal = tolerance * jnp.sum(square_n) / (n * d)
 
-    def going(state: _Lloyd) -> jax.Array:
+    def going(state: _Lloyd) -> Array:
         return ~state.settled & (state.shift > goal) & (state.iteration < most)
 
     def improve(state: _Lloyd) -> _Lloyd:
@@ -135,10 +133,10 @@ def _fit(
     return end.center_kd + origin_d, inertia, end.iteration
 
 
-def _assign(points: _Points, center_kd: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """`(label_n, squared distance_n)` of the nearest centre; in the padding k and 0."""
+def _assign(points: _Points, center_kd: Array) -> tuple[Array, Array]:
+    """Return `(label_n, squared distance_n)` of the nearest centre; k and 0 in the padding."""
 
-    def one_block(point_rd: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def one_block(point_rd: Array) -> tuple[Array, Array]:
         return _lowest(_scores(point_rd, center_kd))
 
     label_br, score_br = lax.map(one_block, points.point_brd)
@@ -147,15 +145,15 @@ def _assign(points: _Points, center_kd: jax.Array) -> tuple[jax.Array, jax.Array
     return label_n, jnp.where(points.real_n, distance_n, 0)
 
 
-def _scores(point_nd: jax.Array, center_kd: jax.Array) -> jax.Array:
-    """Half the squared distance less that of the point to the origin, (n, k)."""
+def _scores(point_nd: Array, center_kd: Array) -> Array:
+    """Return half the squared distance less that of the point to the origin, (n, k)."""
     return jnp.sum(jnp.square(center_kd), 1) / 2 - product(point_nd, center_kd)
 
 
-def _lowest(score_nk: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """`(index int32, value)` of the lowest of every row, the first among equals.
+def _lowest(score_nk: Array) -> tuple[Array, Array]:
+    """Return `(index int32, value)` of the lowest of every row, the first among equals.
 
-    Two plain minima are vectorised, the pairs that an argmin carries are not.
+    Two plain minima are vectorised; the pairs that an argmin carries are not.
     """
     k = score_nk.shape[1]
     value_n = jnp.min(score_nk, 1)
@@ -163,18 +161,18 @@ def _lowest(score_nk: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.min(index_nk, 1), value_n
 
 
-def _follow(points: _Points, clusters: _Clusters, label_n: jax.Array) -> _Clusters:
-    """The clusters of new labels: what left a cluster is taken off its sum, what came is added."""
+def _follow(points: _Points, clusters: _Clusters, label_n: Array) -> _Clusters:
+    """Return the clusters of new labels: add the points that came to a cluster, subtract those that left."""
     blocks, rows, d = points.point_brd.shape
     point_nd, k = points.point_brd.reshape(-1, d), len(clusters.count_k)
     moved_n = label_n != clusters.label_n
     (which,) = jnp.nonzero(moved_n, size=blocks * rows, fill_value=blocks * rows)
 
-    def signs(label_n: jax.Array, row_r: jax.Array) -> jax.Array:
+    def signs(label_n: Array, row_r: Array) -> Array:
         label_r = label_n.at[row_r].get(mode="fill", fill_value=k)
         return (label_r[:, None] == jnp.arange(k)).astype(jnp.float32)
 
-    def one_block(block: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def one_block(block: Array, sums: tuple[Array, Array]) -> tuple[Array, Array]:
         row_r = lax.dynamic_slice_in_dim(which, block * rows, rows)
         sign_rk = signs(label_n, row_r) - signs(clusters.label_n, row_r)
         point_rd = point_nd.at[row_r].get(mode="fill", fill_value=0)
@@ -185,12 +183,12 @@ def _follow(points: _Points, clusters: _Clusters, label_n: jax.Array) -> _Cluste
     return _Clusters(label_n, *sums)
 
 
-def _centers(points: _Points, clusters: _Clusters, distance_n: jax.Array) -> jax.Array:
-    """The mean of every cluster; an empty one takes the farthest point left, away from the cluster that has it."""
+def _centers(points: _Points, clusters: _Clusters, distance_n: Array) -> Array:
+    """Return the mean of every cluster; an empty one takes the farthest point left from the cluster that has it."""
     label_n, total_kd, count_k = clusters
     k = len(count_k)
 
-    def fill(_: None) -> tuple[jax.Array, jax.Array]:
+    def fill(_: None) -> tuple[Array, Array]:
         empty_k = jnp.nonzero(count_k == 0, size=k, fill_value=k)[0]
         far_k = lax.top_k(distance_n, k)[1]
         taken_k = jnp.arange(k) < jnp.sum(count_k == 0)
@@ -205,8 +203,8 @@ def _centers(points: _Points, clusters: _Clusters, distance_n: jax.Array) -> jax
     return total_kd / jnp.maximum(count_k, 1).astype(jnp.float32)[:, None]
 
 
-def _seeds(points: _Points, n: int, key: jax.Array, k: int) -> jax.Array:
-    """Greedy k-means++: each centre is, of some points drawn by squared distance, the one that leaves the least.
+def _seeds(points: _Points, n: int, key: Array, k: int) -> Array:
+    """Choose seeds by greedy k-means++: of some points drawn by squared distance, the one that leaves the least.
 
     Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007, section 2.2 and its end.
     """
@@ -214,12 +212,12 @@ def _seeds(points: _Points, n: int, key: jax.Array, k: int) -> jax.Array:
     draws = 2 + int(np.log(k))
     first = jax.random.randint(key, (), 0, n, jnp.int32)
 
-    def squared(row_t: jax.Array) -> jax.Array:
-        """Squared distances (t, n) of all points to a few; 0 in the padding."""
+    def squared(row_t: Array) -> Array:
+        """Return the squared distances (t, n) of all points to a few; 0 in the padding."""
         square_tn = points.square_n[row_t][:, None] + points.square_n - 2 * product(point_nd[row_t], point_nd)
         return jnp.where(points.real_n, jnp.maximum(square_tn, 0), 0)
 
-    def add(index: jax.Array, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def add(index: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         row_k, nearest_n = state
         reached_n = jnp.cumsum(nearest_n, dtype=jnp.float64)
         place_t = jax.random.uniform(jax.random.fold_in(key, index), (draws,), jnp.float64) * reached_n[-1]

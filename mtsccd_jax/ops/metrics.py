@@ -1,6 +1,6 @@
-"""Confusion matrices that merge by `+`, and the figures that are read off them.
+"""Confusion matrices that merge by `+`, and the metrics that are computed from them.
 
-Counting runs on the device in int32; every figure is computed on the host from exact integers, with one division in
+Counting runs on the device in int32. Every metric is computed on the host from exact integers, with one division in
 float64 at the end. A ratio whose denominator is zero is 0.0 by convention (kappa of a constant prediction of a constant
 truth, precision of a class that is never predicted), so that every table cell holds a number.
 """
@@ -11,19 +11,23 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.typing import ArrayLike
+from jaxtyping import Float64, Int32, Integer, Real, Shaped
 
 BINARY_METRICS = ("oa", "kappa", "precision", "recall", "f1", "balanced")
 
 
 def confusion_matrix(
-    label_n: ArrayLike, prediction_n: ArrayLike, num_classes: int, mask_n: ArrayLike | None = None
-) -> jax.Array:
-    """Confusion counts (k, k) int32: rows are the truth, columns the prediction; merge batches with `+`.
+    label_n: Shaped[ArrayLike, " n"],
+    prediction_n: Shaped[ArrayLike, " n"],
+    num_classes: int,
+    mask_n: Shaped[ArrayLike, " n"] | None = None,
+) -> Int32[Array, "k k"]:
+    """Count examples by their true class (rows) and predicted class (columns); batches merge by `+`.
 
-    Works inside `jit`. Examples where `mask_n` is False are not counted, whatever their label. Inside `jit`, where a
-    value cannot be refused, an unmasked label outside [0, k) is not counted either: compare the sum with the number of
-    examples.
+    Examples where `mask_n` is False are not counted, whatever their label. Works inside `jit`. No value can be refused
+    there: an unmasked label outside [0, k) is not counted, so compare the sum with the number of examples.
 
     Raises:
         ValueError: unequal lengths, no class, non-integer labels, or (outside `jit`) a label outside [0, k).
@@ -50,8 +54,8 @@ def confusion_matrix(
 
 
 @partial(jax.jit, static_argnames="num_classes")
-def _count(label_n: jax.Array, prediction_n: jax.Array, mask_n: jax.Array, num_classes: int) -> jax.Array:
-    """int32 scatter-add into the flattened (k, k); float32 scatter is hundreds of times slower on some GPUs."""
+def _count(label_n: Array, prediction_n: Array, mask_n: Array, num_classes: int) -> Array:
+    """Scatter-add int32 ones into the flattened (k, k): float32 is hundreds of times slower on some GPUs."""
     label_n, prediction_n = label_n.astype(jnp.int32), prediction_n.astype(jnp.int32)
     inside = (label_n >= 0) & (label_n < num_classes) & (prediction_n >= 0) & (prediction_n < num_classes)
     cell = jnp.where(inside & mask_n, label_n * num_classes + prediction_n, num_classes * num_classes)
@@ -59,52 +63,46 @@ def _count(label_n: jax.Array, prediction_n: jax.Array, mask_n: jax.Array, num_c
     return counts.reshape(num_classes, num_classes)
 
 
-def overall_accuracy(confusion: ArrayLike) -> float:
-    """Share of examples on the diagonal, in [0, 1]."""
+def overall_accuracy(confusion: Integer[ArrayLike, "k k"]) -> float:
+    """Return the share of examples on the diagonal, in [0, 1]."""
     counts = _square(confusion)
     return _ratio(int(np.trace(counts)), int(counts.sum()))
 
 
-def cohen_kappa(confusion: ArrayLike) -> float:
-    """Cohen's kappa in [-1, 1]: agreement beyond what the margins alone would give; 0.0 where chance is already 1."""
+def cohen_kappa(confusion: Integer[ArrayLike, "k k"]) -> float:
+    """Return Cohen's kappa in [-1, 1]: agreement beyond what the margins alone would give; 0.0 where that is 1."""
     counts = _square(confusion)
     n = int(counts.sum())
-    # Python integers: n^2 leaves int64 behind only for n > 3e9, but a margin product must never round.
+    # Python integers: n^2 exceeds int64 only for n > 3e9, but a product of margins must never be rounded.
     chance = sum(int(r) * int(c) for r, c in zip(counts.sum(1), counts.sum(0), strict=True))
     return _ratio(n * int(np.trace(counts)) - chance, n * n - chance)
 
 
-def precision_recall_f1(confusion: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision, recall and F1 of every class, each (k,) float64 in [0, 1]; 0.0 where undefined."""
+def precision_recall_f1(
+    confusion: Integer[ArrayLike, "k k"],
+) -> tuple[Float64[np.ndarray, " k"], Float64[np.ndarray, " k"], Float64[np.ndarray, " k"]]:
+    """Return precision, recall and F1 of every class, in [0, 1]; 0.0 where undefined."""
     counts = _square(confusion).astype(np.float64)
     hit, true, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
-    return _divide(hit, predicted), _divide(hit, true), _divide(2 * hit, true + predicted)
+    return divide(hit, predicted), divide(hit, true), divide(2 * hit, true + predicted)
 
 
-def balanced_accuracy(confusion: ArrayLike) -> float:
-    """Mean recall of the classes that occur in the truth, in [0, 1]."""
+def balanced_accuracy(confusion: Integer[ArrayLike, "k k"]) -> float:
+    """Return the mean recall of the classes that occur in the truth, in [0, 1]."""
     counts = _square(confusion)
     present = counts.sum(1) > 0
     return float(precision_recall_f1(counts)[1][present].mean()) if present.any() else 0.0
 
 
-def binary_metrics(confusion: Sequence[int] | np.ndarray) -> dict[str, float]:
-    """`oa, kappa, precision, recall, f1, balanced` of (tn, fp, fn, tp), the positive class being "changed"."""
-    tn, fp, fn, tp = (int(count) for count in np.asarray(confusion).reshape(4))
-    counts = np.array([[tn, fp], [fn, tp]])
+def binary_metrics(confusion: Integer[ArrayLike, " 4"] | Sequence[int]) -> dict[str, float]:
+    """Return `BINARY_METRICS` of (tn, fp, fn, tp) by name, the positive class being "changed"."""
+    counts = np.asarray(confusion).reshape(2, 2)
     precision, recall, f1 = (float(values[1]) for values in precision_recall_f1(counts))
-    return {
-        "oa": overall_accuracy(counts),
-        "kappa": cohen_kappa(counts),
-        "precision": precision,
-        "recall": recall,
-        "f1": f1,
-        "balanced": balanced_accuracy(counts),
-    }
+    return _by_name(counts, precision, recall, f1)
 
 
-def scene_metrics(confusion: ArrayLike) -> dict[str, float]:
-    """`oa, kappa, precision, recall, f1, balanced` of a (k, k) confusion.
+def scene_metrics(confusion: Integer[ArrayLike, "k k"]) -> dict[str, float]:
+    """Return `BINARY_METRICS` of a (k, k) confusion by name.
 
     Precision, recall and F1 are means over the classes that occur in the truth or in the prediction (as scikit-learn's
     `average="macro"`); `balanced` is the mean recall over those that occur in the truth.
@@ -114,6 +112,10 @@ def scene_metrics(confusion: ArrayLike) -> dict[str, float]:
     precision, recall, f1 = (
         float(values[seen].mean()) if seen.any() else 0.0 for values in precision_recall_f1(counts)
     )
+    return _by_name(counts, precision, recall, f1)
+
+
+def _by_name(counts: np.ndarray, precision: float, recall: float, f1: float) -> dict[str, float]:
     return {
         "oa": overall_accuracy(counts),
         "kappa": cohen_kappa(counts),
@@ -124,27 +126,36 @@ def scene_metrics(confusion: ArrayLike) -> dict[str, float]:
     }
 
 
-def metrics_of_many(confusion_rkk: np.ndarray, *, binary: bool) -> dict[str, np.ndarray]:
-    """`binary_metrics` or `scene_metrics` of many confusions (r, k, k) at once, each (r,) float64: for resamples."""
+def metrics_of_many(confusion_rkk: Real[np.ndarray, "r k k"], *, binary: bool) -> dict[str, Float64[np.ndarray, " r"]]:
+    """Return `binary_metrics` or `scene_metrics` of many confusions at once, for resamples."""
     counts = np.asarray(confusion_rkk).astype(np.float64)
     n, hit_rk = counts.sum((1, 2)), np.diagonal(counts, axis1=1, axis2=2)
     true_rk, predicted_rk = counts.sum(2), counts.sum(1)
-    of_class = _divide(hit_rk, predicted_rk), _divide(hit_rk, true_rk), _divide(2 * hit_rk, true_rk + predicted_rk)
+    of_class = divide(hit_rk, predicted_rk), divide(hit_rk, true_rk), divide(2 * hit_rk, true_rk + predicted_rk)
     present_rk, seen_rk = true_rk > 0, true_rk + predicted_rk > 0
-    precision, recall, f1 = (v[:, 1] if binary else _divide((v * seen_rk).sum(1), seen_rk.sum(1)) for v in of_class)
+    precision, recall, f1 = (v[:, 1] if binary else divide((v * seen_rk).sum(1), seen_rk.sum(1)) for v in of_class)
     chance = (true_rk * predicted_rk).sum(1)
     return {
-        "oa": _divide(hit_rk.sum(1), n),
-        "kappa": _divide(n * hit_rk.sum(1) - chance, n * n - chance),
+        "oa": divide(hit_rk.sum(1), n),
+        "kappa": divide(n * hit_rk.sum(1) - chance, n * n - chance),
         "precision": precision,
         "recall": recall,
         "f1": f1,
-        "balanced": _divide((of_class[1] * present_rk).sum(1), present_rk.sum(1)),
+        "balanced": divide((of_class[1] * present_rk).sum(1), present_rk.sum(1)),
     }
 
 
+def divide(
+    numerator: Real[np.ndarray, "*n"], denominator: Real[np.ndarray, "*n"], undefined: float = 0.0
+) -> Float64[np.ndarray, "*n"]:
+    """Return the ratio, elementwise in float64; `undefined` where the denominator is not above zero."""
+    return np.divide(
+        numerator, denominator, out=np.full(np.shape(numerator), undefined), where=np.asarray(denominator) > 0
+    )
+
+
 def _square(confusion: ArrayLike) -> np.ndarray:
-    """The confusion as a checked (k, k) int64 array."""
+    """Return the confusion as a checked (k, k) int64 array."""
     counts = np.asarray(confusion)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.shape[0] == 0:
         raise ValueError(f"a confusion matrix is square with rows = truth, got shape {counts.shape}")
@@ -155,7 +166,3 @@ def _square(confusion: ArrayLike) -> np.ndarray:
 
 def _ratio(numerator: int, denominator: int) -> float:
     return numerator / denominator if denominator else 0.0
-
-
-def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)

@@ -1,19 +1,21 @@
 """Whether one method is better than another on the same examples: McNemar's test, the paired bootstrap.
 
-Two methods judged on one test set err together, so the intervals of their metrics overlap long before their difference
-is in doubt. What is compared here is always paired.
+Two methods tested on one set err together, so the intervals of their metrics overlap long before their difference is in
+doubt. What is compared here is always paired.
 
-As in `ops.statistics`, a bootstrap draws from counts and not from examples: the metrics of both methods are functions
-of the counts of (truth, prediction of a, prediction of b), and re-drawn examples make those multinomial.
+As in `ops.bootstrap`, a resample draws from counts and not from examples: the metrics of both methods are functions of
+the counts of (truth, prediction of a, prediction of b), and resampling examples makes these multinomial.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 from jax.typing import ArrayLike
+from jaxtyping import Shaped
 
+from mtsccd_jax.ops.bootstrap import percentile_interval
 from mtsccd_jax.ops.metrics import BINARY_METRICS, metrics_of_many
-from mtsccd_jax.ops.validation import class_vector
+from mtsccd_jax.ops.validation import check_at_least_one, check_known, check_level, class_vector
 
 
 class McNemar(NamedTuple):
@@ -22,8 +24,8 @@ class McNemar(NamedTuple):
     Attributes:
         only_a: examples that only a has right.
         only_b: examples that only b has right.
-        p_value: of a difference at least this large where both are equally often the only one right; 1.0 without any
-            example that only one has right.
+        p_value: the chance of a difference at least this large if a and b are equally often the only one right; 1.0
+            where no example has only one right.
     """
 
     only_a: int
@@ -39,21 +41,15 @@ class Difference(NamedTuple):
     high: float
 
 
-def mcnemar(correct_a_n: ArrayLike, correct_b_n: ArrayLike) -> McNemar:
-    """McNemar's test, exact (binomial) and two-sided.
-
-    Args:
-        correct_a_n: whether a has each example right, bool or 0 and 1.
-        correct_b_n: likewise for b, over the same examples.
+def mcnemar(correct_a_n: Shaped[ArrayLike, " n"], correct_b_n: Shaped[ArrayLike, " n"]) -> McNemar:
+    """Compute McNemar's test, exact (binomial) and two-sided, from whether a and b have each example right.
 
     Raises:
         ValueError: empty input, unequal lengths, values other than 0 and 1.
     """
     from scipy.stats import binomtest
 
-    named = {"correct_a_n": correct_a_n, "correct_b_n": correct_b_n}
-    a, b = (class_vector(name, value, 2).astype(bool) for name, value in named.items())
-    _check_lengths(correct_a_n=a, correct_b_n=b)
+    a, b = (correct.astype(bool) for correct in _vectors(2, correct_a_n=correct_a_n, correct_b_n=correct_b_n))
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     discordant = only_a + only_b
     p_value = float(binomtest(only_a, discordant).pvalue) if discordant else 1.0
@@ -61,28 +57,19 @@ def mcnemar(correct_a_n: ArrayLike, correct_b_n: ArrayLike) -> McNemar:
 
 
 def paired_difference(
-    truth_n: ArrayLike,
-    predicted_a_n: ArrayLike,
-    predicted_b_n: ArrayLike,
+    truth_n: Shaped[ArrayLike, " n"],
+    predicted_a_n: Shaped[ArrayLike, " n"],
+    predicted_b_n: Shaped[ArrayLike, " n"],
     classes: int = 2,
     metric: str = "kappa",
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
 ) -> Difference:
-    """The metric of a minus that of b and its percentile interval, both measured on the same re-drawn examples.
+    """Return the metric of a minus that of b with its percentile interval, over the same resampled examples.
 
-    Exchanging a and b changes the sign of everything and nothing else.
-
-    Args:
-        truth_n: integers in [0, classes), or bool.
-        predicted_a_n: likewise.
-        predicted_b_n: likewise.
-        classes: 2 for change detection, 1 being "changed"; more for scenes, where the metrics are `scene_metrics`.
-        metric: one of `BINARY_METRICS`.
-        resamples: bootstrap samples, at least 1.
-        seed: of NumPy's default generator.
-        level: coverage in (0, 1).
+    Exchanging a and b changes the sign of everything and nothing else. Labels are integers in [0, classes), or bool.
+    With 2 classes, 1 is "changed" and the metrics are `binary_metrics`; with more they are `scene_metrics`.
 
     Raises:
         ValueError: empty input, unequal lengths, labels out of range, an unknown metric, no resample, a level outside
@@ -90,14 +77,10 @@ def paired_difference(
     """
     if classes < 2:
         raise ValueError(f"classes must be at least 2, got {classes}")
-    if metric not in BINARY_METRICS:
-        raise ValueError(f"unknown metric {metric!r}, known are {', '.join(BINARY_METRICS)}")
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples}")
-    _check_level(level)
-    named = {"truth_n": truth_n, "predicted_a_n": predicted_a_n, "predicted_b_n": predicted_b_n}
-    truth, a, b = (class_vector(name, value, classes) for name, value in named.items())
-    _check_lengths(truth_n=truth, predicted_a_n=a, predicted_b_n=b)
+    check_known("metric", metric, BINARY_METRICS)
+    check_at_least_one(resamples=resamples)
+    check_level(level)
+    truth, a, b = _vectors(classes, truth_n=truth_n, predicted_a_n=predicted_a_n, predicted_b_n=predicted_b_n)
     # The draws depend on the order of the cells. One order for (a, b) and (b, a) makes the exchange exact.
     differing = np.flatnonzero(a != b)
     exchanged = bool(differing.size and a[differing[0]] > b[differing[0]])
@@ -111,22 +94,19 @@ def paired_difference(
         for method in (1, 2)
     )
     difference = (-1.0 if exchanged else 1.0) * (values_a - values_b)
-    low, high = np.quantile(difference[1:], [(1 - level) / 2, (1 + level) / 2])
-    return Difference(float(difference[0]), float(low), float(high))
+    return Difference(float(difference[0]), *percentile_interval(difference[1:], level))
 
 
 def _confusions(truth_c: np.ndarray, predicted_c: np.ndarray, count_rc: np.ndarray, classes: int) -> np.ndarray:
-    """The confusions (r, classes, classes) of cells with counts."""
+    """Return the confusions (r, classes, classes) of cells with counts."""
     place_cp = np.eye(classes**2)[truth_c * classes + predicted_c]
     return (count_rc @ place_cp).reshape(-1, classes, classes)
 
 
-def _check_lengths(**vectors: np.ndarray) -> None:
+def _vectors(classes: int, **values: ArrayLike) -> list[np.ndarray]:
+    """Return the arguments as vectors of class numbers; raise ValueError unless they are of one length."""
+    vectors = {name: class_vector(name, value, classes) for name, value in values.items()}
     if len({len(vector) for vector in vectors.values()}) > 1:
         lengths = ", ".join(f"{name} {len(vector)}" for name, vector in vectors.items())
         raise ValueError(f"the examples must be the same, got lengths {lengths}")
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level is a coverage between 0 and 1, got {level}")
+    return list(vectors.values())

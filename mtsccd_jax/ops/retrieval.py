@@ -1,38 +1,44 @@
 """Retrieval metrics of ranked lists: how early a search shows what is relevant. Exact, in float64.
 
-A list holds gallery rows, nearest first (`ops.distance.nearest_neighbors` returns them), all distinct. What is relevant
-follows from labels: with one label an image, those of the same class; with several, those that share a label. The
+A list holds distinct gallery rows, nearest first, as `ops.distance.nearest_neighbors` returns them. Labels decide what
+is relevant: with one label an image, the images of the same class; with several, those that share a label. The
 *overlap*, the number of shared labels, is the graded relevance of NDCG (0 or 1 with one label an image).
 
-Where the queries are part of the gallery, `itself_q` names each query's own row: it leaves the list, later ranks move
-up, and it counts neither as relevant nor in the best possible list. A query with no relevant image has no figures; such
-queries are counted, and the means are over the others.
+Where the queries are part of the gallery, `itself_q` names each query's own row. This row leaves the list, later ranks
+move up, and it counts neither as relevant nor in the best possible list. A query without a relevant image has no
+figures; such queries are counted, and the means are over the others.
 
-With NG relevant images of a query in the gallery, ranks r from 1, and P(r) the share of relevant ones up to r:
+With NG relevant images of a query in the gallery, ranks r from 1, and P(r) the share of relevant images up to rank r:
 
-- `precision_at_k`: P(k), over k also where the gallery is smaller.
+- `precision_at_k`: P(k), over k even where the gallery is smaller.
 - `ap`: the sum of P(r) over the ranks of relevant images, over NG: scikit-learn's average precision of a ranking
   without ties. Its mean over queries is `map`.
-- `ap_at_k`: the sum over the ranks up to k, over min(NG, k), the most that it could be. `ap_at_k_of_found` divides by
-  the number of relevant images found up to k instead (0 where there is none): some papers call this one mAP@k, and it
-  is never lower.
+- `ap_at_k`: the sum over the ranks up to k, over min(NG, k), the most that it can be. `ap_at_k_of_found` divides by the
+  number of relevant images up to rank k instead (0 where there is none). Some papers call this one mAP@k; it is never
+  lower.
 - `ndcg` and `ndcg_at_k`: the sum of gain / log2(r + 1) over the list, over that of the best list that the gallery
   allows. The gain is the overlap (scikit-learn's `ndcg_score`), or 2^overlap - 1.
-- `nmrr`, its mean being `anmrr`: MPEG-7's normalised modified retrieval rank (Manjunath et al., "Color and texture
-  descriptors", IEEE Trans. CSVT 11(6), 2001). GTM is the largest NG of all queries and K = min(4 NG, 2 GTM); a relevant
-  image beyond rank K counts as one at 1.25 K; with AVR the mean of these ranks,
-  NMRR = (AVR - 0.5 (1 + NG)) / (1.25 K - 0.5 (1 + NG)): 0 where the relevant come first, 1 where none is within K.
-  Low is good. K is taken as it is, also where it exceeds the gallery.
+- `nmrr`, whose mean is `anmrr`: MPEG-7's normalised modified retrieval rank (Manjunath et al., "Color and texture
+  descriptors", IEEE Trans. CSVT 11(6), 2001). GTM is the largest NG of all queries, and K = min(4 NG, 2 GTM), even if
+  that is beyond the gallery. A relevant image beyond rank K counts as one at 1.25 K. With AVR the mean of these ranks,
+  NMRR = (AVR - 0.5 (1 + NG)) / (1.25 K - 0.5 (1 + NG)): 0 where the relevant images come first, 1 where none is within
+  K. Low is good.
 
-A list may end early. `ap`, `ndcg` and `nmrr` of a query are NaN where what is missing could change them; the means are
+A list may end early. `ap`, `ndcg` and `nmrr` of a query are NaN where the missing part could change them; the means are
 then None.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from jax.typing import ArrayLike
+from jaxtyping import Float64, Int64, Integer, Shaped
+
+from mtsccd_jax.ops.bootstrap import percentile_interval
+from mtsccd_jax.ops.metrics import divide
+from mtsccd_jax.ops.validation import LABEL_VALUES, check_at_least_one, check_known, check_level, flags
 
 GAINS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "overlap": lambda overlap: overlap.astype(np.float64),
@@ -45,39 +51,36 @@ _MOST_LABELS = 255  # overlaps are kept in a byte
 
 @dataclass(frozen=True, eq=False)
 class QueryFigures:
-    """The figures of every query, in order; merges by `+`, which appends the queries of the other.
+    """The figures of every query, in order.
 
     Attributes:
         cutoffs: the c values of k.
-        relevant_q: NG, int64; where it is 0 all figures below are NaN.
+        relevant_q: NG; where it is 0 all figures below are NaN.
         precision_qc: precision_at_k.
         ap_qc: ap_at_k.
         ap_of_found_qc: ap_at_k_of_found.
         ndcg_qc: ndcg_at_k.
-        ap_q: over the whole ranking, NaN where the list ends before the last relevant image.
+        ap_q: over the whole ranking; NaN where the list ends before the last relevant image.
         ndcg_q: likewise.
         nmrr_q: NaN where the list ends before rank K and before the last relevant image.
     """
 
     cutoffs: tuple[int, ...]
-    relevant_q: np.ndarray
-    precision_qc: np.ndarray
-    ap_qc: np.ndarray
-    ap_of_found_qc: np.ndarray
-    ndcg_qc: np.ndarray
-    ap_q: np.ndarray
-    ndcg_q: np.ndarray
-    nmrr_q: np.ndarray
+    relevant_q: Int64[np.ndarray, " q"]
+    precision_qc: Float64[np.ndarray, "q c"]
+    ap_qc: Float64[np.ndarray, "q c"]
+    ap_of_found_qc: Float64[np.ndarray, "q c"]
+    ndcg_qc: Float64[np.ndarray, "q c"]
+    ap_q: Float64[np.ndarray, " q"]
+    ndcg_q: Float64[np.ndarray, " q"]
+    nmrr_q: Float64[np.ndarray, " q"]
 
     def __len__(self) -> int:
         return len(self.relevant_q)
 
-    def __add__(self, other: "QueryFigures") -> "QueryFigures":
-        return joined([self, other])
-
 
 def joined(parts: Sequence[QueryFigures]) -> QueryFigures:
-    """The figures of all the parts' queries, in order.
+    """Return the figures of all the parts' queries, in order.
 
     Raises:
         ValueError: parts at different cut-offs.
@@ -90,46 +93,48 @@ def joined(parts: Sequence[QueryFigures]) -> QueryFigures:
     return QueryFigures(cutoffs=parts[0].cutoffs, **columns)
 
 
-def relevant_counts(query_label: ArrayLike, gallery_label: ArrayLike, itself_q: ArrayLike | None = None) -> np.ndarray:
-    """NG, the relevant gallery rows of each query, (q,) int64; their largest is the GTM of `query_figures`.
+def relevant_counts(
+    query_label: Shaped[ArrayLike, "q ..."],
+    gallery_label: Shaped[ArrayLike, "g ..."],
+    itself_q: Integer[ArrayLike, " q"] | None = None,
+) -> Int64[np.ndarray, " q"]:
+    """Count the relevant gallery rows of each query: NG, whose largest is the GTM of `query_figures`.
 
     Raises:
         ValueError: as `query_figures` for these arguments.
     """
-    query, gallery = _labels("query_label", query_label), _labels("gallery_label", gallery_label)
-    _check_label_kinds(query, gallery)
+    query, gallery = _labels(query_label, gallery_label)
     return _relevant(query, gallery, _itself(itself_q, len(query), len(gallery)))
 
 
 def query_figures(
-    index_qm: ArrayLike,
-    query_label: ArrayLike,
-    gallery_label: ArrayLike,
+    index_qm: Integer[ArrayLike, "q m"],
+    query_label: Shaped[ArrayLike, "q ..."],
+    gallery_label: Shaped[ArrayLike, "g ..."],
     *,
     cutoffs: Sequence[int] = (10,),
-    itself_q: ArrayLike | None = None,
+    itself_q: Integer[ArrayLike, " q"] | None = None,
     gain: str = "overlap",
     largest_relevant: int | None = None,
 ) -> QueryFigures:
-    """The `QueryFigures` of ranked lists; works through the queries in tiles, so that only the lists are large.
+    """Compute the figures of ranked lists, tile by tile, so that only the lists are large.
 
     Args:
-        index_qm: gallery rows of each query, nearest first, distinct; some or all of the gallery.
-        query_label: (q,) classes, integers; or (q, k) bool or 0 and 1, at most 255 labels.
+        index_qm: distinct gallery rows of each query, nearest first; some or all of the gallery.
+        query_label: a class for each query, integers; or a row of labels, bool or 0 and 1, at most 255 of them.
         gallery_label: likewise of the gallery.
-        cutoffs: values of k, each at least 1, and at most the length of a list unless this holds the whole gallery
+        cutoffs: values of k, each at least 1, and at most the length of a list unless that holds the whole gallery
             (where queries are in the gallery, one row more is needed).
-        itself_q: the gallery row of each query, -1 for one that is not in the gallery; None for all such.
+        itself_q: the gallery row of each query, -1 for one that is not in the gallery; None if no query is.
         gain: of NDCG, `overlap` or `exponential`.
-        largest_relevant: MPEG-7's GTM. None takes the largest of these queries; needed where they are only some of
-            those that the mean will be over.
+        largest_relevant: MPEG-7's GTM. None takes the largest of these queries; give it where the mean will be over
+            more queries than these.
 
     Raises:
         ValueError: empty input, shapes or kinds of labels that do not fit, rows outside the gallery or twice in a list,
             cut-offs beyond the lists, an unknown gain, a `largest_relevant` below that of a query.
     """
-    query, gallery = _labels("query_label", query_label), _labels("gallery_label", gallery_label)
-    _check_label_kinds(query, gallery)
+    query, gallery = _labels(query_label, gallery_label)
     itself = _itself(itself_q, len(query), len(gallery))
     index = np.asarray(index_qm)
     if index.ndim != 2 or index.shape[0] != len(query) or index.shape[1] == 0:
@@ -138,23 +143,24 @@ def query_figures(
         )
     if not np.issubdtype(index.dtype, np.integer):
         raise ValueError(f"index_qm must hold integers, got {index.dtype}")
-    if gain not in GAINS:
-        raise ValueError(f"unknown gain {gain!r}, known are {', '.join(GAINS)}")
+    check_known("gain", gain, GAINS)
     chosen = _check_cutoffs(cutoffs, index.shape[1], len(gallery), bool((itself >= 0).any()))
     if largest_relevant is None:
         largest_relevant = int(_relevant(query, gallery, itself).max())
-    return joined(
-        [
-            _tile(index[tile], query[tile], gallery, itself[tile], chosen, gain, largest_relevant, tile.start)
-            for tile in _tiles(len(query), len(gallery))
-        ]
-    )
+    parts = []
+    for tile in _tiles(len(query), len(gallery)):
+        _check_lists(index[tile], len(gallery), tile.start)
+        overlap_tg = _overlap(query[tile], gallery, itself[tile])
+        _check_relevant(overlap_tg, largest_relevant, tile.start)
+        parts.append(_tile_figures(index[tile], overlap_tg, itself[tile], chosen, gain, largest_relevant))
+    return joined(parts)
 
 
 def retrieval_metrics(figures: QueryFigures) -> dict[str, float | int | None]:
-    """Means over the queries that have a relevant image, by name; None where a list ended too early, or no query has.
+    """Return the means over the queries that have a relevant image, by name.
 
-    `queries`, `without_relevant`, `map`, `ndcg`, `anmrr`, and for each cut-off k `map_at_k`, `map_at_k_of_found`,
+    A mean is None where a list ended too early, or where no query has a relevant image. The names are `queries`,
+    `without_relevant`, `map`, `ndcg`, `anmrr`, and for each cut-off k `map_at_k`, `map_at_k_of_found`,
     `precision_at_k` and `ndcg_at_k` (`map_at_10`, ...).
     """
     without = int(np.count_nonzero(figures.relevant_q == 0))
@@ -165,24 +171,16 @@ def retrieval_metrics(figures: QueryFigures) -> dict[str, float | int | None]:
 def retrieval_intervals(
     figures: QueryFigures, *, resamples: int = 1000, seed: int = 0, level: float = 0.95
 ) -> dict[str, tuple[float, float] | None]:
-    """`{metric: (low, high)}`: percentile intervals of the means over re-drawn queries, 95 % unless told.
+    """Return `{metric: (low, high)}`: percentile intervals of the means over resampled queries; None as the means are.
 
-    The n queries that have a relevant image are re-drawn among themselves: each resample is the next
-    `integers(0, n, n)` of the generator. None where the mean is None.
-
-    Args:
-        figures: of every query.
-        resamples: at least 1.
-        seed: of NumPy's default generator.
-        level: coverage in (0, 1).
+    The n queries that have a relevant image are resampled among themselves: each resample is the next
+    `integers(0, n, n)` of NumPy's default generator.
 
     Raises:
         ValueError: no resample, a level outside (0, 1).
     """
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples}")
-    if not 0 < level < 1:
-        raise ValueError(f"level is a coverage between 0 and 1, got {level}")
+    check_at_least_one(resamples=resamples)
+    check_level(level)
     by_metric = _by_metric(figures)
     known = [name for name, value_n in by_metric.items() if _mean(value_n) is not None]
     intervals: dict[str, tuple[float, float] | None] = dict.fromkeys(by_metric)
@@ -196,21 +194,18 @@ def retrieval_intervals(
         rows = range(first, min(first + abreast, resamples))
         count_rn = np.stack([np.bincount(random.integers(0, n, n), minlength=n) for _ in rows])
         mean_rv[rows.start : rows.stop] = count_rn @ value_nv / n
-    low_v, high_v = np.quantile(mean_rv, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return intervals | {name: (float(low_v[v]), float(high_v[v])) for v, name in enumerate(known)}
+    return intervals | {name: percentile_interval(mean_rv[:, v], level) for v, name in enumerate(known)}
 
 
-def random_order(relevant_q: ArrayLike, listed_q: ArrayLike, cutoffs: Sequence[int] = (10,)) -> dict[str, float | None]:
-    """What `map`, `map_at_k` and `precision_at_k` are on average over all orders of the gallery; exact.
+def random_order(
+    relevant_q: Integer[ArrayLike, " q"], listed_q: Integer[ArrayLike, " q"], cutoffs: Sequence[int] = (10,)
+) -> dict[str, float | None]:
+    """Return `map`, `map_at_k` and `precision_at_k`, averaged over all orders of the gallery; exact.
 
     Of a list of N images, NG of them relevant, each rank is relevant with a chance of NG / N, and given that each
     earlier one with (NG - 1) / (N - 1). So with H(k) = 1 + 1/2 + ... + 1/k the sum of P(r) over the relevant ranks up
-    to k is NG / N (H(k) + (k - H(k)) (NG - 1) / (N - 1)) on average, and P(k) is NG / N.
-
-    Args:
-        relevant_q: NG of each query.
-        listed_q: N of each query, the gallery without the query itself; at least NG.
-        cutoffs: values of k, each at least 1.
+    to k is NG / N (H(k) + (k - H(k)) (NG - 1) / (N - 1)) on average, and P(k) is NG / N. `relevant_q` is NG of each
+    query, `listed_q` its N, the gallery without the query itself.
     """
     relevant, listed = np.asarray(relevant_q, np.int64), np.asarray(listed_q, np.int64)
     known = relevant > 0
@@ -230,7 +225,7 @@ def random_order(relevant_q: ArrayLike, listed_q: ArrayLike, cutoffs: Sequence[i
 
 
 def _by_metric(figures: QueryFigures) -> dict[str, np.ndarray]:
-    """What each mean is taken over: the figures (n,) of the queries that have a relevant image."""
+    """Return what each mean is taken over: the figures (n,) of the queries that have a relevant image."""
     known = figures.relevant_q > 0
     columns = {"map": figures.ap_q, "ndcg": figures.ndcg_q, "anmrr": figures.nmrr_q}
     for column, k in enumerate(figures.cutoffs):
@@ -241,87 +236,101 @@ def _by_metric(figures: QueryFigures) -> dict[str, np.ndarray]:
     return {name: value_q[known] for name, value_q in columns.items()}
 
 
-def _tile(
+class _Hits(NamedTuple):
+    """The h relevant images in some lists, by query and then by rank; the query itself is left out."""
+
+    owner_h: np.ndarray  # the query of each, counted from the first of the tile
+    rank_h: np.ndarray  # from 1
+    overlap_h: np.ndarray  # labels shared with the query
+    found_t: np.ndarray  # hits of each query
+    length_t: np.ndarray  # images of each list
+
+    def totals(self, value_h: np.ndarray | None, within: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Sum the values of each query's hits, (t,); None counts them."""
+        weight_h = None if value_h is None else value_h[within]
+        return np.bincount(self.owner_h[within], weight_h, minlength=len(self.found_t))
+
+    def precisions(self) -> np.ndarray:
+        """Return P(r) at the rank of each hit, (h,)."""
+        earlier_h = np.repeat(np.cumsum(self.found_t) - self.found_t, self.found_t)  # hits of earlier queries
+        return (np.arange(1, len(self.owner_h) + 1) - earlier_h) / self.rank_h
+
+
+def _find_hits(index_tm: np.ndarray, overlap_tg: np.ndarray, itself_t: np.ndarray) -> _Hits:
+    t, m = index_tm.shape
+    overlap_tm = np.take_along_axis(overlap_tg, index_tm, 1)
+    owner_h, place_h = np.nonzero(overlap_tm)
+    is_itself_tm = index_tm == itself_t[:, None]
+    listed_t = is_itself_tm.any(1)
+    place_of_itself_t = np.where(listed_t, is_itself_tm.argmax(1), m)
+    rank_h = place_h + 1 - (place_h > place_of_itself_t[owner_h])
+    return _Hits(owner_h, rank_h, overlap_tm[owner_h, place_h], np.bincount(owner_h, minlength=t), m - listed_t)
+
+
+def _tile_figures(
     index_tm: np.ndarray,
-    query: np.ndarray,
-    gallery: np.ndarray,
+    overlap_tg: np.ndarray,
     itself_t: np.ndarray,
     cutoffs: tuple[int, ...],
     gain: str,
     largest_relevant: int,
-    first: int,
 ) -> QueryFigures:
-    """The figures of some queries, the first of them being number `first`. All follow from the ranks of the hits."""
-    t, g = len(index_tm), len(gallery)
-    _check_lists(index_tm, g, first)
-    overlap_tg = _overlap(query, gallery, itself_t)
+    """Return the figures of some queries; all follow from the ranks of their hits."""
+    hits = _find_hits(index_tm, overlap_tg, itself_t)
     relevant_t = np.count_nonzero(overlap_tg, 1).astype(np.int64)
-    if relevant_t.max() > largest_relevant:
-        raise ValueError(
-            f"largest_relevant is {largest_relevant}, but query {first + int(relevant_t.argmax())} has "
-            f"{int(relevant_t.max())} relevant images"
-        )
-    found_tm = np.take_along_axis(overlap_tg, index_tm, 1)
-    # One entry for each relevant image of a list, by query and then by rank.
-    owner, place = np.nonzero(found_tm)
-    grade = found_tm[owner, place]
-    is_itself_tm = index_tm == itself_t[:, None]
-    place_of_itself = np.where(is_itself_tm.any(1), is_itself_tm.argmax(1), index_tm.shape[1])
-    rank = place + 1 - (place > place_of_itself[owner])
-    hits_t = np.bincount(owner, minlength=t)
-    number = np.arange(1, len(owner) + 1) - np.repeat(np.cumsum(hits_t) - hits_t, hits_t)  # of a hit in its list
-    precision = number / rank
-    length_t = index_tm.shape[1] - is_itself_tm.any(1)
-    all_found = hits_t == relevant_t
-
-    def total(value: np.ndarray | None, within: np.ndarray | slice = slice(None)) -> np.ndarray:
-        return np.bincount(owner[within], None if value is None else value[within], minlength=t)
-
-    discount_r = 1 / np.log2(np.arange(2, g + 2))  # of ranks from 1
-    discounted = GAINS[gain](grade) * discount_r[rank - 1]
-    # Gains of the best list, by layers: the rows of overlap v or more come first, and each gains this much for v.
-    layer_vt = np.stack(
-        [np.count_nonzero(overlap_tg >= v, 1) for v in range(1, int(overlap_tg.max()) + 1)] or [[0] * t]
-    )
-    step_v = np.diff(GAINS[gain](np.arange(len(layer_vt) + 1)))
-    first_r = np.concatenate([[0.0], np.cumsum(discount_r)])  # of the first 0, 1, ... ranks
-
-    def best(k: int) -> np.ndarray:
-        return step_v @ first_r[np.minimum(layer_vt, k)]
-
+    discount_r = 1 / np.log2(np.arange(2, overlap_tg.shape[1] + 2))  # of ranks from 1
+    best = _best_gains(overlap_tg, gain, discount_r)
+    precision_h, gain_h = hits.precisions(), GAINS[gain](hits.overlap_h) * discount_r[hits.rank_h - 1]
     columns: list[tuple[np.ndarray, ...]] = []
     for k in cutoffs:
-        within = np.flatnonzero(rank <= k)
-        found, gained = total(None, within), total(precision, within)
+        within = np.flatnonzero(hits.rank_h <= k)
+        found_t, precision_t = hits.totals(None, within), hits.totals(precision_h, within)
         columns.append(
             (
-                found / k,
-                _divide(gained, np.minimum(relevant_t, k)),
-                np.where(relevant_t > 0, gained / np.maximum(found, 1), np.nan),
-                _divide(total(discounted, within), best(k)),
+                np.where(relevant_t > 0, found_t / k, np.nan),
+                divide(precision_t, np.minimum(relevant_t, k), np.nan),
+                np.where(relevant_t > 0, precision_t / np.maximum(found_t, 1), np.nan),
+                divide(hits.totals(gain_h, within), best(k), np.nan),
             )
         )
     precision_qc, ap_qc, ap_of_found_qc, ndcg_qc = (np.stack(part, 1) for part in zip(*columns, strict=True))
-    limit_t = np.minimum(4 * relevant_t, 2 * largest_relevant)
-    counted = np.where(rank <= limit_t[owner], rank, 1.25 * limit_t[owner])
-    average = _divide(total(counted) + 1.25 * limit_t * (relevant_t - hits_t), relevant_t)
-    first_possible = 0.5 * (1 + relevant_t)
-    nmrr = (average - first_possible) / (1.25 * limit_t - first_possible)
+    all_found_t = hits.found_t == relevant_t
     return QueryFigures(
         cutoffs=cutoffs,
         relevant_q=relevant_t,
-        precision_qc=np.where(relevant_t[:, None] > 0, precision_qc, np.nan),
+        precision_qc=precision_qc,
         ap_qc=ap_qc,
         ap_of_found_qc=ap_of_found_qc,
         ndcg_qc=ndcg_qc,
-        ap_q=np.where(all_found, _divide(total(precision), relevant_t), np.nan),
-        ndcg_q=np.where(all_found, _divide(total(discounted), best(g)), np.nan),
-        nmrr_q=np.where(all_found | (length_t >= limit_t), nmrr, np.nan),
+        ap_q=np.where(all_found_t, divide(hits.totals(precision_h), relevant_t, np.nan), np.nan),
+        ndcg_q=np.where(all_found_t, divide(hits.totals(gain_h), best(len(discount_r)), np.nan), np.nan),
+        nmrr_q=_modified_ranks(hits, relevant_t, largest_relevant),
     )
 
 
+def _best_gains(overlap_tg: np.ndarray, gain: str, discount_r: np.ndarray) -> Callable[[int], np.ndarray]:
+    """Return a function of k: the discounted gain of the first k rows of the best list, (t,)."""
+    # By layers: in the best list the rows of overlap v or more come first, and each gains step_v more than for v - 1.
+    most = int(overlap_tg.max())
+    layer_vt = np.stack([np.count_nonzero(overlap_tg >= v, 1) for v in range(1, most + 1)] or [[0] * len(overlap_tg)])
+    step_v = np.diff(GAINS[gain](np.arange(len(layer_vt) + 1)))
+    up_to_r = np.concatenate([[0.0], np.cumsum(discount_r)])  # of the first 0, 1, ... ranks
+    return lambda k: step_v @ up_to_r[np.minimum(layer_vt, k)]
+
+
+def _modified_ranks(hits: _Hits, relevant_t: np.ndarray, largest_relevant: int) -> np.ndarray:
+    """Return NMRR of each query, (t,)."""
+    limit_t = np.minimum(4 * relevant_t, 2 * largest_relevant)
+    counted_h = np.where(hits.rank_h <= limit_t[hits.owner_h], hits.rank_h, 1.25 * limit_t[hits.owner_h])
+    missing_t = relevant_t - hits.found_t
+    average_t = divide(hits.totals(counted_h) + 1.25 * limit_t * missing_t, relevant_t, np.nan)
+    first_possible_t = 0.5 * (1 + relevant_t)
+    nmrr_t = (average_t - first_possible_t) / (1.25 * limit_t - first_possible_t)
+    return np.where((missing_t == 0) | (hits.length_t >= limit_t), nmrr_t, np.nan)
+
+
 def _relevant(query: np.ndarray, gallery: np.ndarray, itself_q: np.ndarray) -> np.ndarray:
-    """NG of each query, (q,) int64."""
+    """Return NG of each query, (q,) int64."""
     tiles = _tiles(len(query), len(gallery))
     counts = [np.count_nonzero(_overlap(query[tile], gallery, itself_q[tile]), 1) for tile in tiles]
     return np.concatenate(counts).astype(np.int64)
@@ -333,7 +342,7 @@ def _tiles(queries: int, gallery: int) -> list[slice]:
 
 
 def _overlap(query: np.ndarray, gallery: np.ndarray, itself_t: np.ndarray) -> np.ndarray:
-    """How many labels each query shares with each gallery row, (t, g) uint8; 0 with itself."""
+    """Return how many labels each query shares with each gallery row, (t, g) uint8; 0 with itself."""
     shared = query[:, None] == gallery if query.ndim == 1 else query @ gallery.T
     overlap = shared.astype(np.uint8)
     known = np.flatnonzero(itself_t >= 0)
@@ -345,13 +354,15 @@ def _mean(value_q: np.ndarray) -> float | None:
     return None if not len(value_q) or np.isnan(value_q).any() else float(value_q.mean())
 
 
-def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """The ratio, NaN where the denominator is zero."""
-    return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
+def _labels(query_label: ArrayLike, gallery_label: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return both sides' labels as vectors of integers, or as float32 matrices whose products count shared labels."""
+    query, gallery = (_one_side("query_label", query_label), _one_side("gallery_label", gallery_label))
+    if query.shape[1:] != gallery.shape[1:]:
+        raise ValueError(f"queries and gallery must be labelled alike, got shapes {query.shape} and {gallery.shape}")
+    return query, gallery
 
 
-def _labels(name: str, value: ArrayLike) -> np.ndarray:
-    """The labels as a vector of integers, or a float32 matrix of 0 and 1, whose products count shared labels."""
+def _one_side(name: str, value: ArrayLike) -> np.ndarray:
     given = np.asarray(value)
     if given.ndim not in (1, 2) or 0 in given.shape:
         raise ValueError(
@@ -361,22 +372,13 @@ def _labels(name: str, value: ArrayLike) -> np.ndarray:
         raise ValueError(f"{name} must hold integers or bool, got {given.dtype}")
     if given.ndim == 1:
         return given
-    odd = (given != 0) & (given != 1)
-    if odd.any():
-        row, column = (int(place) for place in np.argwhere(odd)[0])
-        raise ValueError(f"{name}[{row}, {column}] is {given[row, column]}: labels are 0 (absent) and 1 (present)")
     if given.shape[1] > _MOST_LABELS:
         raise ValueError(f"{name} has {given.shape[1]} labels, at most {_MOST_LABELS} can be compared")
-    return given.astype(np.float32)
-
-
-def _check_label_kinds(query: np.ndarray, gallery: np.ndarray) -> None:
-    if query.shape[1:] != gallery.shape[1:]:
-        raise ValueError(f"queries and gallery must be labelled alike, got shapes {query.shape} and {gallery.shape}")
+    return flags(name, given, LABEL_VALUES).astype(np.float32)
 
 
 def _itself(itself_q: ArrayLike | None, queries: int, gallery: int) -> np.ndarray:
-    """Each query's own gallery row, -1 for none."""
+    """Return each query's own gallery row, -1 for none."""
     if itself_q is None:
         return np.full(queries, -1)
     given = np.asarray(itself_q)
@@ -401,8 +403,17 @@ def _check_cutoffs(cutoffs: Sequence[int], length: int, gallery: int, among: boo
     return chosen
 
 
+def _check_relevant(overlap_tg: np.ndarray, largest_relevant: int, first: int) -> None:
+    relevant_t = np.count_nonzero(overlap_tg, 1)
+    if relevant_t.max() > largest_relevant:
+        raise ValueError(
+            f"largest_relevant is {largest_relevant}, but query {first + int(relevant_t.argmax())} has "
+            f"{int(relevant_t.max())} relevant images"
+        )
+
+
 def _check_lists(index_tm: np.ndarray, gallery: int, first: int) -> None:
-    """Raises ValueError for the first row that is outside the gallery or twice in a list."""
+    """Raise ValueError for the first row that is outside the gallery or twice in a list."""
     outside = (index_tm < 0) | (index_tm >= gallery)
     if outside.any():
         query, place = (int(part) for part in np.argwhere(outside)[0])

@@ -1,12 +1,12 @@
-"""One-vs-rest support vector machines: linear ones of this project's own, kernel ones of scikit-learn's.
+"""One-vs-rest support vector machines: linear ones solved here, kernel ones by scikit-learn.
 
-Each class of a linear SVM minimises LIBLINEAR's primal with the squared hinge, the bias being the weight of one more
-feature, of value 1:
+Each class of a linear SVM minimises LIBLINEAR's primal objective with the squared hinge. The bias is the weight of one
+more feature, of value 1:
 
     f(w, b) = |w|^2/2 + b^2/2 + c sum_i max(0, 1 - y_i (w x_i + b))^2,    y_i = 1 in the class, -1 outside it
 
-which is what scikit-learn's `LinearSVC(dual=False, intercept_scaling=1)` minimises. All classes are solved at once on
-the device (`ops.hinge`).
+This is what scikit-learn's `LinearSVC(dual=False, intercept_scaling=1)` minimises. All classes are solved at once on
+the device (`ops.svm_solver`).
 """
 
 import warnings
@@ -15,65 +15,55 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 from jax.typing import ArrayLike
+from jaxtyping import Float32, Float64, Real, Shaped
 
 from mtsccd_jax.ops.svm_solver import minimise, scores
-from mtsccd_jax.ops.validation import class_vector, real_matrix
+from mtsccd_jax.ops.validation import check_at_least_one, check_known, class_vector, real_matrix
 
-KERNELS = ("linear", "rbf", "intersection")
+KERNELS = ("rbf", "intersection")
 _INTERSECTION_ELEMENTS = 1 << 22  # minima taken at once: 16 MiB of float32
 
 
 class LinearSVM(NamedTuple):
-    """One hyperplane a class.
+    """One hyperplane a class."""
 
-    Attributes:
-        weight_kd: float32.
-        bias_k: float32.
-    """
+    weight_kd: Float32[Array, "k d"]
+    bias_k: Float32[Array, " k"]
 
-    weight_kd: jax.Array
-    bias_k: jax.Array
-
-    def scores(self, feature_nd: ArrayLike) -> jax.Array:
-        """Decision values (n, k) float32; an example is of the class of its largest.
+    def scores(self, feature_nd: Real[ArrayLike, "n d"]) -> Float32[Array, "n k"]:
+        """Return the decision values; the largest of an example tells its class.
 
         Raises:
-            ValueError: no matrix of the width that was fitted, NaN or infinite values.
+            ValueError: no matrix of the fitted width, NaN or infinite values.
         """
         feature_nd = real_matrix("feature_nd", feature_nd, self.weight_kd.shape[1])
         return _linear_scores(feature_nd, jnp.concatenate([self.weight_kd, self.bias_k[:, None]], 1))
 
 
 class KernelSVM(NamedTuple):
-    """scikit-learn's `SVC`, with the interface of `LinearSVM`.
+    """A fitted `SVC` of scikit-learn, with the interface of `LinearSVM`.
 
     Attributes:
-        machine: the fitted `SVC`; for the intersection kernel it works on rows of kernel values.
+        machine: the fitted `SVC`.
         classes: k.
-        example_nd: the training examples that the intersection kernel compares with; None for kernels of `SVC`'s own.
         width: of the features.
     """
 
     machine: Any
     classes: int
-    example_nd: jax.Array | None
     width: int
 
-    def scores(self, feature_nd: ArrayLike) -> jax.Array:
-        """Decision values (n, k) float32, `SVC`'s one-vs-rest ones; a class it never saw scores below all others.
+    def scores(self, feature_nd: Real[ArrayLike, "n d"]) -> Float32[Array, "n k"]:
+        """Return `SVC`'s one-vs-rest decision values; a class that it never saw scores below all others.
 
         Raises:
-            ValueError: no matrix of the width that was fitted, NaN or infinite values, negative ones for the
-                intersection kernel.
+            ValueError: no matrix of the fitted width, NaN or infinite values, negative ones for the intersection
+                kernel.
         """
         feature = real_matrix("feature_nd", feature_nd, self.width)
-        if self.example_nd is None:
-            decision = self.machine.decision_function(np.asarray(feature))
-        else:
-            _check_non_negative(feature)
-            decision = self.machine.decision_function(np.asarray(_intersection(feature, self.example_nd)))
+        decision = self.machine.decision_function(np.asarray(feature))
         if decision.ndim == 1:
             decision = np.stack([-decision, decision], 1)
         score_nk = np.full((len(decision), self.classes), decision.min() - 1, np.float32)
@@ -82,24 +72,24 @@ class KernelSVM(NamedTuple):
 
 
 class SVMFit(NamedTuple):
-    """A fitted SVM and how far it got.
+    """A fitted SVM and how its search ended.
 
     Attributes:
         svm: the machine.
-        objective_k: float64, the minimum that each class reached; None for kernels.
-        iterations: Newton steps, those of the path to a large penalty included; for kernels those of LIBSVM.
-        converged: the search ended by itself.
+        objective_k: the minimum that each class reached; None for kernels.
+        iterations: Newton steps, including those on the path to a large penalty; for kernels those of LIBSVM.
+        converged: False where the search ran into its limit of iterations.
     """
 
     svm: LinearSVM | KernelSVM
-    objective_k: np.ndarray | None
+    objective_k: Float64[np.ndarray, " k"] | None
     iterations: int
     converged: bool
 
 
 def fit_linear(
-    feature_nd: ArrayLike,
-    label_n: ArrayLike,
+    feature_nd: Real[ArrayLike, "n d"],
+    label_n: Shaped[ArrayLike, " n"],
     classes: int,
     c: float = 1.0,
     *,
@@ -107,7 +97,7 @@ def fit_linear(
     max_iterations: int = 100,
     start: LinearSVM | None = None,
 ) -> SVMFit:
-    """The one-vs-rest linear SVM of penalty `c`.
+    """Fit the one-vs-rest linear SVM of penalty `c`.
 
     Args:
         feature_nd: real numbers, used as float32.
@@ -115,7 +105,7 @@ def fit_linear(
         classes: k.
         c: penalty, above 0.
         tolerance: the search ends when a Newton step promises every class less than this share of its objective.
-        max_iterations: Newton steps; a search that ends there has not `converged`.
+        max_iterations: the most Newton steps; a search that ends there has not `converged`.
         start: where to begin, such as the SVM of a smaller penalty; the result is the same within the tolerance.
 
     Raises:
@@ -135,18 +125,18 @@ def fit_linear(
 
 
 def fit_kernel(
-    feature_nd: ArrayLike,
-    label_n: ArrayLike,
+    feature_nd: Real[ArrayLike, "n d"],
+    label_n: Shaped[ArrayLike, " n"],
     classes: int,
     c: float = 1.0,
     *,
     kernel: Literal["rbf", "intersection"] = "rbf",
     max_iterations: int = -1,
 ) -> SVMFit:
-    """scikit-learn's `SVC` of penalty `c` with the RBF kernel of its default width or the histogram intersection.
+    """Fit scikit-learn's `SVC` of penalty `c` with the RBF kernel of its default width or the histogram intersection.
 
     The intersection of two histograms is sum_j min(x_j, y_j) (Swain and Ballard, "Color indexing", IJCV 7, 1991). Its
-    kernel matrix is held: n^2 float64 values. `max_iterations` are LIBSVM's for a pair of classes, -1 for no limit.
+    kernel matrix is held: n^2 float64 values. `max_iterations` limits LIBSVM on each pair of classes; -1 is no limit.
 
     Raises:
         ValueError: as `fit_linear`; an unknown kernel; negative features for the intersection.
@@ -154,40 +144,42 @@ def fit_kernel(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import SVC
 
-    if kernel not in KERNELS[1:]:
-        raise ValueError(f"unknown kernel {kernel!r}, known are {', '.join(KERNELS[1:])}")
+    check_known("kernel", kernel, KERNELS)
     feature, label = _check_examples(feature_nd, label_n, classes)
     _check_settings(c, 1.0, 1)
-    if kernel == "intersection":
-        _check_non_negative(feature)
-    example = feature if kernel == "intersection" else None
-    given = np.asarray(feature if example is None else _intersection(feature, feature))
-    machine = SVC(C=c, kernel="rbf" if example is None else "precomputed", max_iter=max_iterations)
+    machine = SVC(C=c, kernel="rbf" if kernel == "rbf" else _intersections, max_iter=max_iterations)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # said by `converged`
-        machine.fit(given, label)
-    svm = KernelSVM(machine, classes, example, feature.shape[1])
-    return SVMFit(svm, None, int(np.max(machine.n_iter_)), machine.fit_status_ == 0 and not _stopped(machine))
+        warnings.simplefilter("ignore", ConvergenceWarning)  # `converged` tells it
+        machine.fit(np.asarray(feature), label)
+    converged = machine.fit_status_ == 0 and not _stopped(machine)
+    return SVMFit(KernelSVM(machine, classes, feature.shape[1]), None, int(np.max(machine.n_iter_)), converged)
 
 
 @jax.jit
-def _linear_scores(feature_nd: jax.Array, weight_ke: jax.Array) -> jax.Array:
+def _linear_scores(feature_nd: Array, weight_ke: Array) -> Array:
     return scores(feature_nd, weight_ke).T
 
 
+def _intersections(x_nd: np.ndarray, y_md: np.ndarray) -> np.ndarray:
+    """Return the intersections (n, m) of histograms; raise ValueError unless `x_nd` holds some."""
+    if x_nd.min() < 0:
+        raise ValueError("the intersection kernel compares histograms: feature_nd must not be negative")
+    return np.asarray(_sums_of_minima(x_nd.astype(np.float32), y_md.astype(np.float32)))
+
+
 @jax.jit
-def _intersection(x_nd: jax.Array, y_md: jax.Array) -> jax.Array:
-    """Sums of minima (n, m), a few rows at a time."""
+def _sums_of_minima(x_nd: Array, y_md: Array) -> Array:
+    """Work on a few rows at a time: all minima at once need not fit."""
     rows = max(1, _INTERSECTION_ELEMENTS // y_md.size)
     return lax.map(lambda x_d: jnp.sum(jnp.minimum(x_d, y_md), 1), x_nd, batch_size=min(rows, len(x_nd)))
 
 
 def _stopped(machine: Any) -> bool:
-    """Whether LIBSVM ran into its limit of iterations for some pair of classes."""
+    """Return whether LIBSVM ran into its limit of iterations for some pair of classes."""
     return machine.max_iter > 0 and bool((np.asarray(machine.n_iter_) >= machine.max_iter).any())
 
 
-def _check_examples(feature_nd: ArrayLike, label_n: ArrayLike, classes: int) -> tuple[jax.Array, np.ndarray]:
+def _check_examples(feature_nd: ArrayLike, label_n: ArrayLike, classes: int) -> tuple[Array, np.ndarray]:
     feature, label = real_matrix("feature_nd", feature_nd), class_vector("label_n", label_n, classes)
     if len(feature) != len(label):
         raise ValueError(f"feature_nd and label_n must have one length, got {len(feature)} and {len(label)}")
@@ -196,14 +188,8 @@ def _check_examples(feature_nd: ArrayLike, label_n: ArrayLike, classes: int) -> 
     return feature, label
 
 
-def _check_non_negative(feature_nd: jax.Array) -> None:
-    if bool(jnp.min(feature_nd) < 0):
-        raise ValueError("the intersection kernel compares histograms: feature_nd must not be negative")
-
-
 def _check_settings(c: float, tolerance: float, max_iterations: int) -> None:
     for name, value in {"c": c, "tolerance": tolerance}.items():
         if not 0 < value < np.inf:
             raise ValueError(f"{name} must be a positive number, got {value}")
-    if max_iterations < 1:
-        raise ValueError(f"max_iterations must be at least 1, got {max_iterations}")
+    check_at_least_one(max_iterations=max_iterations)

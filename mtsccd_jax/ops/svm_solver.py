@@ -1,15 +1,15 @@
-"""The minimum of the squared hinge for all classes at once: finite Newton steps along a path of rising penalties.
+"""Minimisation of the squared hinge for all classes at once: Newton steps along a path of rising penalties.
 
-The objective is `ops.svm`'s. It is piecewise quadratic and convex. A Newton step solves the quadratic of the examples
-inside the margin, an exact line search follows, and the last quadratic is left in one step.
+The objective is that of `ops.svm`; it is piecewise quadratic and convex. A Newton step minimises the quadratic of the
+examples inside the margin, and an exact line search follows. On the last quadratic one step reaches the minimum.
 
-From 0 at a large penalty Newton takes dozens of steps, most of them short; from the minimum of a tenth of the penalty a
-handful. So the penalty rises by factors of 10, and all but the last stage are solved roughly.
+At a large penalty, Newton's method takes dozens of steps from 0, most of them short, but a handful from the minimum
+of a tenth of the penalty. So the penalty rises by factors of 10, and all stages but the last are solved roughly.
 
-The quadratics are solved by conjugate gradients over all classes, two matrix products an iteration. Where they take
-many (few examples inside the margin, large penalty) they are preconditioned: with A the examples inside the margin, the
-inverse of I + 2c A'A is I - A'(I/2c + AA')^-1 A, and AA' of a class is small. A factor that is some steps old still
-serves; it is made again when the gradients take many iterations.
+The quadratics are solved by conjugate gradients over all classes, with two matrix products an iteration. Where they
+take many iterations (few examples inside the margin, large penalty) they are preconditioned: with A the examples inside
+the margin, the inverse of I + 2c A'A is I - A'(I/2c + AA')^-1 A, and AA' of a class is small. A factor that is some
+steps old is still good; it is computed again when the gradients take many iterations.
 """
 
 from functools import partial
@@ -18,60 +18,57 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 from jax.scipy.linalg import cho_solve
+from jaxtyping import Float32, Float64
 
-_STAGE = 10.0  # how much the penalty rises from one stage to the next
+_STAGE = 10.0  # the factor of the penalty from one stage to the next
 _GENTLE = 2.0  # c |x|^2 at which Newton's method needs no path
 _ROUGH = 1e-2  # the relative tolerance of the stages before the last
 _FORCING = 0.1  # the share of a system's energy norm that conjugate gradients may leave
 _ITERATIONS = 200  # conjugate gradients stop there: the line search makes the best of what they have
 _LARGEST, _SMALLEST = 1024, 128  # examples of a class in its preconditioner
-_BLOCKS, _BLOCK_ROWS = 16, 512  # examples are multiplied in this many blocks, of no fewer rows
-_FEW = 4  # iterations that a fresh factor takes, too
+_BLOCKS, _BLOCK_ROWS = 16, 512  # examples are multiplied in this many blocks, each of at least so many rows
+_FEW = 4  # iterations that are needed even with a fresh factor
 _LINE_ITERATIONS = 16
 
 
 class Factor(NamedTuple):
     """A preconditioner: for every class some of the examples inside its margin, and a Cholesky factor."""
 
-    row_km: jax.Array  # places of the examples, n where there is none
-    lower_kmm: jax.Array
+    row_km: Array  # places of the examples, n where there is none
+    lower_kmm: Array
 
 
 class Minimum(NamedTuple):
-    """Where the search ended.
+    """The minimum that a search reached.
 
     Attributes:
-        weight_ke: float32 hyperplanes (k, d + 1), the bias last.
-        objective_k: float64.
+        weight_ke: hyperplanes (e = d + 1), the bias last.
+        objective_k: the objective of each class.
         gain_k: what one more Newton step promises, relative to the objective.
         iterations: Newton steps of all stages.
     """
 
-    weight_ke: jax.Array
-    objective_k: np.ndarray
-    gain_k: np.ndarray
+    weight_ke: Float32[Array, "k e"]
+    objective_k: Float64[np.ndarray, " k"]
+    gain_k: Float64[np.ndarray, " k"]
     iterations: int
 
 
 def minimise(
-    feature_nd: jax.Array,
-    sign_kn: jax.Array,
-    start_ke: jax.Array | None,
+    feature_nd: Float32[Array, "n d"],
+    sign_kn: Float32[Array, "k n"],
+    start_ke: Float32[Array, "k e"] | None,
     c: float,
     tolerance: float,
     max_iterations: int,
 ) -> Minimum:
-    """The minimum of every class's objective, from `start_ke` or, where that is None, along the path from 0.
+    """Minimise the objective of every class, from `start_ke` or, where that is None, along the path from 0.
 
-    Args:
-        feature_nd: float32.
-        sign_kn: float32, 1 where the example is of the class and -1 elsewhere.
-        start_ke: float32 (k, d + 1).
-        c: penalty.
-        tolerance: the search ends when no class's Newton step promises more than this share of its objective.
-        max_iterations: Newton steps of all stages.
+    `sign_kn` is 1 where the example is of the class and -1 elsewhere; hyperplanes (e = d + 1) hold the bias last. The
+    search ends when no class's Newton step promises more than the share `tolerance` of its objective, or after
+    `max_iterations` steps of all stages together.
     """
     with jax.enable_x64(True):
         if start_ke is None:
@@ -86,7 +83,8 @@ def minimise(
             while iteration < max_iterations and (gain_k > goal).any():
                 place = _evaluate(feature_nd, sign_kn, weight_ke, penalty)
                 rows = _rows(int(place.most), feature_nd.shape[0])
-                # A factor is due once the iterations since the last have cost as much: never twice the best choice.
+                # A factor is due once the iterations since the last have cost as much. So all cost at most twice as
+                # much as with the best choice.
                 if spent > _cost(rows, feature_nd.shape[1]):
                     factor, spent = _factor(feature_nd, place.active_kn, penalty, rows), 0.0
                 step = _step(feature_nd, sign_kn, weight_ke, place, factor, penalty)
@@ -98,54 +96,54 @@ def minimise(
     return Minimum(weight_ke, objective_k, gain_k, iteration)
 
 
-def scores(feature_nd: jax.Array, weight_ke: jax.Array) -> jax.Array:
-    """Decision values (k, n) in full float32: accelerators would otherwise round the factors to TF32 or bfloat16."""
+def scores(feature_nd: Float32[Array, "n d"], weight_ke: Float32[Array, "k e"]) -> Float32[Array, "k n"]:
+    """Return decision values in full float32: accelerators would otherwise round the factors to TF32 or bfloat16."""
     dot_kn = lax.dot_general(weight_ke[:, :-1], feature_nd, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST)
     return dot_kn + weight_ke[:, -1:]
 
 
 class _Place(NamedTuple):
-    score_kn: jax.Array
-    active_kn: jax.Array  # inside the margin, or on its wrong side
-    gradient_ke: jax.Array
-    objective_k: jax.Array
-    most: jax.Array  # examples inside the margin, of the class that has most
-    inside: jax.Array  # examples inside the margin of any class
+    score_kn: Array
+    active_kn: Array  # inside the margin or on its wrong side
+    gradient_ke: Array
+    objective_k: Array
+    most: Array  # examples inside the margin of the class that has most
+    inside: Array  # examples inside the margin of any class
 
 
 class _Step(NamedTuple):
-    weight_ke: jax.Array
-    gain_k: jax.Array
-    effort: jax.Array  # conjugate gradient iterations
+    weight_ke: Array
+    gain_k: Array
+    effort: Array  # conjugate gradient iterations
 
 
 def _stages(c: float, square: float) -> list[float]:
-    """The rising penalties of the path; the last is `c`."""
+    """Return the rising penalties of the path; the last is `c`."""
     count = max(0, int(np.ceil(np.log(c * square / _GENTLE) / np.log(_STAGE))))
     return [c / _STAGE**power for power in range(count, 0, -1)] + [c]
 
 
 def _rows(most: int, n: int) -> int:
-    """A power of two, so that few programs are compiled."""
+    """Return a power of two, so that few programs are compiled."""
     return min(n, _LARGEST, max(_SMALLEST, 1 << (most - 1).bit_length()))
 
 
 def _cost(rows: int, width: int) -> float:
-    """What a factor costs, in examples multiplied in conjugate gradients.
+    """Return the cost of a factor, in examples multiplied in conjugate gradients.
 
-    For each class rows^2 (width + rows / 3) multiplications, against 2 width an example; but these come as products of
-    a matrix and a few vectors, which run at about a quarter of the rate.
+    A factor takes rows^2 (width + rows / 3) multiplications a class, an example 2 width. But the latter are products of
+    a matrix with a few vectors, which run at about a quarter of the rate.
     """
     return rows**2 * (width + rows / 3) / (4 * 2 * width)
 
 
 @jax.jit
-def _mean_square(feature_nd: jax.Array) -> jax.Array:
+def _mean_square(feature_nd: Array) -> Array:
     return jnp.mean(jnp.sum(jnp.square(feature_nd), 1))
 
 
 @jax.jit
-def _evaluate(feature_nd: jax.Array, sign_kn: jax.Array, weight_ke: jax.Array, c: jax.Array) -> _Place:
+def _evaluate(feature_nd: Array, sign_kn: Array, weight_ke: Array, c: Array) -> _Place:
     score_kn = scores(feature_nd, weight_ke)
     slack_kn = jnp.maximum(1 - sign_kn * score_kn, 0)
     objective_k = _dot(weight_ke, weight_ke) / 2 + c.astype(jnp.float64) * _dot(slack_kn, slack_kn)
@@ -155,11 +153,11 @@ def _evaluate(feature_nd: jax.Array, sign_kn: jax.Array, weight_ke: jax.Array, c
 
 
 @partial(jax.jit, static_argnames="rows")
-def _factor(feature_nd: jax.Array, active_kn: jax.Array, c: jax.Array, rows: int) -> Factor:
-    """The preconditioner of every class from its examples inside the margin, `rows` evenly spaced ones at most."""
+def _factor(feature_nd: Array, active_kn: Array, c: Array, rows: int) -> Factor:
+    """Compute the preconditioner of every class from at most `rows` evenly spaced examples inside its margin."""
     n = feature_nd.shape[0]
 
-    def one_class(active_n: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def one_class(active_n: Array) -> tuple[Array, Array]:
         order_n = jnp.cumsum(active_n, dtype=jnp.int32)
         count = order_n[-1]
         wanted_m = jnp.arange(rows, dtype=jnp.int32) * (jnp.maximum(count, rows) / rows).astype(jnp.float32)
@@ -169,29 +167,29 @@ def _factor(feature_nd: jax.Array, active_kn: jax.Array, c: jax.Array, rows: int
         example_md = feature_nd.at[row_m].get(mode="fill", fill_value=0)
         gram = lax.dot_general(example_md, example_md, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST)
         gram = gram + (found_m[:, None] & found_m)
-        # The rows stand for all of the margin; and float32 must be able to factor the matrix.
+        # The rows represent all examples inside the margin, and float32 must be able to factor the matrix.
         share = jnp.maximum(count / rows, 1).astype(jnp.float32)
         shift = jnp.maximum(1 / (2 * c * share), 1e-6 * jnp.trace(gram))
         identity = jnp.eye(rows, dtype=jnp.float32)
         lower = jnp.linalg.cholesky(gram + shift * identity)
-        sound = jnp.isfinite(lower).all()  # else the class goes without
+        sound = jnp.isfinite(lower).all()  # else the class has no preconditioner
         return jnp.where(sound, row_m, n), jnp.where(sound, lower, identity)
 
-    # A class at a time: all their examples at once need not fit.
+    # One class at a time: the examples of all classes at once may not fit.
     return Factor(*lax.map(one_class, active_kn))
 
 
 class _Inside(NamedTuple):
-    """The examples that matter to a Newton step, packed: only these are multiplied, block by block."""
+    """The examples of a Newton step, packed, so that only these are multiplied, block by block."""
 
-    example_brd: jax.Array
-    active_bkr: jax.Array
-    place_km: jax.Array | None  # where the rows of the factor are among the packed ones
-    blocks: jax.Array  # that hold an example
+    example_brd: Array
+    active_bkr: Array
+    place_km: Array | None  # where the rows of the factor are among the packed ones
+    blocks: Array  # the number of blocks that hold an example
 
 
-def _pack(feature_nd: jax.Array, active_kn: jax.Array, factor: Factor | None) -> _Inside:
-    """The examples inside the margin of some class, and those of the factor."""
+def _pack(feature_nd: Array, active_kn: Array, factor: Factor | None) -> _Inside:
+    """Pack the examples inside the margin of some class, and those of the factor."""
     (n, d), classes = feature_nd.shape, len(active_kn)
     rows = max(_BLOCK_ROWS, -(-n // _BLOCKS))
     blocks = -(-n // rows)
@@ -202,7 +200,7 @@ def _pack(feature_nd: jax.Array, active_kn: jax.Array, factor: Factor | None) ->
     (row_n,) = jnp.nonzero(needed_n, size=blocks * rows, fill_value=n)
     row_br = row_n.reshape(blocks, rows)
 
-    def fill(block: jax.Array, packed_brd: jax.Array) -> jax.Array:
+    def fill(block: Array, packed_brd: Array) -> Array:
         return packed_brd.at[block].set(feature_nd.at[row_br[block]].get(mode="fill", fill_value=0))
 
     example_brd = lax.fori_loop(0, used, fill, lax.empty((blocks, rows, d), jnp.float32))
@@ -214,10 +212,10 @@ def _pack(feature_nd: jax.Array, active_kn: jax.Array, factor: Factor | None) ->
     return _Inside(example_brd, active_bkr, place_km, used)
 
 
-def _curvature(inside: _Inside, direction_ke: jax.Array) -> jax.Array:
-    """A'A p of every class, (k, d + 1), A being its examples inside the margin."""
+def _curvature(inside: _Inside, direction_ke: Array) -> Array:
+    """Return A'A p of every class, (k, d + 1), A being its examples inside the margin."""
 
-    def add(block: jax.Array, total_ke: jax.Array) -> jax.Array:
+    def add(block: Array, total_ke: Array) -> Array:
         example_rd = inside.example_brd[block]
         score_kr = jnp.where(inside.active_bkr[block], scores(example_rd, direction_ke), 0)
         return total_ke + _combine(score_kr, example_rd)
@@ -225,13 +223,13 @@ def _curvature(inside: _Inside, direction_ke: jax.Array) -> jax.Array:
     return lax.fori_loop(0, inside.blocks, add, jnp.zeros_like(direction_ke))
 
 
-def _precondition(inside: _Inside, factor: Factor | None, rest_ke: jax.Array) -> jax.Array:
-    """R - A'(shift + AA')^-1 A r of every class, A being the examples of the factor; r where there is none."""
+def _precondition(inside: _Inside, factor: Factor | None, rest_ke: Array) -> Array:
+    """Return r - A'(shift + AA')^-1 A r of every class, A being the examples of the factor; r without a factor."""
     if factor is None or inside.place_km is None:
         return rest_ke
     (blocks, rows, _), classes = inside.example_brd.shape, len(rest_ke)
 
-    def score(block: jax.Array, score_bkr: jax.Array) -> jax.Array:
+    def score(block: Array, score_bkr: Array) -> Array:
         return score_bkr.at[block].set(scores(inside.example_brd[block], rest_ke))
 
     nothing_bkr = jnp.zeros((blocks, classes, rows), jnp.float32)
@@ -239,37 +237,35 @@ def _precondition(inside: _Inside, factor: Factor | None, rest_ke: jax.Array) ->
     score_kn = score_bkr.swapaxes(0, 1).reshape(classes, blocks * rows)
     score_km = jnp.take_along_axis(score_kn, inside.place_km, 1, mode="fill", fill_value=0)
     share_km = jax.vmap(lambda lower, right: cho_solve((lower, True), right))(factor.lower_kmm, score_km)
-    # The rows of a class are distinct, so a set serves where an add would be slow on some accelerators.
+    # The rows of a class are distinct, so `set` can replace `add`, which is slow on some accelerators.
     share_kn = jnp.zeros_like(score_kn).at[jnp.arange(classes)[:, None], inside.place_km].set(share_km, mode="drop")
     share_bkr = share_kn.reshape(classes, blocks, rows).swapaxes(0, 1)
 
-    def take(block: jax.Array, left_ke: jax.Array) -> jax.Array:
+    def take(block: Array, left_ke: Array) -> Array:
         return left_ke - _combine(share_bkr[block], inside.example_brd[block])
 
     return lax.fori_loop(0, inside.blocks, take, rest_ke)
 
 
 class _Descent(NamedTuple):
-    """Conjugate gradients under way."""
+    """The state of the conjugate gradients."""
 
-    move_ke: jax.Array
-    rest_ke: jax.Array  # what of the gradient is left
-    direction_ke: jax.Array
-    energy_k: jax.Array  # its preconditioned square
-    iteration: jax.Array
+    move_ke: Array
+    rest_ke: Array  # the part of the gradient that is left
+    direction_ke: Array
+    energy_k: Array  # its preconditioned square
+    iteration: Array
 
 
 @jax.jit
-def _step(
-    feature_nd: jax.Array, sign_kn: jax.Array, weight_ke: jax.Array, place: _Place, factor: Factor | None, c: jax.Array
-) -> _Step:
-    """One Newton step of every class."""
+def _step(feature_nd: Array, sign_kn: Array, weight_ke: Array, place: _Place, factor: Factor | None, c: Array) -> _Step:
+    """Take one Newton step of every class."""
     inside = _pack(feature_nd, place.active_kn, factor)
     first_ke = _precondition(inside, factor, -place.gradient_ke)
     energy_k = _dot(-place.gradient_ke, first_ke)
     goal_k = _FORCING**2 * energy_k
 
-    def going(state: _Descent) -> jax.Array:
+    def going(state: _Descent) -> Array:
         return jnp.any(state.energy_k > goal_k) & (state.iteration < _ITERATIONS)
 
     def improve(state: _Descent) -> _Descent:
@@ -293,13 +289,11 @@ def _step(
     return _Step(weight_ke + length_k[:, None] * move_ke, promise_k / place.objective_k, effort)
 
 
-def _line_search(
-    weight_ke: jax.Array, move_ke: jax.Array, margin_kn: jax.Array, margin_move_kn: jax.Array, c: jax.Array
-) -> jax.Array:
-    """The t >= 0 (k,) that minimises the objective at weight + t move: the root of a rising, piecewise linear slope."""
+def _line_search(weight_ke: Array, move_ke: Array, margin_kn: Array, margin_move_kn: Array, c: Array) -> Array:
+    """Return the t >= 0 (k,) that minimises the objective at weight + t move: the root of its slope."""
     along_k, curve_k = _dot(weight_ke, move_ke), _dot(move_ke, move_ke)
 
-    def narrow(_: int, state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def narrow(_: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         t, low, high = state
         slack = jnp.maximum(1 - margin_kn - t.astype(jnp.float32)[:, None] * margin_move_kn, 0)
         inside = jnp.where(slack > 0, margin_move_kn, 0)
@@ -314,12 +308,12 @@ def _line_search(
     return lax.fori_loop(0, _LINE_ITERATIONS, narrow, (one, 0 * one, one * jnp.inf))[0]
 
 
-def _combine(weight_kn: jax.Array, feature_nd: jax.Array) -> jax.Array:
-    """Weighted sums (k, d + 1) of the examples, the feature of value 1 last."""
+def _combine(weight_kn: Array, feature_nd: Array) -> Array:
+    """Return weighted sums (k, d + 1) of the examples, the feature of value 1 last."""
     dot_kd = lax.dot_general(weight_kn, feature_nd, (((1,), (0,)), ((), ())), precision=lax.Precision.HIGHEST)
     return jnp.concatenate([dot_kd, weight_kn.sum(1, keepdims=True)], 1)
 
 
-def _dot(a_kn: jax.Array, b_kn: jax.Array) -> jax.Array:
-    """Inner products of the rows, (k,), in float64."""
+def _dot(a_kn: Array, b_kn: Array) -> Array:
+    """Return the inner products of the rows, (k,), in float64."""
     return jnp.sum(a_kn.astype(jnp.float64) * b_kn.astype(jnp.float64), 1)

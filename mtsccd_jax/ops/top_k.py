@@ -1,26 +1,21 @@
 """The lowest of many scores, without sorting all of them.
 
-Of a long row only as many blocks of columns as scores are asked for can hold them, those of the lowest minima: blocks
-are selected first, then columns. How a selection is made depends on the platform. GPUs select fast only up to 16 and
-sort whole rows beyond, so there the last score that belongs is found bit by bit, by counting, and what belongs is moved
+The c lowest scores of a long row lie in the c blocks of columns with the lowest minima. So blocks are selected first,
+then columns. How a selection is made depends on the platform. GPUs select fast only up to 16 scores and sort whole rows
+beyond. There the largest score that belongs is found bit by bit, by counting, and the scores that belong are then moved
 together.
 """
 
-import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
+from jaxtyping import Float32, Int32
 
-_BLOCK = 16  # columns whose minimum stands for them
-_BITS = 2  # of a score's 32 that are settled by one count
+_BLOCK = 16  # columns that are represented by their minimum
+_BITS = 2  # how many of a score's 32 bits one count settles
 
 
-def lowest(score_nm: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """`(score_nc, place_nc int32)` of the `count` lowest of every row, in no order; any of those that are equal.
-
-    Args:
-        score_nm: float32, no NaN.
-        count: from 1 to m.
-    """
+def lowest(score_nm: Float32[Array, "n m"], count: int) -> tuple[Float32[Array, "n c"], Int32[Array, "n c"]]:
+    """Return `(score, place)` of the `count` lowest of every row, in no order; any of those that are equal; no NaN."""
     n, m = score_nm.shape
     if m % _BLOCK or m // _BLOCK <= 2 * count:
         return _select(score_nm, count)
@@ -31,27 +26,27 @@ def lowest(score_nm: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     return score, jnp.take_along_axis(chosen, place // _BLOCK, 1) * _BLOCK + place % _BLOCK
 
 
-def ascending(score_nm: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """`(score_nc, place_nc int32)` of the `count` lowest of every row, ascending; the lower place among equals."""
+def ascending(score_nm: Float32[Array, "n m"], count: int) -> tuple[Float32[Array, "n c"], Int32[Array, "n c"]]:
+    """Return `(score, place)` of the `count` lowest of every row, ascending; the lower place among equals."""
     negated, place = lax.top_k(-score_nm, count)
     return -negated, place
 
 
-def _select(score_nm: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    def by_top_k(score: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _select(score_nm: Array, count: int) -> tuple[Array, Array]:
+    def by_top_k(score: Array) -> tuple[Array, Array]:
         return ascending(score, count)
 
-    def by_count(score: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def by_count(score: Array) -> tuple[Array, Array]:
         return by_counting(score, count)
 
     return lax.platform_dependent(score_nm, cuda=by_count, rocm=by_count, default=by_top_k)
 
 
-def by_counting(score_nm: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """`(score_nc, place_nc int32)` of the `count` lowest of every row, by ascending place; the first among equals.
+def by_counting(score_nm: Float32[Array, "n m"], count: int) -> tuple[Float32[Array, "n c"], Int32[Array, "n c"]]:
+    """Return `(score, place)` of the `count` lowest of every row, by ascending place; the first among equals.
 
-    Scores are compared by their bits, as unsigned integers in the same order. Two bits of the last score that belongs
-    come from counting, in one pass over the row, how many scores are below each of the three values that may follow.
+    Scores are compared by their bits, as unsigned integers in the same order. One pass over the row finds two bits of
+    the largest score that belongs: it counts how many scores are below each of the three next possible values.
     """
     n, m = score_nm.shape
     sign = jnp.uint32(1 << 31)
@@ -59,7 +54,7 @@ def by_counting(score_nm: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     bits = jnp.where(bits == sign, jnp.uint32(0), bits)  # -0.0; adding 0.0 is optimised away
     key_nm = jnp.where(bits >= sign, ~bits, bits | sign)
 
-    def settle(step: jax.Array, last: jax.Array) -> jax.Array:
+    def settle(step: Array, last: Array) -> Array:
         shift = jnp.uint32(32 - _BITS) - jnp.uint32(_BITS) * step.astype(jnp.uint32)
         digit = jnp.zeros(n, jnp.uint32)
         for value in range(1, 1 << _BITS):
@@ -70,10 +65,10 @@ def by_counting(score_nm: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     last = lax.fori_loop(0, 32 // _BITS, settle, jnp.zeros(n, jnp.uint32))[:, None]
     below_nm, equal_nm = key_nm < last, key_nm == last
     room = count - jnp.sum(below_nm, 1, keepdims=True, dtype=jnp.int32)
-    # Among the equals the first come in; the running sums number them, and then all that came in.
+    # Of the equals the first are taken. Running sums number them, and then all that are taken.
     taken_nm = below_nm | (equal_nm & (jnp.cumsum(equal_nm, 1, dtype=jnp.int32) <= room))
     column_m = jnp.arange(m, dtype=jnp.int32)
-    # What is not taken goes, each to a place of its own, where there is none.
+    # Every score that is not taken goes to a place of its own beyond the end, and is dropped.
     goes_nm = jnp.where(taken_nm, jnp.cumsum(taken_nm, 1, dtype=jnp.int32) - 1, count + column_m)
     row_n1 = jnp.arange(n)[:, None]
     place_nc = jnp.zeros((n, count), jnp.int32)

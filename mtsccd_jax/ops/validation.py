@@ -1,28 +1,31 @@
-"""What several of these modules ask of their arguments, with one wording of what is wrong."""
+"""Checks of arguments that several modules of `ops` share, so that one mistake has one message."""
+
+import difflib
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.typing import ArrayLike
+from jaxtyping import Bool, Float, Float32, Int64, Real, Shaped
+
+LABEL_VALUES = "labels are 0 (absent) and 1 (present)"
 
 
-def real_matrix(name: str, value: ArrayLike, width: int | None = None) -> jax.Array:
-    """The argument as a float32 matrix of at least one row and one column; finite, where values are known.
-
-    Args:
-        name: what the error calls it.
-        value: the argument.
-        width: columns that it must have.
+def real_matrix(name: str, value: Real[ArrayLike, "n d"], width: int | None = None) -> Float32[Array, "n d"]:
+    """Return real numbers as a float32 matrix on the device; errors call it `name`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the argument is no matrix of at least one row and one column (of `width`, if given), or (outside
+            `jit`) holds values that are not finite float32.
     """
     return jnp.asarray(real_rows(name, value, width))
 
 
-def real_rows(name: str, value: ArrayLike, width: int | None = None) -> jax.Array | np.ndarray:
-    """As `real_matrix`, left where it is: what is not on a device stays on the host."""
-    given = value if isinstance(value, jax.Array) else np.asarray(value)
+def real_rows(name: str, value: Real[ArrayLike, "n d"], width: int | None = None) -> Float32[Array | np.ndarray, "n d"]:
+    """Return the argument as `real_matrix` does, but leave an array of the host on the host."""
+    given = value if isinstance(value, Array) else np.asarray(value)
     if given.ndim != 2 or 0 in given.shape:
         raise ValueError(f"{name} must be a matrix of at least one row and one column, got shape {given.shape}")
     if width not in (None, given.shape[1]):
@@ -30,23 +33,18 @@ def real_rows(name: str, value: ArrayLike, width: int | None = None) -> jax.Arra
     if not (jnp.issubdtype(given.dtype, jnp.floating) or jnp.issubdtype(given.dtype, jnp.integer)):
         raise ValueError(f"{name} must hold real numbers, got {given.dtype}")
     with np.errstate(over="ignore"):  # refused just below
-        matrix = given.astype(np.float32) if isinstance(given, jax.Array) else given.astype(np.float32, copy=False)
+        matrix = given.astype(np.float32) if isinstance(given, Array) else given.astype(np.float32, copy=False)
     if not isinstance(matrix, jax.core.Tracer) and not _all_finite(matrix):
         row = int(np.argmin(np.isfinite(np.asarray(matrix)).all(1)))
         raise ValueError(f"{name} holds NaN, infinite or larger than float32 values, first in row {row}")
     return matrix
 
 
-def class_vector(name: str, value: ArrayLike, classes: int) -> np.ndarray:
-    """The argument as a vector of at least one int64 in [0, classes).
-
-    Args:
-        name: what the error calls it.
-        value: the argument; booleans are 0 and 1.
-        classes: how many there are.
+def class_vector(name: str, value: Shaped[ArrayLike, " n"], classes: int) -> Int64[np.ndarray, " n"]:
+    """Return class numbers, integers or bool, as a vector; errors call it `name`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the argument is no vector of at least one integer in [0, classes).
     """
     given = np.asarray(value)
     if given.ndim != 1 or given.size == 0:
@@ -60,12 +58,71 @@ def class_vector(name: str, value: ArrayLike, classes: int) -> np.ndarray:
     return given.astype(np.int64)
 
 
-def _all_finite(x_nd: jax.Array | np.ndarray) -> bool:
-    if isinstance(x_nd, jax.Array):
+def flags(name: str, value: Shaped[ArrayLike, "..."], allowed: str) -> Bool[np.ndarray, "..."]:
+    """Return labels given as bool, or as 0 and 1, as bool on the host.
+
+    Raises:
+        ValueError: there is another value; the message gives the place of the first one and says what is `allowed`.
+    """
+    given = np.asarray(value)
+    if given.dtype != bool:
+        odd = (given != 0) & (given != 1)
+        if odd.any():
+            raise ValueError(f"{_first(name, given, odd)}: {allowed}")
+    return given.astype(bool)
+
+
+def finite_floats(name: str, value: Real[ArrayLike, "..."], what: str) -> Float[np.ndarray, "..."]:
+    """Return real numbers as float32 or float64 on the host, whichever holds them all.
+
+    Raises:
+        ValueError: there is no real number, or one that is not finite; `what` says what they are.
+    """
+    given = np.asarray(value)
+    if not (jnp.issubdtype(given.dtype, jnp.floating) or np.issubdtype(given.dtype, np.integer)):
+        raise ValueError(f"{name} must hold real numbers, got {given.dtype}")
+    if given.dtype not in (np.float32, np.float64):
+        given = given.astype(np.float32 if given.dtype.itemsize <= 2 else np.float64)
+    finite = np.isfinite(given)
+    if not finite.all():
+        raise ValueError(f"{_first(name, given, ~finite)}: {what} must be finite")
+    return given
+
+
+def check_known(what: str, name: str, known: Iterable[str]) -> None:
+    """Raise ValueError, with the nearest known name, unless the name of `what` (such as "metric") is known."""
+    names = list(known)
+    if name not in names:
+        close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise ValueError(f"unknown {what} {name!r}, known are {', '.join(names)}.{hint}")
+
+
+def check_at_least_one(**numbers: int) -> None:
+    """Raise ValueError unless every number is at least 1."""
+    for name, value in numbers.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def check_level(level: float) -> None:
+    """Raise ValueError unless `level` can be the coverage of an interval."""
+    if not 0 < level < 1:
+        raise ValueError(f"level is a coverage between 0 and 1, got {level}")
+
+
+def _first(name: str, value: np.ndarray, wrong: np.ndarray) -> str:
+    """Name the first wrong value and its place: "distance_n[1] is nan"."""
+    place = [int(index) for index in np.argwhere(wrong)[0]]
+    return f"{name}{place} is {value[tuple(place)]}"
+
+
+def _all_finite(x_nd: Array | np.ndarray) -> bool:
+    if isinstance(x_nd, Array):
         return bool(_is_largest_finite(x_nd))
-    return bool(np.isfinite(x_nd.min()) and np.isfinite(x_nd.max()))  # without a mask as large as a quarter of it
+    return bool(np.isfinite(x_nd.min()) and np.isfinite(x_nd.max()))  # a mask would take a quarter of the memory
 
 
 @jax.jit
-def _is_largest_finite(x_nd: jax.Array) -> jax.Array:
-    return jnp.isfinite(jnp.max(jnp.abs(x_nd)))  # the maximum carries NaN along, and reduces faster than `all`
+def _is_largest_finite(x_nd: Array) -> Array:
+    return jnp.isfinite(jnp.max(jnp.abs(x_nd)))  # a maximum keeps NaN, and is faster than `all`

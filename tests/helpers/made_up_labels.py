@@ -78,8 +78,7 @@ class LabelMaker(Maker):
             threshold = class_thresholds(known, seen, self.recipe.labels.objective).threshold_k
             arrays["validation"] = {"label": known, "probability": seen}
         called = decide(probability, threshold)
-        counts = decision_counts(label, called)
-        tp, fp, fn = (np.asarray(part) for part in (counts.tp_k, counts.fp_k, counts.fn_k))
+        tp, fp, fn = decision_counts(label, called)
         resamples = self.recipe.evaluation.resamples
         intervals = bootstrap_intervals(label, probability, threshold, resamples=resamples, seed=self.seed)
         shown = np.sort(np.random.default_rng(0).permutation(self.n)[:PATCHES])

@@ -27,11 +27,11 @@ def test_confusions_keep_the_number_of_examples_and_their_shares():
 def test_interval_equals_that_of_resampled_examples():
     random = np.random.default_rng(1)
     truth = random.random(400) < 0.2
-    called = random.random(400) < np.where(truth, 0.7, 0.15)
-    confusion = [int(((truth == t) & (called == c)).sum()) for t in (False, True) for c in (False, True)]
+    predicted = random.random(400) < np.where(truth, 0.7, 0.15)
+    confusion = [int(((truth == t) & (predicted == c)).sum()) for t in (False, True) for c in (False, True)]
     low, high = bootstrap.bootstrap_interval(confusion, resamples=4000, seed=2)["kappa"]
     rows = random.integers(0, 400, (1000, 400))
-    plain = np.quantile([cohen_kappa_score(truth[row], called[row]) for row in rows], [0.025, 0.975])
+    plain = np.quantile([cohen_kappa_score(truth[row], predicted[row]) for row in rows], [0.025, 0.975])
     np.testing.assert_allclose([low, high], plain, atol=0.02)
     assert low < binary_metrics(confusion)["kappa"] < high
 
@@ -68,7 +68,7 @@ def test_thresholds_depend_on_the_seed_alone(monkeypatch):
     np.testing.assert_array_equal(first.confusion_r4[:11], fewer.confusion_r4)
 
 
-def test_one_class_alone_never_calls_a_change_by_kappa():
+def test_one_class_alone_is_never_predicted_changed_by_kappa():
     chosen = bootstrap.bootstrap_thresholds(np.arange(60.0), np.zeros(60, bool), 20, 0)
     assert (chosen.threshold_r == np.inf).all()
     np.testing.assert_array_equal(chosen.confusion_r4, [[60, 0, 0, 0]] * 20)
@@ -78,8 +78,8 @@ def test_rechosen_interval_is_wider_than_that_of_a_fixed_threshold():
     validation, test = _pairs(50, 4), _pairs(1000, 5)
     rechosen = bootstrap.rechosen_threshold_interval(*validation, *test, resamples=400, seed=1)
     limit = threshold.best_threshold(*validation).threshold
-    called = test[0] >= limit
-    confusion = [int(((test[1] == t) & (called == c)).sum()) for t in (False, True) for c in (False, True)]
+    predicted = test[0] >= limit
+    confusion = [int(((test[1] == t) & (predicted == c)).sum()) for t in (False, True) for c in (False, True)]
     fixed = bootstrap.bootstrap_interval(confusion, resamples=400, seed=1)
     assert list(rechosen) == list(BINARY_METRICS)
     assert rechosen["recall"][1] - rechosen["recall"][0] > fixed["recall"][1] - fixed["recall"][0]

@@ -16,18 +16,12 @@ SEARCH_SHAPE = (13, 200, 256)  # queries, gallery, width: one shape for many tes
 
 
 def _reference(x_nd: np.ndarray, y_md: np.ndarray, metric: str) -> np.ndarray:
-    """All distances in extended precision, where even 1 - cos keeps the digits of near-duplicates."""
+    """Compute all distances in extended precision, in which even 1 - cos keeps the digits of near-duplicates."""
     x, y = x_nd.astype(np.longdouble), y_md.astype(np.longdouble)
     if metric == "cosine":
         x, y = (a / np.sqrt((a * a).sum(1, keepdims=True)) for a in (x, y))
     squared = np.stack([((row - y) ** 2).sum(1) for row in x])
     return (squared / 2 if metric == "cosine" else np.sqrt(squared)).astype(np.float64)
-
-
-def _brute_neighbors(x_nd: np.ndarray, y_md: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    exact = _reference(x_nd, y_md, metric)
-    index = np.argsort(exact, 1, kind="stable")[:, :k]
-    return np.take_along_axis(exact, index, 1), index
 
 
 def _search_data(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -67,31 +61,23 @@ def test_near_duplicates_keep_float32_accuracy(metric, offset):
 
 
 @pytest.mark.parametrize("metric", distance.METRICS)
-def test_ordinary_features_agree_with_scipy(metric):
+@pytest.mark.parametrize("unit_length", [False, True])
+def test_ordinary_features_agree_with_scipy(metric, unit_length, monkeypatch):
     x, y = _search_data()
-    exact = cdist(x.astype(np.float64), y.astype(np.float64), metric)
-    np.testing.assert_allclose(distance.pairwise_distance(x, y, metric), exact, rtol=1e-6, atol=3e-7)
-    near, index = distance.nearest_neighbors(x, y, 5, metric)
+    wide = [a.astype(np.float64) for a in (x, y)]
+    exact = cdist(*([a / np.linalg.norm(a, axis=1)[:, None] for a in wide] if unit_length else wide), metric)
+    options = {"metric": metric, "unit_length": unit_length}
+    every = distance.pairwise_distance(x, y, **options)
+    np.testing.assert_allclose(every, exact, rtol=1e-6, atol=3e-7)
+    near, index = distance.nearest_neighbors(x, y, 5, **options)
     np.testing.assert_array_equal(index, np.argsort(exact, 1)[:, :5])
     np.testing.assert_allclose(near, np.sort(exact, 1)[:, :5], rtol=1e-6)
-    np.testing.assert_allclose(
-        distance.paired_distance(x, y[: len(x)], metric), exact[:, : len(x)].diagonal(), rtol=1e-6
-    )
-
-
-@pytest.mark.parametrize("metric", distance.METRICS)
-def test_unit_length_measures_directions(metric):
-    x, y = _search_data()
-    unit_x, unit_y = (a.astype(np.float64) / np.linalg.norm(a.astype(np.float64), axis=1)[:, None] for a in (x, y))
-    exact = cdist(unit_x, unit_y, metric)
-    pair = partial(distance.pairwise_distance, metric=metric, unit_length=True)
-    np.testing.assert_allclose(pair(x, y), exact, rtol=1e-6, atol=3e-7)
-    np.testing.assert_array_equal(pair(x * 4, y), pair(x, y))
-    near, index = distance.nearest_neighbors(x, y, 5, metric, unit_length=True)
-    np.testing.assert_array_equal(index, np.argsort(exact, 1)[:, :5])
-    np.testing.assert_allclose(near, np.sort(exact, 1)[:, :5], rtol=1e-6)
-    paired = distance.paired_distance(x, y[: len(x)], metric, unit_length=True)
+    paired = distance.paired_distance(x, y[: len(x)], **options)
     np.testing.assert_allclose(paired, exact[:, : len(x)].diagonal(), rtol=1e-6)
+    if unit_length:
+        np.testing.assert_array_equal(distance.pairwise_distance(x * 4, y, **options), every)
+    monkeypatch.setattr(distance, "_PAIRWISE_ROWS", 5)
+    np.testing.assert_allclose(distance.pairwise_distance(x, y, **options), every, rtol=1e-6, atol=3e-7)
 
 
 def test_small_angles_between_vectors_of_unlike_length_keep_their_digits():
@@ -148,9 +134,9 @@ def test_equal_distances_are_ordered_by_index():
     x, y = (np.repeat(a, SEARCH_SHAPE[2] // 2, 1) for a in (x, y))
     for k in (5, len(y)):
         near, index = distance.nearest_neighbors(x, y, k)
-        exact, expected = _brute_neighbors(x, y, k, "euclidean")
-        np.testing.assert_array_equal(index, expected)
-        np.testing.assert_allclose(near, exact, rtol=1e-6)
+        exact = _reference(x, y, "euclidean")
+        np.testing.assert_array_equal(index, np.argsort(exact, 1, kind="stable")[:, :k])
+        np.testing.assert_allclose(near, np.sort(exact, 1)[:, :k], rtol=1e-6)
 
 
 def test_neighbors_in_a_crowd_of_near_duplicates_are_exact():
@@ -159,39 +145,27 @@ def test_neighbors_in_a_crowd_of_near_duplicates_are_exact():
     x, y = _search_data()
     x[:] = x[0] * 30
     y[:150] = x[0] + 1e-5 * random.normal(size=(150, SEARCH_SHAPE[2])).astype(np.float32)
-    exact, expected = _brute_neighbors(x, y, 5, "euclidean")
     near, index = distance.nearest_neighbors(x, y, 5)
-    np.testing.assert_allclose(near, exact, rtol=1e-6)
+    exact = _reference(x, y, "euclidean")
+    expected = np.sort(exact, 1)[:, :5]
+    np.testing.assert_allclose(near, expected, rtol=1e-6)
     np.testing.assert_array_equal(
-        np.take_along_axis(_reference(x, y, "euclidean"), np.asarray(index), 1).astype(np.float32),
-        exact.astype(np.float32),
+        np.take_along_axis(exact, np.asarray(index), 1).astype(np.float32), expected.astype(np.float32)
     )
-    assert (np.asarray(index) == expected).mean() > 0.9  # near-ties within float32 may swap
-
-
-def test_chunks_do_not_change_distances():
-    x, y = _search_data(4)
-    whole = distance.pairwise_distance(x, y)
-    np.testing.assert_allclose(distance.pairwise_distance(x, y, chunk=5), whole, rtol=1e-6, atol=3e-7)
+    assert (np.asarray(index) == np.argsort(exact, 1, kind="stable")[:, :5]).mean() > 0.9  # near-ties may swap
 
 
 def test_the_number_of_devices_does_not_change_results():
     assert jax.local_device_count() == 8
     x, y = _search_data(6)
-    many, one = distance.nearest_neighbors(x, y, 5), distance.nearest_neighbors(x[:1], y, 5)
-    np.testing.assert_array_equal(many[1][:1], one[1])
-    np.testing.assert_allclose(many[0][:1], one[0], rtol=1e-6)
-    assert (len(many[0].devices()), len(one[0].devices())) == (8, 1)
-
-
-def test_distances_of_rows_are_the_same_on_one_device():
-    x, y = _search_data(6)
-    every = distance.pairwise_distance(x, y), jax.jit(distance.pairwise_distance)(x, y)  # a trace spreads nothing
-    np.testing.assert_allclose(*every, rtol=1e-6, atol=3e-7)
-    assert every[0].shape == (13, 200)
-    y = y[:13]
-    pairs = distance.paired_distance(x, y), jax.jit(distance.paired_distance)(x, y)
-    np.testing.assert_allclose(*pairs, rtol=1e-6)
+    nearest = partial(distance.nearest_neighbors, k=5)
+    for function, gallery in ((nearest, y), (distance.pairwise_distance, y), (distance.paired_distance, y[:13])):
+        many, one = function(x, gallery), jax.jit(function)(x, gallery)  # a trace spreads nothing
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=3e-7), many, one)
+        assert [len(array.devices()) for array in (*jax.tree.leaves(many), *jax.tree.leaves(one))] in (
+            [8, 8, 1, 1],
+            [8, 1],
+        )
 
 
 def test_features_that_are_already_sharded_are_accepted():
@@ -212,12 +186,10 @@ def test_any_real_type_is_taken_as_float32(kind):
     np.testing.assert_allclose(result, [16, 0, 16])
 
 
-def test_results_are_shaped_and_typed_as_promised():
-    x, y = _search_data()
-    near, index = distance.nearest_neighbors(x, y, 5)
-    assert (near.shape, near.dtype, index.shape, index.dtype) == ((13, 5), jnp.float32, (13, 5), jnp.int32)
-    assert (np.diff(near) >= 0).all()
+def test_features_are_at_distance_zero_from_themselves():
+    _, y = _search_data()
     np.testing.assert_array_equal(distance.pairwise_distance(y[:13], y).diagonal(), 0)
+    np.testing.assert_array_equal(distance.nearest_neighbors(y[:13], y, 1)[0], 0)
 
 
 GOOD = np.ones((4, 3), np.float32)
@@ -257,8 +229,6 @@ def test_paired_features_must_have_one_length():
         ({"k": 0}, "k must be a whole number from 1"),
         ({"k": 1.5}, "k must be a whole number from 1"),
         ({"k": 1, "metric": "cosin"}, r"unknown metric 'cosin'.*Did you mean 'cosine'\?"),
-        ({"k": 1, "query_chunk": 0}, "query_chunk must be at least 1"),
-        ({"k": 1, "gallery_chunk": 0}, "gallery_chunk must be at least 1"),
     ],
 )
 def test_bad_searches_are_refused(options, text):

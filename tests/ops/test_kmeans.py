@@ -18,7 +18,7 @@ def _blobs(n: int, width: int, centers: int, spread: float, seed: int = 0) -> np
 
 
 def _distances(point_nd: np.ndarray, center_kd: np.ndarray) -> np.ndarray:
-    """Squared distances (n, k) in float64, by differences."""
+    """Compute squared distances (n, k) in float64, by differences."""
     return np.square(point_nd.astype(np.float64)[:, None] - np.asarray(center_kd, np.float64)).sum(-1)
 
 
@@ -52,7 +52,7 @@ def test_result_is_a_fixed_point_and_its_inertia_is_exact():
 
 @pytest.fixture
 def begin(monkeypatch):
-    """A call that says where k-means begins; no program that was compiled so outlives the test."""
+    """Return a function that sets where k-means begins; no program compiled with it outlives the test."""
 
     def with_seeds(seeds):
         monkeypatch.setattr(kmeans, "_seeds", seeds)

@@ -1,10 +1,5 @@
-"""Multi-label metrics against scikit-learn, the laws of merging, and the bootstrap against a plain loop."""
+"""Multi-label metrics against scikit-learn, and their bootstrap against a plain loop."""
 
-from functools import reduce
-from operator import add
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn import metrics as sk
@@ -24,7 +19,7 @@ def _case(n: int, k: int, levels: int | None, seed: int, dtype: type = np.float3
 
 
 def _with_odd_rows(label: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Class 0 absent, class 1 in all examples but for the emptied, class 2 never called, rows empty and full."""
+    """Class 0 absent, class 1 in all examples but the emptied ones, class 2 never predicted, rows empty and full."""
     label = label.copy()
     label[:, 0], label[:, 1] = False, True
     label[3], label[4, 1:], label[5] = False, True, False
@@ -35,7 +30,7 @@ def _with_odd_rows(label: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np
     return label, score
 
 
-# Most have one shape, for the sake of the compiler.
+# Most have one shape, so that few programs are compiled.
 CASES = {
     "untied": _case(60, 5, None, 0),
     "tied": _case(60, 5, 2, 1),
@@ -55,20 +50,20 @@ def case(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
     return CASES[request.param]
 
 
-def _sk_decisions(label: np.ndarray, called: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
+def _sk_decisions(label: np.ndarray, predicted: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
     expected = {}
     for average in multilabel.AVERAGES:
         options = {"average": average, "zero_division": 0, "sample_weight": weight}
         for name, beta in (("f1", 1), ("f2", 2)):
-            figures = sk.precision_recall_fscore_support(label, called, beta=beta, **options)
+            figures = sk.precision_recall_fscore_support(label, predicted, beta=beta, **options)
             expected[f"precision_{average}"], expected[f"recall_{average}"], expected[f"{name}_{average}"] = figures[:3]
-    expected["hamming_loss"] = sk.hamming_loss(label, called, sample_weight=weight)
-    expected["subset_accuracy"] = sk.accuracy_score(label, called, sample_weight=weight)
+    expected["hamming_loss"] = sk.hamming_loss(label, predicted, sample_weight=weight)
+    expected["subset_accuracy"] = sk.accuracy_score(label, predicted, sample_weight=weight)
     return expected
 
 
 def _sk_precisions(label: np.ndarray, score: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
-    """scikit-learn's average precision, class by class: it warns of a class that never occurs, and gives it 0."""
+    """Compute average precision class by class: scikit-learn warns of a class that never occurs, which has 0 here."""
     present = label.any(0) if weight is None else label[weight > 0].any(0)
     by_class = [
         sk.average_precision_score(label[:, c], score[:, c], sample_weight=weight) if present[c] else 0.0
@@ -103,11 +98,16 @@ def test_every_metric_equals_scikit_learn(case):
 
 def test_classes_equal_scikit_learn(case):
     label, score = case
-    called = score >= 0.25
-    figures = multilabel.class_figures(multilabel.decision_counts(label, called))
+    predicted = score >= 0.25
+    counts = multilabel.decision_counts(label, predicted)
+    np.testing.assert_array_equal(
+        np.stack([counts.fp_k, counts.fn_k, counts.tp_k], 1),
+        sk.multilabel_confusion_matrix(label, predicted).reshape(-1, 4)[:, 1:],
+    )
+    figures = multilabel.figures(*counts)
     assert tuple(figures) == multilabel.FIGURES
     for name, beta in (("f1", 1), ("f2", 2)):
-        expected = sk.precision_recall_fscore_support(label, called, beta=beta, average=None, zero_division=0)
+        expected = sk.precision_recall_fscore_support(label, predicted, beta=beta, average=None, zero_division=0)
         for ours, theirs in zip((figures["precision"], figures["recall"], figures[name]), expected[:3], strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-12)
     ap_k, _ = multilabel.average_precision(label, score)
@@ -138,99 +138,6 @@ def test_macro_f1_is_the_mean_of_f1_and_ap_names_tell_absent_classes_apart():
     assert found["ap_macro_present"] == pytest.approx((1 + ap) / 2)
 
 
-@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2]])
-def test_merged_batches_give_the_same_figures_to_the_last_bit(case, order, monkeypatch):
-    label, score = case
-    called = score >= 0.5
-    batches = [np.arange(len(label))[start::4] for start in order]
-    batches = [rows for rows in batches if len(rows)]
-    whole, parts = (
-        multilabel.decision_counts(label, called),
-        [multilabel.decision_counts(label[r], called[r]) for r in batches],
-    )
-    merged = reduce(add, parts)
-    jax.tree.map(np.testing.assert_array_equal, merged, whole)
-    assert multilabel.decision_metrics(merged) == multilabel.decision_metrics(whole)
-    rankings = reduce(add, [multilabel.ranking_counts(label[r], score[r]) for r in batches])
-    jax.tree.map(np.testing.assert_array_equal, rankings, multilabel.ranking_counts(label, score))
-    monkeypatch.setattr(multilabel, "_MOST_PAIRS", 15 * max(label.shape[1], label.shape[1] ** 2 // 4))
-    jax.tree.map(np.testing.assert_array_equal, rankings, multilabel.ranking_counts(label, score))
-    scores = reduce(add, [multilabel.score_counts(label[r], score[r]) for r in batches])
-    for name in ("score", "positive", "negative"):
-        for ours, theirs in zip(
-            getattr(scores, name), getattr(multilabel.score_counts(label, score), name), strict=True
-        ):
-            np.testing.assert_array_equal(ours, theirs)
-    ap_k, ap_micro = multilabel.average_precision(label, score)
-    merged_ap_k, merged_micro = multilabel.average_precision_of(scores)
-    np.testing.assert_allclose(merged_ap_k, ap_k, atol=1e-14)
-    assert merged_micro == pytest.approx(ap_micro, abs=1e-14)
-    assert multilabel.ap_metrics(scores) == pytest.approx(_sk_precisions(label, score), abs=1e-12)
-
-
-def test_scores_of_few_values_are_kept_in_few_entries():
-    label, score = _case(3000, 2, 2, 7)
-    counts = multilabel.score_counts(label, score)
-    assert [len(values) for values in counts.score] == [len(np.unique(score[:, c])) for c in range(2)]
-    assert all((np.diff(values) < 0).all() for values in counts.score)
-    assert [part.sum() for part in counts.positive] == label.sum(0).tolist()
-
-
-def test_masked_rows_are_not_counted_whatever_they_score():
-    label, score = _case(60, 5, 3, 8)
-    mask = np.arange(60) < 15
-    dirty = np.where(mask[:, None], score, np.nan)
-    for count, values in (
-        (multilabel.decision_counts, score >= 0),
-        (multilabel.ranking_counts, dirty),
-    ):
-        kept = count(label[:15], values[:15])
-        jax.tree.map(np.testing.assert_array_equal, count(label, values, mask), kept)
-        jax.tree.map(np.testing.assert_array_equal, jax.jit(count)(label, values, mask), kept)
-    kept_ap = multilabel.ap_metrics(multilabel.score_counts(label[:15], score[:15]))
-    assert multilabel.ap_metrics(multilabel.score_counts(label, dirty, mask)) == kept_ap
-
-
-def test_counts_add_over_devices():
-    label, score = _case(64, 5, 3, 9)
-    mesh = jax.make_mesh((8,), ("row",), axis_types=(jax.sharding.AxisType.Auto,))
-    rows = jax.sharding.PartitionSpec("row")
-
-    def count(label_nk: jax.Array, score_nk: jax.Array) -> tuple:
-        called = multilabel.decide(score_nk, 0.5)
-        parts = multilabel.decision_counts(label_nk, called), multilabel.ranking_counts(label_nk, score_nk)
-        return jax.lax.psum(parts, "row")
-
-    decided, ranked = jax.jit(jax.shard_map(count, mesh=mesh, in_specs=rows, out_specs=jax.sharding.PartitionSpec()))(
-        label, score
-    )
-    assert decided.examples_hct.dtype == jnp.int32
-    found = multilabel.decision_metrics(decided) | multilabel.ranking_metrics(ranked)
-    whole = multilabel.multilabel_metrics(label, score)
-    assert found == {name: whole[name] for name in found}
-
-
-def test_merging_leaves_int32_behind():
-    large = multilabel.RankingCounts(np.int32(2**31 - 1), np.array([0, 5], np.int32), np.array([0, 0], np.int32))
-    assert (large + large).covered == 2**32 - 2
-
-
-def test_counting_lowers_for_accelerators():
-    shapes = jax.ShapeDtypeStruct((32, 5), bool), jax.ShapeDtypeStruct((32, 5), jnp.float32)
-
-    def count(label_nk: jax.Array, score_nk: jax.Array) -> tuple:
-        called = multilabel.decide(score_nk, 0.5)
-        return jax.tree.leaves(
-            (multilabel.decision_counts(label_nk, called), multilabel.ranking_counts(*args(score_nk)))
-        )
-
-    def args(score_nk: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return score_nk > 1, score_nk
-
-    exported = jax.export.export(jax.jit(count), platforms=["cpu", "cuda", "tpu"])(*shapes)
-    assert exported.platforms == ("cpu", "cuda", "tpu")
-
-
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_thresholds_of_all_classes_are_those_of_each(case, objective):
     label, score = case
@@ -242,6 +149,7 @@ def test_thresholds_of_all_classes_are_those_of_each(case, objective):
         assert (found.value_k[column], found.degenerate_k[column]) == (single.value, single.degenerate)
     counts = multilabel.decision_counts(label, multilabel.decide(score, found.threshold_k))
     np.testing.assert_array_equal(np.stack([counts.fp_k, counts.fn_k, counts.tp_k], 1), found.confusion_k4[:, 1:])
+    assert (found.confusion_k4.sum(1) == len(label)).all()
 
 
 def test_thresholds_do_not_depend_on_how_many_classes_are_searched_at_once(monkeypatch):
@@ -252,7 +160,7 @@ def test_thresholds_do_not_depend_on_how_many_classes_are_searched_at_once(monke
 
 
 def _draws(n: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each example is drawn, by a plain loop over the same generator."""
+    """Count how often each example is drawn, by a plain loop over the same generator."""
     random = np.random.default_rng(seed)
     weight = np.zeros((resamples, n), int)
     for row in weight:
@@ -331,40 +239,19 @@ GOOD = np.array([[0, 1], [1, 0]]), np.array([[0.1, 0.9], [0.8, 0.2]])
         (lambda: multilabel.average_precision([1, 0], [1.0, 0.0]), "matrices of one shape, examples x classes"),
         (lambda: multilabel.average_precision([[1, 2]], [[1.0, 2.0]]), r"label_nk\[0, 1\] is 2: labels are 0"),
         (lambda: multilabel.average_precision([[1, 0]], [[np.nan, 2.0]]), r"score_nk\[0, 0\] is nan: scores must"),
-        (lambda: multilabel.ranking_counts([[1, 0]], [[0.0, np.inf]]), r"score_nk\[0, 1\] is inf"),
-        (lambda: multilabel.ranking_counts([[1, 0]], [["a", "b"]]), "score_nk must hold real numbers"),
-        (lambda: multilabel.decision_counts([[1, 0]], [[0.5, 1]]), r"called_nk\[0, 0\] is 0.5"),
-        (lambda: multilabel.decision_counts(*GOOD[:1] * 2, [True]), r"mask_n must have one entry for each of the 2"),
-        (lambda: multilabel.decision_counts(*[np.zeros((1, 201), bool)] * 2), "at most 200 classes"),
+        (lambda: multilabel.ranking_metrics([[1, 0]], [[0.0, np.inf]]), r"score_nk\[0, 1\] is inf"),
+        (lambda: multilabel.ranking_metrics([[1, 0]], [["a", "b"]]), "score_nk must hold real numbers"),
+        (lambda: multilabel.decision_metrics([[1, 0]], [[0.5, 1]]), r"predicted_nk\[0, 0\] is 0.5"),
         (
-            lambda: multilabel.decision_metrics(multilabel.decision_counts(*GOOD[:1] * 2, [False, False])),
-            "no example has been counted",
-        ),
-        (
-            lambda: multilabel.ranking_metrics(multilabel.ranking_counts(*GOOD, [False, False])),
-            "no example has been counted",
-        ),
-        (
-            lambda: multilabel.ap_metrics(multilabel.score_counts(*GOOD, [False, False])),
-            "no example has been counted",
-        ),
-        (
-            lambda: multilabel.ranking_counts(*GOOD) + multilabel.ranking_counts([[1]], [[0.5]]),
-            r"shapes \(3,\) and \(2,\) cannot be merged",
-        ),
-        (
-            lambda: multilabel.score_counts(*GOOD) + multilabel.score_counts([[1]], [[0.5]]),
-            "counts of 2 and of 1 classes cannot be merged",
+            lambda: multilabel.decision_counts([[1, 0]], [[1]]),
+            "label_nk and predicted_nk must be matrices of one shape",
         ),
         (lambda: multilabel.class_thresholds(*GOOD, "f3"), "unknown objective 'f3'"),
         (lambda: multilabel_bootstrap.bootstrap_metrics(*GOOD, metrics=["f1"]), "unknown metric 'f1', known are ap_m"),
         (lambda: multilabel_bootstrap.bootstrap_metrics(*GOOD, metrics=[]), "no metric is asked for"),
         (lambda: multilabel_bootstrap.bootstrap_metrics(*GOOD, resamples=0), "resamples must be at least 1, got 0"),
         (lambda: multilabel_bootstrap.bootstrap_intervals(*GOOD, level=95), "level is a coverage between 0 and 1"),
-        (
-            lambda: multilabel_bootstrap.paired_differences(*GOOD, GOOD[1][:1]),
-            "matrices of one shape",
-        ),
+        (lambda: multilabel_bootstrap.paired_differences(*GOOD, GOOD[1][:1]), "matrices of one shape"),
     ],
 )
 def test_bad_input_is_refused(call, text):

@@ -28,7 +28,7 @@ def _program(k: int, n: int, m: int, width: int, devices: int) -> tuple:
     shapes = [
         jax.ShapeDtypeStruct((-(-rows // devices) * devices, width), jnp.float32, sharding=sharding) for rows in (n, m)
     ]
-    return distance._compiled(distance._nearest, _plan(k, m), 2, 0, mesh), shapes
+    return distance._compiled(neighbors.search, _plan(k, m), 2, 0, mesh), shapes
 
 
 PRODUCTS = {coarse: jax.jit(partial(distance_kernels.first_product, coarse=coarse)) for coarse in (False, True)}
@@ -78,7 +78,7 @@ def test_a_coarse_first_product_changes_nothing():
     random = np.random.default_rng(1)
     x, y = (random.normal(size=(n, 32)).astype(np.float32) for n in (40, 700))
     y[:300] = x[0] + 0.01 * y[:300]  # closer than bfloat16 can tell, and more of them than are proposed
-    near, index = jax.jit(partial(neighbors.search, plan=_plan(5, 700, coarse=True)))(x, y)
+    near, index = jax.jit(partial(neighbors.search, _plan(5, 700, coarse=True)))(x, y)
     exact = np.sqrt(((x[:, None].astype(np.float64) - y) ** 2).sum(-1))
     np.testing.assert_array_equal(index, np.argsort(exact, 1)[:, :5])
     np.testing.assert_allclose(near, np.sort(exact, 1)[:, :5], rtol=1e-6)
@@ -91,7 +91,8 @@ def test_neighbors_agree_with_scikit_learn_on_three_devices_and_in_chunks(monkey
     expected = NearestNeighbors(algorithm="brute").fit(y.astype(np.float64)).kneighbors(x.astype(np.float64), k)
     monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:3])
     # Of 13 queries and 34 rows a device; a chunk of rows holds fewer than are asked for.
-    near, index = distance.nearest_neighbors(x, y, k, query_chunk=5, gallery_chunk=16)
+    monkeypatch.setitem(distance._SIZES, "cpu", distance._Sizes(5, 16, 1 << 21))
+    near, index = distance.nearest_neighbors(x, y, k)
     np.testing.assert_array_equal(index, expected[1])
     np.testing.assert_allclose(near, expected[0], rtol=1e-6)
 

@@ -11,7 +11,7 @@ from mtsccd_jax.ops.metrics import BINARY_METRICS
 
 
 def _methods(n: int, seed: int, classes: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A truth, a good method and one that repeats most of its errors and adds some."""
+    """Make a truth, a good method, and one that repeats most of its errors and adds some."""
     random = np.random.default_rng(seed)
     truth = random.integers(0, classes, n)
     good = np.where(random.random(n) < 0.8, truth, random.integers(0, classes, n))
@@ -66,11 +66,6 @@ def test_exchanging_the_methods_changes_the_sign_alone(metric):
     )
 
 
-def test_a_method_does_not_differ_from_itself():
-    truth, a, _ = _methods(50, 6)
-    assert paired_tests.paired_difference(truth, a, a, resamples=20) == (0, 0, 0)
-
-
 def test_difference_depends_on_the_seed_and_narrows_with_the_level():
     truth, a, b = _methods(200, 7)
     first = paired_tests.paired_difference(truth, a, b, resamples=200)
@@ -80,7 +75,9 @@ def test_difference_depends_on_the_seed_and_narrows_with_the_level():
     assert first.low < narrow.low < narrow.high < first.high
 
 
-def test_one_example():
+def test_one_method_and_one_example():
+    truth, a, _ = _methods(50, 6)
+    assert paired_tests.paired_difference(truth, a, a, resamples=20) == (0, 0, 0)
     assert paired_tests.mcnemar([True], [False]) == (1, 0, 1.0)
     assert paired_tests.paired_difference([1], [1], [0], metric="oa", resamples=5) == (1, 1, 1)
 
@@ -94,15 +91,9 @@ def test_one_example():
         (lambda: paired_tests.mcnemar([0.5], [1]), "correct_a_n must hold integers, got float64"),
         (lambda: paired_tests.paired_difference([0], [0], [2]), r"predicted_b_n\[0\] is 2, outside 0 to 1"),
         (lambda: paired_tests.paired_difference([0], [0], [0, 1]), "the examples must be the same"),
-        (
-            lambda: paired_tests.paired_difference([0], [0], [0], metric="map"),
-            "unknown metric 'map', known are oa, kappa",
-        ),
+        (lambda: paired_tests.paired_difference([0], [0], [0], metric="map"), "unknown metric 'map', known are oa"),
         (lambda: paired_tests.paired_difference([0], [0], [0], resamples=0), "resamples must be at least 1, got 0"),
-        (
-            lambda: paired_tests.paired_difference([0], [0], [0], level=95),
-            "level is a coverage between 0 and 1, got 95",
-        ),
+        (lambda: paired_tests.paired_difference([0], [0], [0], level=95), "level is a coverage between 0 and 1"),
         (lambda: paired_tests.paired_difference([0], [0], [0], classes=1), "classes must be at least 2, got 1"),
     ],
 )

@@ -11,66 +11,57 @@ from sklearn import metrics as sk
 from mtsccd_jax.ops import retrieval
 from mtsccd_jax.ops.distance import nearest_neighbors
 
+FIGURES = [field.name for field in fields(retrieval.QueryFigures)][2:]
+
 
 def _shared(query, gallery_row) -> int:
-    """The number of labels that two images share."""
+    """Count the labels that two images share."""
     if np.ndim(query) == 0:
         return int(query == gallery_row)
     return sum(bool(a) and bool(b) for a, b in zip(query, gallery_row, strict=True))
 
 
 def _plain(index, query, gallery, itself, k, gtm, exponential=False) -> dict[str, float]:
-    """All figures of one query from their definitions; the list holds the whole gallery."""
+    """Compute all figures of one query from their definitions; the list holds the whole gallery."""
     graded = [_shared(query, gallery[row]) for row in index if row != itself]
-    relevant = sum(grade > 0 for grade in graded)
-
-    def gain(grade: int) -> float:
-        return 2.0**grade - 1 if exponential else float(grade)
+    ranks = [rank for rank, grade in enumerate(graded, 1) if grade > 0]
+    relevant = len(ranks)
+    if not relevant:
+        return dict.fromkeys(FIGURES, math.nan)
 
     def dcg(grades, limit) -> float:
-        return sum(gain(grade) / math.log2(rank + 1) for rank, grade in enumerate(grades, 1) if rank <= limit)
+        gains = [2.0**grade - 1 if exponential else float(grade) for grade in grades]
+        return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, 1) if rank <= limit)
 
-    def precisions(limit) -> list[float]:
-        found, values = 0, []
-        for rank, grade in enumerate(graded, 1):
-            if grade > 0 and rank <= limit:
-                found += 1
-                values.append(found / rank)
-        return values
-
+    precisions = [found / rank for found, rank in enumerate(ranks, 1)]
+    first = [precision for precision, rank in zip(precisions, ranks, strict=True) if rank <= k]
     ideal = sorted(graded, reverse=True)
     window = min(4 * relevant, 2 * gtm)
-    ranks = [rank for rank, grade in enumerate(graded, 1) if grade > 0]
     average = sum(rank if rank <= window else 1.25 * window for rank in ranks) / relevant
-    modified = average - 0.5 - relevant / 2
-    first = precisions(k)
     return {
-        "relevant": relevant,
-        "precision": sum(grade > 0 for grade in graded[:k]) / k,
-        "ap_at_k": sum(first) / min(relevant, k),
-        "ap_of_found": sum(first) / len(first) if first else 0.0,
-        "ndcg_at_k": dcg(graded, k) / dcg(ideal, k),
-        "ap": sum(precisions(math.inf)) / relevant,
-        "ndcg": dcg(graded, math.inf) / dcg(ideal, math.inf),
-        "nmrr": modified / (1.25 * window - 0.5 - 0.5 * relevant),
+        "precision_qc": len(first) / k,
+        "ap_qc": sum(first) / min(relevant, k),
+        "ap_of_found_qc": sum(first) / len(first) if first else 0.0,
+        "ndcg_qc": dcg(graded, k) / dcg(ideal, k),
+        "ap_q": sum(precisions) / relevant,
+        "ndcg_q": dcg(graded, math.inf) / dcg(ideal, math.inf),
+        "nmrr_q": (average - 0.5 - relevant / 2) / (1.25 * window - 0.5 - 0.5 * relevant),
     }
 
 
 def _case(queries: int, rows: int, labels: int | None, seed: int, among: bool):
-    """Rankings that know something of the labels: `(index_qm, query, gallery, itself)`."""
+    """Make rankings that know something of the labels: `(index_qm, query, gallery, itself)`."""
     random = np.random.default_rng(seed)
-    gallery = random.integers(0, 6, rows) if labels is None else random.random((rows, labels)) < 0.25
+
+    def draw(n: int) -> np.ndarray:
+        return random.integers(0, 6, n) if labels is None else random.random((n, labels)) < 0.25
+
+    gallery, itself = draw(rows), np.full(queries, -1)
     if among:
         itself = random.permutation(rows)[:queries]
         itself[1::5] = -1
-        query = gallery[itself].copy()
-    else:
-        itself = np.full(queries, -1)
-        query = random.integers(0, 6, queries) if labels is None else random.random((queries, labels)) < 0.25
-    if labels is None:
-        query[2::7] = 99
-    else:
-        query[2::7] = False
+    query = gallery[itself].copy() if among else draw(queries)
+    query[2::7] = 99 if labels is None else False
     overlap = np.array([[_shared(q, g) for g in gallery] for q in query])
     return np.argsort(random.normal(size=overlap.shape) - overlap, 1), query, gallery, itself
 
@@ -84,39 +75,24 @@ CASES = {
 }
 
 
-def _names(k: int) -> tuple[str, ...]:
-    return (f"map_at_{k}", f"map_at_{k}_of_found", f"precision_at_{k}", f"ndcg_at_{k}")
-
-
 @pytest.mark.parametrize("gain", retrieval.GAINS)
 @pytest.mark.parametrize("name", CASES)
 def test_every_figure_equals_plain_python(name, gain):
     index, query, gallery, itself = CASES[name]
     cutoffs = (1, 4, 10)
     found = retrieval.query_figures(index, query, gallery, cutoffs=cutoffs, itself_q=itself, gain=gain)
-    shared = [[_shared(q, g) > 0 for g in gallery] for q in query]
-    for row, own in enumerate(itself):
-        if own >= 0:
-            shared[row][own] = False
-    counts = [sum(row) for row in shared]
+    counts = [
+        sum(_shared(q, other) > 0 for place, other in enumerate(gallery) if place != own)
+        for q, own in zip(query, itself, strict=True)
+    ]
     assert found.relevant_q.tolist() == counts
     assert retrieval.relevant_counts(query, gallery, itself).tolist() == counts
-    for row, relevant in enumerate(counts):
-        for column, k in enumerate(cutoffs):
-            ours = (
-                *(part[row, column] for part in (found.precision_qc, found.ap_qc, found.ap_of_found_qc, found.ndcg_qc)),
-                *(part[row] for part in (found.ap_q, found.ndcg_q, found.nmrr_q)),
-            )
-            if not relevant:
-                assert np.isnan(ours).all()
-                continue
-            expected = _plain(
-                index[row], query[row], gallery, itself[row], k, max(counts), exponential=gain == "exponential"
-            )
-            assert ours == pytest.approx(tuple(expected.values())[1:], abs=1e-12)
-    metrics = retrieval.retrieval_metrics(found)
+    for row, (column, k) in itertools.product(range(len(query)), enumerate(cutoffs)):
+        ours = {name: getattr(found, name)[(row, column) if name.endswith("_qc") else row] for name in FIGURES}
+        expected = _plain(index[row], query[row], gallery, itself[row], k, max(counts), gain == "exponential")
+        assert ours == pytest.approx(expected, abs=1e-12, nan_ok=True)
+    metrics, known = retrieval.retrieval_metrics(found), np.array(counts) > 0
     assert (metrics["queries"], metrics["without_relevant"]) == (len(query), counts.count(0))
-    known = np.array(counts) > 0
     assert metrics["map"] == pytest.approx(found.ap_q[known].mean(), abs=1e-12)
     assert metrics["anmrr"] == pytest.approx(found.nmrr_q[known].mean(), abs=1e-12)
     assert metrics["ndcg_at_4"] == pytest.approx(found.ndcg_qc[known, 1].mean(), abs=1e-12)
@@ -145,8 +121,8 @@ def test_leaving_out_a_query_equals_a_gallery_without_it():
         place[kept] = np.arange(len(kept))
         shorter = place[index[row][index[row] != itself[row]]]
         alone = retrieval.query_figures(shorter[None], query[[row]], gallery[kept], cutoffs=(3,), largest_relevant=30)
-        for field in fields(found)[1:]:
-            np.testing.assert_allclose(getattr(found, field.name)[row], getattr(alone, field.name)[0], atol=1e-13)
+        for name in ("relevant_q", *FIGURES):
+            np.testing.assert_allclose(getattr(found, name)[row], getattr(alone, name)[0], atol=1e-13)
 
 
 def test_anmrr_by_hand():
@@ -167,24 +143,18 @@ def test_a_list_that_ends_early_says_only_what_it_knows():
     whole = retrieval.query_figures(index, query, gallery, cutoffs=(2, 5), itself_q=itself)
     for length in (6, 20):
         short = retrieval.query_figures(index[:, :length], query, gallery, cutoffs=(2, 5), itself_q=itself)
-        for name in ("relevant_q", "precision_qc", "ap_qc", "ap_of_found_qc", "ndcg_qc"):
-            np.testing.assert_array_equal(getattr(short, name), getattr(whole, name))
-        for name in ("ap_q", "ndcg_q", "nmrr_q"):
+        for name in ("relevant_q", *FIGURES):
             ours, theirs = getattr(short, name), getattr(whole, name)
-            known = ~np.isnan(ours)
-            np.testing.assert_allclose(ours[known], theirs[known], atol=1e-14)
-        hits = np.array(
-            [
-                sum(_shared(query[row], gallery[other]) > 0 for other in set(index[row, :length]) - {itself[row]})
-                for row in range(len(query))
-            ]
-        )
+            kept = ~np.isnan(ours) if name.endswith("_q") else slice(None)
+            np.testing.assert_allclose(ours[kept], theirs[kept], atol=1e-14)
+        listed = [set(index[row, :length]) - {itself[row]} for row in range(len(query))]
+        hits = np.array([sum(_shared(query[row], gallery[i]) > 0 for i in rows) for row, rows in enumerate(listed)])
         complete = (hits == whole.relevant_q) & (whole.relevant_q > 0)
         np.testing.assert_array_equal(~np.isnan(short.ap_q), complete)
-        reach = length - np.array([itself[row] in index[row, :length] for row in range(len(query))])
+        np.testing.assert_array_equal(~np.isnan(short.ndcg_q), complete)
         window = np.minimum(4 * whole.relevant_q, 2 * whole.relevant_q.max())
-        known = (complete | (reach >= window)) & (whole.relevant_q > 0)
-        np.testing.assert_array_equal(~np.isnan(short.nmrr_q), known)
+        reached = (np.array([len(rows) for rows in listed]) >= window) & (whole.relevant_q > 0)
+        np.testing.assert_array_equal(~np.isnan(short.nmrr_q), complete | reached)
         assert retrieval.retrieval_metrics(short)["map"] is None
 
 
@@ -200,31 +170,31 @@ def test_tiles_and_merged_parts_are_the_whole(monkeypatch):
     ]
     monkeypatch.setattr(retrieval, "_TILE_ELEMENTS", 3 * len(gallery))
     tiled = retrieval.query_figures(index, query, gallery, cutoffs=(2,), itself_q=itself)
-    for other in (halves[0] + halves[1], tiled):
+    for other in (retrieval.joined(halves), tiled):
         assert len(other) == len(query)
-        for field in fields(whole):
-            np.testing.assert_array_equal(getattr(other, field.name), getattr(whole, field.name))
+        for name in ("relevant_q", *FIGURES):
+            np.testing.assert_array_equal(getattr(other, name), getattr(whole, name))
         assert retrieval.retrieval_metrics(other) == retrieval.retrieval_metrics(whole)
 
 
 @pytest.mark.parametrize("length", [33, 6])
-def test_intervals_are_those_of_re_drawn_queries(length, monkeypatch):
+def test_intervals_are_those_of_resampled_queries(length, monkeypatch):
     index, query, gallery, itself = CASES["labels, among themselves"]
     figures = retrieval.query_figures(index[:, :length], query, gallery, cutoffs=(2, 5), itself_q=itself)
     found = retrieval.retrieval_intervals(figures, resamples=40, seed=9)
     known, random = np.flatnonzero(figures.relevant_q), np.random.default_rng(9)
-    drawn = []
+    resampled = []
     for _ in range(40):
         rows = known[random.integers(0, len(known), len(known))]
-        again = {field.name: getattr(figures, field.name)[rows] for field in fields(figures)[1:]}
-        drawn.append(retrieval.retrieval_metrics(retrieval.QueryFigures(cutoffs=(2, 5), **again)))
+        columns = {name: getattr(figures, name)[rows] for name in ("relevant_q", *FIGURES)}
+        resampled.append(retrieval.retrieval_metrics(retrieval.QueryFigures(cutoffs=(2, 5), **columns)))
     metrics = retrieval.retrieval_metrics(figures)
     assert set(found) == set(metrics) - {"queries", "without_relevant"}
     for name, ends in found.items():
         if metrics[name] is None:
             assert ends is None
         else:
-            expected = np.quantile([some[name] for some in drawn], (0.025, 0.975))
+            expected = np.quantile([some[name] for some in resampled], (0.025, 0.975))
             assert ends == pytest.approx(tuple(expected), abs=1e-12)
     assert (found["map"] is None) == (length == 6), "a list that ends early has no average precision"
     monkeypatch.setattr(retrieval, "_TILE_ELEMENTS", 3 * len(known))
@@ -263,7 +233,8 @@ def test_no_query_with_a_relevant_image():
     found = retrieval.query_figures(np.array([[1, 0]]), np.array([7]), np.array([1, 2]), cutoffs=(1,))
     metrics = retrieval.retrieval_metrics(found)
     assert (metrics.pop("queries"), metrics.pop("without_relevant")) == (1, 1)
-    assert set(metrics) == {"map", "ndcg", "anmrr", *_names(1)}
+    at_1 = {"map_at_1", "map_at_1_of_found", "precision_at_1", "ndcg_at_1"}
+    assert set(metrics) == {"map", "ndcg", "anmrr"} | at_1
     assert set(metrics.values()) == {None}
     assert set(retrieval.retrieval_intervals(found).values()) == {None}
 
@@ -290,11 +261,7 @@ CLASSES = np.array([0, 1]), np.array([0, 1, 1])
         ((LISTS + 1, *CLASSES), {}, r"index_qm\[0, 2\] is 3, outside the gallery of 3"),
         ((np.array([[0, 1], [2, 2]]), *CLASSES), {"cutoffs": (1,)}, "the list of query 1 holds a gallery row twice"),
         ((LISTS[:, :2], *CLASSES), {"cutoffs": (3,)}, "a cut-off of 3 needs longer lists: these hold 2$"),
-        (
-            (LISTS[:, :2], *CLASSES),
-            {"cutoffs": (2,), "itself_q": np.array([0, 1])},
-            "a cut-off of 2 needs longer lists: these hold 2 with itself",
-        ),
+        ((LISTS[:, :2], *CLASSES), {"cutoffs": (2,), "itself_q": np.array([0, 1])}, "these hold 2 with itself"),
         ((LISTS, *CLASSES), {"cutoffs": ()}, "cutoffs must be whole numbers of at least 1"),
         ((LISTS, *CLASSES), {"cutoffs": (0,)}, "cutoffs must be whole numbers of at least 1"),
         ((LISTS, *CLASSES), {"gain": "square"}, "unknown gain 'square', known are overlap, exponential"),
@@ -314,6 +281,6 @@ def test_bad_input_is_refused(arguments, options, text):
 
 
 def test_figures_at_other_cutoffs_are_not_merged():
-    one, two = (retrieval.query_figures(LISTS, *CLASSES, cutoffs=(k,)) for k in (1, 2))
+    parts = [retrieval.query_figures(LISTS, *CLASSES, cutoffs=(k,)) for k in (1, 2)]
     with pytest.raises(ValueError, match=r"figures at \(1,\) and at \(2,\) cannot be merged"):
-        one + two
+        retrieval.joined(parts)

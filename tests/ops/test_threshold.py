@@ -15,7 +15,7 @@ OBJECTIVES = threshold.OBJECTIVES
 
 
 def _exact_value(confusion: tuple[int, int, int, int], objective: str) -> Fraction:
-    """The objective as a fraction of integers, from its definition."""
+    """Compute the objective as a fraction of integers, from its definition."""
     tn, fp, fn, tp = confusion
     n = tn + fp + fn + tp
     if objective == "oa":
@@ -31,11 +31,11 @@ def _exact_value(confusion: tuple[int, int, int, int], objective: str) -> Fracti
 
 
 def _brute_force(distance: np.ndarray, changed: np.ndarray, objective: str) -> tuple[float, tuple, Fraction]:
-    """Every candidate from the largest down; the first of the best."""
+    """Try every candidate from the largest down; return the first of the best."""
     best = None
     for candidate in [np.inf, *sorted(set(distance.tolist()), reverse=True)]:
-        called = distance >= candidate
-        counts = (~called & ~changed, called & ~changed, ~called & changed, called & changed)
+        predicted = distance >= candidate
+        counts = (~predicted & ~changed, predicted & ~changed, ~predicted & changed, predicted & changed)
         confusion = tuple(int(part.sum()) for part in counts)
         value = _exact_value(confusion, objective)
         if best is None or value > best[2]:
@@ -100,8 +100,8 @@ def test_curve_holds_every_candidate_with_its_counts(case):
     assert limit[1:].tolist() == sorted(set(distance.tolist()), reverse=True)
     changed = changed.astype(bool)
     for row, candidate in enumerate(limit.tolist()):
-        called = distance >= candidate
-        expected = [(~called & ~changed), (called & ~changed), (~called & changed), (called & changed)]
+        predicted = distance >= candidate
+        expected = [(~predicted & ~changed), (predicted & ~changed), (~predicted & changed), (predicted & changed)]
         assert [tn[row], fp[row], fn[row], tp[row]] == [part.sum() for part in expected]
 
 
@@ -124,9 +124,9 @@ def test_value_agrees_with_scikit_learn(objective):
         "f1": sk.f1_score,
         "balanced": sk.balanced_accuracy_score,
     }[objective]
-    called = distance >= result.threshold
-    assert result.value == pytest.approx(score(changed, called), abs=1e-9)
-    assert result.confusion == tuple(sk.confusion_matrix(changed, called).ravel())
+    predicted = distance >= result.threshold
+    assert result.value == pytest.approx(score(changed, predicted), abs=1e-9)
+    assert result.confusion == tuple(sk.confusion_matrix(changed, predicted).ravel())
 
 
 def test_value_is_exact_beyond_a_million_pairs():

@@ -1,4 +1,4 @@
-"""Samples as counts of cells: their distribution, and that the cut chosen is that of the pairs they stand for."""
+"""Resamples as counts of cells: their distribution, and their best cut against that of the pairs they count."""
 
 import jax
 import numpy as np
@@ -10,7 +10,7 @@ from mtsccd_jax.ops.threshold import best_threshold, sort_descending
 
 
 def pairs_of(n, share, digits, seed):
-    """Distances of n pairs, rounded so that some are equal, and which changed."""
+    """Make distances of n pairs, rounded so that some are equal, and which of the pairs changed."""
     random = np.random.default_rng(seed)
     changed = random.random(n) < share
     changed[:2] = False, True
@@ -18,11 +18,12 @@ def pairs_of(n, share, digits, seed):
 
 
 def drawn(cells, samples, seed):
-    """(count_rc, usable_r) of so many samples."""
+    """Draw `(count_rc, usable_r)` of so many resamples."""
     width = cells.quantile_kc.shape[1] + cells.late
     bits = threshold_bootstrap.draw_bits(np.random.PCG64(seed), (samples, width))
     with jax.enable_x64(True):
-        counts, usable = threshold_bootstrap.draw_counts(bits, cells.quantile_kc, cells.cell_n, cells.pairs)
+        given = jax.device_put((bits, cells.quantile_kc, cells.cell_p, cells.pairs))
+        counts, usable = threshold_bootstrap.draw_counts(*given)
     return np.asarray(counts), np.asarray(usable)
 
 
@@ -33,12 +34,12 @@ def test_a_cell_holds_one_kind_and_no_cut_but_behind_it(n, share, digits):
     distance, changed = pairs_of(n, share, digits, 1)
     value, kind = sort_descending(distance, changed)
     cells = threshold_bootstrap.make_cells(value, kind)
-    cell = cells.cell_n[:n]
+    cell = cells.cell_p[:n]
     np.testing.assert_array_equal(np.bincount(cell, minlength=len(cells.size_c)), cells.size_c)
     assert cells.size_c[0] == 0
     assert cells.size_c.max() <= threshold_bootstrap._CELL
     cuts = np.unique(value[kind == 1])[::-1]
-    np.testing.assert_array_equal(cells.value_j, cuts)
+    np.testing.assert_array_equal(cells.value_i, cuts)
     assert cells.allowed_j.sum() == len(cuts)
     for place, cut in enumerate(cuts):
         for of_kind, last in ((1, cells.changed_j[place]), (0, cells.unchanged_j[place])):
@@ -57,7 +58,7 @@ def test_the_best_cut_of_a_sample_is_that_of_its_pairs(objective, n, share, digi
     counts, usable = drawn(cells, 12, 5)
     assert usable.all()
     first = np.zeros(len(cells.size_c), int)
-    first[cells.cell_n[:n][::-1]] = np.arange(n)[::-1]
+    first[cells.cell_p[:n][::-1]] = np.arange(n)[::-1]
     for count, limit, confusion in zip(counts, *chosen, strict=True):
         rows = np.repeat(first, count)  # any pair of a cell will do
         expected = best_threshold(value[rows], kind[rows], objective)
@@ -66,7 +67,7 @@ def test_the_best_cut_of_a_sample_is_that_of_its_pairs(objective, n, share, digi
 
 @pytest.mark.parametrize("spread", [4.0, 0.5])
 def test_counts_are_those_of_draws_with_replacement(spread, monkeypatch):
-    """Their sums, means, variances and covariances; and that they stay so where many samples are rejected."""
+    """Sums, means, variances and covariances agree, also where many resamples are rejected."""
     monkeypatch.setattr(threshold_bootstrap, "_SPREAD", spread)
     distance, changed = pairs_of(900, 0.05, 5, 3)
     cells = threshold_bootstrap.make_cells(*sort_descending(distance, changed))

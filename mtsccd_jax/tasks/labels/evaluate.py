@@ -42,8 +42,7 @@ def evaluate_labels(passes: Embedded, split: str) -> Row:
         threshold = class_thresholds(chosen_on["label"], chosen_on["probability"], settings.objective).threshold_k
         arrays["validation"] = chosen_on
     called = decide(probability, threshold)
-    counts = decision_counts(label, called)
-    tp, fp, fn = (np.asarray(part, np.int64) for part in (counts.tp_k, counts.fp_k, counts.fn_k))
+    tp, fp, fn = decision_counts(label, called)
     resamples, seed = trained.recipe.evaluation.resamples, trained.recipe.seed
     intervals = bootstrap_intervals(label, probability, threshold, resamples=resamples, seed=seed)
     arrays |= {
