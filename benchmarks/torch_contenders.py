@@ -14,7 +14,8 @@ from torch_device import torch_device, wait_for_torch
 
 from mtsccd_jax.engine.memory import program_bytes
 from mtsccd_jax.engine.parallel import make_parallel
-from mtsccd_jax.models import create_model, googlenet, inception_v3
+from mtsccd_jax.models import create_model
+from mtsccd_jax.models.inception import googlenet, inception_v3
 from mtsccd_jax.perf.flops import count_macs
 from mtsccd_jax.perf.profile.layers import jaxpr_layers
 from mtsccd_jax.perf.profile.overhead import Chain, count_operations, idle_step

@@ -17,9 +17,6 @@ from mtsccd_jax.models import (
     convnext,
     densenet,
     efficientnet,
-    googlenet,
-    inception_v2,
-    inception_v3,
     mixer,
     mobilevit,
     resnet,
@@ -28,6 +25,7 @@ from mtsccd_jax.models import (
     vgg,
     vit,
 )
+from mtsccd_jax.models.inception import googlenet, inception_v2, inception_v3
 from mtsccd_jax.models.layers.head import Head
 from mtsccd_jax.models.layers.initializers import Keys
 from mtsccd_jax.models.layers.precision import wide
