@@ -319,6 +319,14 @@ def test_a_bug_is_not_reported_as_wrong_input():
         main(["report", "anything"])
 
 
+@pytest.mark.parametrize(("given", "batch_size", "largest"), [([], 32, False), (["8"], 8, False), (["auto"], 32, True)])
+def test_the_batch_option_sets_the_batch_or_searches_for_it(capsys, given, batch_size, largest):
+    with mock.patch("mtsccd_jax.tasks.train.train", side_effect=RunError("seen")) as train:
+        assert run(capsys, "train", "demo", *(f"--batch={value}" for value in given))[0] == 3
+    assert train.call_args.args[0].engine.batch_size == batch_size
+    assert train.call_args.kwargs == {"largest_batch": largest}
+
+
 def test_a_signal_saves_and_ends_with_its_status(demo_run, tiny, tmp_path):
     workdir, _ = demo_run
     command = [sys.executable, "-m", "mtsccd_jax", "train", "demo", "--data-dir", str(workdir / "tfds")]

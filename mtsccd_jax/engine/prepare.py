@@ -94,13 +94,14 @@ def prepare(recipe: Recipe, task: Task, workdir: Path) -> Plan:
     weights = initial_weights(recipe, task.class_names) if resumed_step is None and recipe.model.init else None
     feed = Feed(task.train, parallel, recipe.data.input)
     program = make_program(recipe, task, feed)
-    fitted = fit_weights(program.network, recipe.model.name, weights) if weights else None
+    fitted = None
+    if weights is not None:
+        fitted = fit_weights(program.network, recipe.model.name, weights)
+        for line in (f"weights of {weights.source}", *fitted.notes, *normalization_notes(weights, recipe)):
+            logger.info(line)
     logger.info(feed.choice)
     if resumed_step is None or not is_finished(recipe, task, workdir, resumed_step):
         program = compile_program(program, recipe, task, usable_bytes(parallel))
-    if weights and fitted:
-        for line in (f"weights of {weights.source}", *fitted.notes, *normalization_notes(weights, recipe)):
-            logger.info(line)
     if resumed_step is None:
         task.write_notes(workdir)
     run = Run(

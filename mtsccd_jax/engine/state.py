@@ -205,7 +205,7 @@ def make_optimizer(
         return update
 
     def labels(params: nnx.State[Any, Any]) -> Any:
-        def label(path: jax.tree_util.KeyPath, _: jax.Array) -> str:
+        def label(path: tuple[Any, ...], _: jax.Array) -> str:
             names = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
             return "frozen" if frozen(tuple(names)) else "trained"
 

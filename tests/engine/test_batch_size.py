@@ -1,6 +1,5 @@
 """The largest batch that fits is what trying every one would find; a batch that does not fit is refused first."""
 
-import json
 import logging
 from dataclasses import replace
 from functools import partial
@@ -10,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 
-from mtsccd_jax import cli
 from mtsccd_jax.engine import batch_size as search
 from mtsccd_jax.engine import prepare
 from mtsccd_jax.engine.batch_size import BatchChoice, compile_program, largest_batch, largest_program, with_batch
@@ -156,22 +154,12 @@ def test_a_refused_batch_leaves_the_work_directory_free(small, one_device, tmp_p
     assert not (tmp_path / RECIPE_FILE).exists()
 
 
-def test_a_resumed_run_keeps_the_batch_it_began_with(small, one_device, tmp_path, monkeypatch, capsys):
+def test_a_resumed_run_keeps_the_batch_it_began_with(small, one_device, tmp_path, monkeypatch):
     searches = []
     monkeypatch.setattr(search, "largest_batch", lambda *_, **__: searches.append(1) or BatchChoice(16, 0, 0, 0))
-    command = ["train", "demo", "--folder", small.data.folder, "--workdir", str(tmp_path), "--batch", "auto", "-q"]
-    settings = ["model.name=scnn", "model.width=0.0625", "data.image_size=32", "data.crop_padding=0"]
-    settings += ["data.flip=false", "data.turn=false", "data.color_jitter=0"]
-    settings += ["engine.epochs=1", "engine.validate=false", "optim.warmup_epochs=0"]
-    command += [f"--set={setting}" for setting in settings]
-    assert cli.main(command) == 0
-    first = json.loads(capsys.readouterr().out)
-    assert (first["batch_size"], len(searches)) == (16, 1)
-    assert cli.main(command) == 0
-    again = json.loads(capsys.readouterr().out)
-    assert (again["batch_size"], again["step"], again["compile_s"]) == (16, first["step"], None)
+    first, again = (train(with_batch(small, 8), tmp_path, largest_batch=True) for _ in range(2))
+    assert first.batch_size == again.batch_size == 16
+    assert (again.step, again.compile_s) == (first.step, None)
     assert len(searches) == 1, "the batch of a run is not searched for again"
-    command[command.index("auto")] = "32"
-    assert cli.main(command) == 2
-    assert "engine.batch_size (16 there, 32 asked for)" in capsys.readouterr().err
-    assert np.isfinite(first["loss"])
+    with pytest.raises(InputError, match=r"engine\.batch_size \(16 there, 32 asked for\)"):
+        train(with_batch(small, 32), tmp_path)
