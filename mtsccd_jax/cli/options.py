@@ -145,15 +145,15 @@ def input_data(options: argparse.Namespace, data: Data) -> Data:
     given = [name for name in ("dataset", "folder", "pairs") if getattr(options, name, None) is not None]
     if len(given) > 1:
         raise InputError(f"--{given[0]} and --{given[1]}: give one input")
+    changes: dict[str, Any] = {}
     if getattr(options, "data_dir", None) is not None:
-        data = dataclasses.replace(data, data_dir=str(options.data_dir))
-    if not given:
-        return data
+        changes["data_dir"] = str(options.data_dir)
     if given == ["dataset"]:
-        return dataclasses.replace(data, dataset=options.dataset, pair_dataset=options.dataset, folder=None, pairs=None)
-    changed_above = getattr(options, "changed_above", None)
-    if changed_above is not None:
-        data = dataclasses.replace(data, changed_above=changed_above)
-    folder = str(options.folder) if given == ["folder"] else None
-    pairs = str(options.pairs) if given == ["pairs"] else None
-    return dataclasses.replace(data, dataset=None if pairs else data.dataset, folder=folder, pairs=pairs)
+        changes |= {"dataset": options.dataset, "pair_dataset": options.dataset, "folder": None, "pairs": None}
+    elif given:
+        changes |= {"folder": None, "pairs": None, given[0]: str(getattr(options, given[0]))}
+        if given == ["pairs"]:
+            changes["dataset"] = None
+        if getattr(options, "changed_above", None) is not None:
+            changes["changed_above"] = options.changed_above
+    return dataclasses.replace(data, **changes)
