@@ -32,6 +32,9 @@ class Advance(Protocol):
 @contextmanager
 def bar(description: str) -> Iterator[Advance]:
     """Show a progress bar with the remaining time, but only on a terminal and unless the console is quiet."""
+    if console.quiet or not console.is_terminal:
+        yield lambda done, total, text="": None
+        return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description:<22}"),
@@ -40,8 +43,7 @@ def bar(description: str) -> Iterator[Advance]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}"),
     )
-    hidden = console.quiet or not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(description, total=None, text="")
 
         def advance(done: int, total: int, text: str = "") -> None:
