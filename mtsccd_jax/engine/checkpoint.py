@@ -36,8 +36,8 @@ class NewestAndBest:
 class Checkpoints:
     """The checkpoints in `<workdir>/checkpoints`: the newest two, and the one of the best epoch if it is marked.
 
-    A checkpoint is deleted only after a newer one is complete. So the best epoch known at the newest checkpoint always
-    has its own.
+    A checkpoint is deleted only after a newer one is complete. So the best epoch that a resumed run knows of always has
+    its checkpoint.
     """
 
     def __init__(self, workdir: Path):
