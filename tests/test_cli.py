@@ -164,7 +164,7 @@ def test_report_names_its_page(demo_run, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("archive", "data_set", "scale", "splits", "options"),
     [
-        ("mtsccd", "mtsccd_lusc", "0.002", {"test", "test_a", "test_b"}, ["--image-size", "8"]),
+        ("mtsccd", "mtsccd_lusc", "0.002", {"test_a", "test_b"}, ["--image-size", "8"]),
         ("mlrsnet", "mlrsnet", "0.0005", {"test"}, ["--image-size", "16"]),
         ("bigearthnet_v1", "bigearthnet_v1", "0.00002", {"test"}, []),
         ("bigearthnet_v2", "bigearthnet_v2", "0.00002", {"test"}, []),
@@ -197,6 +197,9 @@ def test_an_archive_is_made_checked_and_built(capsys, tmp_path, archive, data_se
     assert run(capsys, *build)[1] == built, "an existing build is kept"
     wrong = refused(capsys, "data", "build", f"{data_set}/nothing", *build[3:])
     assert f"{data_set}: unknown configuration 'nothing'; it has official" in wrong
+    if archive == "mtsccd":
+        assert "Table 2" in err
+        assert 2 * checked["pairs"] == sum(built["splits"].values()) == made["images"]
 
 
 @pytest.mark.filterwarnings("ignore")  # Beam's own
