@@ -72,7 +72,7 @@ run_part() {
     search) $bench/compare_torch_search.py $search >>"$out/results.jsonl" ;;
     verdicts) three_verdicts >>"$out/results.jsonl" ;;
     numerics) $bench/device_numerics.py $numerics >>"$out/results.jsonl" ;;
-    models) $python -m mtsccd_jax.cli bench models $models --out "$out" >/dev/null ;;
+    models) $python -m mtsccd_jax bench models $models --out "$out" >/dev/null ;;
     tests) device_tests ;;
     esac
 }

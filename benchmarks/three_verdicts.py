@@ -73,7 +73,7 @@ def profile(name: str, size: str, folder: Path) -> dict[str, Any]:
     else:
         settings += LARGE[size]
         options += ["--batch", str(BATCHES[size])]
-    command = [sys.executable, "-m", "mtsccd_jax.cli", "profile", "resnet18_scratch", "-q", *options]
+    command = [sys.executable, "-m", "mtsccd_jax", "profile", "resnet18_scratch", "-q", *options]
     command += ["--workdir", str(folder / name)]
     for setting in settings:
         command += ["--set", setting]

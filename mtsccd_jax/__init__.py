@@ -1,6 +1,6 @@
 """mtsccd_jax: high-throughput land-use scene classification and change detection in JAX and Flax.
 
-Importing this package touches no device and reads no file; the public names load on first use.
+Importing this package touches no device and reads no file; its public names are loaded on first use.
 """
 
 import importlib
@@ -16,7 +16,7 @@ __all__ = ["__version__", "create_model", "list_models", "ops"]
 
 
 def __getattr__(name: str) -> Any:
-    """The public name, imported on first use: `import mtsccd_jax` alone must not pay for JAX."""
+    """Import a public name on first use, so that `import mtsccd_jax` does not import JAX."""
     if name == "ops":
         return importlib.import_module("mtsccd_jax.ops")
     if name in ("create_model", "list_models"):

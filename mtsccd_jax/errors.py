@@ -1,18 +1,18 @@
-"""What can go wrong, told apart by who has to act on it."""
+"""The errors that a command reports in one line, by who has to act on them."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """The user's input is wrong. One line: what was wrong, where, and what to do (exit status 2)."""
+    """The user's input is wrong (exit status 2). Its message is one line: what was wrong, where, and what to do."""
 
 
 class RunError(RuntimeError):
-    """The run itself failed and can be resumed by the same command (exit status 3)."""
+    """The run failed and the same command resumes it (exit status 3)."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The hint " Did you mean 'x'?" for the closest known name, or an empty string."""
+    """Return the hint " Did you mean 'x'?" with the closest known name, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write files whole or not at all."""
 
 import errno
 import os
@@ -13,12 +13,12 @@ from mtsccd_jax.errors import InputError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A stream whose content becomes the file at `path` when the block ends well, and is thrown away otherwise."""
+    """Give a stream whose content becomes the file at `path` if the block ends without an error."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None  # the temporary name says nothing to anyone
+        raise OSError(error.errno, error.strerror, str(path)) from None  # `path`, not the temporary name
     try:
         with open(handle, "wb") as stream:
             yield stream
@@ -34,10 +34,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def check_writable(folder: Path, advice: str = "choose another folder") -> None:
-    """Nothing, and nothing is left there; a folder that is missing may be one that can be made.
+    """Raise InputError, ending in `advice`, unless files can be written in a folder, or in the one to make it in.
 
-    Raises:
-        InputError: nothing can be written there; ends in that advice.
+    No file is left there.
     """
     place = folder.absolute()
     while not place.exists():

@@ -1,4 +1,4 @@
-"""Main memory: what the C library does with what XLA:CPU frees between steps, and how much is left."""
+"""Main memory: let the process keep what XLA:CPU frees between steps, and measure how much is left."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _GIBIBYTE = 1 << 30
 
-# What a container may take, as it sees it: limit, use, and which of the use is page cache that can be given up.
+# Files of a control group: limit, use, and the statistics with the page cache that the kernel can reclaim.
 _GROUPS = Path("/sys/fs/cgroup")
 _GROUP_FILES = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
@@ -19,26 +19,26 @@ _GROUP_FILES = (
 
 
 def keep_freed_memory() -> bool:
-    """Whether freed memory now stays with the process, to be used again by its next step.
+    """Keep freed memory in the process, for its next step; return whether the C library (glibc) allows it.
 
-    XLA:CPU allocates the temporaries of a step anew every time, 233 MB for ResNet-18 at 96 pixels and batch 32. glibc
-    maps so large a block for every step and unmaps it after, and the kernel clears every page again: 12 % of that step
-    and 57,000 page faults, which become none. Blocks up to 1 GiB then come from one heap that is not trimmed, so the
-    process keeps its largest size until it ends. Only glibc is known to have these settings; elsewhere nothing changes.
+    XLA:CPU allocates the temporaries of every step anew, 233 MB for ResNet-18 at 96 pixels and batch 32. By default
+    glibc maps so large a block at every step and unmaps it afterwards, and the kernel clears its pages each time: 12 %
+    of that step, in 57,000 page faults. With these settings there are none. Blocks up to 1 GiB come from one heap that
+    is not trimmed, so the process keeps its largest size until it ends. Without glibc nothing changes.
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    # Only the main heap can grow without bound. XLA allocates in threads, which would get heaps of 64 MiB of their own.
+    # One heap for all threads: only the main heap can grow beyond 64 MiB, and XLA allocates in threads.
     settings = ((_MMAP_THRESHOLD, _GIBIBYTE), (_TRIM_THRESHOLD, 2 * _GIBIBYTE - 1), (_ARENA_MAX, 1))
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
 
 
 def available_bytes() -> int:
-    """Bytes of main memory that this process may still take, those of the page cache included.
+    """Return the bytes of main memory that this process can still take, with those of the page cache.
 
-    That is what Linux calls MemAvailable, or less where the control group of the process leaves less; elsewhere all
-    free pages, or all there are where nobody counts the free ones (macOS).
+    On Linux this is MemAvailable, or less if the control group of the process leaves less. Elsewhere it is all free
+    pages, or all pages where the system does not count the free ones (macOS).
     """
     meminfo = Path("/proc/meminfo")
     if not meminfo.is_file():
@@ -47,7 +47,7 @@ def available_bytes() -> int:
     available = 1024 * _named_number(meminfo.read_text(), "MemAvailable:")
     for limit, used, statistics, cached in _GROUP_FILES:
         try:
-            # No limit is the word "max" in version 2, and a number beyond any memory in version 1.
+            # No limit is the word "max" in version 2, and a huge number in version 1.
             left = int((_GROUPS / limit).read_text()) - int((_GROUPS / used).read_text())
             available = min(available, left + _named_number((_GROUPS / statistics).read_text(), cached))
         except (OSError, ValueError):
@@ -56,5 +56,5 @@ def available_bytes() -> int:
 
 
 def _named_number(text: str, name: str) -> int:
-    """The number behind a name at the beginning of a line."""
+    """Return the number on the line that begins with a name, or 0."""
     return next((int(line.split()[1]) for line in text.splitlines() if line.split()[:1] == [name]), 0)

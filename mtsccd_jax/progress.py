@@ -1,4 +1,4 @@
-"""Show people what goes on: log lines, and a bar on a terminal; always on standard error."""
+"""Show people what a command does: log lines, and a progress bar on a terminal, always on standard error."""
 
 import logging
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class ConsoleHandler(logging.Handler):
-    """Print log records on the console, above a bar that is running."""
+    """Print log records on the console, above a running bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one record: a note as it is, a warning with its level before it."""
+        """Print a note as it is, and a warning with its level before it."""
         if record.levelno <= logging.INFO:
             console.print(record.getMessage(), style="dim", markup=False)
         else:
@@ -23,21 +23,17 @@ class ConsoleHandler(logging.Handler):
 
 
 class Advance(Protocol):
-    """Tells a bar how far it has come."""
+    """A function that moves a bar."""
 
     def __call__(self, done: int, total: int, text: str = "") -> None:
-        """`done` of `total` are complete; `text` stands behind the bar."""
-
-
-def silent(done: int, total: int, text: str = "") -> None:
-    """The bar that shows nothing."""
+        """Show `done` of `total`, with `text` behind the bar."""
 
 
 @contextmanager
 def bar(description: str) -> Iterator[Advance]:
-    """Show a progress bar with remaining time; nothing where standard error is no terminal or the console is quiet."""
+    """Show a progress bar with the remaining time, but only on a terminal and unless the console is quiet."""
     if console.quiet or not console.is_terminal:
-        yield silent
+        yield lambda done, total, text="": None
         return
     columns = (
         SpinnerColumn(),

@@ -1,4 +1,4 @@
-"""Where a number comes from: hardware, versions, devices and revision, for every row and every benchmark."""
+"""Hardware, versions, devices and revision behind a number, for every row and every benchmark."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-# What results and speeds depend on.
+# Packages that results and speeds depend on.
 PACKAGES: tuple[str, ...] = (
     "mtsccd-jax",
     "jax",
@@ -24,12 +24,12 @@ PACKAGES: tuple[str, ...] = (
     "opencv-python-headless",
     "simplejpeg",
 )
-# What benchmarks compare with.
+# Packages that benchmarks compare with.
 PEERS = ("torch", "torchvision", "timm", "faiss-cpu")
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
-    """The installed version of each package; None for what is not installed."""
+    """Return the installed version of each package, None for one that is not installed."""
     installed: dict[str, str | None] = {}
     for package in packages:
         try:
@@ -40,13 +40,13 @@ def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
 
 
 def device() -> str:
-    """The devices in words, as in "8 x cpu". Starts JAX's devices."""
+    """Return the devices in words, as in "8 x cpu". This starts JAX's devices."""
     devices = jax.devices()
     return f"{len(devices)} x {devices[0].device_kind}"
 
 
 def commit() -> str | None:
-    """The revision of the checkout this package runs from, with "+" where files differ; None outside a checkout."""
+    """Return the git revision of this package, with "+" if files differ from it; None outside a checkout."""
     here = Path(__file__).resolve().parent
     try:
         revision = subprocess.run(
@@ -63,7 +63,7 @@ def commit() -> str | None:
 
 
 def environment() -> dict[str, Any]:
-    """The hardware, versions and revision a speed belongs to; JSON types only. Starts JAX's devices."""
+    """Return hardware, versions and revision, in JSON types. This starts JAX's devices."""
     first = jax.devices()[0]
     return {
         "cpu": _cpu_name(),
@@ -82,7 +82,7 @@ def environment() -> dict[str, Any]:
 
 
 def _cpu_name() -> str:
-    """The processor as the system names it."""
+    """Return the name of the processor."""
     table = Path("/proc/cpuinfo")
     if table.is_file():
         for line in table.read_text().splitlines():
@@ -92,7 +92,7 @@ def _cpu_name() -> str:
 
 
 def _memory_gib() -> float | None:
-    """Main memory in GiB, or None where the system does not say."""
+    """Return the main memory in GiB, or None where the system does not report it."""
     names = getattr(os, "sysconf_names", {})
     if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
         return None

@@ -164,7 +164,7 @@ def demo_run(tmp_path_factory):
     first, said = place / "demo", place / "demo.json"
     with FileLock(place / "demo.lock"):
         if not said.exists():
-            command = [sys.executable, "-m", "mtsccd_jax.cli", "demo", "--workdir", str(first), "--scale", "0.01"]
+            command = [sys.executable, "-m", "mtsccd_jax", "demo", "--workdir", str(first), "--scale", "0.01"]
             done = subprocess.run([*command, *TINY], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             assert "Traceback" not in done.stderr

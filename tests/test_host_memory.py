@@ -1,4 +1,4 @@
-"""Freed memory is used again (in processes of their own, since the setting stays); what is left is known."""
+"""Freed memory is used again; the memory that is left is known also in containers and without Linux."""
 
 import os
 import platform
@@ -10,7 +10,8 @@ import pytest
 from mtsccd_jax import host_memory
 from mtsccd_jax.host_memory import available_bytes
 
-# Page faults of filling 64 MiB for the second time, in a thread as XLA does, after the first was freed.
+# Count the page faults of filling 64 MiB again after they were freed, in a thread, as XLA does. A process of its own,
+# because the setting cannot be undone.
 PROGRAM = """
 import ctypes, resource, sys, threading
 from mtsccd_jax.host_memory import keep_freed_memory
@@ -34,13 +35,13 @@ print(faults[1])
 
 
 def faults(setting: str) -> int:
-    """Page faults with the setting or without."""
+    """Return the page faults with the setting ("keep") or without."""
     done = subprocess.run([sys.executable, "-c", PROGRAM, setting], capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
-def test_memory_that_was_freed_is_not_mapped_anew() -> None:
+def test_freed_memory_is_not_mapped_again() -> None:
     assert faults("keep") < 100 < faults("return")
 
 
@@ -64,9 +65,9 @@ def test_memory_that_was_freed_is_not_mapped_anew() -> None:
         ),
         ({}, None),
     ],
-    ids=["limited", "without a limit", "half told", "version 1", "no group"],
+    ids=["limited", "without a limit", "incomplete", "version 1", "no group"],
 )
-def test_a_container_has_what_its_group_leaves(tmp_path, monkeypatch, files, left) -> None:
+def test_a_container_has_what_its_control_group_leaves(tmp_path, monkeypatch, files, left) -> None:
     monkeypatch.setattr(host_memory, "_GROUPS", tmp_path)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

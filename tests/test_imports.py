@@ -1,4 +1,4 @@
-"""What the benchmarks of an accelerator run needs none of the packages that read data sets."""
+"""Modules can be imported, and accelerators measured, without the packages that read data sets."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-# Machines with accelerators may hold none of them.
+# Machines with accelerators may lack these packages.
 MISSING = (
     *("tensorflow", "tensorflow_datasets", "grain", "array_record", "google_crc32c", "importlib_resources"),
     *("simplejpeg", "adjustText"),
@@ -34,7 +34,7 @@ print(json.dumps({{"builders": builders, "train": train.getvalue(), "status": st
 
 @pytest.fixture(scope="module")
 def without_them(tmp_path_factory):
-    """What a process says that can import none of them."""
+    """The report of a process that can import none of MISSING."""
     place = tmp_path_factory.mktemp("without")
     done = subprocess.run([sys.executable, "-c", PROGRAM, place], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -45,7 +45,7 @@ def test_every_module_can_be_imported_without_the_builders(without_them):
     assert without_them["builders"] == []
 
 
-def test_a_command_that_needs_one_says_so_in_a_line(without_them):
+def test_a_command_that_needs_one_names_it_in_one_line(without_them):
     assert without_them["status"] == 2
     assert without_them["train"].splitlines()[-1] == (
         "mtsccd-jax: tensorflow_datasets is not installed and this command needs it; install it with pip"

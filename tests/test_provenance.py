@@ -1,4 +1,4 @@
-"""Where numbers come from, in words and in JSON."""
+"""The hardware, versions and revision behind numbers."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ def test_the_environment_names_hardware_and_versions_in_json():
     assert facts["versions"]["jax"].startswith("0.")
 
 
-def test_a_package_that_is_not_there_has_no_version():
+def test_a_missing_package_has_no_version():
     assert provenance.versions(("numpy", "no-such-package"))["no-such-package"] is None
 
 

@@ -1,7 +1,7 @@
-"""The command `mtsccd-jax`: one subcommand, one function, no logic of its own.
+"""The command `mtsccd-jax`. Each file declares and runs one group of commands and holds no logic of its own.
 
-Standard output carries one JSON object, the last thing a command prints; everything for people goes to standard error.
-Exit status: 0 done, 2 the input is wrong, 3 the run failed and can be resumed, 130/143 stopped by a signal, saved.
+The last line on standard output is one JSON object; everything for people goes to standard error. Exit status: 0 done,
+2 the input is wrong, 3 the run failed and can be resumed, 130 or 143 stopped by a signal after saving.
 """
 
 import errno
@@ -15,21 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from mtsccd_jax import __version__
-from mtsccd_jax.cli import bench, data, evaluate, lists, profile, report, reproduce, train
+from mtsccd_jax.cli import bench, data, demo, evaluate, lists, profile, report, reproduce, train
 from mtsccd_jax.cli.options import Parser
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.progress import ConsoleHandler, console
 
-# What the operating system says of a path, by who has to act on it.
+# Error numbers of the operating system, by who has to act on them.
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 BROKEN_DISK = (errno.EIO, errno.EFBIG)
-WRONG_PATH = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
-WRONG_PATH |= {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
+WRONG_PATH = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit status."""
+    """Run the command line and return its exit status."""
     parser = make_parser()
     options = parser.parse_args(arguments)
     if "run" not in options:
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     options.quiet = options.quiet or options.json
     show_logs(options.quiet)
-    keep_freed_memory()  # before any thread has memory of its own
+    keep_freed_memory()  # before threads allocate memory of their own
     try:
         result = options.run(options)
     except Exception as error:
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_parser() -> Parser:
-    """The whole command line."""
+    """Return the parser of the whole command line."""
     parser = Parser(
         prog="mtsccd-jax",
         description="Land-use scene classification and change detection in JAX: data sets, training, change, report.",
@@ -59,27 +61,27 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"mtsccd-jax {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for group in (train, data, lists, evaluate, reproduce, report, bench, profile):
+    for group in (demo, train, data, lists, evaluate, reproduce, report, bench, profile):
         group.add(commands)
     return parser
 
 
 def show_logs(quiet: bool) -> None:
-    """Show what this project logs on standard error, or errors alone; hide what the libraries below log."""
+    """Show the log of this project on standard error unless `quiet`; hide those of its libraries."""
     console.quiet = quiet
     for name, level in (("mtsccd_jax", logging.INFO), ("tfds_builders", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [ConsoleHandler()], False
-        logger.setLevel(logging.ERROR if quiet else level)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax logs how long a save took
+        logger.setLevel(level)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax logs the time of every save
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def fail(prog: str, error: Exception) -> int:
-    """One line on standard error for what a user can act on, and its exit status; anything else is raised again."""
+    """Print one line for an error that the user can act on and return its exit status; raise any other error again."""
     from mtsccd_jax.engine.loop import Stopped
 
-    # Importing the builders brings TFDS along; what was not imported has raised nothing.
+    # Looked up, because importing the builders would import TFDS; what is not imported has not raised either.
     archives = sys.modules.get("tfds_builders.reading.archive")
     if isinstance(error, InputError) or (archives and isinstance(error, archives.ArchiveError)):
         status = 2
@@ -94,7 +96,7 @@ def fail(prog: str, error: Exception) -> int:
         status = 3
         error = RunError(f"{error.filename or 'the disk'}: no space left; free some and run the same command again")
     elif isinstance(error, ChildProcessError) or (isinstance(error, OSError) and error.errno in BROKEN_DISK):
-        status = 3  # a worker was killed or the disk gave up; what is left is whole, and the same command continues
+        status = 3  # a worker was killed or the disk failed; all files are whole, and the same command continues
     elif isinstance(error, OSError) and error.errno in WRONG_PATH and error.filename:
         status = 2
         reason = os.strerror(error.errno).lower()
@@ -106,12 +108,12 @@ def fail(prog: str, error: Exception) -> int:
 
 
 def is_ours(module: str | None) -> bool:
-    """Whether a module is one of this project's, whose absence no user can mend."""
+    """Return whether a module belongs to this project: its absence is a bug."""
     return module is None or module.partition(".")[0] in ("mtsccd_jax", "tfds_builders")
 
 
 def finite(value: Any) -> Any:
-    """The value with absolute paths as text, and null for what is not finite."""
+    """Return the value for JSON: paths as absolute text, numbers that are not finite as None."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,76 +1,84 @@
-"""The whole river once, on a small generated archive: what `mtsccd-jax demo` runs."""
+"""`demo`: every part once, from a generated archive to the report."""
 
+import argparse
 import dataclasses
 import time
 from pathlib import Path
 from typing import Any
 
-import tfds_builders
-from mtsccd_jax.engine.compilation import run_cache
-from mtsccd_jax.engine.evaluate import load_trained
-from mtsccd_jax.progress import bar, console
+from mtsccd_jax.cli.options import Json, add_run_options, command, scale
 from mtsccd_jax.recipes import get_recipe
 from mtsccd_jax.recipes.config import override
-from mtsccd_jax.report import page
-from mtsccd_jax.tasks.change.evaluate import detect
-from mtsccd_jax.tasks.feature_cache import Embedded
-from mtsccd_jax.tasks.scenes.evaluate import default_splits, evaluate
-from mtsccd_jax.tasks.train import train
-from tfds_builders import synthetic
 
-# Of the 65,548 scenes: 253 and 254 pairs in the two test cities.
-SCALE = 0.05
-# Those that need nothing but the network and its pairs.
+# The methods that need nothing but the network and the pairs.
 METHODS = ("cfsm", "cdc_1")
 
 
-def demo(workdir: Path, assignments: list[str], *, scale: float = SCALE, seed: int | None = None) -> dict[str, Any]:
-    """What the demonstration came to: metrics per split, throughput, seconds, and where the report lies.
+def add(commands: Any) -> None:
+    """Declare the command of this file."""
+    demo = command(commands, "demo", run, "generate, build, train, evaluate, detect change, report", "mtsccd-jax demo")
+    add_run_options(demo)
+    # With 0.05 the two test cities have 253 and 254 pairs.
+    demo.add_argument("--scale", type=scale, default=0.05, help="share of the 65,548 scenes, in (0, 1] (default: 0.05)")
 
-    Everything lies below `workdir`; what is already there is not made again.
-    """
+
+def run(options: argparse.Namespace) -> Json:
+    """Make an archive and its data sets unless they exist, train or resume, evaluate, and write the report."""
+    from mtsccd_jax.engine.compilation import run_cache
+    from mtsccd_jax.engine.evaluate import load_trained
+    from mtsccd_jax.progress import console
+    from mtsccd_jax.report import page
+    from mtsccd_jax.tasks.change.evaluate import detect
+    from mtsccd_jax.tasks.feature_cache import Embedded
+    from mtsccd_jax.tasks.scenes.evaluate import default_splits, evaluate
+    from mtsccd_jax.tasks.train import train
+
     started = time.perf_counter()
-    archive, data_dir = workdir / "archive", workdir / "tfds"
-    recipe = override(get_recipe("demo"), assignments)
+    workdir = options.workdir or Path("runs/demo")
+    recipe = override(get_recipe("demo"), options.set)
     recipe = dataclasses.replace(
         recipe,
-        seed=recipe.seed if seed is None else seed,
-        data=dataclasses.replace(recipe.data, data_dir=str(data_dir.resolve())),
+        seed=recipe.seed if options.seed is None else options.seed,
+        data=dataclasses.replace(recipe.data, data_dir=str((workdir / "tfds").resolve())),
     )
-    if not (archive / "MtSCCD").exists():
-        with bar("generate scenes") as advance:
-            synthetic.write_archive(
-                archive, scale=scale, image_size=recipe.data.image_size, seed=recipe.seed, progress=advance
-            )
-    for name in ("mtsccd_lusc", "mtsccd_lucd"):
-        with bar(f"build {name}") as advance:
-            tfds_builders.build(name, archive=archive, data_dir=data_dir, config=recipe.data.config, progress=advance)
+    build_data(workdir, options.scale, recipe.data.image_size, recipe.seed, recipe.data.config)
     with run_cache(workdir):
         done = train(recipe, workdir)
-        passes = Embedded(load_trained(workdir), recipe.data)
-        scene_rows = [evaluate(passes, split) for split in default_splits(recipe.data)]
-        change_rows = detect(passes, METHODS, recipe.change.objective)
+        features = Embedded(load_trained(workdir), recipe.data)
+        scene_rows = [evaluate(features, split) for split in default_splits(recipe.data)]
+        change_rows = detect(features, METHODS, recipe.change.objective)
     report = page.write([workdir], workdir / "report")
+    scene: dict[str, Any] = {}
+    change: dict[str, dict[str, Any]] = {method: {} for method in METHODS}
     for row in (*scene_rows, *change_rows):
-        scores = "  ".join(f"{name} {row.metrics[name]['value']:.3f}" for name in ("oa", "kappa"))
+        metrics = {name: metric["value"] for name, metric in row.metrics.items()}
+        if row.protocol in change:
+            change[row.protocol][row.split] = metrics | {"threshold": row.threshold}
+        else:
+            scene[row.split] = metrics
+        scores = "  ".join(f"{name} {metrics[name]:.3f}" for name in ("oa", "kappa"))
         console.print(f"{row.protocol:<6} {row.split:<11} {scores}  (n = {row.n:,})")
     console.print(f"report: {report}", style="bold")
-    metrics = {
-        (row.protocol, row.split): {name: metric["value"] for name, metric in row.metrics.items()}
-        for row in (*scene_rows, *change_rows)
-    }
     return {
-        "scene": {row.split: metrics[row.protocol, row.split] for row in scene_rows},
-        "change": {
-            method: {
-                row.split: metrics[method, row.split] | {"threshold": row.threshold}
-                for row in change_rows
-                if row.protocol == method
-            }
-            for method in METHODS
-        },
+        "scene": scene,
+        "change": change,
         "train_images_per_s": done.images_per_s,
         "seconds": time.perf_counter() - started,
         "report": report,
         "rows": len(scene_rows) + len(change_rows),
     }
+
+
+def build_data(workdir: Path, scale: float, image_size: int, seed: int, config: str) -> None:
+    """Generate an archive in the work directory and build both data sets from it; keep what already exists."""
+    import tfds_builders
+    from mtsccd_jax.progress import bar
+    from tfds_builders import synthetic
+
+    archive = workdir / "archive"
+    if not (archive / "MtSCCD").exists():
+        with bar("generate scenes") as advance:
+            synthetic.write_archive(archive, scale=scale, image_size=image_size, seed=seed, progress=advance)
+    for name in ("mtsccd_lusc", "mtsccd_lucd"):
+        with bar(f"build {name}") as advance:
+            tfds_builders.build(name, archive=archive, data_dir=workdir / "tfds", config=config, progress=advance)

@@ -1,4 +1,4 @@
-"""`recipes` and `models`: what there is to choose from."""
+"""`recipes` and `models`: list what can be chosen."""
 
 import argparse
 from typing import Any
@@ -8,13 +8,13 @@ from mtsccd_jax.recipes.config import to_dict
 
 
 def add(commands: Any) -> None:
-    """Declares the commands of this file."""
+    """Declare the commands of this file."""
     command(commands, "recipes", run_recipes, "list the recipes", "mtsccd-jax recipes")
     command(commands, "models", run_models, "list the networks", "mtsccd-jax models --json")
 
 
 def run_recipes(options: argparse.Namespace) -> Json | None:
-    """Lists the recipes."""
+    """List the recipes."""
     from rich.table import Table
 
     from mtsccd_jax.progress import console
@@ -32,7 +32,7 @@ def run_recipes(options: argparse.Namespace) -> Json | None:
 
 
 def run_models(options: argparse.Namespace) -> Json | None:
-    """Lists the networks."""
+    """List the networks."""
     from rich.table import Table
 
     from mtsccd_jax.models import describe_models

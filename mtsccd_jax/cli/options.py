@@ -1,4 +1,4 @@
-"""What commands share on the command line: the parser, groups of options, and the settings they name."""
+"""Shared by the commands: the parser, groups of options, and the recipe that they choose."""
 
 import argparse
 import dataclasses
@@ -13,10 +13,10 @@ Json = dict[str, Any] | list[Any]
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and name the nearest choice."""
+    """An argument parser whose errors are one line; for an unknown command it names the nearest."""
 
     def error(self, message: str) -> NoReturn:
-        """Exits with status 2 after one line: what was wrong and where the help is."""
+        """Print one line, what was wrong and where the help is, and exit with status 2."""
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction) and "invalid choice" in message:
                 given = message.split("'")[1]
@@ -28,8 +28,8 @@ class Parser(argparse.ArgumentParser):
 def command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], Json | None], help_text: str, *examples: str
 ) -> argparse.ArgumentParser:
-    """A subcommand with the options that all have."""
-    parser = commands.add_parser(
+    """Add a command with the options that all commands have, and return its parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=help_text,
         description=help_text[0].upper() + help_text[1:] + ".",
@@ -43,7 +43,7 @@ def command(
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """--workdir, --set and --seed, of commands that make a work directory."""
+    """Add --workdir, --set and --seed, for commands that make a work directory."""
     parser.add_argument(
         "--workdir", type=Path, default=None, help="rows, checkpoints, artefacts (default: runs/RECIPE)"
     )
@@ -52,7 +52,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """--device, of commands that compute."""
+    """Add --device, for commands that compute."""
     parser.add_argument(
         "--device",
         choices=("cpu", "gpu", "tpu"),
@@ -62,19 +62,19 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def add_override(parser: argparse.ArgumentParser) -> None:
-    """--set, of commands that follow a recipe."""
+    """Add --set, for commands that follow a recipe."""
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override of the recipe, repeatable"
     )
 
 
 def add_workdir(parser: argparse.ArgumentParser) -> None:
-    """WORKDIR, of commands that read a trained run."""
+    """Add WORKDIR, for commands that read a trained run."""
     parser.add_argument("workdir", type=Path, metavar="WORKDIR", help="work directory of a trained recipe")
 
 
 def add_input(parser: argparse.ArgumentParser, folder: bool = True, pairs: bool = True) -> None:
-    """--dataset, --folder (where scenes are asked for), --pairs (unless only scenes are) and --data-dir."""
+    """Add --dataset, --folder (for scenes), --pairs (for pairs) and --data-dir."""
     parser.add_argument("--dataset", default=None, metavar="NAME[/CONFIG]", help="TFDS data set")
     if folder:
         parser.add_argument("--folder", type=Path, default=None, metavar="DIR", help="one folder a class")
@@ -84,12 +84,12 @@ def add_input(parser: argparse.ArgumentParser, folder: bool = True, pairs: bool 
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:
-    """--split, repeatable."""
+    """Add --split, repeatable."""
     parser.add_argument("--split", action="append", default=None, help="split to evaluate, repeatable (default: all)")
 
 
 def batch(text: str) -> int | str:
-    """The parser of a batch size: an integer that is at least 1, or "auto"."""
+    """Parse a batch size: an integer of at least 1, or "auto"."""
     if text == "auto":
         return text
     try:
@@ -99,7 +99,7 @@ def batch(text: str) -> int | str:
 
 
 def at_least(smallest: int) -> Callable[[str], int]:
-    """The parser of an integer that is at least `smallest`."""
+    """Return a parser of integers of at least `smallest`."""
 
     def integer(text: str) -> int:
         if (value := int(text)) < smallest:
@@ -110,21 +110,21 @@ def at_least(smallest: int) -> Callable[[str], int]:
 
 
 def scale(text: str) -> float:
-    """The parser of a number in (0, 1]."""
+    """Parse a number in (0, 1]."""
     if not 0 < (value := float(text)) <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not in (0, 1]")
     return value
 
 
 def share(text: str) -> float:
-    """The parser of a number in [0, 1]."""
+    """Parse a number in [0, 1]."""
     if not 0 <= (value := float(text)) <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not in [0, 1]")
     return value
 
 
 def chosen_recipe(options: argparse.Namespace) -> Recipe:
-    """The named recipe with the input, seed and overrides of the command line."""
+    """Return the named recipe with the input, seed, weights and overrides of the command line."""
     from mtsccd_jax.recipes import get_recipe
 
     recipe = get_recipe(options.recipe)
@@ -137,19 +137,23 @@ def chosen_recipe(options: argparse.Namespace) -> Recipe:
 
 
 def input_data(options: argparse.Namespace, data: Data) -> Data:
-    """The recipe's data with the input that the command line names instead."""
+    """Return the recipe's data with the input of the command line.
+
+    Raises:
+        InputError: more than one input is given.
+    """
     given = [name for name in ("dataset", "folder", "pairs") if getattr(options, name, None) is not None]
     if len(given) > 1:
         raise InputError(f"--{given[0]} and --{given[1]}: give one input")
+    changes: dict[str, Any] = {}
     if getattr(options, "data_dir", None) is not None:
-        data = dataclasses.replace(data, data_dir=str(options.data_dir))
-    if not given:
-        return data
+        changes["data_dir"] = str(options.data_dir)
     if given == ["dataset"]:
-        return dataclasses.replace(data, dataset=options.dataset, pair_dataset=options.dataset, folder=None, pairs=None)
-    changed_above = getattr(options, "changed_above", None)
-    if changed_above is not None:
-        data = dataclasses.replace(data, changed_above=changed_above)
-    folder = str(options.folder) if given == ["folder"] else None
-    pairs = str(options.pairs) if given == ["pairs"] else None
-    return dataclasses.replace(data, dataset=None if pairs else data.dataset, folder=folder, pairs=pairs)
+        changes |= {"dataset": options.dataset, "pair_dataset": options.dataset, "folder": None, "pairs": None}
+    elif given:
+        changes |= {"folder": None, "pairs": None, given[0]: str(getattr(options, given[0]))}
+        if given == ["pairs"]:
+            changes["dataset"] = None
+        if getattr(options, "changed_above", None) is not None:
+            changes["changed_above"] = options.changed_above
+    return dataclasses.replace(data, **changes)

@@ -1,33 +1,18 @@
-"""`demo` and `train`: what makes a work directory."""
+"""`train`: train a recipe in a work directory."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from mtsccd_jax.cli.options import (
-    Json,
-    add_device,
-    add_input,
-    add_run_options,
-    batch,
-    chosen_recipe,
-    command,
-    scale,
-)
+from mtsccd_jax.cli.options import Json, add_device, add_input, add_run_options, batch, chosen_recipe, command
 
 
 def add(commands: Any) -> None:
-    """Declares the commands of this file."""
-    demo = command(
-        commands, "demo", run_demo, "generate, build, train, evaluate, detect change, report", "mtsccd-jax demo"
-    )
-    add_run_options(demo)
-    demo.add_argument("--scale", type=scale, default=0.05, help="share of the 65,548 scenes, in (0, 1] (default: 0.05)")
-
+    """Declare the command of this file."""
     train = command(
         commands,
         "train",
-        run_train,
+        run,
         "train a recipe, or continue where it stopped",
         "mtsccd-jax train resnet18_scratch --data-dir tfds --set optim.learning_rate=0.05",
         "mtsccd-jax train bigearthnet_v2_resnet50_s2 --data-dir tfds --batch auto",
@@ -48,16 +33,8 @@ def add(commands: Any) -> None:
     add_input(train)
 
 
-def run_demo(options: argparse.Namespace) -> Json:
-    """Archive, build, train, evaluate, change, report, in one go."""
-    from mtsccd_jax.cli.demo import demo
-
-    workdir = options.workdir or Path("runs/demo")
-    return demo(workdir, options.set, scale=options.scale, seed=options.seed)
-
-
-def run_train(options: argparse.Namespace) -> Json:
-    """Trains or resumes a recipe."""
+def run(options: argparse.Namespace) -> Json:
+    """Train a recipe, or continue where its work directory stopped."""
     from mtsccd_jax.engine.batch_size import with_batch
     from mtsccd_jax.engine.parallel import find_devices
     from mtsccd_jax.tasks.train import train
@@ -66,8 +43,7 @@ def run_train(options: argparse.Namespace) -> Json:
     find_devices(options.device)
     if isinstance(options.batch, int):
         recipe = with_batch(recipe, options.batch)
-    workdir = options.workdir or Path("runs") / recipe.name
-    done = train(recipe, workdir, largest_batch=options.batch == "auto")
+    done = train(recipe, options.workdir or Path("runs") / recipe.name, largest_batch=options.batch == "auto")
     return {
         "step": done.step,
         "loss": done.loss,

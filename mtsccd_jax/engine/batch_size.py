@@ -1,13 +1,15 @@
-"""The largest batch that fits in the memory of the devices, found from compiled programs that nobody runs.
+"""Find the largest batch that fits in the memory of the devices, from compiled programs that never run.
 
-What a training step takes is nearly affine in its batch: state and resident split whatever it is, activations in
-proportion. Two small programs give the line, the line names a batch, and a third program proves it.
+The memory of a training step is nearly affine in its batch size: the state and a resident split take the same whatever
+the batch, activations grow in proportion. Two small programs give the line, the line names a batch, and a third program
+proves it.
 """
 
 import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from mtsccd_jax.engine.compilation import run_cache
@@ -23,8 +25,8 @@ from mtsccd_jax.recipes.config import Recipe
 
 logger = logging.getLogger(__name__)
 
-# The batches of a device that the line is drawn through: small, so that they fit nearly always, and compile soon.
-_PROBES = (8, 16)
+# The search begins with 2**3 and 2**4 examples a device: small enough to fit nearly always, and quick to compile.
+FIRST_POWER = 3
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class BatchChoice:
             device fits.
         step_bytes: of each device that the step of that batch takes, as compiled.
         limit_bytes: of each device that it may take.
-        compiled: how many programs were looked at.
+        compiled: number of programs that were compiled to find it.
     """
 
     batch_size: int
@@ -49,78 +51,57 @@ class BatchChoice:
 
 
 def largest_batch(bytes_of: Callable[[int], int], limit_bytes: int, *, devices: int, most: int) -> BatchChoice:
-    """The largest batch of a power of two examples a device whose program fits.
+    """Return the largest batch of a power of two examples a device whose program fits.
 
-    The batch has been looked at itself and fits; its double has been looked at and does not, or is more than the line
-    through what was looked at leaves room for, or than `most`.
+    The program of that batch was compiled and fits. The program of twice the batch was compiled and does not fit, or
+    the line through the programs that fit says so, or the batch would exceed `most`.
 
     Args:
-        bytes_of: of each device that the program of a batch takes: see `engine.memory.program_bytes`. Expensive: it
-            compiles, and is called once a batch.
+        bytes_of: returns the bytes of each device that the program of a batch size takes; see
+            `engine.memory.program_bytes`. It compiles, so it is called once a batch size.
         limit_bytes: of each device.
-        devices: the batch is divided over.
-        most: no batch is larger, as none may be than the examples of an epoch.
+        devices: number of devices that the batch is divided over.
+        most: the largest batch size allowed, such as the number of examples of an epoch.
 
     Raises:
         ValueError: `most` is less than one example a device.
     """
     if most < devices:
         raise ValueError(f"most must be at least one example of each of the {devices} devices, got {most}")
-    top = int(math.log2(most // devices))
-    seen: dict[int, int] = {}
-
-    def fits(power: int) -> bool:
-        if power not in seen:
-            seen[power] = bytes_of(devices << power)
-        return seen[power] <= limit_bytes
-
-    probes = sorted({min(int(math.log2(probe)), top) for probe in _PROBES})
-    known = [power for power in probes if fits(power)]
-    if not known:  # downwards to what fits, if anything does
-        power = probes[0] - 1
-        while power >= 0 and not fits(power):
-            power -= 1
-        return _choice(power, seen, devices, limit_bytes)
-    best = known[-1]
-    if best < probes[-1]:  # the larger probe does not fit: the smaller is the largest
-        return _choice(best, seen, devices, limit_bytes)
-    while (guess := min(_on_line(seen, limit_bytes), top)) > best:
-        while guess > best and not fits(guess):
-            guess -= 1
-        if guess == best:
-            break
-        best = guess
-        if best + 1 in seen:
-            break
-    return _choice(best, seen, devices, limit_bytes)
+    fitting: dict[int, int] = {}  # bytes by the power of two examples a device
+    too_large = (most // devices).bit_length()  # the smallest power that does not fit, or is more than `most`
+    compiled = 0
+    while (power := min(next_power(fitting, limit_bytes), too_large - 1)) > max(fitting, default=-1):
+        step_bytes = bytes_of(devices << power)
+        compiled += 1
+        if step_bytes <= limit_bytes:
+            fitting[power] = step_bytes
+        else:
+            too_large = power
+    if not fitting:
+        return BatchChoice(0, step_bytes, limit_bytes, compiled)
+    largest = max(fitting)
+    return BatchChoice(devices << largest, fitting[largest], limit_bytes, compiled)
 
 
-def _on_line(seen: dict[int, int], limit_bytes: int) -> int:
-    """The largest power whose bytes are within the limit on the line through the two largest that were looked at."""
-    if len(seen) < 2:
-        return max(seen)
-    small, large = sorted(seen)[-2:]
-    slope = (seen[large] - seen[small]) / (2**large - 2**small)
-    if slope <= 0:  # the compiler saw nothing grow yet: try the next
+def next_power(fitting: dict[int, int], limit_bytes: int) -> int:
+    """Return the power of two to try next: the largest within the limit on the line through the last two that fit."""
+    if len(fitting) < 2:
+        return max(fitting, default=FIRST_POWER - 1) + 1
+    small, large = sorted(fitting)[-2:]
+    bytes_per_example = (fitting[large] - fitting[small]) / (2**large - 2**small)
+    if bytes_per_example <= 0:  # nothing has grown yet: the line has no end
         return large + 1
-    examples = 2**large + (limit_bytes - seen[large]) / slope
-    return int(math.log2(examples)) if examples >= 1 else 0
-
-
-def _choice(power: int, seen: dict[int, int], devices: int, limit_bytes: int) -> BatchChoice:
-    """What was found; `power` is negative where nothing fits."""
-    if power < 0:
-        return BatchChoice(0, seen[min(seen)], limit_bytes, len(seen))
-    return BatchChoice(devices << power, seen[power], limit_bytes, len(seen))
+    return int(math.log2(2**large + (limit_bytes - fitting[large]) / bytes_per_example))
 
 
 def with_largest_batch(recipe: Recipe, task: Task, workdir: Path) -> Recipe:
     """Return the recipe with the largest batch that fits, or with the batch that its work directory began with.
 
-    Programs are compiled and not run; the work directory keeps them.
+    Programs are compiled and do not run; the work directory keeps them.
 
     Raises:
-        InputError: not even one example of each device fits, or the compiler does not say what a program takes.
+        InputError: not even one example of each device fits, or the compiler does not report memory.
     """
     if (workdir / RECIPE_FILE).exists():
         return with_batch(recipe, load(workdir).recipe.engine.batch_size)
@@ -136,54 +117,49 @@ def with_largest_batch(recipe: Recipe, task: Task, workdir: Path) -> Recipe:
 
 
 def largest_program(recipe: Recipe, task: Task, feed: Feed, limit_bytes: int) -> Program:
-    """The training step of a recipe with the largest batch that fits; its `batch_size` says which.
+    """Return the compiled training step of a recipe with the largest batch that fits.
 
     Args:
-        recipe: whose own batch is not looked at.
-        task: what is learned.
-        feed: of the training split, resident or streamed: a resident one counts.
-        limit_bytes: of each device that may be taken.
+        recipe: its own batch size does not matter.
+        task: the data and the loss.
+        feed: of the training split; a resident split counts as memory.
+        limit_bytes: of each device.
 
     Raises:
-        InputError: not even one example of each device fits, or the compiler does not say what a program takes.
+        InputError: not even one example of each device fits, or the compiler does not report memory.
     """
-    programs: dict[int, Program] = {}
     logger.info("looking for the largest batch that fits; nothing runs yet")
 
-    def bytes_of(batch_size: int) -> int:
-        if batch_size not in programs:
-            programs[batch_size] = make_program(with_batch(recipe, batch_size), task, feed)
-        needed = programs[batch_size].estimated_bytes()
-        if needed is None:
-            raise InputError("--batch auto: this compiler does not say what memory a program takes; give --batch N")
-        return needed
+    @cache
+    def program_of(batch_size: int) -> Program:
+        return make_program(with_batch(recipe, batch_size), task, feed)
 
-    devices = feed.parallel.mesh.size
-    choice = largest_batch(bytes_of, limit_bytes, devices=devices, most=len(feed.source))
+    devices, most = feed.parallel.mesh.size, len(feed.source)
+    choice = largest_batch(lambda size: estimated_bytes(program_of(size)), limit_bytes, devices=devices, most=most)
     if choice.batch_size:
-        most = f"; there are {len(feed.source):,} examples" if 2 * choice.batch_size > len(feed.source) else ""
-        logger.info(f"{choice}, from {choice.compiled} compiled programs{most}")
-    batch_size, needed = choice.batch_size, choice.step_bytes
-    # On GPUs the program that runs may take more than the one that was looked at: its kernels are chosen for speed.
-    while batch_size >= devices and bytes_of(batch_size) <= limit_bytes:
-        needed = compiled_bytes(programs[batch_size]) or 0
-        if needed <= limit_bytes:
-            return programs[batch_size]
-        logger.info(f"batch {batch_size} takes {needed / 1e9:,.2f} GB a device as it would run: half of it")
+        note = f"; there are {most:,} examples" if 2 * choice.batch_size > most else ""
+        logger.info(f"{choice}, from {choice.compiled} compiled programs{note}")
+    batch_size, step_bytes = choice.batch_size, choice.step_bytes
+    # On GPUs the program that runs may take more than the estimate: its kernels are chosen for speed.
+    while batch_size >= devices:
+        step_bytes = compiled_bytes(program_of(batch_size)) or 0
+        if step_bytes <= limit_bytes:
+            return program_of(batch_size)
+        logger.info(f"batch {batch_size} takes {step_bytes / 1e9:,.2f} GB a device as it would run: half of it")
         batch_size //= 2
-    raise refusal("engine.batch_size", devices, replace(choice, batch_size=0, step_bytes=needed))
+    raise refusal("engine.batch_size", devices, replace(choice, batch_size=0, step_bytes=step_bytes))
 
 
 def compile_program(program: Program, recipe: Recipe, task: Task, limit_bytes: int) -> Program:
-    """The program compiled, or the one for a streamed split where a resident one leaves too little memory.
+    """Return the program, compiled, or the one for a streamed split where a resident split leaves too little memory.
 
-    Where the recipe leaves it open how the split is read, what a step takes decides in the end.
+    With `data.input=auto` the split is streamed only if the step does not fit beside the resident split.
 
     Raises:
-        InputError: its batch does not fit; the largest that does is named.
+        InputError: its batch does not fit; the message names the largest that does.
     """
-    needed = compiled_bytes(program)
-    if needed is None or needed <= limit_bytes:
+    step_bytes = compiled_bytes(program)
+    if step_bytes is None or step_bytes <= limit_bytes:
         return program
     feed = program.feed
     if feed.resident and feed.mode == "auto":
@@ -191,20 +167,30 @@ def compile_program(program: Program, recipe: Recipe, task: Task, limit_bytes: i
         return compile_program(make_program(recipe, task, feed.streamed()), recipe, task, limit_bytes)
 
     def bytes_of(batch_size: int) -> int:
-        taken = make_program(with_batch(recipe, batch_size), task, feed).estimated_bytes()
-        assert taken is not None, "the compiler said so of another batch"
-        return taken
+        return estimated_bytes(make_program(with_batch(recipe, batch_size), task, feed))
 
     logger.info("it does not fit; looking for the largest batch that does")
     devices, most = feed.parallel.mesh.size, program.batch_size - 1
-    largest = BatchChoice(0, needed, limit_bytes, 0)
+    largest = BatchChoice(0, step_bytes, limit_bytes, 0)
     if most >= devices:
         largest = largest_batch(bytes_of, limit_bytes, devices=devices, most=most)
-    raise refusal("engine.batch_size", program.batch_size, replace(largest, step_bytes=needed))
+    raise refusal("engine.batch_size", program.batch_size, replace(largest, step_bytes=step_bytes))
+
+
+def estimated_bytes(program: Program) -> int:
+    """Return the bytes of each device that a dispatch takes, from a program that need not be the one that runs.
+
+    Raises:
+        InputError: the compiler does not report memory.
+    """
+    needed = program.estimated_bytes()
+    if needed is None:
+        raise InputError("--batch auto: this compiler does not say what memory a program takes; give --batch N")
+    return needed
 
 
 def compiled_bytes(program: Program) -> int | None:
-    """The program's `bytes_of_dispatch`, compiled where it was not yet, which is said before it is done."""
+    """Return `bytes_of_dispatch` of a program; compile it first where it is not yet."""
     if not program.compiled_sizes:
         logger.info("compiling the training step")
         program.compile()
@@ -212,7 +198,13 @@ def compiled_bytes(program: Program) -> int | None:
 
 
 def refusal(key: str, batch_size: int, largest: BatchChoice) -> InputError:
-    """The error of a batch whose step takes `largest.step_bytes`, too many; it names the largest batch that fits."""
+    """Return the error for a batch that does not fit; it names the largest that does.
+
+    Args:
+        key: the setting or option that gave the batch size.
+        batch_size: the batch size that does not fit.
+        largest: the largest that fits, with the `step_bytes` of the one that does not.
+    """
     fits = f"the largest that fits is {largest.batch_size}" if largest.batch_size else "not one example a device fits"
     return InputError(
         f"{key}={batch_size}: a step takes {largest.step_bytes / 1e9:,.2f} GB of each device, "
@@ -221,5 +213,5 @@ def refusal(key: str, batch_size: int, largest: BatchChoice) -> InputError:
 
 
 def with_batch(recipe: Recipe, batch_size: int) -> Recipe:
-    """The recipe with another batch."""
+    """Return the recipe with another batch size."""
     return replace(recipe, engine=replace(recipe.engine, batch_size=batch_size))

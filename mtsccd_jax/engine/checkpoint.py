@@ -1,4 +1,4 @@
-"""Checkpoints of a run: thin over orbax, which writes them whole or not at all."""
+"""Checkpoints of a run, a thin layer over orbax, which writes a checkpoint whole or not at all."""
 
 import errno
 import os
@@ -16,28 +16,28 @@ from mtsccd_jax.errors import InputError
 
 
 def newest_step(workdir: Path) -> int | None:
-    """Return the step of the newest checkpoint of a work directory, None where nothing has been saved."""
+    """Return the step of the newest checkpoint of a work directory, or None without one."""
     directory = workdir / "checkpoints"
     entries = directory.iterdir() if directory.is_dir() else ()
     return max((int(entry.name) for entry in entries if entry.name.isdigit()), default=None)
 
 
 class NewestAndBest:
-    """Which checkpoints stay: the newest two and that of the best epoch, which is told as it becomes known."""
+    """Keep the newest two checkpoints and the one of `best_step`."""
 
     best_step: int | None = None
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        """Whether each of the checkpoints, oldest first, stays: orbax asks while it saves another."""
+        """Return whether each checkpoint, oldest first, is kept; orbax calls this whenever it saves another."""
         newest = len(checkpoints) - 2
         return [i >= newest or item.step == self.best_step for i, item in enumerate(checkpoints)]
 
 
 class Checkpoints:
-    """The checkpoints below `<workdir>/checkpoints`: the newest two, and that of the best epoch where one is marked.
+    """The checkpoints in `<workdir>/checkpoints`: the newest two, and the one of the best epoch if it is marked.
 
-    The state of the best epoch is a checkpoint as any other. An older one is deleted only after a newer one is whole,
-    so at every moment there is the best epoch's that belongs to the newest checkpoint.
+    A checkpoint is deleted only after a newer one is complete. So the best epoch that a resumed run knows of always has
+    its checkpoint.
     """
 
     def __init__(self, workdir: Path):
@@ -55,19 +55,20 @@ class Checkpoints:
 
     @property
     def latest(self) -> int | None:
-        """The step of the newest whole checkpoint."""
-        return self._manager.latest_step()
+        """The step of the newest complete checkpoint, or None."""
+        step: int | None = self._manager.latest_step()
+        return step
 
     def mark_best(self, step: int) -> None:
-        """Nothing; the checkpoint of this step stays until another is marked."""
+        """Keep the checkpoint of this step until another step is marked."""
         self._kept.best_step = step
 
     def path(self, step: int) -> Path:
-        """Where the checkpoint of a step lies."""
+        """Return the folder of the checkpoint of a step."""
         return self.directory / str(step)
 
     def save(self, state: State, *, wait: bool = False) -> None:
-        """Writes the state under its step, in the background unless `wait`.
+        """Save the state under its step, in the background unless `wait` is set.
 
         Raises:
             OSError: the disk is full.
@@ -85,16 +86,16 @@ class Checkpoints:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.directory)) from None
 
     def _check_space(self, state: State) -> None:
-        """Raises OSError before anything is written where the state cannot fit: orbax's writers fail less quietly."""
+        """Raise OSError where the state does not fit on the disk; orbax would fail with many lines."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         if shutil.disk_usage(self.directory).free < needed:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.directory))
 
     def restore(self, abstract: State, step: int | None = None) -> State:
-        """The state of a step, or the newest, of the shapes, types and placement of `abstract`.
+        """Return the state of a step (default: the newest), with the shapes, types and placement of `abstract`.
 
         Raises:
-            InputError: there is none, or it belongs to another network.
+            InputError: there is no such checkpoint, or it belongs to another network.
         """
         if self.latest is None:
             raise InputError(f"{self.directory}: no checkpoint; run `mtsccd-jax train` first")
@@ -102,9 +103,10 @@ class Checkpoints:
             raise InputError(f"{self.path(step)}: the checkpoint of the best epoch is gone; train in a new --workdir")
         step = self.latest if step is None else step
         try:
-            return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+            state: State = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
         except (ValueError, KeyError) as error:
             raise InputError(
                 f"{self.path(step)}: damaged, or of another network ({str(error)[:120]}); delete it to go on "
                 "from the checkpoint before it, or train in a new --workdir"
             ) from None
+        return state

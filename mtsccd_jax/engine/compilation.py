@@ -1,4 +1,4 @@
-"""Compiled programs kept between processes, in the work directory of what they belong to."""
+"""Keep compiled programs between processes, in the work directory that they belong to."""
 
 import hashlib
 import logging
@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import TextIO
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
@@ -17,26 +18,26 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "compiled"
 
-# Everything is kept, however small and quickly compiled: an entry of a step costs nothing beside its compilation.
+# Keep every program, however small: storing one costs nothing compared with compiling it.
 _SETTINGS = {
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": 0,
-    # On GPU also which kernels were the fastest, which is most of the time that compiling takes there.
+    # On GPUs keep also which kernels were the fastest: finding them is most of the time of compiling.
     "jax_persistent_cache_enable_xla_caches": "xla_gpu_per_fusion_autotune_cache_dir",
 }
-# What JAX warns of when it cannot read or write an entry; it compiles, and goes on.
+# Part of the warning that JAX gives when it cannot read or write an entry; it then compiles and goes on.
 _TROUBLE = "persistent compilation cache entry"
 
 
 @contextmanager
 def compilation_cache(place: Path) -> Iterator[None]:
-    """Inside, compiled programs are kept below `place` and found there again; afterwards all is as it was before.
+    """Keep compiled programs below `place` and load them from there, until the block ends.
 
-    A place that cannot be written to, or that is full, costs a line and the time to compile, not the run. Programs for
-    CPUs lie apart by kind of processor: another one's may use instructions that this one lacks.
+    A folder that is full or cannot be written to costs one warning and the time to compile; the run goes on. Each kind
+    of processor has a folder of its own, because its programs may use instructions that another one lacks.
 
     Args:
-        place: a folder, made where it is missing. Whoever can write there can make this process run what he likes.
+        place: a folder, made if it is missing. Whoever can write there can make this process run any code.
     """
     folder = place / _machine()
     try:
@@ -51,55 +52,62 @@ def compilation_cache(place: Path) -> Iterator[None]:
     before = {name: getattr(jax.config, name) for name in settings}
     for name, value in settings.items():
         jax.config.update(name, value)
-    jax_cache.reset_cache()  # JAX opens the place it finds when it compiles for the first time, and no other later
+    jax_cache.reset_cache()  # JAX opens its cache once, at the first compilation
     damaged: list[str] = []
     try:
-        with _trouble_said(damaged):
+        with _warnings_in_one_line(damaged):
             yield
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
         jax_cache.reset_cache()
-        if damaged:  # JAX never writes an entry anew: what is torn would be found again and again
+        if damaged:  # JAX never replaces an entry: a torn one would be found again in every run
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def run_cache(workdir: Path) -> AbstractContextManager[None]:
-    """`compilation_cache` in a work directory, unless JAX has one already, as JAX_COMPILATION_CACHE_DIR sets it."""
+    """Return `compilation_cache` for a work directory, unless JAX_COMPILATION_CACHE_DIR already sets one."""
     if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         return nullcontext()
     return compilation_cache(workdir / FOLDER)
 
 
 def _machine() -> str:
-    """A name for the kind of processor that programs for CPUs are compiled for."""
+    """Return a name for the kind of processor that programs for CPUs are compiled for."""
     described = [platform.machine()]
     table = Path("/proc/cpuinfo")
     if table.is_file():
-        # Of one processor: what it is called and which instructions it has (x86 flags, ARM Features).
+        # The name of the first processor and its instructions (x86 flags, ARM Features).
         lines = table.read_text().split("\n\n")[0].splitlines()
         described += [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
     return f"{platform.machine()}-{hashlib.sha256(chr(10).join(described).encode()).hexdigest()[:8]}"
 
 
 @contextmanager
-def _trouble_said(damaged: list[str]) -> Iterator[None]:
-    """Inside, what JAX warns of its cache is one line, once, and torn entries are noted; else all is as before."""
-    said = False
+def _warnings_in_one_line(damaged: list[str]) -> Iterator[None]:
+    """Log the first of JAX's warnings about its cache as one line, and collect those about unreadable entries."""
+    logged = False
     with warnings.catch_warnings():
         warnings.filterwarnings("always", message=f".*{_TROUBLE}")
         shown = warnings.showwarning
 
-        def show(message, category, filename, lineno, file=None, line=None) -> None:  # type: ignore[no-untyped-def]
-            nonlocal said
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            nonlocal logged
             if _TROUBLE not in str(message):
                 shown(message, category, filename, lineno, file, line)
                 return
             text = str(message).splitlines()[0]
             if "Error reading" in text or "OSError" in text:
                 damaged.append(text)
-            if not said:
-                said = True
+            if not logged:
+                logged = True
                 logger.warning(f"compiled programs cannot all be kept or read again: {text}")
 
         warnings.showwarning = show

@@ -1,6 +1,6 @@
-"""A trained network for others: its weights under published names, or its forward pass as a program.
+"""Export a trained network: its weights under published names, or its forward pass as a program.
 
-Of a similarity network it is the backbone with its scene head, where one was trained.
+Of a similarity network the backbone is exported, with its scene head if one was trained.
 """
 
 import hashlib
@@ -29,17 +29,17 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def evaluated_model(trained: Trained) -> nnx.Module:
-    """The trained network that sees one image, in evaluation mode."""
+    """Return the trained network that takes one image, in evaluation mode."""
     return backbone_of(nnx.merge(trained.network.eval_graph, trained.state.params, trained.state.statistics))
 
 
 def weights_of_run(workdir: Path, name: str, class_names: tuple[str, ...]) -> WeightFile:
-    """The weights of the network trained in a work directory, for another training of the same network.
+    """Return the weights of the network trained in a work directory, to begin another training of it.
 
-    Its head goes along where it names the same classes in the same order.
+    Its head is included if its classes are `class_names`, in the same order.
 
     Raises:
-        InputError: no run lies there, or one of another network.
+        InputError: the work directory holds no run, or another network.
     """
     trained = load_trained(workdir)
     recipe = trained.recipe
@@ -57,20 +57,19 @@ def weights_of_run(workdir: Path, name: str, class_names: tuple[str, ...]) -> We
 
 
 def seen_data(workdir: Path) -> tuple[str, ...]:
-    """The data sets that the network of a work directory has been trained on, one after the other."""
+    """Return the names of the data sets that the network of a work directory was trained on, in order."""
     run = load(workdir)
     return (*run.learned_before, run.data)
 
 
 def write_safetensors(trained: Trained, path: Path) -> None:
-    """Writes the weights as torchvision or timm name and lay them out; torch loads them as a state dict.
+    """Write the weights with the names and layouts of torchvision or timm; torch loads them as a state dict.
 
-    With a hidden layer its classifier is two, in a ResNet `fc.hidden` and `fc.output`, with a rectifier between them.
-
-    The header says what else is needed to use them: the network, its classes in order, image size and normalisation.
+    A classifier with a hidden layer has two parts, in a ResNet `fc.hidden` and `fc.output`, with a rectifier between
+    them. The header holds the network, its classes in order, image size, bands and normalisation.
 
     Raises:
-        InputError: the network learned nothing of single scenes.
+        InputError: the network was not trained on single scenes.
     """
     from safetensors.numpy import save
 
@@ -95,18 +94,18 @@ def write_safetensors(trained: Trained, path: Path) -> None:
 
 
 def write_stablehlo(trained: Trained, path: Path) -> None:
-    """Writes the forward pass with its weights for CPU, CUDA and TPU.
+    """Write the forward pass with its weights, for CPU, CUDA and TPU.
 
-    `jax.export.deserialize(path.read_bytes()).call(image)` takes a batch (b, size, size, 3) uint8 of any length as
-    images are stored, or a dict of bands, each (b, h, w) as it is stored; it returns `{"logits": (b, k), "features":
-    (b, d)}` float32. `.mlir_module()` is the StableHLO.
+    `jax.export.deserialize(path.read_bytes()).call(image)` takes stored images (b, size, size, 3) uint8, or a dict of
+    stored bands, each (b, h, w); b is free. It returns `{"logits": (b, k), "features": (b, d)}` in float32.
+    `.mlir_module()` is the StableHLO.
 
     Raises:
-        InputError: the network learned nothing of single scenes.
+        InputError: the network was not trained on single scenes.
     """
     trained.require_scenes()
     model, data = evaluated_model(trained), trained.recipe.data
-    # Constants of the program must not be sharded arrays.
+    # A program cannot hold sharded arrays as constants.
     graph, state = nnx.split(model)
     state = jax.tree.map(np.asarray, state)
 

@@ -1,4 +1,4 @@
-"""Batches on the devices, from a split that is resident there or streams past; the same batches either way."""
+"""Bring batches to the devices, from a split that is resident there or is streamed; both give the same batches."""
 
 import math
 from collections import deque
@@ -17,10 +17,10 @@ from mtsccd_jax.engine.memory import USABLE_SHARE, free_bytes
 from mtsccd_jax.engine.parallel import Parallel
 from mtsccd_jax.errors import InputError
 
-# A resident split may take this share of the memory that is free; the rest is for the state and its activations.
+# Largest share of the free memory for a resident split; the rest is for the state and its activations.
 RESIDENT_SHARE = 0.4
 
-# What a device computes is read this many dispatches late, so that the host never waits for what it has just asked for.
+# Results of the devices are read this many dispatches late, so that the host does not wait for the newest one.
 LATE = 2
 
 Item = TypeVar("Item")
@@ -30,18 +30,18 @@ class Feed:
     """A source and the way its batches reach the devices.
 
     Args:
-        source: what is read.
-        parallel: where batches go.
-        mode: "resident" (the split as uint8 on the devices), "stream" (read and decoded ahead of time), or "auto",
-            which is resident where the split takes no more than RESIDENT_SHARE of the memory that is free.
-        spare_bytes: of each device that are free, but promised to something else.
+        source: the split.
+        parallel: the devices.
+        mode: "resident" (the split as uint8 on the devices), "stream" (read and decoded ahead of time), or "auto":
+            resident if the split takes at most RESIDENT_SHARE of the free memory.
+        spare_bytes: of each device, free now but needed for something else.
 
     Attributes:
         resident: whether the split is, or will be, on the devices.
-        choice: one line on why it is.
+        choice: one line that says so and why, for the log.
 
     Raises:
-        InputError: "resident" was asked for and cannot fit; nothing has been read but one example.
+        InputError: "resident" was asked for and the split does not fit; only one example has been read.
     """
 
     def __init__(
@@ -69,53 +69,55 @@ class Feed:
         self.choice = f"{source.name}: {len(source):,} examples, {how} ({why})"
 
     def streamed(self) -> "Feed":
-        """The same source, streamed: what "auto" comes to where the resident split turns out to leave too little."""
+        """Return a feed that streams the same source, for where a resident split leaves too little memory."""
         feed = Feed(self.source, self.parallel, "stream")
         feed.mode = self.mode
         return feed
 
     @cached_property
     def arrays(self) -> dict[str, jax.Array]:
-        """The resident split, loaded when it is first asked for."""
+        """The resident split, loaded on first use."""
         return load_resident(self.source, self.parallel.batch_sharding)
 
     @cached_property
     def shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """The resident split as shapes: nothing but one example is read."""
+        """Shapes of the resident split; only one example is read."""
         return resident_shapes(self.source, self.parallel.batch_sharding)
 
     @property
     def split_bytes(self) -> int:
         """Bytes of each device that the resident split takes: images as uint8 at the size the source decodes to."""
-        sizes = (math.prod(shape.shape) * shape.dtype.itemsize for shape in self.shapes.values())
+        sizes: Iterator[int] = (math.prod(shape.shape) * shape.dtype.itemsize for shape in self.shapes.values())
         return sum(sizes) // self.parallel.mesh.size
 
     @property
     def processes(self) -> tuple[int, int]:
-        """Whose part of a batch `batches` takes: (process, processes), or (0, 1) where every process names all rows."""
+        """The part of a batch that `batches` takes: (process, processes), or (0, 1) where every process takes all."""
         return (0, 1) if self.resident else (jax.process_index(), jax.process_count())
 
     @cached_property
-    def _gather(self) -> Callable:
+    def _gather(self) -> Callable[..., dict[str, jax.Array]]:
+        """The compiled gather from the resident split."""
         return self.parallel.compile_gather(gather)
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """A batch without a mask as shapes, placed and laid out as `batches` gives it."""
+        """Return the shapes and placement of a batch as `batches` gives it, without a mask."""
         fields = {name: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype) for name, x in self.shapes.items()}
         fields["row"] = jax.ShapeDtypeStruct((batch_size,), np.int32)
         return {name: self.parallel.abstract_layout(field) for name, field in fields.items()}
 
     @contextmanager
     def batches(self, indices: np.ndarray, mask: np.ndarray | None = None) -> Iterator[Iterator[dict[str, jax.Array]]]:
-        """The batches of `indices` (steps, b), in order, each with its `row` and, where given, its `mask` (b,)."""
+        """Give the batches of `indices` (steps, b) in order, each with its `row` and, where given, its `mask` (b,)."""
         if self.resident:
             yield self._from_resident(indices, mask)
             return
-        # The transfer ends before the stream that it reads from.
+        # The transfer must end before the stream that it reads from.
         with stream(self.source, indices) as host_batches, closing(self._from_stream(host_batches, mask)) as batches:
             yield batches
 
     def _from_resident(self, indices: np.ndarray, mask: np.ndarray | None) -> Iterator[dict[str, jax.Array]]:
+        """Yield batches gathered from the resident split."""
         for step, rows in enumerate(indices):
             batch = self._gather(self.arrays, rows.astype(np.int32))
             yield batch if mask is None else batch | self.parallel.place({"mask": mask[step]})
@@ -123,6 +125,7 @@ class Feed:
     def _from_stream(
         self, host_batches: Iterator[dict[str, np.ndarray]], mask: np.ndarray | None
     ) -> Generator[dict[str, jax.Array], None, None]:
+        """Yield batches of the stream, transferred to the devices."""
         masked = host_batches
         if mask is not None:
             masked = (batch | {"mask": mask[step]} for step, batch in enumerate(host_batches))
@@ -130,7 +133,7 @@ class Feed:
 
 
 def late(dispatched: Iterable[Item]) -> Iterator[Item]:
-    """The same items in the same order, each given when LATE more have been dispatched, the last ones at the end."""
+    """Yield the items in order, each once LATE more have been dispatched; the last ones follow at the end."""
     pending: deque[Item] = deque()
     for item in dispatched:
         pending.append(item)

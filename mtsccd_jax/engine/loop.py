@@ -1,9 +1,9 @@
-"""The training loop: one, read top to bottom, resumable at any moment.
+"""The training loop: one function, read from top to bottom, that can be resumed after any step.
 
 After every epoch the validation split scores the parameters. With `engine.patience` training stops after that many
-epochs without a better score; with `engine.keep=best` the checkpoint of the best epoch is the result. Both follow from
-the validations in the history alone, which is cut back to the checkpoint that a run resumes from: so a run that was
-killed decides as one that was not.
+epochs without a better score. With `engine.keep=best` the checkpoint of the best epoch is the result. Both are decided
+from the history file alone, which is cut back to the checkpoint that a run resumes from. So a run that was killed takes
+the same decisions as one that was not.
 """
 
 import logging
@@ -53,10 +53,10 @@ class Fit:
         step: the last step.
         loss: mean of the last epoch.
         images_per_s: of the median step.
-        compile_s: seconds that compiling the training step took; None where nothing was left to train.
+        compile_s: seconds that compiling the training step took; None where no step was left to train.
         train_s: seconds in all, compiling included.
         batch_size: images or pairs of a step, of all devices together.
-        checkpoint: the result, of the last step or of the best epoch.
+        checkpoint: the checkpoint that is the result, of the last step or of the best epoch.
         best: the best validation, None without any.
         stopped_early: whether patience ended the training.
     """
@@ -73,36 +73,34 @@ class Fit:
 
 
 def fit(recipe: Recipe, task: Task, workdir: Path) -> Fit:
-    """Train the recipe's network on a task, or continue where its work directory stopped.
-
-    Compiled programs are kept in the work directory.
+    """Train the network of a recipe on a task, or continue where its work directory stopped.
 
     Args:
-        recipe: network, optimiser, batch and how long to train.
-        task: the data, the loss and the score of a validation.
-        workdir: where checkpoints and history are written.
+        recipe: network, optimiser, batch size and number of epochs.
+        task: the data, the loss and the validation score.
+        workdir: receives checkpoints, history and compiled programs.
 
     Raises:
-        InputError: the recipe, its batch or the work directory cannot be used.
+        InputError: the recipe, its batch size or the work directory cannot be used.
         RunError: a loss or gradient is not finite.
         Stopped: SIGINT or SIGTERM arrived; the state is saved.
     """
-    engine, started = recipe.engine, time.perf_counter()
+    engine, keep_best, started = recipe.engine, recipe.engine.keep == "best", time.perf_counter()
     with ExitStack() as stack:
         stack.enter_context(run_cache(workdir))
         plan = prepare(recipe, task, workdir)
-        program, steps_per_epoch, score = plan.program, plan.steps_per_epoch, None
+        program, steps_per_epoch = plan.program, plan.steps_per_epoch
         last_step = engine.epochs * steps_per_epoch
 
         checkpoints = stack.enter_context(Checkpoints(workdir))
         stop_signal = stack.enter_context(stop_requested())
         state = plan.first_state(checkpoints)
         step, saved_at = int(state.step), time.monotonic()
-        # A run that resumes does so in the epoch of its last step, which may lack its validation.
+        # The epoch of the last saved step is visited again: it may lack steps, or only its validation.
         first_epoch = max(step - 1, 0) // steps_per_epoch
         history = stack.enter_context(closing(History(workdir, step)))
         check_history(history, engine, first_epoch)
-        if engine.keep == "best" and history.best:
+        if keep_best and history.best:
             checkpoints.mark_best(history.best.step)
         metrics_log = MetricsLog(history, plan.images_per_step)
         advance = stack.enter_context(bar("train"))
@@ -119,7 +117,7 @@ def fit(recipe: Recipe, task: Task, workdir: Path) -> Fit:
 
                     signum = stop_signal()
                     if signum is not None or time.monotonic() - saved_at > engine.checkpoint_every_s:
-                        metrics_log.write_all()  # a checkpoint finds the whole history before it
+                        metrics_log.write_all()  # the history must never lag behind a checkpoint
                         checkpoints.save(state, wait=signum is not None)
                         saved_at = time.monotonic()
                     if signum is not None:
@@ -127,10 +125,9 @@ def fit(recipe: Recipe, task: Task, workdir: Path) -> Fit:
             metrics_log.write_all()
 
             if task.validation is not None and not history.is_validated(step):
-                score = score or plan.make_score()
-                validation = Validation(step, epoch, task.score_name, score(state))
-                history.add_validation(validation)  # before the checkpoint of the best epoch, which must find it
-                if engine.keep == "best" and history.best == validation:
+                validation = Validation(step, epoch, task.score_name, plan.score(state))
+                history.add_validation(validation)  # before the checkpoint: a resumed run looks for both
+                if keep_best and history.best == validation:
                     checkpoints.mark_best(step)
                     checkpoints.save(state)
                 logger.info(
@@ -142,7 +139,7 @@ def fit(recipe: Recipe, task: Task, workdir: Path) -> Fit:
                 break
 
         checkpoints.save(state, wait=True)
-        result_step = history.best.step if engine.keep == "best" and history.best else step
+        result_step = history.best.step if keep_best and history.best else step
         return Fit(
             step=step,
             loss=history.mean_loss(steps_per_epoch),
@@ -157,7 +154,7 @@ def fit(recipe: Recipe, task: Task, workdir: Path) -> Fit:
 
 
 def progress_text(history: History, epochs: int) -> str:
-    """Return what stands behind the bar: epoch, loss and images/s of the last step that was read."""
+    """Return the text behind the progress bar: epoch, loss and images/s of the last step in the history."""
     if not history.records:
         return "compiling"
     last = history.records[-1]
@@ -166,7 +163,7 @@ def progress_text(history: History, epochs: int) -> str:
 
 
 def check_history(history: History, engine: Engine, epochs: int) -> None:
-    """Raise InputError where validations that decide the result of the run are missing from its history."""
+    """Raise InputError where the history lacks validations that decide the result of the run."""
     if (engine.patience is not None or engine.keep == "best") and len(history.validations) < epochs:
         raise InputError(
             f"{history.path}: holds {len(history.validations)} validations, but {epochs} epochs have been trained; "
@@ -175,12 +172,12 @@ def check_history(history: History, engine: Engine, epochs: int) -> None:
 
 
 class MetricsLog:
-    """Write the metrics of dispatches to the history, each LATE dispatches after it started.
+    """Write the metrics of dispatches to the history, each of them LATE dispatches after it was started.
 
-    Reading a metric waits for the device. Read late, the device always has its next steps already.
+    Reading a metric waits for the device. Because metrics are read late, the device always has its next steps already.
 
     Args:
-        history: where they are written.
+        history: where the metrics are written.
         images_per_step: of all devices together.
     """
 
@@ -188,27 +185,28 @@ class MetricsLog:
         self._history, self._images_per_step = history, images_per_step
         self._pending: deque[tuple[int, int, Metrics]] = deque()
         self._clock = time.perf_counter()
-        # The sizes of the programs at the last dispatch, and how many of the next reads wait for the compiler.
-        self._compiled: tuple[int, ...] = ()
-        self._unclocked = 0
+        self._compiled_sizes: tuple[int, ...] = ()
+        self._reads_without_rate = 0
 
     def start_clock(self) -> None:
-        """Count the time of the next dispatch from now."""
+        """Start to measure the time of the next dispatch."""
         self._clock = time.perf_counter()
 
     def add(self, last_step: int, epoch: int, metrics: Metrics, compiled_sizes: tuple[int, ...]) -> None:
-        """Take the metrics of a dispatch that ends with `last_step`, and write those of the dispatch LATE before it.
+        """Take the metrics of the dispatch that ends with `last_step`; write those of the dispatch LATE before it.
+
+        A dispatch that had to wait for the compiler is noticed by new `compiled_sizes`; its rate is not recorded.
 
         Raises:
-            RunError: one of those is not finite.
+            RunError: a metric that is written is not finite.
         """
-        if compiled_sizes != self._compiled:  # this dispatch waited for the compiler: its rate says nothing
-            self._compiled, self._unclocked = compiled_sizes, LATE + 1
+        if compiled_sizes != self._compiled_sizes:
+            self._compiled_sizes, self._reads_without_rate = compiled_sizes, LATE + 1
         self._pending.append((last_step, epoch, metrics))
         self._write(LATE)
 
     def write_all(self) -> None:
-        """Write the metrics of every dispatch so far, which waits for the device.
+        """Write the metrics of all dispatches so far; this waits for the device.
 
         Raises:
             RunError: one of them is not finite.
@@ -216,14 +214,15 @@ class MetricsLog:
         self._write(0)
 
     def _write(self, late: int) -> None:
+        """Write the metrics of all dispatches but the last `late` ones."""
         while len(self._pending) > late:
             last_step, epoch, metrics = self._pending.popleft()
             values = {name: np.atleast_1d(value) for name, value in jax.device_get(metrics).items()}
             now, before = time.perf_counter(), self._clock
             self._clock = now
             steps = len(values["loss"])
-            rate = None if self._unclocked else steps * self._images_per_step / (now - before)
-            self._unclocked = max(self._unclocked - 1, 0)
+            rate = None if self._reads_without_rate else steps * self._images_per_step / (now - before)
+            self._reads_without_rate = max(self._reads_without_rate - 1, 0)
             for place, step in enumerate(range(last_step - steps + 1, last_step + 1)):
                 record = {name: float(value[place]) for name, value in values.items()}
                 check_finite(step, record)
@@ -242,7 +241,10 @@ def check_finite(step: int, metrics: dict[str, float]) -> None:
 
 @contextmanager
 def stop_requested() -> Iterator[Callable[[], int | None]]:
-    """Give a function that returns which of SIGINT and SIGTERM has arrived, if any; the second one stops at once."""
+    """Give a function that returns the signal that has arrived, SIGINT or SIGTERM, or None.
+
+    A second signal has its usual effect and stops the process at once.
+    """
     arrived: list[int] = []
 
     def note(signum: int, frame: FrameType | None) -> None:

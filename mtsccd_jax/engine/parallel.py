@@ -1,8 +1,9 @@
 """Devices and how a step runs on them: the only file that knows of meshes, jit and pmap.
 
-Data parallel on one axis. `jit` partitions the global program (Auto axes: a class token may be concatenated, windows
-reshaped, without annotations); `pmap` maps a per-device program that exchanges gradients and statistics by name. Both
-give the same parameters after the same steps, because batch statistics are those of the global batch in both.
+Runs are data parallel on one axis. `jit` partitions the global program; its axes are Auto, so that a class token can be
+concatenated and windows reshaped without annotations. `pmap` maps a program of one device, which exchanges gradients
+and statistics by the name of the axis. Both use the statistics of the global batch, and so give the same parameters
+after the same steps.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,20 +26,21 @@ Batch = Mapping[str, jax.Array]
 
 @dataclass(frozen=True)
 class Parallel:
-    """The devices as a one-axis mesh, and the way steps are compiled for them."""
+    """The devices as a mesh with one axis, and the way steps are compiled for them."""
 
     mode: Literal["jit", "pmap"]
     mesh: Mesh
 
     @property
     def axis_name(self) -> str | None:
-        """The axis that a step exchanges over by name, or None where the compiler partitions the global program."""
+        """The axis that a step must average over by name, or None where the compiler partitions the global program."""
         return AXIS if self.mode == "pmap" else None
 
     @property
     def platform(self) -> str:
-        """What the devices are: "cpu", "gpu" or "tpu"."""
-        return self.mesh.devices.flat[0].platform
+        """The kind of devices: "cpu", "gpu" or "tpu"."""
+        platform: str = self.mesh.devices.flat[0].platform
+        return platform
 
     @cached_property
     def replicated(self) -> NamedSharding:
@@ -51,47 +53,48 @@ class Parallel:
         return NamedSharding(self.mesh, P(AXIS))
 
     def check_batch(self, batch_size: int, key: str) -> None:
-        """Raises InputError unless the global batch divides over the devices."""
+        """Raise InputError unless the global batch divides over the devices."""
         if batch_size <= 0 or batch_size % self.mesh.size:
             raise InputError(f"{key}={batch_size}: must be a positive multiple of the {self.mesh.size} devices")
 
     def layout(self, array: Any) -> Any:
-        """`array` (b, ...) as the compiled step takes it: under pmap (devices, b / devices, ...)."""
+        """Return `array` (b, ...) as the compiled step takes it: under pmap (devices, b / devices, ...)."""
         if self.mode == "jit":
             return array
         return array.reshape(self.mesh.size, array.shape[0] // self.mesh.size, *array.shape[1:])
 
     def abstract_layout(self, array: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        """The shape and placement of a whole batch's `array` (b, ...) as the compiled step takes it."""
+        """Return the shape and placement of a global batch's `array` (b, ...) as the compiled step takes it."""
         shape = array.shape
         if self.mode == "pmap":
             shape = (self.mesh.size, shape[0] // self.mesh.size, *shape[1:])
         return jax.ShapeDtypeStruct(shape, array.dtype, sharding=self.batch_sharding)
 
     def flatten(self, array: Any) -> np.ndarray:
-        """What a compiled step returned per example, back on the host as (b, ...)."""
+        """Return an output of a compiled step on the host, as (b, ...)."""
         host = np.asarray(array)
         return host if self.mode == "jit" else host.reshape(-1, *host.shape[2:])
 
     def train_view(self, model: nnx.Module, frozen: Callable[[tuple[Any, ...]], bool]) -> nnx.Module:
-        """The model in training mode; batch norm below a frozen path keeps its running statistics."""
+        """Return the model in training mode; batch norm below a frozen path keeps its running statistics."""
         view = nnx.view(model, use_running_average=False, axis_name=self.axis_name, raise_if_not_found=False)
         return nnx.view(view, only=lambda path, _: frozen(path), use_running_average=True, raise_if_not_found=False)
 
-    def compile_update(self, step: Callable) -> Wrapped:
-        """`step(state, batch) -> (state, metrics)` compiled, the old state donated, all results replicated."""
+    def compile_update(self, step: Callable[..., Any]) -> Wrapped:
+        """Compile `step(state, batch) -> (state, metrics)`: the old state is donated, all results are replicated."""
         if self.mode == "jit":
             shardings = (self.replicated, self.batch_sharding)
             return jax.jit(step, donate_argnums=0, in_shardings=shardings, out_shardings=self.replicated)
-        return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0)
+        mapped: Wrapped = jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0)
+        return mapped
 
-    def compile_steps(self, step: Callable, gather: Callable) -> Wrapped:
-        """`steps(state, resident, row_sb) -> (state, metrics (s,))` compiled: s training steps in one dispatch.
+    def compile_steps(self, step: Callable[..., tuple[Any, Any]], gather: Callable[..., Any]) -> Wrapped:
+        """Compile `steps(state, resident, row_sb) -> (state, metrics (s,))`: s training steps in one dispatch.
 
-        Each takes the batch of its rows (b,) out of `resident` by `gather(resident, row_b)` and goes on from the state
-        of the one before; the first state is donated and all results are replicated. A single step is compiled without
-        a loop, in which XLA:CPU falls to slow convolutions. Only under jit: pmap's parts of a batch lie on single
-        devices and cannot be gathered from all of them inside its program.
+        Each step takes the batch of its rows (b,) by `gather(resident, row_b)` and the state of the step before it. The
+        first state is donated and all results are replicated. A single step is compiled without a loop, because
+        XLA:CPU uses slow convolutions inside loops. Only under jit: a program of pmap runs on one device and cannot
+        gather from the others.
         """
         assert self.mode == "jit", "pmap takes one step a dispatch"
 
@@ -107,22 +110,24 @@ class Parallel:
         shardings = (self.replicated, self.batch_sharding, self.replicated)
         return jax.jit(steps, donate_argnums=0, in_shardings=shardings, out_shardings=self.replicated)
 
-    def compile_outputs(self, step: Callable) -> Wrapped:
-        """`step(state, batch) -> arrays per example` compiled; results stay divided over the devices."""
+    def compile_outputs(self, step: Callable[..., Any]) -> Wrapped:
+        """Compile `step(state, batch) -> arrays (b, ...)`; results stay divided over the devices."""
         if self.mode == "jit":
             shardings = (self.replicated, self.batch_sharding)
             return jax.jit(step, in_shardings=shardings, out_shardings=self.batch_sharding)
-        return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=0)
+        mapped: Wrapped = jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=0)
+        return mapped
 
-    def compile_counts(self, step: Callable) -> Wrapped:
-        """`step(state, batch) -> sums over the batch` compiled; results are replicated."""
+    def compile_counts(self, step: Callable[..., Any]) -> Wrapped:
+        """Compile `step(state, batch) -> sums over the batch`; results are replicated."""
         if self.mode == "jit":
             shardings = (self.replicated, self.batch_sharding)
             return jax.jit(step, in_shardings=shardings, out_shardings=self.replicated)
-        return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
+        mapped: Wrapped = jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
+        return mapped
 
-    def compile_gather(self, gather: Callable) -> Wrapped:
-        """`gather(resident, indices) -> batch` compiled, the batch placed as a step takes it."""
+    def compile_gather(self, gather: Callable[..., Any]) -> Wrapped:
+        """Compile `gather(resident, indices) -> batch`, the batch placed as a step takes it."""
 
         def gather_and_place(resident: Batch, indices: jax.Array) -> dict[str, jax.Array]:
             return {name: self.layout(array) for name, array in gather(resident, indices).items()}
@@ -130,13 +135,14 @@ class Parallel:
         return jax.jit(gather_and_place, out_shardings=self.batch_sharding)
 
     def place(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
-        """This process's part of a batch on its devices, laid out as a compiled step takes it."""
+        """Put this process's part of a batch on its devices, laid out as a compiled step takes it."""
         return {
             name: jax.make_array_from_process_local_data(self.batch_sharding, self._local_layout(array))
             for name, array in batch.items()
         }
 
     def _local_layout(self, array: np.ndarray) -> np.ndarray:
+        """Return this process's part of `array` as the compiled step takes it."""
         if self.mode == "jit":
             return array
         devices = len(self.mesh.local_devices)
@@ -144,19 +150,20 @@ class Parallel:
 
 
 def find_devices(platform: Literal["cpu", "gpu", "tpu"] | None = None) -> list[jax.Device]:
-    """All devices of all processes, of that platform or of the one that JAX chooses (JAX_PLATFORMS, else the fastest).
+    """Return all devices of all processes, of a platform or of the one that JAX chooses.
 
-    A platform that is asked for holds for the whole process, and must be before anything else uses a device.
+    JAX chooses what JAX_PLATFORMS names, or else the fastest. A platform given here holds for the whole process; give
+    it before anything uses a device.
 
     Raises:
-        InputError: the platform that was asked for has none here.
+        InputError: the platform has no device here.
     """
     if platform is not None:
         jax.config.update("jax_platforms", "cpu" if platform == "cpu" else None)
     wanted = jax.config.jax_platforms  # type: ignore[attr-defined]
     try:
         devices = jax.devices()
-    except (RuntimeError, AssertionError) as error:  # an assertion: of what JAX knows, but is not installed
+    except (RuntimeError, AssertionError) as error:  # an assertion: JAX knows the platform but lacks its plugin
         if not wanted:
             raise
         raise InputError(
@@ -171,15 +178,15 @@ def find_devices(platform: Literal["cpu", "gpu", "tpu"] | None = None) -> list[j
 
 
 def _reason(error: Exception) -> str:
-    """What JAX says of a platform that does not start, in parentheses; nothing where it says nothing."""
+    """Return JAX's reason why a platform does not start, in parentheses, or an empty string."""
     return f" ({str(error).splitlines()[0].split(' (set JAX_PLATFORMS')[0].rstrip('.')})" if str(error) else ""
 
 
 def make_parallel(mode: Literal["jit", "pmap"], devices: list[jax.Device] | None = None) -> Parallel:
-    """All devices of all processes (or those given) as one data-parallel mesh.
+    """Return all devices of all processes, or those given, as one data-parallel mesh.
 
     Raises:
-        InputError: the platform that was asked for has none here.
+        InputError: the platform that JAX_PLATFORMS names has no device here.
     """
     chosen = devices or find_devices()
     return Parallel(mode, jax.make_mesh((len(chosen),), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen))

@@ -1,10 +1,11 @@
-"""Everything that comes before the first step of a training: checks, batch, weights, compilation, the work directory.
+"""Prepare a training: checks, batch, weights, compilation and the work directory, all before the first step.
 
-What can be wrong is found here, before minutes of computing, and before the work directory belongs to the run.
+Wrong input is found here, before minutes of computing and before the work directory belongs to the run.
 """
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -37,17 +38,15 @@ class Plan:
 
     Attributes:
         recipe: its recipe.
-        task: its data, loss and score.
+        task: its data, loss and validation score.
         program: its training step, compiled where steps are left.
-        weights: the weights that a new run begins with, None for random ones and for a run that resumes.
-        fitted: the same as arrays of the network.
+        weights: published weights that a new run begins with; None for random ones, or where the run resumes.
     """
 
     recipe: Recipe
     task: Task
     program: Program
-    weights: WeightFile | None
-    fitted: Fitted | None
+    weights: Fitted | None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -56,42 +55,35 @@ class Plan:
 
     @property
     def images_per_step(self) -> int:
-        """Images of a batch, two for each pair."""
+        """Images of a batch: two for each pair."""
         return self.recipe.engine.batch_size * len(views(self.task.train))
 
     def first_state(self, checkpoints: Checkpoints) -> State:
-        """Return the state of the newest checkpoint, or that of a new run with its initial weights."""
+        """Return the state of the newest checkpoint, or the first state of a new run."""
         network = self.program.network
         if checkpoints.latest is not None:
             logger.info(f"continuing at step {checkpoints.latest}")
             return checkpoints.restore(network.abstract())
         state = network.initial(self.recipe.seed)
-        if self.weights is None or self.fitted is None:
-            return state
-        notes = (*self.fitted.notes, *normalization_notes(self.weights, self.recipe))
-        for line in (f"weights of {self.weights.source}", *notes):
-            logger.info(line)
-        return network.initialized(state, self.fitted)
+        return state if self.weights is None else network.initialized(state, self.weights)
 
-    def make_score(self) -> Score:
-        """Return the function that scores a state on the validation split."""
-        assert self.task.validation is not None
-        feed = Feed(
-            self.task.validation,
-            self.program.feed.parallel,
-            self.recipe.data.input,
-            spare_bytes=self.program.bytes_of_dispatch or 0,
-        )
-        return self.task.make_score(self.recipe, self.program.network, feed)
+    @cached_property
+    def score(self) -> Score:
+        """The function that scores a state on the validation split; its feed is made on first use."""
+        validation, program = self.task.validation, self.program
+        assert validation is not None
+        spare_bytes = program.bytes_of_dispatch or 0
+        feed = Feed(validation, program.feed.parallel, self.recipe.data.input, spare_bytes)
+        return self.task.make_score(self.recipe, program.network, feed)
 
 
 def prepare(recipe: Recipe, task: Task, workdir: Path) -> Plan:
-    """Return the plan of a training, once everything that it needs is known to be there.
+    """Return the plan of a training once nothing it needs is missing; the work directory then belongs to this run.
 
-    The training step is compiled where steps are left. Then the work directory is this run's.
+    The training step is compiled if steps are left.
 
     Raises:
-        InputError: the recipe, its batch or the work directory cannot be used.
+        InputError: the recipe, its batch size, its weights or the work directory cannot be used.
     """
     check_recipe(workdir, recipe)
     recipe.check()
@@ -102,25 +94,27 @@ def prepare(recipe: Recipe, task: Task, workdir: Path) -> Plan:
     weights = initial_weights(recipe, task.class_names) if resumed_step is None and recipe.model.init else None
     feed = Feed(task.train, parallel, recipe.data.input)
     program = make_program(recipe, task, feed)
-    fitted = fit_weights(program.network, recipe.model.name, weights) if weights else None
+    fitted = None
+    if weights is not None:
+        fitted = fit_weights(program.network, recipe.model.name, weights)
+        for line in (f"weights of {weights.source}", *fitted.notes, *normalization_notes(weights, recipe)):
+            logger.info(line)
     logger.info(feed.choice)
     if resumed_step is None or not is_finished(recipe, task, workdir, resumed_step):
         program = compile_program(program, recipe, task, usable_bytes(parallel))
     if resumed_step is None:
         task.write_notes(workdir)
-    claim(
-        workdir,
-        Run(
-            recipe,
-            task.class_names,
-            task.train.name,
-            len(task.train),
-            weights_sha256=weights.sha256 if weights else None,
-            train_sha256=task.train.fingerprint(),
-            learned_before=weights.trained_on if weights else (),
-        ),
+    run = Run(
+        recipe=recipe,
+        class_names=task.class_names,
+        data=task.train.name,
+        train_examples=len(task.train),
+        train_sha256=task.train.fingerprint(),
+        weights_sha256=weights.sha256 if weights else None,
+        learned_before=weights.trained_on if weights else (),
     )
-    return Plan(recipe, task, program, weights, fitted)
+    claim(workdir, run)
+    return Plan(recipe, task, program, fitted)
 
 
 def check_batch(recipe: Recipe, task: Task, parallel: Parallel) -> None:
@@ -157,7 +151,7 @@ def initial_weights(recipe: Recipe, class_names: tuple[str, ...]) -> WeightFile:
 
 
 def normalization_notes(weights: WeightFile, recipe: Recipe) -> list[str]:
-    """Return a line of advice where the weights were trained on images normalised in another way than the recipe's."""
+    """Return a line of advice where the weights were trained on images normalised otherwise than the recipe's."""
     ours, theirs = statistics(recipe.data), weights.normalization
     if theirs is None or (np.shape(theirs) == np.shape(ours) and np.allclose(theirs, ours)):
         return []

@@ -1,8 +1,9 @@
-"""The training step of a run as it is dispatched: compiled ahead of the first step, for the way its batches come.
+"""The training step as it is dispatched: compiled before the first step, for the way its batches arrive.
 
-A resident split on accelerators takes several steps a dispatch: the rows of all of them go to the device, where gather,
-augmentation and update run one after the other without the host. On CPU, where convolutions inside a loop are slow, one
-dispatch is one step, the gather inside the same program. A streamed split, and pmap, take one batch a dispatch.
+A resident split on accelerators takes several steps a dispatch. The row numbers of all of them go to the device, where
+gather, augmentation and update run one after the other without the host. On CPU, where convolutions inside a loop are
+slow, one dispatch is one step, with the gather in the same program. A streamed split, and pmap, take one batch a
+dispatch.
 """
 
 import time
@@ -28,18 +29,19 @@ MOST_STEPS = 16
 Metrics = dict[str, jax.Array]
 Dispatch = Callable[[State], tuple[State, Metrics]]
 
-# For programs that are looked at and never run: kernels are not tried out.
+# Compiler options of programs that are only asked for their memory: no time is spent on choosing the fastest kernels.
 LOOKED_AT: dict[str, dict[str, str | bool]] = {"gpu": {"xla_gpu_autotune_level": "0"}}
 
 
 def steps_of_dispatch(engine: Engine, feed: Feed, steps_per_epoch: int) -> int:
-    """How many steps one dispatch of a training on this feed takes, never more than an epoch has.
+    """Return how many training steps one dispatch takes, at most the steps of an epoch.
 
-    What the recipe asks for; else 1 on CPU, and on accelerators at most MOST_STEPS: the largest divisor of an epoch's
-    steps that is at least half of that, so that no shorter dispatch at the end of an epoch needs a program of its own.
+    The recipe's own choice comes first. Without one it is 1 on CPU. On accelerators it is at most MOST_STEPS: the
+    largest divisor of an epoch's steps that is at least half of that, so that the end of an epoch needs no shorter
+    program of its own.
 
     Raises:
-        InputError: the recipe asks for several steps where one is all there can be.
+        InputError: the recipe asks for several steps where only one is possible.
     """
     asked = engine.steps_per_dispatch
     if asked is not None and asked > 1 and (feed.mode == "stream" or feed.parallel.mode == "pmap"):
@@ -62,11 +64,11 @@ class Program:
     """The training step of a run, compiled once for every number of steps that a dispatch takes.
 
     Args:
-        network: whose state is trained.
+        network: the network whose state is trained.
         step: the pure step.
         feed: where its batches come from.
         batch_size: of all devices together.
-        steps: of a dispatch; the last of an epoch may take fewer.
+        steps: of a dispatch; the last dispatch of an epoch may take fewer.
     """
 
     def __init__(self, network: Network, step: Step, feed: Feed, batch_size: int, steps: int):
@@ -79,11 +81,11 @@ class Program:
 
     @property
     def compiled_sizes(self) -> tuple[int, ...]:
-        """The numbers of steps that programs have been compiled for."""
+        """The numbers of steps for which there is a compiled program."""
         return tuple(self._compiled)
 
     def compile(self, steps: int | None = None) -> jax.stages.Compiled:
-        """The program of a dispatch of so many steps (None: `self.steps`), compiled when it is first asked for."""
+        """Return the program of a dispatch of `steps` steps (default: `self.steps`); compile it on the first call."""
         steps = self.steps if steps is None else steps
         if steps not in self._compiled:
             started = time.perf_counter()
@@ -93,16 +95,17 @@ class Program:
 
     @property
     def bytes_of_dispatch(self) -> int | None:
-        """Bytes of each device that a dispatch takes, resident split and state included.
+        """Bytes of each device that a dispatch takes, with the resident split and the state.
 
-        None if the compiler does not say, or has not been asked yet.
+        None if the program is not compiled, or the compiler does not report memory.
         """
         return self._bytes_with(self._compiled[self.steps]) if self.steps in self._compiled else None
 
     def estimated_bytes(self) -> int | None:
-        """`bytes_of_dispatch` of a program that need not be the one that runs; None if the compiler does not say.
+        """Return `bytes_of_dispatch`, on GPUs of a program that takes a fraction of the time to compile.
 
-        On GPUs it is compiled without trying kernels out, in a fraction of the time; elsewhere it is the one.
+        There the program that runs may take more, because its kernels are chosen for speed. None if the compiler does
+        not report memory.
         """
         options = LOOKED_AT.get(self.feed.parallel.platform)
         if options is None or self.steps in self._compiled:
@@ -110,16 +113,11 @@ class Program:
             return self.bytes_of_dispatch
         return self._bytes_with(self._lowered(self.steps).compile(compiler_options=options))
 
-    def _bytes_with(self, compiled: jax.stages.Compiled) -> int | None:
-        """Bytes of each device that a call of the program takes beside the resident split, which pmap's never sees."""
-        needed, apart = program_bytes(compiled), self.feed.resident and not self._fused
-        return needed + self.feed.split_bytes if needed is not None and apart else needed
-
     @contextmanager
     def dispatches(self, order_sb: np.ndarray) -> Iterator[Iterator[tuple[int, Dispatch]]]:
-        """`(steps, dispatch)` for the batches of rows `order_sb` (steps, b), in order.
+        """Give `(steps, dispatch)` for the batches of rows `order_sb` (steps, b), in order.
 
-        `dispatch(state)` takes the state over and gives the next one and the metrics of its steps, scalars or (steps,).
+        `dispatch(state)` consumes the state; it returns the next one and the metrics of its steps, scalars or (steps,).
         """
         if not len(order_sb):
             yield iter(())
@@ -127,36 +125,43 @@ class Program:
             yield self._resident_dispatches(order_sb)
         else:
             with self.feed.batches(order_sb) as batches:
-                yield self._batch_dispatches(batches)
+                yield ((1, _dispatch(self.compile(), batch)) for batch in batches)
 
     def _resident_dispatches(self, order_sb: np.ndarray) -> Iterator[tuple[int, Dispatch]]:
+        """Yield a dispatch for every `self.steps` batches."""
         arrays = self.feed.arrays
         for first in range(0, len(order_sb), self.steps):
             row_sb = order_sb[first : first + self.steps].astype(np.int32)
             yield len(row_sb), _dispatch(self.compile(len(row_sb)), arrays, row_sb)
 
-    def _batch_dispatches(self, batches: Iterator[dict[str, jax.Array]]) -> Iterator[tuple[int, Dispatch]]:
-        for batch in batches:
-            yield 1, _dispatch(self.compile(), batch)
-
     def _lowered(self, steps: int) -> jax.stages.Lowered:
-        state = self.network.abstract()
-        if not self._fused:
-            return self._jitted.lower(state, self.feed.batch_shapes(self.batch_size))
-        row_sb = jax.ShapeDtypeStruct((steps, self.batch_size), np.int32)
-        return self._jitted.lower(state, self.feed.shapes, row_sb)
+        """Return the program of a dispatch of `steps` steps before it is compiled."""
+        inputs: tuple[Any, ...] = (self.feed.batch_shapes(self.batch_size),)
+        if self._fused:
+            inputs = self.feed.shapes, jax.ShapeDtypeStruct((steps, self.batch_size), np.int32)
+        return self._jitted.lower(self.network.abstract(), *inputs)
+
+    def _bytes_with(self, compiled: jax.stages.Compiled) -> int | None:
+        """Return the bytes that a call takes, with the resident split, which pmap's program does not see."""
+        needed, apart = program_bytes(compiled), self.feed.resident and not self._fused
+        return needed + self.feed.split_bytes if needed is not None and apart else needed
 
 
 def _dispatch(update: jax.stages.Compiled, *inputs: Any) -> Dispatch:
-    """The update on these inputs, waiting for its state."""
-    return lambda state: update(state, *inputs)
+    """Return the update as a function of the state alone."""
+
+    def dispatch(state: State) -> tuple[State, Metrics]:
+        result: tuple[State, Metrics] = update(state, *inputs)
+        return result
+
+    return dispatch
 
 
 def make_program(recipe: Recipe, task: Task, feed: Feed) -> Program:
-    """The training step of a recipe with its network; nothing is compiled yet.
+    """Return the training step of a recipe with its network, not yet compiled.
 
     Raises:
-        InputError: the network does not exist or does not take what the recipe gives it, or the steps of a dispatch
+        InputError: the network does not exist or does not accept the recipe's settings, or that many steps a dispatch
             are not possible.
     """
     steps_per_epoch = len(feed.source) // recipe.engine.batch_size

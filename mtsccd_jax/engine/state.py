@@ -1,4 +1,4 @@
-"""Everything that training changes, in one pytree, and the network it belongs to."""
+"""The training state, one pytree of everything that a step changes, and the network it belongs to."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,27 +23,32 @@ from mtsccd_jax.recipes.config import Optim, Recipe
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class State:
-    """Parameters, batch statistics, optimiser state, the step count and the key all randomness derives from."""
+    """Parameters, batch statistics, optimiser state, step count, and the key that all randomness derives from."""
 
     step: jax.Array
     key: jax.Array
-    params: nnx.State
-    statistics: nnx.State
+    params: nnx.State[Any, Any]
+    statistics: nnx.State[Any, Any]
     optimizer: optax.OptState
 
 
 @dataclass(frozen=True)
 class Network:
-    """The static half of a model: its graph in training and in evaluation mode, its optimiser, how its state begins.
+    """The static half of a model: everything about it that training does not change.
 
-    `class_names` are the scene classes; the pairs that a similarity network learns from may have none.
-
-    `make_state(key)` gives the first state placed on the mesh. It is compiled as one call: a state that is placed
-    afterwards compiles the first step twice.
+    Attributes:
+        train_graph: the graph of the model in training mode.
+        eval_graph: the graph of the model in evaluation mode.
+        optimizer: its optimiser.
+        schedule: the learning rate by step.
+        class_names: the scene classes; empty where a similarity network learns from pairs without any.
+        make_state: returns the first state for a key, placed on the mesh. One compiled call, because a state that is
+            placed afterwards compiles the first step twice.
+        placement: the placement of the state.
     """
 
-    train_graph: nnx.GraphDef
-    eval_graph: nnx.GraphDef
+    train_graph: nnx.GraphDef[nnx.Module]
+    eval_graph: nnx.GraphDef[nnx.Module]
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule
     class_names: tuple[str, ...]
@@ -51,11 +56,11 @@ class Network:
     placement: jax.sharding.Sharding
 
     def initial(self, seed: int) -> State:
-        """The state before the first step."""
+        """Return the state before the first step."""
         return self.make_state(jax.random.PRNGKey(seed))
 
     def initialized(self, state: State, weights: Fitted) -> State:
-        """The state with published weights in the place of the random ones of the network that sees one image."""
+        """Return the state with published weights in place of the random ones of the network that takes one image."""
         model = nnx.merge(self.train_graph, state.params, state.statistics)
         part = backbone_of(model)
         variables = {path: node for path, node in nnx.iter_graph(part) if isinstance(node, nnx.Variable)}
@@ -65,17 +70,17 @@ class Network:
         return replace(state, params=params, statistics=statistics)
 
     def abstract(self) -> State:
-        """The shapes, types and placement of the state: what a checkpoint is restored into, without computing one."""
+        """Return the shapes, types and placement of the state; nothing is computed."""
         shapes = jax.eval_shape(self.make_state, jax.random.PRNGKey(0))
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self.placement), shapes)
+        placed: State = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self.placement), shapes)
+        return placed
 
 
 def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, parallel: Parallel) -> Network:
-    """The network of a recipe; nothing is computed yet.
+    """Return the network of a recipe; nothing is computed yet.
 
     Raises:
-        InputError: the recipe's network, size, bands or frozen part does not exist, or its training images cannot be
-            changed as it says.
+        InputError: the recipe's network, size, bands or frozen part does not exist.
     """
     statistics(recipe.data)
 
@@ -114,17 +119,17 @@ def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, p
         params, statistics = nnx.state(build(params_key), nnx.Param, nnx.BatchStat)
         return State(jnp.int32(0), state_key, params, statistics, optimizer.init(params))
 
-    # It runs once: compiling it carefully would take longer than it saves.
+    # It runs once, so optimising it would take longer than it saves.
     quick = {"xla_backend_optimization_level": 0}
     make_state = jax.jit(initial, out_shardings=parallel.replicated, compiler_options=quick)
     return Network(train_graph, eval_graph, optimizer, schedule, class_names, make_state, parallel.replicated)
 
 
 def fit_weights(network: Network, name: str, weights: WeightFile) -> Fitted:
-    """Published weights for the network of a name, or for the siamese network around it; nothing is computed yet.
+    """Return published weights as arrays of the network of that name, or of the backbone of a siamese network.
 
     Raises:
-        InputError: they belong to another network.
+        InputError: the weights belong to another network.
     """
     state = network.abstract()
     model = nnx.merge(network.train_graph, state.params, state.statistics)
@@ -132,10 +137,14 @@ def fit_weights(network: Network, name: str, weights: WeightFile) -> Fitted:
 
 
 def freeze_rule(prefixes: tuple[str, ...], model: nnx.Module) -> Callable[[tuple[Any, ...]], bool]:
-    """Whether the module or parameter at a path stays as it is.
+    """Return a function that tells whether the module or parameter at a path is frozen.
+
+    Args:
+        prefixes: of paths, as in `optim.freeze`; "backbone" means everything but the classifier.
+        model: the network.
 
     Raises:
-        InputError: a prefix under which there is no parameter.
+        InputError: no parameter begins with a prefix; the message names the parts of the network.
     """
     paths = [tuple(map(str, path)) for path, _ in nnx.to_flat_state(nnx.state(model, nnx.Param))]
     rules = [tuple(prefix.split(".")) for prefix in prefixes if prefix != "backbone"]
@@ -156,7 +165,7 @@ def freeze_rule(prefixes: tuple[str, ...], model: nnx.Module) -> Callable[[tuple
 
 
 def make_schedule(optim: Optim, epochs: int, steps_per_epoch: int) -> optax.Schedule:
-    """The learning rate at a step: linear warm-up, then constant or a cosine to zero at the last step."""
+    """Return the learning rate by step: linear warm-up, then constant, or a cosine to zero at the last step."""
     warmup_steps = round(optim.warmup_epochs * steps_per_epoch)
     remaining = max(epochs * steps_per_epoch - warmup_steps, 1)
     after = (
@@ -173,7 +182,10 @@ def make_schedule(optim: Optim, epochs: int, steps_per_epoch: int) -> optax.Sche
 def make_optimizer(
     optim: Optim, schedule: optax.Schedule, frozen: Callable[[tuple[Any, ...]], bool]
 ) -> optax.GradientTransformation:
-    """The optimiser of a recipe, with torch's conventions: decay is added to the gradient (SGD) or apart (AdamW)."""
+    """Return the optimiser of a recipe, with torch's conventions of weight decay.
+
+    SGD adds the decay to the gradient; AdamW applies it apart from the gradient.
+    """
     parts = [optax.clip_by_global_norm(optim.clip_norm)] if optim.clip_norm is not None else []
     if optim.name == "sgd":
         if optim.weight_decay:
@@ -185,14 +197,11 @@ def make_optimizer(
     if not optim.freeze:
         return update
 
-    def labels(params: nnx.State) -> Any:
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: "frozen" if frozen(tuple(_name(entry) for entry in path)) else "trained", params
-        )
+    def labels(params: nnx.State[Any, Any]) -> Any:
+        def label(path: tuple[Any, ...], _: jax.Array) -> str:
+            names = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
+            return "frozen" if frozen(tuple(names)) else "trained"
+
+        return jax.tree_util.tree_map_with_path(label, params)
 
     return optax.multi_transform({"trained": update, "frozen": optax.set_to_zero()}, labels)
-
-
-def _name(entry: Any) -> str:
-    """The name in one entry of a JAX key path (dictionary key, attribute or index)."""
-    return str(getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", entry))))

@@ -1,4 +1,4 @@
-"""The experiments by name: one literal entry each, the papers' rows and those that need no published weights."""
+"""All recipes and experiments by name: those of the papers, and those that need no published weights."""
 
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.recipes import bigearthnet, mlrsnet, mtsccd, scratch
@@ -9,7 +9,7 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe for part in (scratch, mtsccd, bigearthnet, mlrsnet) for recipe in part.RECIPES
 }
 
-# Every matrix of rows that `reproduce` knows by name.
+# The matrices of rows that `reproduce` takes by name.
 EXPERIMENTS: dict[str, tuple[Experiment, ...]] = {
     **mtsccd.EXPERIMENTS,
     **bigearthnet.EXPERIMENTS,
@@ -18,10 +18,10 @@ EXPERIMENTS: dict[str, tuple[Experiment, ...]] = {
 
 
 def get_recipe(name: str) -> Recipe:
-    """The recipe of a name.
+    """Return the recipe of a name.
 
     Raises:
-        InputError: there is none; the nearest name is given.
+        InputError: there is none; the message names the nearest.
     """
     if name not in RECIPES:
         raise InputError(f"unknown recipe '{name}'.{nearest(name, RECIPES)} `mtsccd-jax recipes` lists them")

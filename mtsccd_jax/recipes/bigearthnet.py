@@ -1,23 +1,22 @@
 """The experiments of the BigEarthNet v1 paper (arXiv:1902.06148, section 4) and of reBEN's model cards.
 
 BigEarthNet v1, Table 4: a shallow CNN on RGB and one on all twelve bands, from random weights, and Inception-v2 with
-ImageNet weights that stay as they are below a new hidden and a new output layer. The paper gives the loss, SGD, 100
-epochs, cubic interpolation, the 43 classes and a random 60/20/20 split of the patches without snow and clouds. Each
-network is trained on the official split too, whose rows are no reproduction of the table. What the paper leaves open is
-ours:
+frozen ImageNet weights below a new hidden and a new output layer. The paper gives the loss, SGD, 100 epochs, cubic
+interpolation, the 43 classes and a random 60/20/20 split of the patches without snow and clouds. Each network is
+trained on the official split too; those rows do not reproduce the table. The paper leaves the rest open; here it is:
 
 - learning rate 0.01 with a cosine to zero, momentum 0.9, batches of 256, the parameters of the best validation;
 - bands normalised by their archive's statistics; no augmentation: none is named, and the archive is large;
-- Inception-v2 sees 224 px, the size of its weights, and reflectances of 0 to 0.2 in the range of the pixels that these
-  were trained on (blue first, 0 to 255 less 104, 117 and 128); its new hidden layer has 1,024 outputs, as many as it
-  has features.
+- Inception-v2 takes 224 px, the size of its weights. Reflectances of 0 to 0.2 are brought to the range of the pixels
+  that it was trained on (blue first, 0 to 255 less 104, 117 and 128). Its new hidden layer has 1,024 outputs, as many
+  as it has features.
 
 reBEN (BigEarthNet v2): seven networks on Sentinel-1, Sentinel-2 (10 and 20 m) and both, as the cards say: at most 100
 epochs, stopped after 5 without a better mean average precision on validation, batches of 512, AdamW at 1e-3 after 1,000
-warm-up steps with a cosine, dropout and stochastic depth of 0.15. Ours: random weights, AdamW's decay of 0.01 as torch
-has it, flips and quarter turns, 120 px by nearest neighbour, for which the statistics were published. ConvMixer has no
-stochastic depth, as in timm; of MobileViT timm drops strided blocks as well, which leaves an example without any map,
-and ours only what stands beside an identity.
+warm-up steps with a cosine, dropout and stochastic depth of 0.15. Our choices: random weights, AdamW's decay of 0.01 as
+in torch, flips and quarter turns, 120 px by nearest neighbour, for which the statistics were published. ConvMixer has
+no stochastic depth, as in timm. In MobileViT timm also drops strided blocks, which leaves an example without any map;
+we drop only branches beside an identity.
 """
 
 from dataclasses import replace
@@ -29,12 +28,12 @@ _V1_SPLITS = {"": "random_s2_43", "_official": "s2_43"}
 _V1_ENGINE = Engine(batch_size=256, epochs=100, eval_batch_size=256, keep="best")
 _V1_OPTIM = Optim("sgd", learning_rate=0.01, schedule="cosine")
 _RGB = ("B04", "B03", "B02")
-# Reflectance x 10,000 that becomes the pixel value 1 where 2,000 becomes 255.
+# Reflectance (x 10,000) of one pixel value, where 2,000 becomes 255.
 _PER_PIXEL = 2000 / 255
 
 
 def _v1(network: str, seen: str, data: Data, model: Model, freeze: tuple[str, ...] = ()) -> tuple[Recipe, ...]:
-    """The recipes of one network of Table 4: on the paper's random split, and on the official one."""
+    """Return the recipes of one network of Table 4: on the paper's random split, and on the official one."""
     optim = replace(_V1_OPTIM, freeze=freeze)
     return tuple(
         Recipe(
@@ -82,13 +81,13 @@ _V2_NETWORKS = (
     "mlp_mixer_base_patch16",
     "convmixer_768_32",
 )
-# What stochastic depth is of: a branch beside an identity that is dropped example by example.
+# Networks without residual blocks for stochastic depth to drop.
 _WITHOUT_STOCHASTIC_DEPTH = ("convmixer_768_32",)
 _V2_BATCH, _V2_TRAIN, _V2_WARMUP_STEPS = 512, 237_871, 1000
 
 
 def _v2(network: str, modality: str, bands: str) -> Recipe:
-    """The recipe of one network and modality of reBEN."""
+    """Return the recipe of one network and modality of reBEN."""
     drop_path = None if network in _WITHOUT_STOCHASTIC_DEPTH else 0.15
     return Recipe(
         name=f"bigearthnet_v2_{network}_{modality}",

@@ -1,4 +1,4 @@
-"""What a run is made of: frozen dataclasses, and the typed override `--set part.key=value`."""
+"""The settings of a run as frozen dataclasses, and their typed override `--set part.key=value`."""
 
 import dataclasses
 import types
@@ -16,13 +16,13 @@ Objective = Literal["kappa", "oa", "f1", "balanced"]
 class Data:
     """Where scenes come from and how they become model input.
 
-    Scenes are those of `folder` (one folder a class) or else of `dataset` (TFDS), bi-temporal pairs those of `pairs` (a
-    pair list) or else of `pair_dataset` (TFDS). Sizes are in pixels, `mean` and `std` per RGB channel in [0, 1] units
-    (defaults: ImageNet's, which most published networks expect).
+    Scenes come from `folder` (one folder a class), or else from `dataset` (TFDS). Pairs of two dates come from `pairs`
+    (a pair list), or else from `pair_dataset` (TFDS). Sizes are in pixels. `mean` and `std` are per RGB channel, of
+    values in [0, 1]; the defaults are ImageNet's, which most published networks expect.
 
-    A network sees the stored `bands` of that name instead of images, stacked in that order (or one channel set's name,
-    such as "10m_20m"), each brought to `image_size` on the device by `resample`. Then `mean` and `std` are in the units
-    of the bands; empty they are the published statistics of the data set's archive.
+    With `bands` a network takes these stored bands in this order (or those of a channel set, such as "10m_20m") instead
+    of images. `resample` brings each to `image_size` on the device. `mean` and `std` are then in the units of the
+    bands; if empty, the published statistics of the data set's archive are used.
     """
 
     dataset: str | None = "mtsccd_lusc"
@@ -47,14 +47,19 @@ class Data:
 
 @dataclass(frozen=True)
 class Model:
-    """The network; `width` multiplies its channels.
+    """The network and how it begins.
 
-    `init` names the weights it begins with: a .safetensors or .pth file, or `hf:OWNER/NAME[@REVISION][:FILE]`; None for
-    random ones. `task`: name the class of a scene, every one of its labels, or judge the similarity of both dates of a
-    pair (SSCD). `features`: those of AlexNet and VGG behind the rectifier of their layer, or before it; other networks
-    have no such choice. `hidden` puts a rectified layer of that width between features and classifier. `dropout` is
-    that before both, `drop_path` the share of examples that skip the last block in training, less in earlier ones (but
-    for an MLP-Mixer, whose blocks are alike); None leaves both as the network was published.
+    Attributes:
+        name: of the network.
+        width: multiplies its channels.
+        init: weights to begin with: a .safetensors or .pth file, `hf:OWNER/NAME[@REVISION][:FILE]`, or the work
+            directory of another run; None for random ones.
+        task: name the class of a scene, all of its labels, or the similarity of both dates of a pair (SSCD).
+        features: of AlexNet and VGG, after the rectifier of their layer or before it; other networks have no choice.
+        hidden: width of a rectified layer between features and classifier, None for no such layer.
+        dropout: rate before that layer and before the classifier; None as the network was published.
+        drop_path: share of examples that skip the last block in training; fewer skip earlier blocks, but in an
+            MLP-Mixer all blocks are alike. None as the network was published.
     """
 
     name: str = "resnet18"
@@ -69,9 +74,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Optim:
-    """The optimiser and its schedule; `freeze` names the part whose parameters stay as they were initialised.
+    """The optimiser and its schedule.
 
-    `freeze` is a prefix of parameter paths ("stem", "stages.0") or "backbone" (everything but the classifier).
+    `freeze` names the parts whose parameters do not change: prefixes of parameter paths ("stem", "stages.0"), or
+    "backbone" for everything but the classifier.
     """
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -88,10 +94,11 @@ class Optim:
 
 @dataclass(frozen=True)
 class Engine:
-    """How the steps run: global batch, epochs, parallelism, compute type, and how often progress is kept.
+    """How the steps run: global batch size, epochs, parallelism, compute type, and seconds between checkpoints.
 
-    Training stops after `patience` epochs without a better validation; `keep` says whose parameters are the result.
-    `steps_per_dispatch` is how many steps of a resident split one call of the device takes; None lets the devices say.
+    Training stops after `patience` epochs without a better validation. `keep` chooses the parameters that are the
+    result: those of the last step, or of the best epoch. `steps_per_dispatch` is the number of steps that one call of
+    the device takes from a resident split; None for what suits the devices.
     """
 
     batch_size: int = 64
@@ -108,10 +115,10 @@ class Engine:
 
 @dataclass(frozen=True)
 class Scene:
-    """Scene classification: who names the class of a scene, the network's own head or an SVM on its features.
+    """Scene classification by the network's own head, or by an SVM on its features.
 
-    `c` are the penalties of which validation chooses one; `kernel` is the SVM's. `unit_length`: features, and CDC_2's
-    histograms of words (which sum to 1), are scaled to Euclidean length 1 before an SVM sees them.
+    `kernel` is the SVM's, and `c` its penalties, of which validation chooses one. With `unit_length` an SVM takes
+    features, and CDC_2's histograms of words (which sum to 1), scaled to Euclidean length 1.
     """
 
     classifier: Literal["head", "svm"] = "head"
@@ -122,9 +129,9 @@ class Scene:
 
 @dataclass(frozen=True)
 class Labels:
-    """Multi-label classification: from which probability on a label is called present.
+    """Multi-label classification: the probability from which a label is predicted present.
 
-    `threshold`: one half for every label, or each label's own, which maximises `objective` on the validation split.
+    `threshold` is one half for every label, or each label's own, which maximises `objective` on the validation split.
     """
 
     threshold: Literal["half", "validation"] = "half"
@@ -133,9 +140,9 @@ class Labels:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Image retrieval: which split is searched, how far features are apart, and what hit lists are measured by.
+    """Image retrieval: the split that is searched, the distance between features, and the measures of hit lists.
 
-    `cutoffs` are the lengths of hit lists; `gain` says what a hit of several shared labels is worth to NDCG.
+    `cutoffs` are the lengths of hit lists. `gain` is the worth of a hit to NDCG where it shares several labels.
     """
 
     gallery: str = "train"
@@ -146,12 +153,12 @@ class Retrieval:
 
 @dataclass(frozen=True)
 class Change:
-    """Change detection: how feature distances are measured (CFSM), visual words counted (CDC_2), thresholds chosen.
+    """Change detection: feature distances (CFSM), visual words (CDC_2) and the choice of the threshold.
 
-    `scale` brings distances to a common scale: "features" takes features of unit length, "validation" puts those of the
-    validation pairs from 0 to 1, "none" leaves them. `words` is the size of CDC_2's dictionary, fitted on at most
-    `descriptors` local features of the training pairs (of the training scenes, where there are none); `words_svm` says
-    what its SVMs learn: the class of a scene, one SVM a date, or whether a pair changed.
+    `scale` brings distances to a common scale: "features" scales features to unit length, "validation" maps the
+    distances of the validation pairs to 0 to 1, "none" does nothing. `words` is the size of CDC_2's dictionary, fitted
+    on at most `descriptors` local features of the training pairs, or of the training scenes if there are no pairs.
+    `words_svm` is what its SVMs learn: the class of a scene, with one SVM a date, or whether a pair changed.
     """
 
     metric: Literal["euclidean", "cosine"] = "euclidean"
@@ -164,17 +171,18 @@ class Change:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What every evaluation shares: how many bootstrap resamples its 95 % intervals are taken over."""
+    """Settings of every evaluation: the number of bootstrap resamples of its 95 % intervals."""
 
     resamples: int = 1000
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """Similarity learning (SSCD): how a siamese network fuses what it sees, and what it minimises.
+    """Similarity learning (SSCD): how a siamese network compares both dates, and its loss.
 
-    `width` is that of the hidden layer; a place is compared with those within `radius` cells of the other date's map.
-    `balance` weighs changed and unchanged pairs alike; `scene_weight` is that of the scene classification loss.
+    `width` is that of the hidden layer. A place is compared with the places of the other date's map within `radius`
+    cells. `balance` gives changed and unchanged pairs the same total weight. `scene_weight` is the weight of the scene
+    classification loss.
     """
 
     width: int = 256
@@ -185,7 +193,7 @@ class Similarity:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The whole river: data, network, optimiser, engine and protocols of one experiment."""
+    """One experiment from data to evaluation: all of its settings."""
 
     name: str
     summary: str
@@ -202,7 +210,7 @@ class Recipe:
     seed: int = 0
 
     def check(self) -> None:
-        """Raise InputError for the first setting whose value cannot be, whatever the data and the network."""
+        """Raise InputError for the first setting with an impossible value, whatever the data and the network."""
         for key, holds, expected in RULES:
             if not holds(self):
                 part, _, name = key.partition(".")
@@ -211,7 +219,7 @@ class Recipe:
                 raise InputError(f"{key}={text}: {expected}")
 
 
-# What the values of a recipe alone decide: (key, whether its value can be, what is expected of it).
+# What can be decided from the values of a recipe alone: (key, whether its value is possible, what is expected).
 RULES: tuple[tuple[str, Callable[[Recipe], bool], str], ...] = (
     (
         "data.crop_padding",
@@ -265,7 +273,7 @@ RULES: tuple[tuple[str, Callable[[Recipe], bool], str], ...] = (
     ("similarity.scene_weight", lambda recipe: recipe.similarity.scene_weight >= 0, "must not be negative"),
 )
 
-# Where things lie and how fast they go does not change a result: these keys are no part of a recipe's identity.
+# Places and speed do not change a result, so these keys are no part of a recipe's identity.
 PATH_KEYS = (
     "data.data_dir",
     "data.folder",
@@ -275,11 +283,11 @@ PATH_KEYS = (
     "engine.steps_per_dispatch",
 )
 
-# Keys by the names that they had when work directories and rows were first written: these are still read, and the
-# identity of a recipe is made of them, so that rows keep their ids.
+# Keys that were renamed, with their first names. Old work directories and rows are still read, and the identity of a
+# recipe uses the first names, so that rows keep their ids.
 FIRST_NAMES = {"evaluation.resamples": "change.resamples"}
 
-# What an evaluation may set otherwise than the training did.
+# Keys that an evaluation may set to other values than the training did.
 EVALUATION_KEYS = (
     "scene.",
     "labels.",
@@ -293,21 +301,19 @@ EVALUATION_KEYS = (
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as nested plain values (tuples become lists), ready for JSON."""
+    """Return the recipe as nested plain values (tuples become lists), ready for JSON."""
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        return list(value) if isinstance(value, tuple) else value
+    def plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
 
-    return plain(dataclasses.asdict(recipe))
+    return dataclasses.asdict(recipe, dict_factory=plain)
 
 
 def from_dict(values: dict[str, Any]) -> Recipe:
-    """The recipe that `to_dict` wrote.
+    """Return the recipe that `to_dict` wrote.
 
     Raises:
-        InputError: a key that no recipe has, or a value of the wrong type.
+        InputError: a key is unknown, or a value has the wrong type.
     """
     recipe = Recipe(name=str(values.get("name", "")), summary=str(values.get("summary", "")))
     for key, value in flatten(with_current_names(values)).items():
@@ -317,7 +323,7 @@ def from_dict(values: dict[str, Any]) -> Recipe:
 
 
 def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stored recipe, nested dicts, with the keys that recipes have today."""
+    """Return a stored recipe (nested dicts) with its renamed keys under their current names."""
     renamed = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
     for current, first in FIRST_NAMES.items():
         (part, name), (old_part, old_name) = current.split("."), first.split(".")
@@ -328,7 +334,7 @@ def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The leaves of nested dicts under dotted keys: {"optim": {"name": "sgd"}} gives {"optim.name": "sgd"}."""
+    """Return the leaves of nested dicts under dotted keys: {"optim": {"name": "sgd"}} gives {"optim.name": "sgd"}."""
     leaves: dict[str, Any] = {}
     for key, value in values.items():
         leaves |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -336,15 +342,15 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:
-    """The dotted keys and values that make a recipe what it is: everything but paths and pacing."""
+    """Return the dotted keys and values that decide the results of a recipe, and the kind of its input."""
     kind = "folder" if recipe.data.folder else "pairs" if recipe.data.pairs else "tfds"
     return essentials(to_dict(recipe)) | {"input_kind": kind}
 
 
 def essentials(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The dotted keys and values of a recipe in nested dicts, without paths, pacing and prose.
+    """Return the dotted keys and values of a recipe (nested dicts) without PATH_KEYS and its summary.
 
-    Weights are known by the name of their file; rows carry its checksum.
+    A file of weights is known by its name without folders; rows hold its checksum.
     """
     kept = {
         FIRST_NAMES.get(key, key): value
@@ -356,10 +362,11 @@ def essentials(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def override(recipe: Recipe, assignments: list[str]) -> Recipe:
-    """The recipe with every `part.key=value` of the command line applied in order.
+    """Return the recipe with every `part.key=value` of the command line applied in order.
 
     Raises:
-        InputError: no "=", an unknown key (the nearest is named), or a value of the wrong type.
+        InputError: an assignment has no "=", its key is unknown (the message names the nearest), or its value has the
+            wrong type.
     """
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -370,10 +377,10 @@ def override(recipe: Recipe, assignments: list[str]) -> Recipe:
 
 
 def replace_key(recipe: Recipe, key: str, value: Any) -> Recipe:
-    """The recipe with one dotted key set; text is parsed by the key's type.
+    """Return the recipe with one dotted key set; a text is parsed by the type of the key.
 
     Raises:
-        InputError: an unknown key (the nearest is named), or a value of the wrong type.
+        InputError: the key is unknown (the message names the nearest), or the value has the wrong type.
     """
     key = next((current for current, first in FIRST_NAMES.items() if first == key), key)
     known = [name for name in flatten(to_dict(recipe)) if name not in ("name", "summary")]
@@ -389,7 +396,7 @@ def replace_key(recipe: Recipe, key: str, value: Any) -> Recipe:
 
 
 def _parse(value: Any, expected: Any, key: str) -> Any:
-    """`value` (text or plain JSON value) as `expected`; text is read the way a person writes it on a command line."""
+    """Return `value`, text from a command line or a plain JSON value, as the type `expected`."""
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
     if origin in (types.UnionType, typing.Union):
         if value is None or (isinstance(value, str) and value.lower() in ("none", "null")):

@@ -1,4 +1,4 @@
-"""One training and the rows that it fills, and its small relative for a CPU."""
+"""One training and the rows that it fills, and its small variant for a CPU."""
 
 from dataclasses import dataclass, replace
 
@@ -13,9 +13,9 @@ class Experiment:
     protocols: tuple[str, ...]
 
 
-# Small relatives of the papers' networks, from random weights: at scale 0.02 and 96 pixels the whole MtSCCD matrix
-# takes a quarter of an hour on two CPU cores. Their rows prove the pipeline and say nothing about the papers' networks.
-_STAND_INS = {
+# Small variants of the papers' networks, from random weights: at scale 0.02 and 96 pixels the whole MtSCCD matrix takes
+# a quarter of an hour on two CPU cores. Their rows test the pipeline, not the papers' networks.
+_SMALL_VARIANTS = {
     "scnn": Model("scnn", width=0.5),
     "alexnet": Model("alexnet", width=0.25),
     "vgg16": Model("vgg11", width=0.125),
@@ -42,8 +42,8 @@ _STAND_INS = {
 
 
 def stand_in(recipe: Recipe) -> Recipe:
-    """The recipe with a small relative of its network from random weights, a few epochs, and a name that says so."""
-    small, epochs = _STAND_INS[recipe.model.name], 8 if recipe.model.task == "labels" else 3
+    """Return a recipe with a small variant of its network from random weights, a few epochs, and a name of its own."""
+    small, epochs = _SMALL_VARIANTS[recipe.model.name], 8 if recipe.model.task == "labels" else 3
     return replace(
         recipe,
         name=f"{recipe.name}_stand_in",

@@ -36,13 +36,14 @@ _ADAMW = Optim("adamw", learning_rate=1e-4, weight_decay=0.05, schedule="constan
 
 
 def _engine(batch_size: int) -> Engine:
+    """Return the engine settings of every network."""
     return Engine(batch_size=batch_size, epochs=30, patience=8, keep="best")
 
 
 def _tuned(
     network: str, weights: str, optim: Optim, batch_size: int, classifier: Scene, data: Data = _IMAGENET
 ) -> Recipe:
-    """The recipe of one network of Table 6."""
+    """Return the recipe of one network of Table 6."""
     return Recipe(
         name=f"mtsccd_{network}",
         summary=f"{network} with ImageNet weights, fine-tuned on MtSCCD_LUSC as in the paper",
@@ -55,7 +56,7 @@ def _tuned(
 
 
 def _similarity(network: str, weights: str, optim: Optim) -> Recipe:
-    """The recipe of one network of Table 7's SSCD, and of those that the paper does not try."""
+    """Return the SSCD recipe of one network, one of Table 7 or one that the paper does not try."""
     return Recipe(
         name=f"mtsccd_sscd_{network}",
         summary=f"similarity learning (SSCD) with {network} on the pairs of MtSCCD_LUCD",
@@ -66,7 +67,7 @@ def _similarity(network: str, weights: str, optim: Optim) -> Recipe:
     )
 
 
-# Weights without a hub repository are torchvision's files, looked for by name where `--init-dir` says.
+# Weights without a hub repository are torchvision's files, found by name in the folder of `--init-dir`.
 _HEAD, _SVM = Scene("head"), Scene("svm")
 TABLE_6 = (
     _tuned("alexnet", "alexnet-owt-7be5be79.pth", _GENTLE, 50, _SVM),
@@ -110,7 +111,7 @@ TABLE_7 = {
 
 
 def _experiments(scenes: bool, pairs: bool) -> tuple[Experiment, ...]:
-    """Those that fill rows of Table 6, of Table 7, or of both, where one training serves both."""
+    """Return the experiments that fill rows of Table 6, of Table 7, or of both."""
     of_pairs = TABLE_7 if pairs else {}
     tuned = (
         Experiment(recipe, (("scene",) if scenes else ()) + of_pairs.get(recipe.model.name, ())) for recipe in TABLE_6

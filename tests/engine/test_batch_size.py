@@ -1,6 +1,5 @@
-"""The largest batch that fits: the same as trying every one, with few programs; and it is said before running."""
+"""The largest batch that fits is what trying every one would find; a batch that does not fit is refused first."""
 
-import json
 import logging
 from dataclasses import replace
 from functools import partial
@@ -10,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 
-from mtsccd_jax import cli
 from mtsccd_jax.engine import batch_size as search
 from mtsccd_jax.engine import prepare
 from mtsccd_jax.engine.batch_size import BatchChoice, compile_program, largest_batch, largest_program, with_batch
@@ -25,7 +23,7 @@ from mtsccd_jax.tasks.train import train
 
 MEMORIES = {
     "affine": lambda batch: 1000 + 10 * batch,
-    "steps": lambda batch: 1000 + 64 * -(-batch // 48),  # flat over small batches
+    "stepwise": lambda batch: 1000 + 64 * -(-batch // 48),  # flat over small batches
     "steeper": lambda batch: 1000 + 10 * batch + batch**2 // 50,
     "flatter": lambda batch: 1000 + int(200 * batch**0.7),
     "constant": lambda batch: 1000,
@@ -34,31 +32,31 @@ MEMORIES = {
 
 @pytest.mark.parametrize("name", MEMORIES)
 @pytest.mark.parametrize("devices", [1, 8])
-def test_it_is_the_largest_that_fits(name, devices):
+def test_the_largest_batch_that_fits_is_found(name, devices):
     memory = MEMORIES[name]
     for limit in (900, 1005, 1100, 1300, 2000, 5000, 50_000, 10**6, 10**9):
         for most in (devices, 3 * devices, 100 * devices, 5000 * devices):
-            looked_at = []
+            compiled = []
 
-            def bytes_of(batch, looked_at=looked_at):
-                looked_at.append(batch)
+            def bytes_of(batch, compiled=compiled):
+                compiled.append(batch)
                 return memory(batch // devices)
 
             found = largest_batch(bytes_of, limit, devices=devices, most=most)
             batches = [devices << power for power in range(20) if devices << power <= most]
             fitting = [batch for batch in batches if memory(batch // devices) <= limit]
             largest = max(fitting, default=0)
-            # A line lies above what grows ever more slowly: then a smaller one may be found.
+            # Memory that grows ever more slowly lies below the line: then a smaller batch may be found.
             assert found.batch_size == largest or (name == "flatter" and 0 < found.batch_size < largest)
-            assert len(looked_at) == len(set(looked_at)) == found.compiled
+            assert len(compiled) == len(set(compiled)) == found.compiled
             if found.batch_size:
                 assert found.step_bytes == memory(found.batch_size // devices)
-                assert found.batch_size in looked_at, "it has been looked at itself"
+                assert found.batch_size in compiled, "its own program must have been compiled"
             if name == "affine":
                 assert found.compiled <= 5
 
 
-def test_a_search_without_room_for_one_example_is_refused():
+def test_fewer_examples_than_devices_are_refused():
     with pytest.raises(ValueError, match="at least one example of each of the 8 devices"):
         largest_batch(lambda batch: 0, 1, devices=8, most=7)
 
@@ -73,7 +71,7 @@ def small(recipe):
 
 @pytest.fixture
 def one_device(monkeypatch):
-    """Runs see one device, as the feed of `parts`: their programs are compiled once for both."""
+    """Let runs see one device, as the feed of `parts` does: they share compiled programs."""
     for module in (prepare, search):
         monkeypatch.setattr(module, "make_parallel", partial(make_parallel, devices=jax.devices()[:1]))
 
@@ -92,7 +90,7 @@ def test_a_step_takes_more_with_a_larger_batch(parts):
     assert feed.split_bytes < sizes[8] < sizes[16], "the resident split counts"
 
 
-def test_the_program_of_the_largest_batch_is_the_one_looked_at(small, parts, caplog):
+def test_the_program_of_the_largest_batch_is_returned(small, parts, caplog):
     caplog.set_level(logging.INFO)
     task, feed, sizes = parts
     program = largest_program(small, task, feed, sizes[16])
@@ -109,9 +107,9 @@ def test_a_batch_that_cannot_fit_names_the_largest_that_does(small, parts):
     assert compile_program(program, small, task, sizes[16]) is program
 
 
-def test_what_runs_decides_where_it_takes_more_than_what_was_looked_at(small, parts, monkeypatch, caplog):
+def test_the_program_that_runs_decides_where_it_takes_more_than_estimated(small, parts, monkeypatch, caplog):
+    """As on GPUs, where estimates come from programs that are compiled in another way."""
     caplog.set_level(logging.INFO)
-    """As on GPUs, where programs that are only looked at are compiled in another way."""
     task, feed, sizes = parts
     monkeypatch.setattr(Program, "estimated_bytes", lambda program: 0 if program.batch_size <= 16 else sizes[16])
     program = largest_program(small, task, feed, sizes[16] - 1)
@@ -124,7 +122,7 @@ def test_what_runs_decides_where_it_takes_more_than_what_was_looked_at(small, pa
         compile_program(make_program(small, task, feed), small, task, sizes[16] - 1)
 
 
-def test_a_resident_split_counts_where_the_program_does_not_see_it(parts):
+def test_a_resident_split_counts_where_it_is_no_argument_of_the_program(parts):
     source, parallel = parts[0].train, make_parallel("pmap")
     network = SimpleNamespace(abstract=lambda: jax.ShapeDtypeStruct((), np.int32))
 
@@ -145,7 +143,7 @@ def test_a_resident_split_gives_way_to_a_large_step(small, parts, caplog):
     assert not program.feed.resident
     assert program.bytes_of_dispatch < sizes[16]
     assert "streamed after all" in caplog.messages[1]
-    assert steps_of_dispatch(Engine(steps_per_dispatch=4), program.feed, 10) == 1, "as where the split does not fit"
+    assert steps_of_dispatch(Engine(steps_per_dispatch=4), program.feed, 10) == 1, "auto chose a stream, so no error"
 
 
 def test_a_refused_batch_leaves_the_work_directory_free(small, one_device, tmp_path, monkeypatch):
@@ -156,29 +154,12 @@ def test_a_refused_batch_leaves_the_work_directory_free(small, one_device, tmp_p
     assert not (tmp_path / RECIPE_FILE).exists()
 
 
-def test_a_resumed_run_keeps_the_batch_it_began_with(small, one_device, tmp_path, monkeypatch, capsys):
-    choices = []
-
-    def largest(*arguments, **settings):
-        choices.append(BatchChoice(16, 0, 0, 0))
-        settings.pop("devices"), settings.pop("most")
-        arguments[0](16)
-        return choices[-1]
-
-    monkeypatch.setattr(search, "largest_batch", largest)
-    command = ["train", "demo", "--folder", small.data.folder, "--workdir", str(tmp_path), "--batch", "auto", "-q"]
-    settings = ["model.name=scnn", "model.width=0.0625", "data.image_size=32", "data.crop_padding=0"]
-    settings += ["data.flip=false", "data.turn=false", "data.color_jitter=0"]
-    settings += ["engine.epochs=1", "engine.validate=false", "optim.warmup_epochs=0"]
-    command += [f"--set={setting}" for setting in settings]
-    assert cli.main(command) == 0
-    first = json.loads(capsys.readouterr().out)
-    assert (first["batch_size"], len(choices)) == (16, 1)
-    monkeypatch.setattr(search, "largest_batch", lambda *arguments, **settings: pytest.fail("it was looked for again"))
-    assert cli.main(command) == 0
-    again = json.loads(capsys.readouterr().out)
-    assert (again["batch_size"], again["step"], again["compile_s"]) == (16, first["step"], None)
-    command[command.index("auto")] = "32"
-    assert cli.main(command) == 2
-    assert "engine.batch_size (16 there, 32 asked for)" in capsys.readouterr().err
-    assert np.isfinite(first["loss"])
+def test_a_resumed_run_keeps_the_batch_it_began_with(small, one_device, tmp_path, monkeypatch):
+    searches = []
+    monkeypatch.setattr(search, "largest_batch", lambda *_, **__: searches.append(1) or BatchChoice(16, 0, 0, 0))
+    first, again = (train(with_batch(small, 8), tmp_path, largest_batch=True) for _ in range(2))
+    assert first.batch_size == again.batch_size == 16
+    assert (again.step, again.compile_s) == (first.step, None)
+    assert len(searches) == 1, "the batch of a run is not searched for again"
+    with pytest.raises(InputError, match=r"engine\.batch_size \(16 there, 32 asked for\)"):
+        train(with_batch(small, 32), tmp_path)

@@ -1,4 +1,4 @@
-"""How a split reaches the devices: chosen from the memory that is free, or refused before anything is read."""
+"""How a split reaches the devices: chosen by the free memory, or refused before anything is read."""
 
 import threading
 from types import SimpleNamespace
@@ -23,12 +23,12 @@ def source(recipe):
 
 @pytest.fixture
 def free(monkeypatch):
-    """Sets how many bytes of each device are free."""
+    """A function that sets how many bytes of each device are free."""
     return lambda size: monkeypatch.setattr(feed_module, "free_bytes", lambda parallel: size)
 
 
 def device_bytes(source, devices):
-    """Of the resident split: uint8 images, int32 labels, rows padded to the devices."""
+    """Return the bytes of each device of the resident split: uint8 images, int32 labels, rows padded to the devices."""
     rows = -(-len(source) // devices)
     return rows * (32 * 32 * 3 + 4)
 
@@ -36,16 +36,16 @@ def device_bytes(source, devices):
 @pytest.mark.parametrize("devices", [1, 8])
 def test_a_split_is_resident_where_it_fits(source, free, devices):
     parallel = make_parallel("jit", jax.devices()[:devices])
-    needed, said = device_bytes(source, devices), []
+    needed, choices = device_bytes(source, devices), []
     for size, resident in ((needed / RESIDENT_SHARE + 1, True), (needed / RESIDENT_SHARE - 1, False)):
         free(size)
         feed = Feed(source, parallel, "auto")
-        said.append(feed.choice)
+        choices.append(feed.choice)
         assert (feed.resident, feed.split_bytes) == (resident, needed)
         assert feed.processes == (0, 1)
-    assert "resident on the devices" in said[0]
-    assert "streamed" in said[1]
-    assert ("on each device" in said[0]) == (devices > 1)
+    assert "resident on the devices" in choices[0]
+    assert "streamed" in choices[1]
+    assert ("on each device" in choices[0]) == (devices > 1)
     free(needed / RESIDENT_SHARE + 1000)
     assert not Feed(source, parallel, "auto", spare_bytes=2000).resident, "promised memory is not free"
 
@@ -62,7 +62,7 @@ def test_a_split_that_cannot_be_resident_is_refused_before_it_is_read(source, fr
 
 
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
-def test_shapes_are_those_of_what_comes(source, mode):
+def test_the_shapes_are_those_of_the_batches(source, mode):
     parallel = make_parallel(mode)
     feed = Feed(source, parallel, "stream")
     with feed.batches(np.arange(16)[None]) as batches:
@@ -77,7 +77,7 @@ def test_shapes_are_those_of_what_comes(source, mode):
     assert {name: x.shape for name, x in feed.shapes.items()} == {name: x.shape for name, x in arrays.items()}
 
 
-def test_a_stream_that_is_left_early_leaves_no_thread(source):
+def test_a_stream_that_ends_early_leaves_no_thread(source):
     feed = Feed(source, make_parallel("jit"), "stream")
     with feed.batches(np.zeros((50, 8), np.int64)) as batches:
         next(batches)
@@ -85,7 +85,7 @@ def test_a_stream_that_is_left_early_leaves_no_thread(source):
     assert not any(thread.name.startswith("to-device") for thread in threading.enumerate())
 
 
-def test_devices_that_say_their_memory_are_asked_and_the_fullest_counts():
+def test_the_fullest_device_counts_where_devices_report_their_memory():
     def device(limit, used):
         return SimpleNamespace(memory_stats=lambda: {"bytes_limit": limit, "bytes_in_use": used})
 
@@ -93,12 +93,12 @@ def test_devices_that_say_their_memory_are_asked_and_the_fullest_counts():
     assert free_bytes(parallel) == 60
 
 
-def test_devices_that_say_nothing_share_main_memory(monkeypatch):
+def test_devices_that_report_nothing_share_main_memory(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 800)
     assert free_bytes(make_parallel("jit")) == 100
 
 
-def test_processes_take_the_least_that_any_has(monkeypatch):
+def test_all_processes_take_the_smallest_free_memory(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 80 << 30)
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(memory.multihost_utils, "process_allgather", lambda mine: np.stack([mine, np.int32(1000)]))

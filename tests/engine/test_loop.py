@@ -1,41 +1,27 @@
-"""Training whole: it learns, it resumes to the same bits, and it says what went wrong."""
+"""A whole training: it learns, it resumes to the same bits, and it names what went wrong."""
 
-import os
-import signal
 from dataclasses import replace
 
-import jax
 import numpy as np
 import pytest
+from training import assert_close, result, stopped_after
 
 from mtsccd_jax.data.sources import open_source
-from mtsccd_jax.engine import loop
 from mtsccd_jax.engine.evaluate import embed, load_trained
-from mtsccd_jax.engine.loop import Stopped
 from mtsccd_jax.engine.workdir import read_history
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.recipes.config import Model
 from mtsccd_jax.tasks.train import train
 
 
-def parameters(workdir):
-    state = load_trained(workdir).state
-    return jax.device_get((state.params, state.statistics, state.optimizer))
-
-
-def assert_identical(one, other):
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 @pytest.fixture(scope="module")
 def finished(recipe, tmp_path_factory):
-    """An uninterrupted run, made once: (its work directory, what it came to). Not to be written to."""
+    """An uninterrupted run, made once and not to be written to: (its work directory, its result)."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
     return workdir, train(recipe, workdir)
 
 
-def test_a_run_learns_and_a_stopped_one_ends_with_the_same_bits(tmp_path, recipe, finished, monkeypatch):
+def test_a_run_learns_and_a_stopped_one_ends_with_the_same_bits(tmp_path, recipe, finished):
     whole, done = finished
     assert done.step == 2 * (len(open_source(recipe.data, "train")) // 16)
     assert done.checkpoint.is_dir()
@@ -43,26 +29,14 @@ def test_a_run_learns_and_a_stopped_one_ends_with_the_same_bits(tmp_path, recipe
     assert [record.step for record in history] == list(range(1, done.step + 1))
     assert history[-1].loss < history[0].loss
 
-    stopped, stop_at = tmp_path / "stopped", 3
-    original = loop.MetricsLog.add
+    with stopped_after(3):
+        train(recipe, tmp_path)
+    assert [record.step for record in read_history(tmp_path)] == [1, 2, 3]
+    assert train(recipe, tmp_path).step == done.step
+    assert_close(result(whole), result(tmp_path))
+    assert [record.loss for record in read_history(tmp_path)] == [record.loss for record in history]
 
-    def add(self, step, *dispatch):
-        original(self, step, *dispatch)
-        if step == stop_at:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(loop.MetricsLog, "add", add)
-    with pytest.raises(Stopped, match="SIGTERM") as caught:
-        train(recipe, stopped)
-    assert caught.value.signum == signal.SIGTERM
-    assert [record.step for record in read_history(stopped)] == [1, 2, 3]
-    monkeypatch.setattr(loop.MetricsLog, "add", original)
-    resumed = train(recipe, stopped)
-    assert resumed.step == done.step
-    assert_identical(parameters(whole), parameters(stopped))
-    assert [record.loss for record in read_history(stopped)] == [record.loss for record in history]
-
-    again = train(recipe, stopped)
+    again = train(recipe, tmp_path)
     assert again.step == done.step
     assert again.compile_s is None, "a finished run must not train again"
 
@@ -71,26 +45,35 @@ def test_embedding_covers_every_row_in_order(recipe, finished):
     trained = load_trained(finished[0])
     source = open_source(recipe.data, "all")
     embeddings, _ = embed(trained, source)
-    result = embeddings["image"]
-    assert result.features.shape == (len(source), 32)
-    assert result.logits.shape == (len(source), 3)
-    np.testing.assert_allclose(result.probability.sum(1), 1, rtol=1e-5)
+    embedded = embeddings["image"]
+    assert embedded.features.shape == (len(source), 32)
+    assert embedded.logits.shape == (len(source), 3)
+    np.testing.assert_allclose(embedded.probability.sum(1), 1, rtol=1e-5)
     few = open_source(recipe.data, "validation")
     rows = [list(source.column("filename")).index(name) for name in few.column("filename")]
     part, _ = embed(trained, few)
-    np.testing.assert_allclose(part["image"].features, result.features[rows], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(part["image"].features, embedded.features[rows], rtol=1e-4, atol=1e-5)
 
 
-def test_a_loss_that_is_not_finite_names_step_and_quantity(tmp_path, recipe):
+def test_a_loss_that_is_not_finite_names_step_and_metric(tmp_path, recipe):
     optim = replace(recipe.optim, learning_rate=1e30, warmup_epochs=0)
     wild = replace(recipe, optim=optim, model=Model("scnn", width=0.0625))  # quick to compile
     with pytest.raises(RunError, match=r"step \d+: (loss|gradient_norm) is (nan|inf)"):
         train(wild, tmp_path / "run")
 
 
-def test_a_batch_larger_than_the_data_is_refused(tmp_path, recipe, with_engine):
-    with pytest.raises(InputError, match=r"engine\.batch_size=160: more than the \d+ training scenes"):
-        train(with_engine(recipe, batch_size=160), tmp_path / "run")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 160}, r"engine\.batch_size=160: more than the \d+ training scenes"),
+        ({"batch_size": 12}, r"engine\.batch_size=12: must be a positive multiple of the 8 devices"),
+        ({"eval_batch_size": 12}, r"engine\.eval_batch_size=12: must be a positive multiple of the 8 devices"),
+        ({"patience": 0}, r"engine\.patience=0: must be 1 epoch or more"),
+    ],
+)
+def test_wrong_settings_are_refused_before_there_is_a_work_directory(tmp_path, recipe, with_engine, settings, message):
+    with pytest.raises(InputError, match=message):
+        train(with_engine(recipe, **settings), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -1,4 +1,4 @@
-"""jit and pmap over eight devices are one training."""
+"""jit and pmap, over one device or eight, give the same training; devices that are missing are named."""
 
 from dataclasses import replace
 from functools import cache
@@ -6,11 +6,13 @@ from functools import cache
 import jax
 import numpy as np
 import pytest
+from training import assert_close
 
+from mtsccd_jax import cli
 from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.parallel import make_parallel
+from mtsccd_jax.engine.parallel import find_devices, make_parallel
 from mtsccd_jax.engine.state import create
 from mtsccd_jax.engine.steps import cross_entropy, make_train_step
 from mtsccd_jax.errors import InputError
@@ -34,34 +36,19 @@ def three_steps(recipe, mode, devices=8, input_mode="stream"):
     return jax.device_get((state.params, state.statistics)), tuple(losses)
 
 
-def assert_close(one, other, tolerance):
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
-
-
-def test_jit_and_pmap_on_eight_devices_agree(recipe):
-    assert jax.device_count() == 8
-    jitted, jit_losses = three_steps(recipe, "jit")
-    mapped, pmap_losses = three_steps(recipe, "pmap")
-    np.testing.assert_allclose(jit_losses, pmap_losses, rtol=1e-5)
-    assert_close(jitted, mapped, 1e-5)
-    assert jit_losses[0] != jit_losses[1]
-
-
 @pytest.mark.parametrize(
     ("size", "model"),
-    [
-        (64, {"name": "alexnet"}),
-        (32, {"name": "scnn", "hidden": 8, "dropout": 0.2}),
-    ],
-    ids=["own", "asked for"],
+    [(32, {}), (64, {"name": "alexnet"}), (32, {"name": "scnn", "hidden": 8, "dropout": 0.2})],
+    ids=["batch norm", "own dropout", "set dropout"],
 )
-def test_dropout_does_not_depend_on_how_a_batch_is_divided(recipe, size, model):
+def test_jit_and_pmap_on_eight_devices_agree(recipe, size, model):
+    assert jax.device_count() == 8
     recipe = replace(recipe, model=replace(recipe.model, **model), data=replace(recipe.data, image_size=size))
     jitted, jit_losses = three_steps(recipe, "jit")
     mapped, pmap_losses = three_steps(recipe, "pmap")
     np.testing.assert_allclose(jit_losses, pmap_losses, rtol=1e-5)
     assert_close(jitted, mapped, 1e-5)
+    assert jit_losses[0] != jit_losses[1]
 
 
 def test_the_number_of_devices_does_not_matter(recipe):
@@ -74,8 +61,7 @@ def test_the_number_of_devices_does_not_matter(recipe):
 def test_resident_and_streamed_data_give_the_same_bits(recipe, mode):
     streamed, _ = three_steps(recipe, mode, input_mode="stream")
     resident, _ = three_steps(recipe, mode, input_mode="resident")
-    for a, b in zip(jax.tree.leaves(streamed), jax.tree.leaves(resident), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_close(streamed, resident)
 
 
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
@@ -87,6 +73,26 @@ def test_a_batch_comes_back_as_it_was_placed(mode):
     np.testing.assert_array_equal(parallel.flatten(placed), values)
 
 
-def test_a_batch_that_does_not_divide_is_refused():
-    with pytest.raises(InputError, match=r"engine\.batch_size=12: must be a positive multiple of the 8 devices"):
-        make_parallel("jit").check_batch(12, "engine.batch_size")
+@pytest.mark.parametrize(
+    "error", [RuntimeError("Unable to initialize backend 'tpu': gone (set JAX_PLATFORMS='')"), AssertionError()]
+)
+def test_a_missing_platform_is_named_in_one_line(monkeypatch, error):
+    def devices():
+        raise error
+
+    monkeypatch.setattr(jax, "devices", devices)
+    with pytest.raises(InputError, match=r"JAX_PLATFORMS=cpu: no such device here( \(Unable .* gone\))?; name another"):
+        make_parallel("jit")
+
+
+def test_a_missing_device_is_named_in_one_line(capsys):
+    before = jax.config.jax_platforms
+    try:
+        assert cli.main(["train", "demo", "--device", "gpu"]) == 2
+        assert capsys.readouterr().err == (
+            "mtsccd-jax: --device gpu: none here, JAX finds cpu; install JAX for it (the extras cuda and tpu), or "
+            "choose another\n"
+        )
+        assert find_devices("cpu") == jax.devices()
+    finally:
+        jax.config.update("jax_platforms", before)

@@ -1,18 +1,17 @@
-"""Several steps a dispatch are the same training: the same history and parameters, whole, stopped or resumed."""
+"""Several steps a dispatch give the same training: the same history and parameters, whole, stopped or resumed."""
 
-import os
-import signal
 from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
+from training import assert_close, result, stopped_after
 
 from mtsccd_jax.engine import loop
 from mtsccd_jax.engine.evaluate import embed, load_trained
 from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.loop import MetricsLog, Stopped
+from mtsccd_jax.engine.loop import MetricsLog
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.prepare import prepare
 from mtsccd_jax.engine.program import MOST_STEPS, make_program, steps_of_dispatch
@@ -34,15 +33,15 @@ def small(recipe):
     return replace(recipe, model=Model("scnn", width=0.0625), data=data, engine=engine)
 
 
-def by(recipe, steps):
+def with_steps(recipe, steps):
     return replace(recipe, engine=replace(recipe.engine, steps_per_dispatch=steps))
 
 
 @pytest.fixture(scope="module")
 def one_by_one(small, tmp_path_factory):
-    """The run of one step a dispatch, and what it came to. Not to be written to."""
+    """The run of one step a dispatch, not to be written to: (its work directory, its result)."""
     workdir = tmp_path_factory.mktemp("one") / "run"
-    return workdir, train(by(small, 1), workdir)
+    return workdir, train(with_steps(small, 1), workdir)
 
 
 def assert_same_training(one, other):
@@ -51,9 +50,7 @@ def assert_same_training(one, other):
     for name in ("loss", "accuracy", "gradient_norm", "learning_rate"):
         values = [[getattr(record, name) for record in history] for history in (first, second)]
         np.testing.assert_allclose(*values, rtol=1e-5, atol=1e-6, err_msg=name)
-    states = [jax.tree.leaves(jax.device_get(load_trained(place).state)) for place in (one, other)]
-    for a, b in zip(*states, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert_close(result(one), result(other), 1e-5)
 
 
 def test_steps_a_dispatch_do_not_change_the_training(small, one_by_one, tmp_path, monkeypatch):
@@ -67,7 +64,7 @@ def test_steps_a_dispatch_do_not_change_the_training(small, one_by_one, tmp_path
         return plan
 
     monkeypatch.setattr(loop, "prepare", prepared)
-    assert train(by(small, 3), tmp_path).step == done.step
+    assert train(with_steps(small, 3), tmp_path).step == done.step
     assert_same_training(workdir, tmp_path)
     assert programs[0].compiled_sizes == (3, done.step % 3), "one more program for the shorter dispatch, and no other"
     rates = [record.images_per_s for record in read_history(tmp_path)]
@@ -76,20 +73,12 @@ def test_steps_a_dispatch_do_not_change_the_training(small, one_by_one, tmp_path
     assert known == [False] * 3 + [True] * (done.step - 3), "the first three wait for the compiler and the data"
 
 
-def test_a_run_stopped_between_dispatches_goes_on(small, one_by_one, tmp_path, monkeypatch):
-    original = MetricsLog.add
-
-    def add(self, *dispatch):
-        original(self, *dispatch)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(MetricsLog, "add", add)
-    with pytest.raises(Stopped):
-        train(by(small, 2), tmp_path)
+def test_a_run_stopped_between_dispatches_continues(small, one_by_one, tmp_path):
+    with stopped_after(2):
+        train(with_steps(small, 2), tmp_path)
     assert [record.step for record in read_history(tmp_path)] == [1, 2]
-    monkeypatch.setattr(MetricsLog, "add", original)
     assert one_by_one[1].step == 8, "dispatches of steps 3 to 5 and 6 to 8"
-    assert train(by(small, 3), tmp_path).step == 8
+    assert train(with_steps(small, 3), tmp_path).step == 8
     assert_same_training(one_by_one[0], tmp_path)
 
 
@@ -131,14 +120,14 @@ def test_steps_of_a_dispatch_suit_the_devices(platform, mode, resident, steps_pe
 
 
 @pytest.mark.parametrize(("mode", "parallel", "asked"), [("stream", "jit", 2), ("resident", "pmap", 2)])
-def test_steps_of_a_dispatch_that_cannot_be_are_refused(mode, parallel, asked):
+def test_impossible_steps_of_a_dispatch_are_refused(mode, parallel, asked):
     feed = SimpleNamespace(mode=mode, resident=True, parallel=SimpleNamespace(platform="cpu", mode=parallel))
     with pytest.raises(InputError, match=f"engine.steps_per_dispatch={asked}: "):
         steps_of_dispatch(Engine(steps_per_dispatch=asked), feed, 10)
 
 
 def test_several_steps_lower_for_cuda_and_tpu(small):
-    small = by(replace(small, engine=replace(small.engine, dtype="bfloat16")), 4)
+    small = with_steps(replace(small, engine=replace(small.engine, dtype="bfloat16")), 4)
     task = open_task(small)
     program = make_program(small, task, Feed(task.train, make_parallel("jit"), "resident"))
     state, rows = program.network.abstract(), jax.ShapeDtypeStruct((4, 8), np.int32)
@@ -149,19 +138,10 @@ def test_several_steps_lower_for_cuda_and_tpu(small):
     assert exported.nr_devices == 8
 
 
-def test_bfloat16_trains_resumes_and_evaluates(small, tmp_path, monkeypatch):
+def test_bfloat16_trains_resumes_and_evaluates(small, tmp_path):
     half = replace(small, engine=replace(small.engine, dtype="bfloat16", eval_batch_size=8, validate=True))
-    original = MetricsLog.add
-
-    def add(self, step, *dispatch):
-        original(self, step, *dispatch)
-        if step == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(MetricsLog, "add", add)
-    with pytest.raises(Stopped):
+    with stopped_after(5):
         train(half, tmp_path)
-    monkeypatch.setattr(MetricsLog, "add", original)
     done = train(half, tmp_path)
     history = read_history(tmp_path)
     assert [record.step for record in history] == list(range(1, done.step + 1))
@@ -169,8 +149,8 @@ def test_bfloat16_trains_resumes_and_evaluates(small, tmp_path, monkeypatch):
     trained = load_trained(tmp_path)
     assert {leaf.dtype for leaf in jax.tree.leaves(trained.state.params)} == {np.dtype("float32")}
     task = open_task(half)
-    result = embed(trained, task.validation)[0]["image"]
-    assert result.logits.dtype == np.float32
-    assert np.isfinite(result.logits).all()
-    right = np.mean(result.prediction == task.validation.column("label"))
+    embedded = embed(trained, task.validation)[0]["image"]
+    assert embedded.logits.dtype == np.float32
+    assert np.isfinite(embedded.logits).all()
+    right = np.mean(embedded.prediction == task.validation.column("label"))
     np.testing.assert_allclose(right, done.best.score, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Schedules against their formula, frozen parts, and what is refused."""
+"""Schedules agree with their formulas; frozen parts do not change; a seed decides the first state."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def test_the_cosine_goes_from_the_learning_rate_to_zero():
         assert float(schedule(step)) == pytest.approx(0.4 * 0.5 * (1 + np.cos(np.pi * step / 100)), abs=1e-7)
 
 
-def test_warm_up_is_linear_and_the_constant_stays():
+def test_the_warm_up_is_linear_and_a_constant_follows():
     optim = Optim(learning_rate=0.4, schedule="constant", warmup_epochs=0.5)
     schedule = make_schedule(optim, epochs=2, steps_per_epoch=20)
     assert [round(float(schedule(step)), 6) for step in (0, 5, 10, 39)] == [0.0, 0.2, 0.4, 0.4]

@@ -1,4 +1,4 @@
-"""A matrix killed without warning at whatever moment ends with the rows of one that was let run."""
+"""A matrix killed again and again ends with the rows of one that was never killed."""
 
 import random
 import subprocess
@@ -14,18 +14,18 @@ KILLS = 12
 
 
 def rows_below(root):
-    """Every row below a folder by id."""
+    """Return every row below a folder by its id."""
     return {row.id: row for workdir in folders.work_directories(root) for row in rows.load(workdir)}
 
 
 @pytest.mark.fault
 @pytest.mark.slow
 def test_a_matrix_killed_again_and_again_ends_with_the_same_rows(tmp_path):
-    """One network that fills rows of both tables and one that learns similarity; killed while it trains and judges."""
+    """With one network that fills rows of both tables and one that learns similarity."""
     write_archive(tmp_path / "archive", scale=0.02, image_size=64, workers=1)
     for name in ("mtsccd_lusc", "mtsccd_lucd"):
         tfds_builders.build(name, archive=tmp_path / "archive", data_dir=tmp_path / "tfds", workers=1)
-    command = [sys.executable, "-m", "mtsccd_jax.cli", "reproduce", "all", "--stand-ins", "-q"]
+    command = [sys.executable, "-m", "mtsccd_jax", "reproduce", "all", "--stand-ins", "-q"]
     command += ["--data-dir", str(tmp_path / "tfds"), "--only", "vgg19", "--only", "vgg16"]
     command += ["--set", "data.image_size=64", "--set", "engine.epochs=2", "--set", "engine.checkpoint_every_s=1"]
     subprocess.run([*command, "--workdir", str(tmp_path / "whole")], check=True, capture_output=True)

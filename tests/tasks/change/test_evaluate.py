@@ -261,7 +261,7 @@ def test_equal_distances_have_no_scale():
 def test_real_scenes_and_real_pairs(real_data, tiny, tmp_path, capsys):
     """EuroSAT trains and is evaluated; its network judges the SZTAKI pairs."""
     workdir = tmp_path / "eurosat"
-    command = [sys.executable, "-m", "mtsccd_jax.cli", "train", "scenes_64", "-q", "--workdir", str(workdir), *tiny]
+    command = [sys.executable, "-m", "mtsccd_jax", "train", "scenes_64", "-q", "--workdir", str(workdir), *tiny]
     command += ["--folder", str(real_data / "eurosat_rgb" / "2750")]
     command += ["--set", "model.width=0.125", "--set", "engine.epochs=4"]
     quick = os.environ | {"JAX_NUM_CPU_DEVICES": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}  # it computes for long
