@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from record import make_parser, publish, spread
 
-from mtsccd_jax.data.sources import TfdsSource, tfds_source
+from mtsccd_jax.data.tfds_source import TfdsSource, tfds_source
 from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.perf import timing
 from mtsccd_jax.perf.bench.one_build import measured

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mtsccd_jax.data.buffer_pool import ALIGNMENT_BYTES, BATCHES, Recycler
-from mtsccd_jax.data.sources import tfds_source
+from mtsccd_jax.data.tfds_source import tfds_source
 from mtsccd_jax.data.stream import stream, to_device
 
 

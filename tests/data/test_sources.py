@@ -12,7 +12,8 @@ from PIL import Image
 from scene_tiles import CLASSES, ROWS, SIDE, encoded
 
 import tfds_builders
-from mtsccd_jax.data.sources import open_pairs, open_source, pair_splits, scene_splits, tfds_source
+from mtsccd_jax.data.sources import open_pairs, open_source, pair_splits, scene_splits
+from mtsccd_jax.data.tfds_source import tfds_source
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Data
 from tfds_builders.mtsccd import CLASS_NAMES
@@ -131,7 +132,7 @@ def test_unknown_and_empty_splits_list_the_others(tiles_dir):
 
 def test_tensorflow_is_never_imported(tiles_dir):
     program = (
-        "import sys, numpy as np; from mtsccd_jax.data.sources import tfds_source;"
+        "import sys, numpy as np; from mtsccd_jax.data.tfds_source import tfds_source;"
         f"source = tfds_source('scene_tiles', 'train', data_dir={str(tiles_dir)!r});"
         "source.read(np.arange(4)); source.column('label'); source.fingerprint();"
         "assert 'tensorflow' not in sys.modules"

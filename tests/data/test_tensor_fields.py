@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from bigearthnet_v1_files import PATCHES, band, write
 
 import tfds_builders
-from mtsccd_jax.data.sources import TfdsSource, tfds_source
+from mtsccd_jax.data.tfds_source import TfdsSource, tfds_source
 from mtsccd_jax.errors import InputError
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 
