@@ -23,8 +23,8 @@ from record import make_parser, publish, spread
 import tfds_builders
 from mtsccd_jax.data import decode
 from mtsccd_jax.data.order import batch_indices
-from mtsccd_jax.data.tfds_source import tfds_source
 from mtsccd_jax.data.stream import stream, usable_cores
+from mtsccd_jax.data.tfds_source import tfds_source
 from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.perf import timing
 from mtsccd_jax.perf.bench.jpegs import SIDE, in_archive, write_jpegs

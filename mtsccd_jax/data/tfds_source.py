@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,6 @@ class TfdsSource:
 
     def __getitem__(self, row: int) -> dict[str, np.ndarray]:
         return {field: value[0] for field, value in self.read(np.array([row])).items()}
-
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        return (self[row] for row in range(len(self)))
 
     def reading(self, bands: Sequence[str]) -> "TfdsSource":
         """Return a source over the same rows that reads other bands.

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mtsccd_jax.data.buffer_pool import ALIGNMENT_BYTES, BATCHES, Recycler
-from mtsccd_jax.data.tfds_source import tfds_source
+from mtsccd_jax.data.buffer_pool import ALIGNMENT_BYTES, BATCHES, BufferPool
 from mtsccd_jax.data.stream import stream, to_device
+from mtsccd_jax.data.tfds_source import tfds_source
 
 
 def address(array: np.ndarray) -> int:
@@ -19,7 +19,7 @@ def address(array: np.ndarray) -> int:
     ("shape", "dtype"), [((3, 5, 7, 3), np.uint8), ((2, 9, 9), np.uint16), ((4,), np.float32), ((2, 0, 0, 3), np.uint8)]
 )
 def test_arrays_are_as_numpy_s_but_aligned(shape, dtype):
-    with Recycler() as memory:
+    with BufferPool() as memory:
         arrays = [memory.empty(shape, dtype) for _ in range(5)]
     for i, array in enumerate(arrays):
         assert (array.shape, array.dtype) == (shape, dtype)
@@ -31,7 +31,7 @@ def test_arrays_are_as_numpy_s_but_aligned(shape, dtype):
 
 
 def test_memory_is_used_again_when_nothing_refers_to_it():
-    with Recycler() as memory:
+    with BufferPool() as memory:
         first, second = memory.empty((64, 10), np.uint8), memory.empty((64, 10), np.uint8)
         places = {address(first), address(second)}
         del first, second
@@ -42,7 +42,7 @@ def test_memory_is_used_again_when_nothing_refers_to_it():
 
 
 def test_a_view_holds_what_it_is_a_view_of():
-    with Recycler() as memory:
+    with BufferPool() as memory:
         array = memory.empty((8, 10), np.uint8)
         place = address(array)
         row = array[:1].reshape(2, 5)[1].view(np.int8)
@@ -57,7 +57,7 @@ def test_a_view_holds_what_it_is_a_view_of():
 
 
 def test_nothing_is_kept_outside_nor_after_the_last_user():
-    memory = Recycler()
+    memory = BufferPool()
     memory.empty((1000,), np.uint8)
     assert not memory._free
     with memory:
@@ -81,7 +81,7 @@ def test_threads_never_share_memory():
             if any((array != 10 * number + i).any() for i, array in enumerate(arrays)):
                 wrong.append(number)
 
-    with Recycler() as memory:
+    with BufferPool() as memory:
         threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
         for thread in threads:
             thread.start()
@@ -91,7 +91,7 @@ def test_threads_never_share_memory():
 
 
 def test_a_cpu_device_uses_it_where_it_lies_and_keeps_it():
-    with Recycler() as memory:
+    with BufferPool() as memory:
         array = memory.empty((16, 32, 32, 3), np.uint8)
         array[...] = 9
         place = address(array)

@@ -6,8 +6,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from mtsccd_jax.data import resident as resident_module
 from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.data.resident import gather, load_resident
-from mtsccd_jax.data.tfds_source import tfds_source
 from mtsccd_jax.data.stream import stream
+from mtsccd_jax.data.tfds_source import tfds_source
 
 
 def over(devices: int, spec: PartitionSpec) -> NamedSharding:

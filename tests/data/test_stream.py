@@ -7,8 +7,8 @@ import pytest
 
 from mtsccd_jax.data.folder_source import folder_source
 from mtsccd_jax.data.order import batch_indices, evaluation_batches
-from mtsccd_jax.data.tfds_source import tfds_source
 from mtsccd_jax.data.stream import stream, to_device
+from mtsccd_jax.data.tfds_source import tfds_source
 from mtsccd_jax.errors import InputError
 
 
