@@ -1,7 +1,6 @@
-"""Distances between features, and the nearest of them: pairs/s and GFLOP/s."""
+"""Distances between features, and nearest neighbours: pairs/s and GFLOP/s."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
 
@@ -11,31 +10,17 @@ import numpy as np
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.distance import nearest_neighbors, paired_distance, pairwise_distance
 from mtsccd_jax.perf.bench.rows import Case, Ready, run_cases
-from mtsccd_jax.perf.bench.windows import DEFAULT, Protocol
+from mtsccd_jax.perf.bench.settings import DistanceSettings, TimedWindows
 from mtsccd_jax.perf.records import Measurement, RecordFile, Scalar
 from mtsccd_jax.perf.timing import Timing
 
 UNIT = "pairs/s"
-OPERATIONS = ("paired", "pairwise", "nearest_neighbors")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Operations and sizes: `rows` of the queries, `gallery` of what they are compared with (None: as many)."""
-
-    operations: tuple[str, ...] = OPERATIONS
-    rows: tuple[int, ...] = (4096,)
-    gallery: int | None = None
-    widths: tuple[int, ...] = (512,)
-    ks: tuple[int, ...] = (10,)
-    metric: str = "euclidean"
-    protocol: Protocol = DEFAULT
-
-
-def run(settings: Settings, record: RecordFile) -> list[Measurement]:
-    """The rows of every combination: a row's features are normal, and lie on the device before the clock runs."""
+def run(settings: DistanceSettings, record: RecordFile, windows: TimedWindows) -> list[Measurement]:
+    """Measure every combination on normal features, which lie on the device before the clock starts."""
     cases = []
-    for operation, rows, width in product(settings.operations, settings.rows, settings.widths):
+    for operation, rows, width in product(settings.operations, settings.rows, settings.width):
         sizes: dict[str, Scalar] = {"n": rows, "d": width, "metric": settings.metric}
         if operation == "paired":
             cases.append(Case(operation, sizes, UNIT, partial(_paired, rows, width, settings.metric)))
@@ -45,10 +30,10 @@ def run(settings: Settings, record: RecordFile) -> list[Measurement]:
         if operation == "pairwise":
             cases.append(Case(operation, sizes, UNIT, partial(_pairwise, rows, gallery, width, settings.metric)))
             continue
-        for k in settings.ks:
+        for k in settings.k:
             prepare = partial(_nearest, rows, gallery, width, k, settings.metric)
             cases.append(Case(operation, sizes | {"k": k}, UNIT, prepare))
-    return run_cases(cases, settings.protocol, record)
+    return run_cases(cases, record, windows)
 
 
 def _paired(rows: int, width: int, metric: str) -> Ready:
@@ -66,7 +51,7 @@ def _nearest(rows: int, gallery: int, width: int, k: int, metric: str) -> Ready:
     if k > gallery:
         raise InputError(f"-k {k}: more than the gallery's {gallery} rows; choose a smaller one or a larger --gallery")
     x_nd, y_md = _features(rows, width, 0), _features(gallery, width, 1)
-    # Of the matrix product alone, as is the custom: what selection and re-ranking add is time lost.
+    # By convention only the matrix product counts; selection and re-ranking take time without adding to it.
     flop = 2 * rows * gallery * width
     return _ready(lambda: nearest_neighbors(x_nd, y_md, k, metric), rows * gallery, flop)
 

@@ -1,56 +1,41 @@
-"""The protocol of every row: warm up, then timed windows of many calls, each waited for, rivals taking turns."""
+"""Time every row alike: warm up, then timed windows of many calls, with entries taking turns."""
 
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
 
+from mtsccd_jax.perf.bench.settings import TimedWindows
 from mtsccd_jax.perf.timing import Timing, measure
 
-# A window of a call that does nothing ends, too.
+# Bounds the window of a call that takes no time.
 _MOST_CALLS = 10_000
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """How long is measured.
+def time_calls(calls: Mapping[Any, Callable[[], Any]], windows: TimedWindows) -> dict[str, Timing]:
+    """Return the seconds per call of every callable, for each window.
 
-    Attributes:
-        windows: timed windows of each row; the median is its rate.
-        window_s: seconds that each takes at least; a call that takes longer is a window of its own.
-    """
-
-    windows: int = 10
-    window_s: float = 0.5
-
-
-DEFAULT = Protocol()
-
-
-def time_calls(calls: Mapping[Any, Callable[[], Any]], protocol: Protocol) -> dict[str, Timing]:
-    """Seconds a call, of every callable and window.
-
-    What a window's calls return is waited for together, so that a device never is between two of them; then the next
-    callable has its window. Windows of one callable so lie apart, and a slow moment of the machine is in few of them.
+    The results of all calls of a window are waited for together, so that the device never idles between two calls. Then
+    the next callable has its window. The windows of one callable lie apart, so a slow moment of the machine falls into
+    few of them.
 
     Args:
-        calls: compiled already. What one returns must stay valid while it is called again: not a donated state.
-        protocol: how many windows, how long.
+        calls: Compiled callables. A result must stay valid during the next call: no donated state.
+        windows: How many windows, and how long.
     """
-    counts = {name: _calls_of_window(call, protocol.window_s) for name, call in calls.items()}
+    counts = {name: _calls_of_window(call, windows.window_s) for name, call in calls.items()}
     batches: dict[str, Callable[[], Any]] = {name: partial(_repeat, call, counts[name]) for name, call in calls.items()}
-    timings = measure(batches, warmup=1, rounds=protocol.windows)
+    timings = measure(batches, warmup=1, rounds=windows.windows)
     return {
         name: Timing(tuple(seconds / counts[name] for seconds in timing.samples_s)) for name, timing in timings.items()
     }
 
 
 def _calls_of_window(call: Callable[[], Any], window_s: float) -> int:
-    """How many calls fill a window, from one call after a first that warms up."""
+    """Return how many calls fill a window, from the time of a second call."""
     jax.block_until_ready(call())
     started = time.perf_counter()
     jax.block_until_ready(call())
