@@ -35,10 +35,11 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.perf.energy import Energy, watch
 from mtsccd_jax.perf.generated_source import GeneratedSource
 from mtsccd_jax.perf.hardware import measure_ceilings, memory_bytes, peak_of
-from mtsccd_jax.perf.profile.layers import Layer, jaxpr_layers, module_scopes
+from mtsccd_jax.perf.profile.layers import Layer, jaxpr_layers
 from mtsccd_jax.perf.profile.overhead import Chain, count_operations, idle_step
 from mtsccd_jax.perf.profile.result import Profile, Rate
 from mtsccd_jax.perf.profile.roofline import input_stall_fraction
+from mtsccd_jax.perf.profile.scopes import module_scopes
 from mtsccd_jax.perf.timing import Timing, measure, ratio
 from mtsccd_jax.recipes.config import Recipe
 

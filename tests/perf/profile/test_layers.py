@@ -10,7 +10,8 @@ from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create
 from mtsccd_jax.engine.steps import cross_entropy, make_train_step
 from mtsccd_jax.perf.flops import count_macs, model_flops
-from mtsccd_jax.perf.profile.layers import BETWEEN, jaxpr_layers, module_scopes
+from mtsccd_jax.perf.profile.layers import BETWEEN, jaxpr_layers
+from mtsccd_jax.perf.profile.scopes import module_scopes
 from mtsccd_jax.recipes.config import Data, Engine, Model, Optim, Recipe
 
 
