@@ -22,13 +22,6 @@ def compare(monkeypatch):
 
 
 @pytest.fixture
-def contenders(compare):
-    import torch_contenders
-
-    return torch_contenders
-
-
-@pytest.fixture
 def conditions(compare):
     return compare.Conditions(4, 32, 10, "float32", 1, "none")
 
@@ -115,12 +108,14 @@ def test_every_network_of_the_peers_is_one_of_ours(compare):
 
 
 @pytest.mark.parity
-def test_side_classifiers_count_as_ours_do(contenders):
+def test_side_classifiers_count_as_ours_do(compare):
+    from torch_sides import torch_loss
+
     torch = pytest.importorskip("torch", reason="torch is not installed: there is nothing to compare with")
     logits, truth = torch.zeros(2, 4), torch.tensor([0, 1])
-    alone = float(contenders.torch_loss(logits, truth, 0.3))
+    alone = float(torch_loss(logits, truth, 0.3))
     assert alone == pytest.approx(1.3862944)
-    assert float(contenders.torch_loss((logits, logits, None), truth, 0.3)) == pytest.approx(1.3 * alone)
+    assert float(torch_loss((logits, logits, None), truth, 0.3)) == pytest.approx(1.3 * alone)
 
 
 @pytest.mark.parity
