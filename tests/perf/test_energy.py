@@ -1,4 +1,4 @@
-"""Energy from a library that is made up: no machine of these tests has a GPU."""
+"""Energy from a made-up library: no machine of these tests has a GPU."""
 
 import sys
 from types import SimpleNamespace
