@@ -125,18 +125,26 @@ def files_below(folder: Path, root: Path) -> list[str]:
     return sorted(found)
 
 
-def readable_rows(root: Path, rows: Sequence[tuple[str, ...]], skip_bad: bool) -> tuple[list[int], tuple[str, ...]]:
-    """Return the rows whose files can be read, and one line for each row that `skip_bad` left out.
+def readable_source(
+    root: Path,
+    split: str,
+    paths: Mapping[str, Sequence[str]],
+    columns: Mapping[str, np.ndarray],
+    names: Mapping[str, tuple[str, ...]],
+    image_size: int | None,
+    skip_bad: bool,
+) -> FileSource:
+    """Return the source over the rows whose files can be read; `skip_bad` leaves out the others.
 
     Without `skip_bad` only names and sizes are checked; a file that does not decode is an error when it is read.
 
     Raises:
-        InputError: A file fails the check and `skip_bad` is not set.
+        InputError: A file fails the check and `skip_bad` is not set, or no row is left.
     """
 
-    def problem(paths: tuple[str, ...]) -> str | None:
+    def problem(row_paths: tuple[str, ...]) -> str | None:
         try:
-            for path in paths:
+            for path in row_paths:
                 _check_file(root / path)
                 if skip_bad:
                     decode_rgb(_file_bytes(root / path), str(root / path))
@@ -144,12 +152,19 @@ def readable_rows(root: Path, rows: Sequence[tuple[str, ...]], skip_bad: bool) -
             return str(error)
         return None
 
+    rows = list(zip(*paths.values(), strict=True))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        problems = list(threads.map(problem, rows)) if skip_bad else [problem(paths) for paths in rows]
-    bad = tuple(text for text in problems if text is not None)
-    if bad and not skip_bad:
-        raise InputError(bad[0] if len(bad) == 1 else f"{bad[0]} ({len(bad)} such files)")
-    return [row for row, text in enumerate(problems) if text is None], bad
+        problems = list(threads.map(problem, rows)) if skip_bad else list(map(problem, rows))
+    skipped = tuple(text for text in problems if text is not None)
+    if skipped and not skip_bad:
+        raise InputError(skipped[0] if len(skipped) == 1 else f"{skipped[0]} ({len(skipped)} such files)")
+    keep = [row for row, text in enumerate(problems) if text is None]
+    if not keep:
+        left_out = f" ({len(skipped)} could not be read)" if skipped else ""
+        raise InputError(f"{root} has no images in split {split!r}{left_out}; add some or choose another")
+    kept_paths = {field: [files[row] for row in keep] for field, files in paths.items()}
+    kept_columns = {field: values[keep] for field, values in columns.items()}
+    return FileSource(str(root), split, root, kept_paths, kept_columns, names, image_size, skipped)
 
 
 def _check_file(file: Path) -> None:
@@ -177,14 +192,6 @@ def check_split(place: Path, split: str, known: Sequence[str]) -> None:
     """Raise InputError unless `split` is one of the `known` splits of `place`."""
     if split not in known:
         raise InputError(f"{place} has no split {split!r}; it has {listed(known)}.{nearest(split, known)}")
-
-
-def not_empty(source: FileSource) -> FileSource:
-    """Return the source; raise InputError where it has no rows."""
-    if not len(source):
-        left_out = f" ({len(source.skipped)} could not be read)" if source.skipped else ""
-        raise InputError(f"{source.name} has no images in split {source.split!r}{left_out}; add some or choose another")
-    return source
 
 
 def listed(names: Mapping[str, object] | set[str] | Sequence[str]) -> str:

@@ -14,8 +14,7 @@ from mtsccd_jax.data.file_source import (
     existing_folder,
     files_below,
     listed,
-    not_empty,
-    readable_rows,
+    readable_source,
 )
 from mtsccd_jax.errors import InputError
 
@@ -66,21 +65,10 @@ def folder_source(
     ]
     if not split_folders and split != ALL:
         labelled = [(path, label) for path, label in labelled if _hashed_split(path, seed) == split]
-    keep, skipped = readable_rows(root, [(path,) for path, _ in labelled], skip_bad)
-    source = FileSource(
-        name=str(root),
-        split=split,
-        root=root,
-        paths={"image": [labelled[row][0] for row in keep]},
-        columns={
-            "label": np.array([labelled[row][1] for row in keep], np.int32),
-            "filename": np.array([labelled[row][0] for row in keep], np.str_),
-        },
-        names={"label": tuple(class_names)},
-        image_size=image_size,
-        skipped=skipped,
-    )
-    return not_empty(source)
+    paths = [path for path, _ in labelled]
+    columns = {"label": np.array([label for _, label in labelled], np.int32), "filename": np.array(paths, np.str_)}
+    names = {"label": tuple(class_names)}
+    return readable_source(root, split, {"image": paths}, columns, names, image_size, skip_bad)
 
 
 def folder_splits(root: str | Path) -> tuple[str, ...]:
@@ -182,10 +170,8 @@ def image_files(root: str | Path, *, image_size: int | None = None, skip_bad: bo
     """
     root = existing_folder(root)
     paths = files_below(root, root)
-    keep, skipped = readable_rows(root, [(path,) for path in paths], skip_bad)
-    kept = [paths[row] for row in keep]
-    columns = {"filename": np.array(kept, np.str_)}
-    return not_empty(FileSource(str(root), ALL, root, {"image": kept}, columns, image_size=image_size, skipped=skipped))
+    columns = {"filename": np.array(paths, np.str_)}
+    return readable_source(root, ALL, {"image": paths}, columns, {}, image_size, skip_bad)
 
 
 @dataclass(frozen=True)
@@ -251,26 +237,14 @@ def _pairs(
     changed: np.ndarray | None,
     skip_bad: bool,
 ) -> FileSource:
-    """Return the source over pairs of paths below A/ and B/."""
-    keep, skipped = readable_rows(root, [(f"A/{first}", f"B/{second}") for first, second in files], skip_bad)
-    filenames = {
-        "filename_t1": np.array([files[row][0] for row in keep], np.str_),
-        "filename_t2": np.array([files[row][1] for row in keep], np.str_),
-    }
-    source = FileSource(
-        name=str(root),
-        split=split,
-        root=root,
-        paths={
-            "image_t1": [f"A/{files[row][0]}" for row in keep],
-            "image_t2": [f"B/{files[row][1]}" for row in keep],
-        },
-        columns=filenames if changed is None else {"changed": changed[keep], **filenames},
-        names={} if changed is None else {"changed": CHANGED_NAMES},
-        image_size=image_size,
-        skipped=skipped,
-    )
-    return not_empty(source)
+    """Return the source over pairs of paths below A/ and B/; without labels where `changed` is None."""
+    first, second = ([pair[side] for pair in files] for side in (0, 1))
+    paths = {"image_t1": [f"A/{path}" for path in first], "image_t2": [f"B/{path}" for path in second]}
+    columns = {"filename_t1": np.array(first, np.str_), "filename_t2": np.array(second, np.str_)}
+    names = {} if changed is None else {"changed": CHANGED_NAMES}
+    if changed is not None:
+        columns = {"changed": changed, **columns}
+    return readable_source(root, split, paths, columns, names, image_size, skip_bad)
 
 
 def _class_folders(tree: Path) -> list[Path]:
