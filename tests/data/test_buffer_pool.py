@@ -8,7 +8,6 @@ import pytest
 
 from mtsccd_jax.data.buffer_pool import ALIGNMENT_BYTES, BATCHES, BufferPool
 from mtsccd_jax.data.stream import stream, to_device
-from mtsccd_jax.data.tfds_source import tfds_source
 
 
 def address(array: np.ndarray) -> int:
@@ -103,34 +102,32 @@ def test_a_cpu_device_uses_it_where_it_lies_and_keeps_it():
         assert (np.asarray(on_device) == 9).all()
 
 
-def test_results_that_are_read_late_are_those_of_their_batch(tiles_dir):
-    """The memory of a batch is not written to before the programs that were given it have run."""
+def test_results_that_are_read_late_are_those_of_their_batch(train_tiles):
+    """Nothing overwrites the memory of a batch before the programs that use it have run."""
 
     @jax.jit
     def slow_sum(image):
         x = image.astype(jnp.float32)
         return jax.lax.fori_loop(0, 30, lambda _, total: total + jnp.sin(x).mean(), x.sum())
 
-    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
-    order = np.arange(200)[:, None] % len(source)
+    order = np.arange(200)[:, None] % len(train_tiles)
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     found = []
-    with stream(source, order, threads=3) as batches:
+    with stream(train_tiles, order, threads=3) as batches:
         for batch in to_device(batches, lambda batch: jax.device_put(batch, sharding)):
             found.append(slow_sum(batch["image"]))
             del batch
-    each = [slow_sum(source[row]["image"][None]) for row in range(min(200, len(source)))]
+    each = [slow_sum(train_tiles[row]["image"][None]) for row in range(min(200, len(train_tiles)))]
     np.testing.assert_array_equal(found, [each[row] for row in order[:, 0]])
 
 
-def test_a_stream_gives_its_memory_back(tiles_dir):
-    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
-    with stream(source, np.zeros((20, 4), np.int64), threads=2) as batches:
+def test_a_stream_gives_its_memory_back(train_tiles):
+    with stream(train_tiles, np.zeros((20, 4), np.int64), threads=2) as batches:
         for _ in batches:
             pass
     assert not BATCHES._users
     assert not BATCHES._free
-    half = stream(source, np.zeros((20, 4), np.int64), threads=2)
+    half = stream(train_tiles, np.zeros((20, 4), np.int64), threads=2)
     next(half)
     assert BATCHES._users == 1
     half.close()

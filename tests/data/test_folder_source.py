@@ -22,7 +22,7 @@ SPLITS = ("train", "validation", "test")
 
 @pytest.fixture
 def pair_tree(class_tree, tmp_path) -> Path:
-    """Ten pairs with a list of changed fractions; class_tree's images serve as the dates."""
+    """Make ten pairs with a list of changed fractions from the images of class_tree."""
     root = tmp_path / "pairs"
     root.mkdir()
     shutil.move(class_tree / "water", root / "A")

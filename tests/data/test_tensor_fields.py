@@ -5,13 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from bigearthnet_v1_files import PATCHES, band, write
 from source_contract import check_source
 
-import tfds_builders
 from mtsccd_jax.data.tfds_source import TfdsSource, tfds_source
 from mtsccd_jax.errors import InputError
-from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 
 NAMES = ("cloud", "snow", "water")
 ROWS = 5
@@ -104,22 +101,3 @@ def test_a_damaged_tensor_is_named(source):
         feature = SimpleNamespace(bytes_list=SimpleNamespace(value=[content]))
         with pytest.raises(InputError, match=r"^wide of row 1 has another size than \(2, 3\)"):
             source._tensors["wide"].value(feature, "wide of row 1")
-
-
-def test_a_patch_of_bigearthnet(tmp_path):
-    tfds_builders.build("bigearthnet_v1", archive=write(tmp_path / "archive"), data_dir=tmp_path / "data", workers=1)
-    train = tfds_source("bigearthnet_v1", "train", data_dir=tmp_path / "data")
-    assert train.dataset == "bigearthnet_v1/official"
-    assert train.names["labels"] == CLASSES_19
-    assert train.names["season"] == ("winter", "spring", "summer", "autumn")
-    for example in train:
-        name = str(example["patch_id"])
-        assert PATCHES[name][0] == "train"
-        for field in train.band_fields:
-            np.testing.assert_array_equal(example[field], band(name, field))
-            assert example[field].dtype == np.uint16
-        assert example["labels"].shape == (19,)
-        assert example["labels"].dtype == np.uint8
-    assert train.column("labels").sum() == 4
-    other = tfds_source("bigearthnet_v1", "test", data_dir=tmp_path / "data")
-    assert other.fingerprint() != train.fingerprint()

@@ -17,14 +17,13 @@ from mtsccd_jax.data.tfds_source import built_splits, tfds_source
 from mtsccd_jax.errors import InputError
 
 
-def test_rows_are_what_was_written(tiles_dir):
-    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
-    assert len(source) == ROWS["train"]
-    assert source.name == "scene_tiles"
-    assert source.class_names == CLASSES
-    assert source.image_fields == ("image", "image_t2")
-    assert not source.generated, "taken for real unless the archive says otherwise"
-    for row, example in enumerate(source):
+def test_rows_are_what_was_written(train_tiles):
+    assert len(train_tiles) == ROWS["train"]
+    assert train_tiles.name == "scene_tiles"
+    assert train_tiles.class_names == CLASSES
+    assert train_tiles.image_fields == ("image", "image_t2")
+    assert not train_tiles.generated, "taken for real unless the archive says otherwise"
+    for row, example in enumerate(train_tiles):
         assert example["label"] == row % len(CLASSES)
         assert example["label"].dtype == np.int32
         assert str(example["filename"]) == f"hz_202009_{row}_0_1.jpg"
@@ -73,12 +72,11 @@ def test_damaged_and_missing_files_are_named(tiles_dir, tmp_path):
         tfds_source("scene_tiles", "train", data_dir=place).column("label")
 
 
-def test_several_threads_read_at_once(tiles_dir):
-    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
-    expected = source.read(np.arange(37))["image"]
+def test_several_threads_read_at_once(train_tiles):
+    expected = train_tiles.read(np.arange(37))["image"]
     orders = [np.random.default_rng(seed).permutation(37) for seed in range(8)]
     with ThreadPoolExecutor(4) as threads:
-        for order, batch in zip(orders, threads.map(source.read, orders), strict=True):
+        for order, batch in zip(orders, threads.map(train_tiles.read, orders), strict=True):
             np.testing.assert_array_equal(batch["image"], expected[order])
 
 

@@ -18,7 +18,7 @@ def row(name, rate, width=0.02, unit="images/s", batch=8):
 
 @pytest.fixture
 def compared(tmp_path, capsys):
-    """Exit status, JSON and standard error of comparing two lists of rows."""
+    """Compare two lists of rows; return exit status, JSON and standard error."""
 
     def call(old, new, *options, environment=ENVIRONMENT):
         for name, rows, around in (("old", old, ENVIRONMENT), ("new", new, environment)):

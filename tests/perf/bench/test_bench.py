@@ -38,7 +38,7 @@ def record(tmp_path):
 
 @pytest.fixture
 def bench(capsys, tmp_path):
-    """Runs `bench`; gives its exit status, the JSON of the last line, and standard error."""
+    """Run `bench`; return its exit status, the JSON of the last line, and standard error."""
 
     def run(*arguments):
         try:

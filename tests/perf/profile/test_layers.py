@@ -79,7 +79,7 @@ def test_a_platform_has_its_own_branch():
 
 @pytest.fixture(scope="module")
 def step():
-    """The layers of a tiny network's training step, its state and batch as shapes, and the step."""
+    """Trace a tiny network's training step; return the program, state and batch as shapes, and the step."""
     model = Model("resnet18", width=0.0625)
     recipe = Recipe("tiny", "", Data(image_size=32), model, Optim("adamw"), Engine(batch_size=8))
     network = create(recipe, ("a", "b", "c"), 10, make_parallel("jit", jax.devices()[:1]))
