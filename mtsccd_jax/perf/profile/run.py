@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +136,7 @@ class _Run:
             _, same = next(dispatches)
             jax.block_until_ready(self.feed.arrays if self.feed.resident else None)
             first_batch_s = time.perf_counter() - started
-        started = time.perf_counter()
-        self.dispatch(same)
-        jax.block_until_ready(self.state)
-        first_step_s = time.perf_counter() - started
+        first_step_s = self.time_steps(same, 1)
         alone_s = self.time_steps(same, 2) / 2
         read_s = None if self.feed.resident else self.read_s()
         synthetic, real = self.windows(same, alone_s, read_s)
@@ -192,10 +190,10 @@ class _Run:
         """Return the rows of some dispatches (steps, b)."""
         return epochs_order(self.recipe, self.feed, dispatches * self.program.steps)
 
-    def dispatch(self, dispatch: Dispatch) -> Any:
-        """Dispatch some steps and return their metrics; the state goes on."""
-        self.state, metrics = dispatch(self.state)
-        return metrics
+    def dispatch(self, dispatch: Dispatch) -> State:
+        """Dispatch some steps and return the new state, which the next ones take over."""
+        self.state, _ = dispatch(self.state)
+        return self.state
 
     def time_steps(self, same: Dispatch, dispatches: int) -> float:
         """Return the seconds of some dispatches in a row with the same batch, the last one waited for."""
@@ -263,19 +261,15 @@ class _Run:
         idle_program = Program(self.program.network, idle, feed, recipe.engine.batch_size, self.program.steps)
         with idle_program.dispatches(self.order(1)) as dispatches:
             _, nothing = next(dispatches)
-        host_batch = self.host_batch()
-
-        def dispatched(dispatch: Dispatch) -> Callable[[], State]:
-            def call() -> State:
-                self.dispatch(dispatch)
-                return self.state
-
-            return call
-
-        short = {"idle": dispatched(nothing), "chain": chain.run, "single": chain.run_single}
-        work = {"step": dispatched(same)} | {name: _several(call) for name, call in short.items()}
+        short: dict[str, Callable[[], Any]] = {
+            "idle": partial(self.dispatch, nothing),
+            "chain": chain.run,
+            "single": chain.run_single,
+        }
+        work: dict[str, Callable[[], Any]] = {"step": partial(self.dispatch, same)}
+        work |= {name: _several(call) for name, call in short.items()}
         if self.parallel.platform != "cpu":
-            work["transfer"] = lambda: self.parallel.place(host_batch)
+            work["transfer"] = partial(self.parallel.place, self.host_batch())
         rounds = min(max(math.ceil(4 * WINDOW_S / alone_s), FEW_STEPS), MANY_STEPS)
         measured = measure(work, warmup=2, rounds=rounds)
         each = {name: Timing(tuple(seconds / _REPEATED for seconds in measured[name].samples_s)) for name in short}
