@@ -47,7 +47,8 @@ class Records:
         at = bisect_right(self._stops, row)
         shard = self.shards[at]
         try:
-            return self._reader(at).read([shard.first + row - (self._stops[at] - shard.rows)])[0]
+            record: bytes = self._reader(at).read([shard.first + row - (self._stops[at] - shard.rows)])[0]
+            return record
         except RuntimeError as error:
             reason = str(error).partition(";")[0]
             raise InputError(f"{shard.path} is damaged ({reason}); build the data set again") from error

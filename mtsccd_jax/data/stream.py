@@ -46,7 +46,8 @@ def _read_ahead(load: Callable[[int], _Loaded], steps: int, threads: int, ahead:
         return _Threads(load, steps, threads, ahead)
     # An element is a whole batch: reading example by example with the defaults of grain is three times slower.
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
-    return iter(grain.MapDataset.range(steps).map(load).to_iter_dataset(options))
+    ahead_of_use: _Ahead = iter(grain.MapDataset.range(steps).map(load).to_iter_dataset(options))
+    return ahead_of_use
 
 
 class _Threads(Iterator[_Loaded]):
@@ -145,7 +146,8 @@ def to_device(
         if batch is None:
             return None
         placed = place({field: value for field, value in batch.items() if value.dtype.kind in "biuf"})
-        return jax.block_until_ready(placed)
+        jax.block_until_ready(placed)
+        return placed
 
     with ThreadPoolExecutor(1, thread_name_prefix="to-device") as thread:
         pending = thread.submit(transfer)

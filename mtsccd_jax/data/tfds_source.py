@@ -198,7 +198,7 @@ def _is_read(feature: Any) -> bool:
 
 def _encoding(feature: Any) -> str:
     """Return how features.json says that a tensor is stored: "none" (a list of numbers), "bytes" or "zlib"."""
-    return feature.to_json_content().encoding
+    return str(feature.to_json_content().encoding)
 
 
 _DTYPE = {"integer": np.int32, "float": np.float32, "text": np.str_}
@@ -213,7 +213,8 @@ def _parse(record: bytes) -> Mapping[str, Any]:
     """Return the features of a record by name."""
     from tensorflow_datasets.proto import tf_example_pb2
 
-    return tf_example_pb2.Example.FromString(record).features.feature
+    features: Mapping[str, Any] = tf_example_pb2.Example.FromString(record).features.feature
+    return features
 
 
 def _field_kinds(features: Mapping[str, Any]) -> dict[str, str]:

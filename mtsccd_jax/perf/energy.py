@@ -140,7 +140,7 @@ class _Readings:
     def joules(self) -> float | None:
         """Return the GPU's own energy counter; None before Volta."""
         try:
-            return self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3
+            return float(self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)) / 1e3
         except self.nvml.NVMLError:
             return None
 

@@ -44,7 +44,7 @@ def _equation_activations(equation: JaxprEqn) -> int:
         case "dot_general" | "conv_general_dilated":
             return math.prod(_shape(equation.outvars[0]))
         case "scan":
-            return equation.params["length"] * jaxpr_activations(equation.params["jaxpr"])
+            return int(equation.params["length"]) * jaxpr_activations(equation.params["jaxpr"])
         case "cond":
             return min(jaxpr_activations(branch) for branch in equation.params["branches"])
         case _:
@@ -59,7 +59,7 @@ def equation_macs(equation: JaxprEqn) -> int:
         case "conv_general_dilated":
             return _conv_macs(equation)
         case "scan":
-            return equation.params["length"] * jaxpr_macs(equation.params["jaxpr"])
+            return int(equation.params["length"]) * jaxpr_macs(equation.params["jaxpr"])
         case "cond":
             return max(jaxpr_macs(branch) for branch in equation.params["branches"])
         case "while":
@@ -86,14 +86,15 @@ def _inner(equation: JaxprEqn) -> list[Jaxpr | ClosedJaxpr]:
 
 
 def _shape(variable: Any) -> tuple[int, ...]:
-    return variable.aval.shape
+    return tuple(variable.aval.shape)
 
 
 def _dot_macs(equation: JaxprEqn) -> int:
     """Count output elements times the length of the contraction."""
     (contracted, _), _ = equation.params["dimension_numbers"]
     left = _shape(equation.invars[0])
-    return math.prod(_shape(equation.outvars[0])) * math.prod(left[axis] for axis in contracted)
+    contraction: int = math.prod(left[axis] for axis in contracted)
+    return math.prod(_shape(equation.outvars[0])) * contraction
 
 
 def _conv_macs(equation: JaxprEqn) -> int:
@@ -103,5 +104,6 @@ def _conv_macs(equation: JaxprEqn) -> int:
     not multiplied.
     """
     kernel = _shape(equation.invars[1])
-    window = math.prod(kernel) // kernel[equation.params["dimension_numbers"].rhs_spec[0]]
-    return math.prod(_shape(equation.outvars[0])) * window // math.prod(equation.params["lhs_dilation"])
+    window: int = math.prod(kernel) // kernel[equation.params["dimension_numbers"].rhs_spec[0]]
+    dilation: int = math.prod(equation.params["lhs_dilation"])
+    return math.prod(_shape(equation.outvars[0])) * window // dilation

@@ -66,4 +66,5 @@ def _ready(call: Callable[[], object], pairs: int, flop: int) -> Ready:
 @cache
 def _features(rows: int, width: int, seed: int) -> jax.Array:
     random = np.random.default_rng(seed)
-    return jax.device_put(random.standard_normal((rows, width), dtype=np.float32))
+    feature_nd: jax.Array = jax.device_put(random.standard_normal((rows, width), dtype=np.float32))
+    return feature_nd

@@ -83,7 +83,9 @@ def measured(name: str, archive: Path, place: Path, workers: int) -> dict[str, f
     # Run as a file, since importing the package imports JAX; -P keeps this folder from shadowing Python's modules.
     command = [sys.executable, "-P", __file__, name, str(archive), str(place), str(workers)]
     around = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))}
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=around).stdout)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=around)
+    measurements: dict[str, float] = json.loads(done.stdout)
+    return measurements
 
 
 if __name__ == "__main__":

@@ -272,7 +272,8 @@ def _call(equation: JaxprEqn, platform: str | None) -> Jaxpr | None:
         names = ("gpu", "cuda", "rocm") if platform == "gpu" else (platform,)
         for branch, platforms in zip(equation.params["branches"], equation.params["branches_platforms"], strict=True):
             if platforms is None or set(names) & set(platforms):
-                return branch.jaxpr
+                chosen: Jaxpr = branch.jaxpr
+                return chosen
     if equation.primitive.name in _NO_CALLS:
         return None
     for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
