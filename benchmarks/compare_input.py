@@ -11,14 +11,14 @@ seconds, over all threads, are those of the same passes; they vary less on a bus
 
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-from record import chosen, make_parser, measure, publish, spread
+from record import chosen, make_parser, measure, processor_s, publish, spread
 
 from mtsccd_jax.data import decode
 from mtsccd_jax.data.order import batch_indices
@@ -29,17 +29,6 @@ from mtsccd_jax.perf.bench.jpegs import DATASET, SIDE, build_jpegs
 from mtsccd_jax.perf.timing import Timing
 
 EVERYTHING = "train+validation+test_a+test_b"
-
-
-def counted(call: Callable[[], None], processor_s: list[float]) -> Callable[[], None]:
-    """Return the call, which appends its processor seconds over all threads to `processor_s`."""
-
-    def run() -> None:
-        start = time.process_time()
-        call()
-        processor_s.append(time.process_time() - start)
-
-    return run
 
 
 def readers(place: Path, batch: int, image_size: int, threads: int) -> tuple[int, dict[str, Callable[[], None]]]:
@@ -77,6 +66,11 @@ def readers(place: Path, batch: int, image_size: int, threads: int) -> tuple[int
     }
 
 
+def timed(call: Callable[[], None], seconds: list[float]) -> None:
+    """Call, and append the processor seconds over all threads."""
+    seconds.append(processor_s(call)[1])
+
+
 def main() -> None:
     parser = make_parser(__doc__, images=4000, batch=64, image_size=SIDE, threads=usable_cores())
     arguments = parser.parse_args()
@@ -85,7 +79,7 @@ def main() -> None:
         image_kb = build_jpegs(Path(folder), arguments.images)
         images, calls = readers(Path(folder), arguments.batch, arguments.image_size, arguments.threads)
         passes: dict[str, list[float]] = {name: [] for name in calls}
-        counting = {name: counted(call, passes[name]) for name, call in calls.items()}
+        counting = {name: partial(timed, call, passes[name]) for name, call in calls.items()}
         times = measure(counting, rounds=arguments.rounds)
     busy = {name: Timing(tuple(seconds[1:])) for name, seconds in passes.items()}
     result = {

@@ -21,12 +21,7 @@ def option(default: Any, help_text: str | None = None, *, metavar: str | None = 
 
 @dataclass(frozen=True)
 class TimedWindows:
-    """How long each row is measured.
-
-    Attributes:
-        windows: Timed windows of a row; the median gives its rate.
-        window_s: Seconds that a window takes at least; a call that takes longer is a window of its own.
-    """
+    """How long each row is measured: the median window gives its rate, and a long call is a window of its own."""
 
     windows: int = option(10, "timed windows (default: 10)")
     window_s: float = option(0.5, "seconds a window at least (default: 0.5)", metavar="S")
@@ -54,17 +49,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class InputSettings:
-    """Images and how they are read.
-
-    Attributes:
-        stages: The stages to measure.
-        split: A split of the source.
-        images: Rows of a pass, at most those of the split; a pass is whole batches.
-        batch: Rows per batch.
-        image_size: Side in pixels of the decoded images.
-        threads: Threads that read and decode, each with its own batch; None for one per core.
-        data: The source; JPEGs are generated where it names none.
-    """
+    """Images and how they are read; a pass is whole batches, and JPEGs are generated where `data` names no source."""
 
     stages: tuple[Stage, ...] = option(("read", "decode", "batch", "transfer", "augment", "all"))
     split: str = option("train", "of the input (default: train)")
