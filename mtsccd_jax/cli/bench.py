@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -111,18 +111,16 @@ def _option_fields(kind: Any) -> list[dataclasses.Field[Any]]:
     return [field for field in dataclasses.fields(kind) if field.metadata]
 
 
-def _arguments(hint: Any, metadata: typing.Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(hint: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return how argparse reads a value of a type; a tuple is one or more values."""
     inner = [item for item in typing.get_args(hint) if item is not types.NoneType]
-    match typing.get_origin(hint):
-        case origin if origin is tuple:
-            return {"nargs": "+"} | _arguments(inner[0], metadata)
-        case typing.Literal:
-            return {"choices": inner}
-        case types.UnionType if len(inner) == 1:
-            return _arguments(inner[0], metadata)
-        case types.UnionType | typing.Union:
-            return {"type": batch, "metavar": metadata["metavar"]}
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        return {"nargs": "+"} | _arguments(inner[0], metadata)
+    if origin is typing.Literal:
+        return {"choices": inner}
+    if origin in (types.UnionType, typing.Union):
+        return _arguments(inner[0], metadata) if len(inner) == 1 else {"type": batch, "metavar": metadata["metavar"]}
     if hint is int:
         return {"type": at_least(metadata["least"]), "metavar": metadata["metavar"] or "N"}
     return {"type": seconds if hint is float else hint, "metavar": metadata["metavar"]}
