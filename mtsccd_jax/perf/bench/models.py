@@ -14,9 +14,8 @@ from mtsccd_jax.engine.parallel import Parallel, make_parallel
 from mtsccd_jax.engine.program import MOST_STEPS
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.models import MODELS, describe_models
-from mtsccd_jax.perf.bench.rows import line
+from mtsccd_jax.perf.bench.rows import line, time_calls
 from mtsccd_jax.perf.bench.settings import Batch, ModelSettings, TimedWindows
-from mtsccd_jax.perf.bench.windows import time_calls
 from mtsccd_jax.perf.flops import jaxpr_activations, jaxpr_macs
 from mtsccd_jax.perf.profile.workload import Window, Work, Workload, scene_workload
 from mtsccd_jax.perf.records import Cells, Measurement, RecordFile, Scalar, measurement, significant

@@ -12,7 +12,7 @@ from mtsccd_jax.cli import main
 from mtsccd_jax.engine.batch_size import BatchChoice
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import describe_models
-from mtsccd_jax.perf.bench import build, distance, input, models, rows, threshold, windows
+from mtsccd_jax.perf.bench import build, distance, input, models, rows, threshold
 from mtsccd_jax.perf.bench.settings import (
     DistanceSettings,
     InputSettings,
@@ -57,15 +57,15 @@ def forbidden(*arguments):
 
 def test_a_window_is_many_calls_that_are_waited_for_together(monkeypatch):
     now, waited, calls = [0.0], [], []
-    monkeypatch.setattr(windows.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(windows.jax, "block_until_ready", waited.append)
+    monkeypatch.setattr(rows.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(rows.jax, "block_until_ready", waited.append)
 
     def call():
         now[0] += 0.25
         calls.append(len(calls))
         return len(calls)
 
-    timing = windows.time_calls({"a": call}, TimedWindows(windows=3, window_s=1.0))["a"]
+    timing = rows.time_calls({"a": call}, TimedWindows(windows=3, window_s=1.0))["a"]
     assert timing == Timing((0.25, 0.25, 0.25)), "seconds of a call, whatever the window"
     # Two single calls to find out how long one takes, a window that warms up, and three that count.
     assert [len(results) if isinstance(results, list) else 1 for results in waited] == [1, 1, 4, 4, 4, 4]
