@@ -1,11 +1,11 @@
-"""Which rows of two records changed beyond their spread: the guard against losing speed.
+"""Compare two records: which rows changed beyond their spread. The guard against losing speed.
 
     python benchmarks/compare.py OLD NEW [--tolerance 0.05]
 
-OLD and NEW are records that `mtsccd-jax bench` or a benchmark here has written (`mtsccd_jax/perf/records.py`). Rows of
-one name, unit and conditions are compared. A row is faster or slower where the medians differ by more than the
-tolerance and the intervals from the 10th to the 90th percentile do not overlap; a row that had a rate and has none now
-is slower. Rates of other hardware or versions are compared all the same, after a line that says what differs.
+OLD and NEW are records of `mtsccd-jax bench` or of a benchmark here (`mtsccd_jax/perf/records.py`). Rows with equal
+name, unit and conditions are compared. A row is faster or slower where the medians differ by more than the tolerance
+and the intervals from the 10th to the 90th percentile do not overlap. A row that has lost its rate is slower. Other
+hardware or versions are reported first; their rates are compared all the same.
 
 Exit status: 0 no row is slower, 1 one is, 2 a record cannot be read or no row is in both. The last line is JSON.
 """
@@ -43,7 +43,7 @@ class Comparison:
 
 
 def compare(old: Record, new: Record, tolerance: float) -> list[Comparison]:
-    """Every row of both records: those of the old one in their order, then the new ones."""
+    """Return every row of both records: those of the old one in their order, then the new ones."""
     there, here = ({row.key: row for row in record.rows} for record in (old, new))
     compared = [_compared(row, here.get(key), tolerance) for key, row in there.items()]
     return compared + [Comparison("new", None, row) for key, row in here.items() if key not in there]
@@ -56,7 +56,7 @@ def _compared(old: Measurement, new: Measurement | None, tolerance: float) -> Co
         change: Change = "same" if bool(old.rate) == bool(new.rate) else "slower" if old.rate else "faster"
         return Comparison(change, old, new)
     ratio = new.rate / old.rate
-    # A row without percentiles has no width.
+    # The interval of a row without percentiles is its rate.
     old_low, old_high = _interval(old, old.rate)
     new_low, new_high = _interval(new, new.rate)
     if ratio < 1 - tolerance and new_high < old_low:
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def share(text: str) -> float:
-    """The parser of a number in [0, 1)."""
+    """Parse a number in [0, 1)."""
     if not 0 <= (value := float(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
     return value

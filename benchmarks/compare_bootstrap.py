@@ -1,67 +1,56 @@
-"""The threshold of highest kappa in each of 1,000 resamples of 5,000 pairs, against a loop over `roc_curve`.
+"""The threshold of highest kappa in each of 1,000 bootstrap resamples of 5,000 pairs, against a loop over `roc_curve`.
 
     python benchmarks/compare_bootstrap.py [--pairs 5000] [--resamples 1000] [--timed 50] [--out FILE]
 
-Both get the same float32 distances (13 % changed, two overlapping normals) from host memory. The loop re-draws the
+Both get the same float32 distances (13 % changed, two overlapping normals) from host memory. The loop resamples the
 pairs, takes `roc_curve` with every candidate kept, and picks the threshold of highest kappa from its counts, all in
-NumPy. It is timed on `--timed` resamples, and its time is multiplied up to all of them (it is a loop: the time is
-proportional); ours is timed on all. Times are medians over interleaved rounds.
+NumPy. It is timed on `--timed` resamples and its time is multiplied up, as the time of a loop is proportional to its
+turns; ours is timed on all. Times are medians over interleaved rounds.
 """
 
 import sys
 
 import jax
 import numpy as np
-from record import make_parser, publish, spread
+from record import chosen, make_parser, measure, publish, scaled, spread
 
 from mtsccd_jax.ops.bootstrap import bootstrap_thresholds
-from mtsccd_jax.perf import timing
-from mtsccd_jax.perf.timing import Timing
+from mtsccd_jax.perf.bench.threshold import made_up_pairs
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--pairs", type=int, default=5000)
-    parser.add_argument("--resamples", type=int, default=1000)
-    parser.add_argument("--timed", type=int, default=50, help="resamples that the loop is timed on (default: 50)")
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__, pairs=5000, resamples=1000, timed=50).parse_args()
     from sklearn.metrics import roc_curve
 
-    random = np.random.default_rng(0)
-    changed = random.random(arguments.pairs) < 0.13
-    distance = np.abs(random.normal(size=arguments.pairs) + 1.5 * changed).astype(np.float32)
+    pairs, resamples = arguments.pairs, arguments.resamples
+    distance, changed = made_up_pairs(pairs)
 
-    def loop(resamples: int) -> list[float]:
-        draws, chosen = np.random.default_rng(0), []
-        for _ in range(resamples):
-            row = draws.integers(0, arguments.pairs, arguments.pairs)
+    def loop(turns: int) -> list[float]:
+        random, thresholds = np.random.default_rng(0), []
+        for _ in range(turns):
+            row = random.integers(0, pairs, pairs)
             false, true, threshold = roc_curve(changed[row], distance[row], drop_intermediate=False)
             positives = changed[row].sum()
-            negatives = arguments.pairs - positives
+            negatives = pairs - positives
             tp, fp = true * positives, false * negatives
-            called = tp + fp
-            chance = called * negatives + positives * (arguments.pairs - called)
-            chosen.append(threshold[np.argmax(2 * (tp * negatives - fp * positives) / chance)])
-        return chosen
+            predicted = tp + fp
+            chance = predicted * negatives + positives * (pairs - predicted)
+            thresholds.append(threshold[np.argmax(2 * (tp * negatives - fp * positives) / chance)])
+        return thresholds
 
-    times = timing.measure(
-        {
-            "ours": lambda: bootstrap_thresholds(distance, changed, arguments.resamples),
-            "loop": lambda: loop(arguments.timed),
-        },
-        warmup=1,
-        rounds=arguments.rounds,
-    )
-    ours = times["ours"]
-    peer = Timing(tuple(seconds * arguments.resamples / arguments.timed for seconds in times["loop"].samples_s))
+    entries = {
+        "ours": lambda: bootstrap_thresholds(distance, changed, resamples),
+        f"loop of {arguments.timed}": lambda: loop(arguments.timed),
+    }
+    ours, timed = measure(entries, rounds=arguments.rounds).values()
+    peer = scaled(timed, resamples / arguments.timed)
     medians = [
-        float(np.median(bootstrap_thresholds(distance, changed, arguments.resamples).threshold_r)),
-        float(np.median(loop(arguments.resamples))),
+        float(np.median(bootstrap_thresholds(distance, changed, resamples).threshold_r)),
+        float(np.median(loop(resamples))),
     ]
     result = {
         "benchmark": "bootstrap",
-        "pairs": arguments.pairs,
-        "resamples": arguments.resamples,
+        **chosen(arguments, "pairs", "resamples"),
         "platform": jax.default_backend(),
         "bootstrap_thresholds_s": round(ours.median_s, 4),
         "sklearn_loop_s": round(peer.median_s, 3),
@@ -70,9 +59,7 @@ def main() -> None:
         "median_threshold": medians,
     }
     print(
-        f"ours {ours.median_s:.3f} s, loop {peer.median_s:.2f} s (from {arguments.timed} resamples), "
-        f"{result['speedup']['median']:.1f}x; median thresholds {medians[0]:.4f} and {medians[1]:.4f}",
-        file=sys.stderr,
+        f"{result['speedup']['median']:.1f}x; median thresholds {medians[0]:.4f} and {medians[1]:.4f}", file=sys.stderr
     )
     publish(result, arguments.out)
 

@@ -3,60 +3,41 @@
     python benchmarks/compare_input.py [--images 4000] [--batch 64] [--image-size 300] [--threads N] [--rounds 7]
         [--out FILE]
 
-Makes noise-textured JPEGs of about 37 KB, builds `mtsccd_lusc` from them in a temporary folder and reads all of it in
-random order. "bare" decodes the same bytes, already in memory, on the same number of threads and throws the pixels
-away: nothing that uses OpenCV can be faster. "data_source" is what TFDS offers by itself: decoded examples, a batch a
-thread, stacked. Processor seconds, over all threads, are those of the same passes; a busy machine disturbs them less.
+Generates JPEGs of about 37 kB, builds a data set from them in a temporary folder and reads all of it in random order.
+"bare" decodes the same bytes, already in memory, on the same number of threads and discards the pixels: nothing that
+uses OpenCV can be faster. "data_source" is TFDS's own reader: decoded examples, a batch a thread, stacked. Processor
+seconds, over all threads, are those of the same passes; they vary less on a busy machine.
 """
 
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-from record import make_parser, publish, spread
+from record import chosen, make_parser, measure, processor_s, publish, spread
 
-import tfds_builders
 from mtsccd_jax.data import decode
 from mtsccd_jax.data.order import batch_indices
-from mtsccd_jax.data.sources import tfds_source
 from mtsccd_jax.data.stream import stream, usable_cores
+from mtsccd_jax.data.tfds_source import tfds_source
 from mtsccd_jax.host_memory import keep_freed_memory
-from mtsccd_jax.perf import timing
-from mtsccd_jax.perf.bench.jpegs import SIDE, in_archive, write_jpegs
+from mtsccd_jax.perf.bench.jpegs import DATASET, SIDE, build_jpegs
+from mtsccd_jax.perf.timing import Timing
 
 EVERYTHING = "train+validation+test_a+test_b"
 
 
-def build(images: int, place: Path) -> float:
-    """The mean size in KB of the images of a TFDS build of that many in `place`."""
-    image_kb = write_jpegs(place / "archive", images, in_archive)
-    tfds_builders.build("mtsccd_lusc", archive=place / "archive", data_dir=place / "tfds")
-    return image_kb
-
-
-def counted(call: Callable[[], None], processor_s: list[float]) -> Callable[[], None]:
-    """The call, which then appends its processor seconds, over all threads, to `processor_s`."""
-
-    def run() -> None:
-        start = time.process_time()
-        call()
-        processor_s.append(time.process_time() - start)
-
-    return run
-
-
-def contenders(place: Path, batch: int, image_size: int, threads: int) -> tuple[int, dict[str, Callable[[], None]]]:
-    """The number of images in a pass, and one pass of each way to read them."""
+def readers(place: Path, batch: int, image_size: int, threads: int) -> tuple[int, dict[str, Callable[[], None]]]:
+    """Return the number of images in a pass, and one pass of each way to read them."""
     import tensorflow_datasets as tfds
 
-    source = tfds_source("mtsccd_lusc/official", EVERYTHING, data_dir=place / "tfds", image_size=image_size)
+    source = tfds_source(f"{DATASET}/official", EVERYTHING, data_dir=place / "tfds", image_size=image_size)
     order = batch_indices(0, 0, len(source), batch)
-    peer = tfds.data_source("mtsccd_lusc/official", split=EVERYTHING, data_dir=place / "tfds")
+    peer = tfds.data_source(f"{DATASET}/official", split=EVERYTHING, data_dir=place / "tfds")
     encoded = {path.name: np.fromfile(path, np.uint8) for path in (place / "archive").iterdir()}
     in_row_order = [encoded[name] for name in source.column("filename")]
     cv2.setNumThreads(0)
@@ -85,39 +66,34 @@ def contenders(place: Path, batch: int, image_size: int, threads: int) -> tuple[
     }
 
 
-def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--images", type=int, default=4000)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--image-size", type=int, default=SIDE, help="side to resize to, in pixels")
-    parser.add_argument("--threads", type=int, default=usable_cores())
-    arguments = parser.parse_args()
+def timed(call: Callable[[], None], seconds: list[float]) -> None:
+    """Call, and append the processor seconds over all threads."""
+    seconds.append(processor_s(call)[1])
 
+
+def main() -> None:
+    parser = make_parser(__doc__, images=4000, batch=64, image_size=SIDE, threads=usable_cores())
+    arguments = parser.parse_args()
     keep_freed_memory()  # as every command of mtsccd-jax does
     with tempfile.TemporaryDirectory(prefix="compare-input-") as folder:
-        image_kb = build(arguments.images, Path(folder))
-        images, calls = contenders(Path(folder), arguments.batch, arguments.image_size, arguments.threads)
+        image_kb = build_jpegs(Path(folder), arguments.images)
+        images, calls = readers(Path(folder), arguments.batch, arguments.image_size, arguments.threads)
         passes: dict[str, list[float]] = {name: [] for name in calls}
-        times = timing.measure(
-            {name: counted(call, passes[name]) for name, call in calls.items()}, warmup=1, rounds=arguments.rounds
-        )
-    busy = {name: timing.Timing(tuple(seconds[1:])) for name, seconds in passes.items()}
+        counting = {name: partial(timed, call, passes[name]) for name, call in calls.items()}
+        times = measure(counting, rounds=arguments.rounds)
+    busy = {name: Timing(tuple(seconds[1:])) for name, seconds in passes.items()}
     result = {
         "benchmark": "input",
         "images": images,
         "image_kb": round(image_kb, 1),
-        "batch": arguments.batch,
-        "image_size": arguments.image_size,
-        "threads": arguments.threads,
+        **chosen(arguments, "batch", "image_size", "threads"),
         "jpeg_decoder": "opencv" if decode.simplejpeg is None else "simplejpeg",
         "images_per_s": {name: round(images / value.median_s) for name, value in times.items()},
         "share_of_bare": spread(times["bare"], times["stream"]),
         "images_per_processor_s": {name: round(images / value.median_s) for name, value in busy.items()},
         "share_of_bare_per_processor_s": spread(busy["bare"], busy["stream"]),
     }
-    for name, value in times.items():
-        rates = [images / seconds for seconds in (value.median_s, value.p90_s, value.p10_s)]
-        print(f"{name:12} {rates[0]:7.0f} images/s (p10 {rates[1]:.0f}, p90 {rates[2]:.0f})", file=sys.stderr)
+    print(f"images/s: {result['images_per_s']}", file=sys.stderr)
     per_processor_s = result["share_of_bare_per_processor_s"]["median"]
     share = result["share_of_bare"]["median"]
     print(f"stream / bare: {share:.2f}, per processor second {per_processor_s:.2f}", file=sys.stderr)

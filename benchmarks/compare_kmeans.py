@@ -3,8 +3,8 @@
     python benchmarks/compare_kmeans.py [--points 200000] [--width 512] [-k 128] [--iterations 20] [--out FILE]
 
 Both get the same float32 points in memory (rectified projections of overlapping clusters), seed by greedy k-means++
-with the same number of draws, and run the same number of Lloyd's iterations: the tolerance is 0 and the limit is
-reached by both, or the result says otherwise. The seeds differ, so inertias agree up to the local minimum;
+with the same number of draws, and run the same number of Lloyd's iterations: the tolerance is 0, and "iterations" of
+the result says whether both reach the limit. The seeds differ, so inertias agree up to the local minimum;
 `inertia_ratio` is ours over theirs. Times are medians over interleaved rounds; scikit-learn always runs on the CPU.
 """
 
@@ -14,20 +14,13 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
-from record import make_parser, publish, spread
+from record import chosen, make_parser, measure, publish, spread
 
 from mtsccd_jax.ops.kmeans import fit_kmeans
-from mtsccd_jax.perf import timing
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.set_defaults(rounds=3)
-    parser.add_argument("--points", type=int, default=200_000)
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("-k", type=int, default=128)
-    parser.add_argument("--iterations", type=int, default=20)
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__, rounds=3, points=200_000, width=512, k=128, iterations=20).parse_args()
     from sklearn.cluster import KMeans
 
     random = np.random.default_rng(0)
@@ -36,28 +29,25 @@ def main() -> None:
     hidden += 0.7 * random.standard_normal(hidden.shape, dtype=np.float32)
     point = np.maximum(hidden @ random.standard_normal((32, arguments.width), dtype=np.float32) / 6, 0)
     point += 0.1 * random.standard_normal(point.shape, dtype=np.float32)
+    on_device = jnp.asarray(point)
 
     def peer() -> KMeans:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the limit of iterations is what is asked for
+            warnings.simplefilter("ignore")  # it shall reach the limit of iterations
             machine = KMeans(arguments.k, n_init=1, max_iter=arguments.iterations, tol=0, random_state=0)
             return machine.fit(point)
 
-    on_device = jnp.asarray(point)
-    calls = {
+    entries = {
         "mtsccd_jax fit_kmeans": lambda: fit_kmeans(
             on_device, arguments.k, max_iterations=arguments.iterations, tolerance=0
         ),
         "scikit-learn KMeans": peer,
     }
-    found, theirs = calls["mtsccd_jax fit_kmeans"](), peer()  # the warm-up, too
-    times = timing.measure(calls, warmup=0, rounds=arguments.rounds)
-    ours_s, peer_s = times.values()
+    found, theirs = (call() for call in entries.values())  # the warm-up, too
+    ours_s, peer_s = measure(entries, warmup=0, rounds=arguments.rounds).values()
     result = {
         "benchmark": "kmeans",
-        "points": arguments.points,
-        "width": arguments.width,
-        "k": arguments.k,
+        **chosen(arguments, "points", "width", "k"),
         "platform": jax.default_backend(),
         "fit_kmeans_s": round(ours_s.median_s, 3),
         "sklearn_s": round(peer_s.median_s, 3),
@@ -65,9 +55,6 @@ def main() -> None:
         "iterations": [found.iterations, int(theirs.n_iter_)],
         "inertia_ratio": found.inertia / float(theirs.inertia_),
     }
-    print(f"{'':24} {'median s':>9} {'p10':>8} {'p90':>8}", file=sys.stderr)
-    for name, value in times.items():
-        print(f"{name:24} {value.median_s:9.2f} {value.p10_s:8.2f} {value.p90_s:8.2f}", file=sys.stderr)
     print(
         f"speed over scikit-learn: {result['speedup']['median']:.2f}x at {result['inertia_ratio']:.4f} of its inertia",
         file=sys.stderr,

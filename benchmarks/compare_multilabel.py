@@ -3,15 +3,15 @@
     python benchmarks/compare_multilabel.py [--examples 125866] [--classes 19] [--resamples 1000] [--timed 2]
 
 Both get the same labels (each class with a prevalence of its own, 1 to 50 %) and float32 scores from host memory, and
-compute the same figures; `largest_difference` is the largest between any two of them.
+compute the same values; `largest_difference` is the largest between any two of them.
 
 - `ap`: average precision of every class and pooled (`average_precision_score`).
 - `decisions`: precision, recall, F1 and F2 over samples, micro and macro, and Hamming loss, from labels and decisions.
 - `ranking`: coverage error and ranking loss.
 - `thresholds`: the threshold of highest F1 for every class; the peer takes `precision_recall_curve` and picks from it.
 - `bootstrap`: the difference of macro average precision between two models in each of `--resamples` resamples. The
-  peer is a loop that re-draws examples and calls `average_precision_score`; it is timed on `--timed` resamples, and its
-  time multiplied up (it is a loop: the time is proportional).
+  peer is a loop that resamples examples and calls `average_precision_score`; it is timed on `--timed` resamples, and
+  its time is multiplied up, as the time of a loop is proportional to its turns.
 
 Times are medians over interleaved rounds.
 """
@@ -22,25 +22,25 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from record import make_parser, publish, spread
+from record import chosen, make_parser, measure, publish, scaled, spread
 
 from mtsccd_jax.ops import multilabel
 from mtsccd_jax.ops.multilabel_bootstrap import paired_differences
-from mtsccd_jax.perf import timing
-from mtsccd_jax.perf.timing import Timing
 
 
-def peers(label: np.ndarray, score: np.ndarray, called: np.ndarray) -> dict[str, Callable[[], Any]]:
-    """scikit-learn's way to each of our results, by name."""
+def peers(label: np.ndarray, score: np.ndarray, predicted: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """Return the calls of scikit-learn for each of our results, by name."""
     from sklearn import metrics as sk
 
     def decisions() -> list[float]:
         values: list[float] = []
         for average in multilabel.AVERAGES:
             for beta in (1, 2):
-                figures = sk.precision_recall_fscore_support(label, called, beta=beta, average=average, zero_division=0)
-                values += figures[:3] if beta == 1 else figures[2:3]
-        return [*values, sk.hamming_loss(label, called)]
+                scores = sk.precision_recall_fscore_support(
+                    label, predicted, beta=beta, average=average, zero_division=0
+                )
+                values += scores[:3] if beta == 1 else scores[2:3]
+        return [*values, sk.hamming_loss(label, predicted)]
 
     def thresholds() -> list[float]:
         best = []
@@ -58,15 +58,15 @@ def peers(label: np.ndarray, score: np.ndarray, called: np.ndarray) -> dict[str,
     }
 
 
-def ours(label: np.ndarray, score: np.ndarray, called: np.ndarray) -> dict[str, Callable[[], Any]]:
-    """Our way to the same results, each a list in the order of the peer's."""
+def ours(label: np.ndarray, score: np.ndarray, predicted: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """Return our calls for the same results, each a list in the order of the peer's."""
 
     def precisions() -> list[float]:
         ap_k, micro = multilabel.average_precision(label, score)
         return [float(ap_k.mean()), micro]
 
     def decisions() -> list[float]:
-        found = multilabel.decision_metrics(label, called)
+        found = multilabel.decision_metrics(label, predicted)
         return [found[name] for name in multilabel.DECISION_METRICS if name != "subset_accuracy"]
 
     return {
@@ -78,24 +78,19 @@ def ours(label: np.ndarray, score: np.ndarray, called: np.ndarray) -> dict[str, 
 
 
 def loop(label: np.ndarray, score_a: np.ndarray, score_b: np.ndarray, resamples: int) -> list[float]:
-    """The difference of macro average precision in each resample, by scikit-learn on repeated rows."""
+    """Return the difference of macro average precision in each resample, by scikit-learn on repeated rows."""
     from sklearn.metrics import average_precision_score
 
     random, found = np.random.default_rng(0), []
     for _ in range(resamples):
         row = random.integers(0, len(label), len(label))
-        figures = [average_precision_score(label[row], score[row], average="macro") for score in (score_a, score_b)]
-        found.append(figures[0] - figures[1])
+        a, b = (average_precision_score(label[row], score[row], average="macro") for score in (score_a, score_b))
+        found.append(a - b)
     return found
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--examples", type=int, default=125_866)
-    parser.add_argument("--classes", type=int, default=19)
-    parser.add_argument("--resamples", type=int, default=1000)
-    parser.add_argument("--timed", type=int, default=2, help="resamples that the loop is timed on (default: 2)")
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__, examples=125_866, classes=19, resamples=1000, timed=2).parse_args()
     warnings.simplefilter("error")
 
     random = np.random.default_rng(0)
@@ -104,8 +99,8 @@ def main() -> None:
     score_a, score_b = (
         (random.normal(size=shape) + strength * label - 1).astype(np.float32) for strength in (2.0, 1.9)
     )
-    called = score_a >= 0
-    mine, theirs = ours(label, score_a, called), peers(label, score_a, called)
+    predicted = score_a >= 0
+    mine, theirs = ours(label, score_a, predicted), peers(label, score_a, predicted)
     differences = {name: float(np.abs(np.subtract(mine[name](), theirs[name]())).max()) for name in mine}
     calls = {f"{name} {side}": call for side, some in (("ours", mine), ("peer", theirs)) for name, call in some.items()}
 
@@ -116,28 +111,19 @@ def main() -> None:
         "bootstrap ours": bootstrap,
         "bootstrap peer": lambda: loop(label, score_a, score_b, arguments.timed),
     }
-    times = timing.measure(calls, warmup=1, rounds=arguments.rounds)
-    scaled = times["bootstrap peer"].samples_s
-    times["bootstrap peer"] = Timing(tuple(seconds * arguments.resamples / arguments.timed for seconds in scaled))
+    times = measure(calls, rounds=arguments.rounds)
+    times["bootstrap peer"] = scaled(times["bootstrap peer"], arguments.resamples / arguments.timed)
     result = {
         "benchmark": "multilabel",
-        "examples": arguments.examples,
-        "classes": arguments.classes,
-        "resamples": arguments.resamples,
+        **chosen(arguments, "examples", "classes", "resamples"),
         "sklearn_loop_timed_on": arguments.timed,
         **{f"{name.replace(' ', '_')}_ms": round(1e3 * value.median_s, 2) for name, value in times.items()},
         **{f"{name}_speedup": spread(times[f"{name} peer"], times[f"{name} ours"]) for name in (*mine, "bootstrap")},
         "largest_difference": differences,
     }
-    print(f"{'':12} {'ours ms':>10} {'peer ms':>12} {'speed-up (p10-p90)':>24} {'difference':>12}", file=sys.stderr)
     for name in (*mine, "bootstrap"):
-        speedup = result[f"{name}_speedup"]
-        ends = f"{speedup['median']:8.2f}x ({speedup['p10']:.2f}-{speedup['p90']:.2f})"
-        print(
-            f"{name:12} {result[f'{name}_ours_ms']:10.1f} {result[f'{name}_peer_ms']:12.1f} {ends:>24} "
-            f"{differences.get(name, float('nan')):12.1e}",
-            file=sys.stderr,
-        )
+        difference = f", difference {differences[name]:.1e}" if name in differences else ""
+        print(f"{name:12} {result[f'{name}_speedup']['median']:8.2f}x{difference}", file=sys.stderr)
     publish(result, arguments.out)
 
 

@@ -4,78 +4,68 @@
 
 Both hold the gallery already (faiss in its index, this package as a device array) and answer the same normal queries.
 faiss returns squared distances from the Gram formula in float32; `nearest_neighbors` returns exact ones. Times are
-medians over interleaved rounds; `processor_s` is the processor time of one more call, which a busy machine disturbs
-less.
+medians over interleaved rounds; `processor_s` is the processor time of one more call, which varies less on a busy
+machine.
 """
 
 import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from record import make_parser, publish, spread
+from record import chosen, make_parser, measure, peer, processor_s, publish, spread
 
 from mtsccd_jax.ops.distance import nearest_neighbors
-from mtsccd_jax.perf import timing
+
+Neighbors = tuple[np.ndarray, np.ndarray]
 
 
-def processor_s(call: Callable[[], Any]) -> float:
-    """Processor seconds, over all threads, of one call."""
-    start = time.process_time()
-    jax.block_until_ready(call())
-    return time.process_time() - start
+def beside_faiss(
+    query: np.ndarray, gallery: np.ndarray, k: int, metric: str, rounds: int
+) -> tuple[dict[str, Any], Neighbors, Neighbors]:
+    """Return times and agreement of both searches, and the (distances, indices) of ours and of faiss.
+
+    For "cosine", which faiss lacks, it searches with inner products of features of length 1; scaling is not timed.
+    """
+    faiss = peer("faiss", "faiss-cpu")
+    asked = query.copy()
+    if metric == "cosine":
+        faiss.normalize_L2(asked)
+        index = faiss.IndexFlatIP(gallery.shape[1])
+        index.add(gallery / np.linalg.norm(gallery, axis=1, keepdims=True))
+    else:
+        index = faiss.IndexFlatL2(gallery.shape[1])
+        index.add(gallery)
+    query_nd, gallery_md = jnp.asarray(query), jnp.asarray(gallery)
+    entries = {
+        "mtsccd_jax nearest_neighbors": lambda: nearest_neighbors(query_nd, gallery_md, k, metric),
+        f"faiss {type(index).__name__}": lambda: index.search(asked, k),
+    }
+    ours, theirs = measure(entries, rounds=rounds).values()
+    (found, our_s), (said, peer_s) = (processor_s(call) for call in entries.values())
+    result = {
+        "nearest_neighbors_s": round(ours.median_s, 3),
+        "faiss_s": round(theirs.median_s, 3),
+        "queries_per_s": round(len(query) / ours.median_s, 1),
+        "speedup": spread(theirs, ours),
+        "processor_s": {"mtsccd_jax": round(our_s, 3), "faiss": round(peer_s, 3)},
+        "same_index": float((np.asarray(found[1]) == said[1]).mean()),
+    }
+    print(f"processor seconds of a call: {our_s:.3f} and {peer_s:.3f}", file=sys.stderr)
+    print(f"speed over faiss: {result['speedup']['median']:.2f}x", file=sys.stderr)
+    return result, (np.asarray(found[0]), np.asarray(found[1])), said
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--queries", type=int, default=4096)
-    parser.add_argument("--gallery", type=int, default=20_000)
-    parser.add_argument("--width", type=int, default=2048)
-    parser.add_argument("-k", type=int, default=10)
-    arguments = parser.parse_args()
-    try:
-        import faiss
-    except ImportError:
-        sys.exit("the peer is missing: pip install faiss-cpu")
-
+    arguments = make_parser(__doc__, queries=4096, gallery=20_000, width=2048, k=10).parse_args()
     random = np.random.default_rng(0)
     query, gallery = (
         random.standard_normal((rows, arguments.width), dtype=np.float32)
         for rows in (arguments.queries, arguments.gallery)
     )
-    index = faiss.IndexFlatL2(arguments.width)
-    index.add(gallery)
-    query_nd, gallery_md = jnp.asarray(query), jnp.asarray(gallery)
-    calls = {
-        "mtsccd_jax nearest_neighbors": lambda: nearest_neighbors(query_nd, gallery_md, arguments.k),
-        "faiss IndexFlatL2": lambda: index.search(query, arguments.k),
-    }
-    times = timing.measure(calls, warmup=1, rounds=arguments.rounds)
-    busy = {name: processor_s(call) for name, call in calls.items()}
-    ours, peer = times.values()
-    found = np.asarray(calls["mtsccd_jax nearest_neighbors"]()[1])
-    result = {
-        "benchmark": "neighbors",
-        "queries": arguments.queries,
-        "gallery": arguments.gallery,
-        "width": arguments.width,
-        "k": arguments.k,
-        "nearest_neighbors_s": round(ours.median_s, 3),
-        "faiss_s": round(peer.median_s, 3),
-        "speedup": spread(peer, ours),
-        "processor_s": {name.split()[0]: round(seconds, 3) for name, seconds in busy.items()},
-        "same_index": float((found == index.search(query, arguments.k)[1]).mean()),
-    }
-    print(f"{'':30} {'median s':>9} {'p10':>7} {'p90':>7} {'cpu s':>7}", file=sys.stderr)
-    for name, value in times.items():
-        print(
-            f"{name:30} {value.median_s:9.3f} {value.p10_s:7.3f} {value.p90_s:7.3f} {busy[name]:7.3f}", file=sys.stderr
-        )
-    print(f"speed over faiss: {result['speedup']['median']:.2f}x", file=sys.stderr)
-    publish(result, arguments.out)
+    result, _, _ = beside_faiss(query, gallery, arguments.k, "euclidean", arguments.rounds)
+    sizes = chosen(arguments, "queries", "gallery", "width", "k")
+    publish({"benchmark": "neighbors", **sizes, **result}, arguments.out)
 
 
 if __name__ == "__main__":

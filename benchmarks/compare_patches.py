@@ -4,31 +4,28 @@
         [--out FILE]
 
 Generates BigEarthNet v2 at both scales in a temporary folder (some 340 kB a patch on disk, and as much again in each of
-both formats), and of the smaller one the LMDB that rico-hdl writes. Every contender reads the same patches in the same
-random order, all 12 bands at their native size, from files that lie in the page cache; their pixels are compared first.
+both formats), and of the smaller one the LMDB that rico-hdl writes. Every reader reads the same patches in the same
+random order, all 12 bands at their native size, from files in the page cache; their pixels are compared first.
 
 - files: the builders' reader of band files; beside it rasterio and tifffile, which open the same files band by band.
 - lmdb: the builders' reader of the LMDB; beside it lmdb and safetensors, as rico-hdl's users read it, and the same with
   the bands of a batch stacked.
 - built: the data set built with the configuration `s2`, read in batches as training reads it: the bands of a batch are
-  stacked, checksums looked at, and labels and names read too.
+  stacked, checksums are checked, and labels and names are read too.
 
-A build is the whole of `official` (14 bands and reference maps) in both formats, in a fresh process each time; the
-figures are those of `mtsccd-jax bench build`. Bytes are per patch: of its files in the archive, and of its records in
-each format.
+A build is the whole of `official` (14 bands and reference maps) in both formats, in a fresh process each time, with the
+values of `mtsccd-jax bench build`. Bytes are per patch: of its files in the archive, and of its records in each format.
 """
 
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from record import make_parser, publish, spread
+from record import chosen, make_parser, measure, publish, spread
 
-from mtsccd_jax.data.sources import TfdsSource, tfds_source
+from mtsccd_jax.data.tfds_source import TfdsSource, tfds_source
 from mtsccd_jax.host_memory import keep_freed_memory
-from mtsccd_jax.perf import timing
 from mtsccd_jax.perf.bench.one_build import measured
 from tfds_builders import build
 from tfds_builders.bigearthnet.bands import BANDS, S1_BANDS, S2_BANDS
@@ -38,6 +35,14 @@ from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE
 from tfds_builders.synthetic.bigearthnet_v2 import ROOT, write_archive
 
 DATASET = "bigearthnet_v2"
+RATIOS = (
+    ("files", "rasterio"),
+    ("files", "tifffile"),
+    ("lmdb", "lmdb_safetensors"),
+    ("built", "rasterio"),
+    ("built", "lmdb_safetensors"),
+    ("built", "lmdb_safetensors_stacked"),
+)
 QUANTILES = {"median": 0.5, "p10": 0.1, "p90": 0.9}
 
 
@@ -64,8 +69,8 @@ def write_lmdb(archive: Path, out: Path) -> None:
                     transaction.put(key.encode(), save(tensors))
 
 
-def contenders(archive: Path, lmdb: Path, source: TfdsSource, patches: int, batch: int) -> dict[str, Callable]:
-    """One pass over `patches` patches of each way to read them, after a look at their pixels."""
+def readers(archive: Path, lmdb: Path, source: TfdsSource, patches: int, batch: int) -> dict[str, Callable]:
+    """Return one pass over `patches` patches of each way to read them, once all their pixels agree."""
     import rasterio
     import tifffile
     from safetensors.numpy import load
@@ -73,7 +78,7 @@ def contenders(archive: Path, lmdb: Path, source: TfdsSource, patches: int, batc
     row_n = np.random.default_rng(0).permutation(len(source))[:patches]
     names = source.column("patch_id")[row_n].tolist()
     files, values = FolderPatches(str(archive)), LmdbPatches(str(lmdb))
-    environment = open_lmdb(str(lmdb))  # a process opens an LMDB once
+    environment = open_lmdb(str(lmdb))  # a process may open an LMDB only once
 
     def paths(name: str) -> list[str]:
         start = f"{archive}/{S2}/{name.rsplit('_', 2)[0]}/{name}/{name}"
@@ -132,43 +137,39 @@ def contenders(archive: Path, lmdb: Path, source: TfdsSource, patches: int, batc
 
 
 def size_of(folder: Path, pattern: str) -> int:
-    """The bytes of all files below `folder` that match."""
+    """Return the bytes of all files below `folder` that match."""
     return sum(path.stat().st_size for path in folder.rglob(pattern) if path.is_file())
 
 
 def build_at(place: Path, archive: Path, workers: int, rounds: int) -> dict:
-    """What building a whole archive came to: rates, bytes per patch and peaks."""
-    figures, patches = [], 0
+    """Build a whole archive some times; return rates, bytes per patch and peaks."""
+    builds, patches = [], 0
     for turn in range(1 + rounds):
-        figure = measured(DATASET, archive, place / f"tfds-{turn}", workers)
-        patches = figure["examples"]
+        built = measured(DATASET, archive, place / f"tfds-{turn}", workers)
+        patches = built["examples"]
         if turn:
-            figures.append(figure)
-    # The files of the other table's patches, which `official` leaves out, are as large as these.
+            builds.append(built)
+    # The patches that `official` leaves out are as large as these.
     kept = len([path for path in (archive / S2).glob("*/*") if path.is_dir()])
     raw = sum(size_of(archive / kind, "*.tif*") for kind in (S2, S1, MAPS))
-    rate = patches / np.array([figure["s"] for figure in figures])
+    rate = patches / np.array([built["s"] for built in builds])
     return {
         "patches": patches,
         "patches_per_s": {name: round(float(np.quantile(rate, q))) for name, q in QUANTILES.items()},
-        "patches_per_processor_s": round(float(np.median([patches / figure["processor_s"] for figure in figures]))),
+        "patches_per_processor_s": round(float(np.median([patches / built["processor_s"] for built in builds]))),
         "archive_bytes": round(raw / kept),
         "built_bytes": {
             suffix: round(size_of(place / "tfds-1", f"*.{suffix}-*") / patches)
             for suffix in ("tfrecord", "array_record")
         },
-        "main_mib": round(max(figure["main_mib"] for figure in figures)),
-        "worker_mib": round(max(figure["worker_mib"] for figure in figures)),
+        "main_mib": round(max(built["main_mib"] for built in builds)),
+        "worker_mib": round(max(built["worker_mib"] for built in builds)),
     }
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--scales", type=float, nargs=2, default=(0.002, 0.01), help="the reading is of the first")
-    parser.add_argument("--patches", type=int, default=256, help="read in a pass")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--builds", type=int, default=3, help="builds that count, at each scale")
+    parser = make_parser(__doc__, patches=256, batch=64, workers=2, builds=3)
+    parser.add_argument("--scales", type=float, nargs=2, default=(0.002, 0.01), help="the first one is read, too")
     arguments = parser.parse_args()
     keep_freed_memory()  # as every command of mtsccd-jax does
     with tempfile.TemporaryDirectory(prefix="compare-patches-") as folder:
@@ -182,24 +183,17 @@ def main() -> None:
         build(DATASET, archive=place / ROOT, data_dir=place / "tfds", config="s2", workers=arguments.workers)
         source = tfds_source(f"{DATASET}/s2", "train+validation+test", data_dir=place / "tfds", bands=S2_BANDS)
         patches = min(arguments.patches, len(source))
-        calls = contenders(place / ROOT, place / "lmdb", source, patches, arguments.batch)
-        times = timing.measure(calls, warmup=1, rounds=arguments.rounds)
+        calls = readers(place / ROOT, place / "lmdb", source, patches, arguments.batch)
+        times = measure(calls, rounds=arguments.rounds)
     result = {
         "benchmark": "patches",
         "patches": patches,
         "batch": arguments.batch,
         "patch_us": {name: round(value.median_s / patches * 1e6) for name, value in times.items()},
-        "files_over_rasterio": spread(times["rasterio"], times["files"]),
-        "files_over_tifffile": spread(times["tifffile"], times["files"]),
-        "lmdb_over_lmdb_safetensors": spread(times["lmdb_safetensors"], times["lmdb"]),
-        "built_over_rasterio": spread(times["rasterio"], times["built"]),
-        "built_over_lmdb_safetensors": spread(times["lmdb_safetensors"], times["built"]),
-        "built_over_lmdb_safetensors_stacked": spread(times["lmdb_safetensors_stacked"], times["built"]),
-        "workers": arguments.workers,
+        **{f"{ours}_over_{peer}": spread(times[peer], times[ours]) for ours, peer in RATIOS},
+        **chosen(arguments, "workers"),
         "builds": builds,
     }
-    for name, microseconds in result["patch_us"].items():
-        print(f"{name:25} {microseconds:7} us a patch", file=sys.stderr)
     publish(result, arguments.out)
 
 

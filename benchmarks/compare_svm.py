@@ -2,12 +2,11 @@
 
     python benchmarks/compare_svm.py [--examples 20000] [--width 2048] [--classes 10] [--c 0.01 1] [--raw] [--out FILE]
 
-Both get the same float32 features in memory, such as a network's last pooling gives (rectified, of overlapping
-classes), scaled to unit length as the protocols scale them or, with `--raw`, as they are; and minimise the same
-objective. LinearSVC (`dual=False`) gets the loosest of the tolerances 1e-3 to 1e-7 with
-which its objective, summed over the classes in float64, is within 1e-4 of the best that any run found; ours runs with
-its defaults, and the benchmark fails where it is not within 1e-4 too. `same_prediction` is the share of equal classes
-on the examples. Times are medians over interleaved rounds.
+Both get the same float32 features in memory and minimise the same objective. The features are like those of a
+network's last pooling: rectified, of overlapping classes, and of unit length unless `--raw` is given. LinearSVC
+(`dual=False`) gets the loosest of the tolerances 1e-3 to 1e-7 with which its objective, summed over the classes in
+float64, is within 1e-4 of ours. Ours runs with its defaults, and the benchmark fails where it is not within 1e-4 of
+LinearSVC's. `same_prediction` is the share of equal classes on the examples. Times are medians over interleaved rounds.
 """
 
 import argparse
@@ -19,16 +18,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from record import make_parser, publish, spread
+from record import chosen, make_parser, measure, publish, spread
 
 from mtsccd_jax.ops.svm import fit_linear
-from mtsccd_jax.perf import timing
 
 SAME = 1e-4
 
 
 def features(examples: int, width: int, classes: int, raw: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Rectified projections of 64 hidden dimensions with class means, and noise; (n, d) float32, labels (n,)."""
+    """Return features (n, d) float32, rectified projections of 64 hidden dimensions with noise, and labels (n,)."""
     random = np.random.default_rng(0)
     label = random.integers(0, classes, examples)
     mean = 0.5 * random.standard_normal((classes, 64), dtype=np.float32)
@@ -42,7 +40,7 @@ def features(examples: int, width: int, classes: int, raw: bool) -> tuple[np.nda
 def objective(
     weight_kd: np.ndarray, bias_k: np.ndarray, feature_nd: np.ndarray, label_n: np.ndarray, c: float
 ) -> float:
-    """The objective summed over the classes, in float64."""
+    """Return the objective summed over the classes, in float64."""
     total = float((weight_kd.astype(np.float64) ** 2).sum() + (bias_k.astype(np.float64) ** 2).sum()) / 2
     sign_nk = np.where(label_n[:, None] == np.arange(len(bias_k)), 1, -1)
     for rows in np.array_split(np.arange(len(label_n)), 8):
@@ -52,11 +50,12 @@ def objective(
 
 
 def compare(feature: np.ndarray, label: np.ndarray, c: float, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return times and agreement of both solvers at one penalty."""
     from sklearn.svm import LinearSVC
 
     def peer(tolerance: float) -> Any:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a run out of iterations shows in its objective
+            warnings.simplefilter("ignore")  # too few iterations show in the objective
             return LinearSVC(C=c, dual=False, tol=tolerance, intercept_scaling=1).fit(feature, label)
 
     on_device = jnp.asarray(feature)
@@ -73,21 +72,18 @@ def compare(feature: np.ndarray, label: np.ndarray, c: float, arguments: argpars
             break
     if ours > reached * (1 + SAME):
         sys.exit(f"c {c}: our objective {ours} is more than {SAME:g} above LinearSVC's {reached}")
-    times = timing.measure(
-        {
-            "ours": lambda: fit_linear(on_device, label, arguments.classes, c).svm,
-            "peer": lambda: peer(tolerance),
-        },
-        warmup=0,
-        rounds=arguments.rounds,
-    )
+    entries = {
+        "mtsccd_jax fit_linear": lambda: fit_linear(on_device, label, arguments.classes, c).svm,
+        "scikit-learn LinearSVC": lambda: peer(tolerance),
+    }
+    ours_s, peer_s = measure(entries, warmup=0, rounds=arguments.rounds).values()
     prediction = np.asarray(fit.svm.scores(on_device)).argmax(1)
-    result = {
+    return {
         "c": c,
-        "fit_linear_s": round(times["ours"].median_s, 3),
+        "fit_linear_s": round(ours_s.median_s, 3),
         "first_call_s": round(first_s, 3),
-        "linear_svc_s": round(times["peer"].median_s, 3),
-        "speedup": spread(times["peer"], times["ours"]),
+        "linear_svc_s": round(peer_s.median_s, 3),
+        "speedup": spread(peer_s, ours_s),
         "newton_steps": fit.iterations,
         "converged": fit.converged,
         "objective": ours,
@@ -96,29 +92,17 @@ def compare(feature: np.ndarray, label: np.ndarray, c: float, arguments: argpars
         "same_prediction": float((prediction == machine.predict(feature)).mean()),
         "training_accuracy": float((prediction == label).mean()),
     }
-    print(
-        f"c {c}: ours {result['fit_linear_s']} s, LinearSVC {result['linear_svc_s']} s, "
-        f"{result['speedup']['median']:.2f}x",
-        file=sys.stderr,
-    )
-    return result
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.set_defaults(rounds=3)
-    parser.add_argument("--examples", type=int, default=20_000)
-    parser.add_argument("--width", type=int, default=2048)
-    parser.add_argument("--classes", type=int, default=10)
+    parser = make_parser(__doc__, rounds=3, examples=20_000, width=2048, classes=10)
     parser.add_argument("--c", type=float, nargs="+", default=[0.01, 1.0], help="penalties (default: 0.01 and 1)")
     parser.add_argument("--raw", action="store_true", help="features as they are, not of unit length")
     arguments = parser.parse_args()
     feature, label = features(arguments.examples, arguments.width, arguments.classes, arguments.raw)
     result = {
         "benchmark": "svm",
-        "examples": arguments.examples,
-        "width": arguments.width,
-        "classes": arguments.classes,
+        **chosen(arguments, "examples", "width", "classes"),
         "unit_length": not arguments.raw,
         "platform": jax.default_backend(),
         "penalties": [compare(feature, label, c, arguments) for c in arguments.c],

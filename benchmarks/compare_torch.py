@@ -13,16 +13,15 @@ are) and infers with parameters in bfloat16. On a GPU its model is compiled (`--
 products of both sides may use TF32, cuDNN chooses among its algorithms by trial, and the optimiser is the fused one.
 
 Rounds take turns; a round is `--steps` steps and a wait for the last; "ratio" is our images/s over PyTorch's, round by
-round. Compilation is timed apart. Peak memory is, on a CPU, that of a process of its own that does two steps, less what
-it held before the first; on a GPU what our compiled program asks for and the most that PyTorch's allocator handed out.
-Our rows also say what limits the step, by the roofline of `mtsccd-jax profile` with the ceilings that this device
-reaches, and what share of its peak the network's FLOPs (two a multiply-accumulate, training three times inference) are.
-What a side cannot do is a row with the reason. `--out` names a record as `mtsccd-jax bench` writes it, and a table
-beside it in the columns of timm's benchmark results, a line a network and side (`--csv` puts it elsewhere as well);
-rows that the record has already are not measured again.
+round. Compilation is timed apart. Peak memory is, on a CPU, the growth of a separate process over two steps; on a GPU
+the memory of our compiled program, and the peak of PyTorch's allocator. Our rows also say what limits the step, by the
+roofline of `mtsccd-jax profile` with the ceilings that this device reaches, and the share of its peak that the FLOPs of
+the network are (two a multiply-accumulate, training three times inference). Where a side fails, its row has the reason.
+`--out` names a record as `mtsccd-jax bench` writes it, with a table beside it in the columns of timm's benchmark
+results, a line a network and side (`--csv` writes it elsewhere as well); rows of the record are not measured again.
 
-PyTorch's threads wait for each other by spinning and suffer most from neighbours: measure on idle cores ("load" is how
-many processes wanted to run before we began), or pin both sides to one core (`taskset -c 0`).
+PyTorch's threads wait for each other by spinning and suffer most from other processes: measure on idle cores ("load" is
+the number of processes that wanted to run before the start), or pin both sides to one core (`taskset -c 0`).
 """
 
 import argparse
@@ -43,14 +42,15 @@ from typing import Any, Literal
 
 import jax
 from record import make_parser, spread
-from torch_contenders import SIDES, TIMM, TORCHVISION, Conditions, Contender
 from torch_device import share_the_device, torch_device
+from torch_sides import SIDES, TIMM, TORCHVISION, Conditions, Side
 
 from mtsccd_jax.engine.program import MOST_STEPS
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.models import describe_models
 from mtsccd_jax.perf import timing
+from mtsccd_jax.perf.bench.one_build import peak_mib
 from mtsccd_jax.perf.flops import model_flops
 from mtsccd_jax.perf.hardware import Ceilings, measure_ceilings, peak_of
 from mtsccd_jax.perf.profile.roofline import Measurements, verdict
@@ -58,7 +58,7 @@ from mtsccd_jax.perf.records import Cells, Measurement, RecordFile, Scalar, as_c
 from mtsccd_jax.provenance import environment
 
 DEFAULT_MODELS = ("resnet18", "vit_tiny_patch16")
-# Long enough that the wait at its end weighs nothing; a step of a CPU is long enough alone.
+# Long enough that the wait at the end does not matter; a step of a CPU is long enough alone.
 STEPS = {"cpu": 1, "gpu": MOST_STEPS}
 
 TIMM_COLUMNS = ("samples_per_sec", "step_time", "batch_size", "img_size")
@@ -108,8 +108,8 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    """The command line, every network of which exists on both sides."""
-    parser = make_parser(__doc__)
+    """Parse the command line; every network must exist on both sides."""
+    parser = make_parser(__doc__, image_size=96, classes=10)
     parser.add_argument("--models", nargs="+", default=DEFAULT_MODELS, help="names, or all")
     modes = ("none", "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
     parser.add_argument(
@@ -124,8 +124,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--peak", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--tasks", nargs="+", choices=("train", "infer"), default=("train", "infer"))
     parser.add_argument("--batch", nargs="+", type=int, default=(32,))
-    parser.add_argument("--image-size", type=int, default=96)
-    parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--steps", type=int, help=f"a round (default: 1 on a CPU, {MOST_STEPS} on a GPU)")
     arguments = parser.parse_args()
@@ -146,29 +144,29 @@ def compete(
     rounds: int,
     measures_peak: bool,
 ) -> list[Measurement]:
-    """A row a side, `cases` being their conditions; ours has the ratio, and what a side cannot do has the reason."""
+    """Return a row for each side under the conditions of `cases`: ours with the ratio, a failed one with the reason."""
     on_cpu = torch_device().type == "cpu"
-    contenders: dict[str, Contender] = {}
+    sides: dict[str, Side] = {}
     details: dict[str, dict[str, Any]] = {}
     try:
         for side, tasks in SIDES.items():
-            contender = tasks[task](name, conditions)
-            first_s, second_s = seconds(contender.run), seconds(contender.run)
+            made = tasks[task](name, conditions)
+            first_s, second_s = seconds(made.run), seconds(made.run)
             in_first_s = max(first_s - second_s, 0.0)
-            details[side] = contender.details | {
+            details[side] = made.details | {
                 "torch": torch_version(),
-                "compile_s": round(in_first_s if contender.compile_s is None else contender.compile_s, 1),
-                "peak_bytes": None if on_cpu else contender.device_bytes(),
+                "compile_s": round(in_first_s if made.compile_s is None else made.compile_s, 1),
+                "peak_bytes": None if on_cpu else made.device_bytes(),
             }
-            contenders[side] = contender
-        calls = {side: contender.run for side, contender in contenders.items()}
-        for contender in contenders.values():
-            calls |= contender.beside
+            sides[side] = made
+        calls = {side: made.run for side, made in sides.items()}
+        for made in sides.values():
+            calls |= made.beside
         times = timing.measure(calls, warmup=1, rounds=rounds)
     except (RuntimeError, ValueError) as error:
-        # Too large for the memory, or for one of the two compilers; the others are measured all the same.
+        # Too large for the memory or for one of the compilers; the other networks are measured all the same.
         said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        failed = next((side for side in SIDES if side not in contenders), None)  # None: both run alone, not in turns
+        failed = next((side for side in SIDES if side not in sides), None)  # None: each runs alone, but not in turns
         reasons = {side: said if failed in (side, None) else f"no rival: {failed} failed" for side in SIDES}
         return [Measurement(name=name, conditions=cases[side], unit=UNIT, reason=reasons[side]) for side in SIDES]
     if on_cpu and measures_peak:
@@ -176,20 +174,20 @@ def compete(
             details[side] |= {"peak_bytes": peak_elsewhere(side, name, cases[side])}
     against = spread(times["torch"], times["jax"])
     details["jax"] |= {"ratio": against["median"], "ratio_p10": against["p10"], "ratio_p90": against["p90"]}
-    for side, contender in contenders.items():
-        details[side] |= contender.overheads(times)
+    for side, made in sides.items():
+        details[side] |= made.overheads(times)
     images = conditions.batch * conditions.steps
     return [measurement(name, cases[side], UNIT, times[side], images, details[side]) for side in SIDES]
 
 
 @functools.cache
 def ceilings(precision: Literal["float32", "bfloat16"]) -> Ceilings:
-    """What this device reaches, measured once."""
+    """Measure the ceilings of this device once."""
     return measure_ceilings(precision)
 
 
 def limits(row: Measurement, reached: Ceilings) -> dict[str, Scalar]:
-    """What limits our row, and the share of its model's FLOPs in the device's peaks (None where one is unknown)."""
+    """Return what limits our row, and the share of its FLOPs in the device's peaks (None for an unknown one)."""
     if row.rate is None or row.conditions["side"] != "jax":
         return {}
     found, case = dict[str, Any](row.details), dict[str, Any](row.conditions)
@@ -206,26 +204,26 @@ def limits(row: Measurement, reached: Ceilings) -> dict[str, Scalar]:
         compute_s=found["step_flops"] / reached.flops_per_s,
         memory_s=found["step_bytes"] / reached.bytes_per_s,
     )
-    judged = verdict(measured, bfloat16=case["precision"] == "bfloat16")
+    found_limit = verdict(measured, bfloat16=case["precision"] == "bfloat16")
     return {
         "peak_share": flops_per_s / reached.flops_per_s,
         "mfu": flops_per_s / nominal if nominal else None,
         "ceiling_flops_per_s": reached.flops_per_s,
         "ceiling_bytes_per_s": reached.bytes_per_s,
-        "verdict": f"{judged.kind}-bound",
-        "verdict_reason": judged.reason,
+        "verdict": f"{found_limit.kind}-bound",
+        "verdict_reason": found_limit.reason,
     }
 
 
 def seconds(run: Callable[[], Any]) -> float:
-    """How long one round takes now."""
+    """Return the seconds of one round."""
     started = time.perf_counter()
     jax.block_until_ready(run())
     return time.perf_counter() - started
 
 
 def sentence(row: Measurement) -> str:
-    """A row in a line."""
+    """Return a row as one line."""
     case = row.conditions
     words = f"{row.name:24} {case['task']:5} batch {case['batch']} {case['side']:5} "
     if row.rate is None:
@@ -242,7 +240,7 @@ def sentence(row: Measurement) -> str:
 
 
 def timm_table(rows: Sequence[Measurement]) -> list[Cells]:
-    """A line a network, batch and side, `train_*` and `infer_*` beside each other, as timm's benchmark writes them."""
+    """Return a line per network, batch and side, `train_*` beside `infer_*`, in the columns of timm's benchmark."""
     parameters = {entry["name"]: entry["params"] for entry in describe_models()}
     lines: dict[tuple[Any, ...], Cells] = {}
     for row in rows:
@@ -259,7 +257,7 @@ def timm_table(rows: Sequence[Measurement]) -> list[Cells]:
 
 
 def forget() -> None:
-    """Nothing; what a network left behind in either framework is freed."""
+    """Free what a network left behind in either framework."""
     import torch
 
     gc.collect()
@@ -271,22 +269,16 @@ def forget() -> None:
 
 
 def peak_bytes(make: Callable, name: str, conditions: Conditions) -> int:
-    """Growth of this process's largest resident size over two steps, in bytes."""
-    before = largest_resident_bytes()
+    """Return the growth of this process's largest resident size over two steps, in bytes."""
+    before_mib = peak_mib("self")
     run = make(name, conditions).run
     for _ in range(2):
         jax.block_until_ready(run())
-    return largest_resident_bytes() - before
-
-
-def largest_resident_bytes() -> int:
-    """Of this program alone: what `getrusage` says begins with that of the process that started it."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+    return round((peak_mib("self") - before_mib) * 2**20)
 
 
 def peak_elsewhere(side: str, name: str, case: dict[str, Scalar]) -> int:
-    """The same in a process of its own."""
+    """Return the `peak_bytes` of a side, from a separate process."""
     command = [sys.executable, __file__, "--peak", side, "--models", name, "--tasks", str(case["task"])]
     for key in ("batch", "image_size", "classes", "precision", "torch_compile"):
         command += [f"--{key.replace('_', '-')}", str(case[key])]
@@ -295,7 +287,7 @@ def peak_elsewhere(side: str, name: str, case: dict[str, Scalar]) -> int:
 
 
 def torch_version() -> str:
-    """The version of PyTorch that is compared with."""
+    """Return the version of PyTorch."""
     import torch
 
     return str(torch.__version__)

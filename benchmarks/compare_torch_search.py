@@ -3,12 +3,12 @@
     python benchmarks/compare_torch_search.py [--rows 110000] [--width 512] [-k 100] [--pairs 100000000]
                                               [--searches neighbors threshold] [--rounds 7] [--out FILE]
 
-For machines without faiss and with a GPU that scikit-learn does not use. Data lie on the device before the clock runs,
-results on the host when it stops.
+For machines without faiss, or with a GPU, which scikit-learn does not use. Data lie on the device before the clock
+starts, results on the host when it stops.
 
-Neighbours: every row of a gallery of unit normal features asks for its k nearest among all of them. PyTorch's side is
-the usual one: |g|^2 / 2 - q.g by a matrix product over chunks of the queries, then `topk`; in float32 ("highest") and
-in TF32 ("high"), which is faster and less exact. `recall` is against float64 on some of the queries.
+Neighbours: every row of a gallery of unit normal features is a query for its k nearest among all of them. PyTorch's
+side is the usual one: |g|^2 / 2 - q.g by a matrix product over chunks of the queries, then `topk`; in float32
+("highest") and in TF32 ("high"), which is faster and less exact. `recall` is against float64 on some of the queries.
 
 Threshold: the cut of the highest kappa among all distinct float32 distances (13 % changed, two overlapping normals).
 PyTorch's side sorts, accumulates counts and takes the best kappa in float64; both must reach the same.
@@ -20,26 +20,21 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from record import keep, make_parser, publish, spread
+from record import chosen, keep, make_parser, measure, publish, spread
 from torch_device import share_the_device, wait_for_torch
 
 from mtsccd_jax.ops.distance import nearest_neighbors
 from mtsccd_jax.ops.threshold import best_threshold
-from mtsccd_jax.perf import timing
 from mtsccd_jax.perf.bench.threshold import made_up_pairs
 
-CHECKED = 64  # queries whose neighbours are found once more, in float64
+CHECKED = 64  # queries whose neighbours are checked in float64
 SAME_KAPPA = 1e-9  # float64 sums of up to 1e8 counts
 CHUNK_ELEMENTS = 1 << 30  # of the distances that PyTorch holds at a time
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, rows=110_000, width=512, k=100, pairs=100_000_000)
     parser.add_argument("--searches", nargs="+", choices=SEARCHES, default=tuple(SEARCHES))
-    parser.add_argument("--rows", type=int, default=110_000, help="of the gallery, all of which are queries as well")
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("-k", type=int, default=100)
-    parser.add_argument("--pairs", type=int, default=100_000_000)
     arguments = parser.parse_args()
     if not 1 <= arguments.k <= arguments.rows:
         parser.error(f"-k {arguments.k}: must be 1 to {arguments.rows}, the rows of the gallery")
@@ -56,7 +51,7 @@ def main() -> None:
 
 
 def compare_neighbors(arguments: Any, device: Any) -> dict[str, Any]:
-    """Times and recall of every way to find the nearest neighbours."""
+    """Return times and recall of every way to find the nearest neighbours."""
     import torch
 
     rows, width, k = arguments.rows, arguments.width, arguments.k
@@ -79,14 +74,12 @@ def compare_neighbors(arguments: Any, device: Any) -> dict[str, Any]:
     }
     if device.type == "cpu":
         del calls["torch_tf32"]
-    times = timing.measure(calls, warmup=2, rounds=arguments.rounds)
+    times = measure(calls, warmup=2, rounds=arguments.rounds)
     checked = np.linspace(0, rows - 1, min(CHECKED, rows)).astype(int)
     found = {name: call()[1][checked] for name, call in calls.items()}
     peers = [name for name in calls if name != "ours"]
     return {
-        "rows": rows,
-        "width": width,
-        "k": k,
+        **chosen(arguments, "rows", "width", "k"),
         "seconds": {name: round(value.median_s, 4) for name, value in times.items()},
         "spread": {name: round(value.spread, 4) for name, value in times.items()},
         "speedup": {name: spread(times[name], times["ours"]) for name in peers},
@@ -97,7 +90,7 @@ def compare_neighbors(arguments: Any, device: Any) -> dict[str, Any]:
 
 
 def torch_neighbors(feature_md: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """`(distance_nk, index_nk)` of every row among all, on the host."""
+    """Return `(distance_nk, index_nk)` of every row among all, on the host."""
     import torch
 
     half_m = feature_md.square().sum(1) / 2
@@ -113,13 +106,13 @@ def torch_neighbors(feature_md: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def recall(feature_md: np.ndarray, queries: np.ndarray, found: dict[str, np.ndarray]) -> dict[str, float]:
-    """Of every way the share of the true nearest neighbours of some queries, by float64 differences, that it found."""
+    """Return the share of the true nearest neighbours of some queries that every way found, by float64 differences."""
     exact = feature_md.astype(np.float64)
     hits = dict.fromkeys(found, 0)
     k = next(iter(found.values())).shape[1]
     for place, query in enumerate(queries):
         distance = np.linalg.norm(exact - exact[query], axis=1)
-        # Whoever is as near as the last one may stand in its place.
+        # Rows as near as the last one may take its place.
         farthest = np.partition(distance, k - 1)[k - 1]
         for name, index_qk in found.items():
             hits[name] += int(np.count_nonzero(distance[index_qk[place]] <= farthest))
@@ -127,22 +120,19 @@ def recall(feature_md: np.ndarray, queries: np.ndarray, found: dict[str, np.ndar
 
 
 def compare_threshold(arguments: Any, device: Any) -> dict[str, Any]:
-    """Times of both searches, whose results must agree."""
+    """Return times of both searches, whose results must agree."""
     import torch
 
     distance, changed = made_up_pairs(arguments.pairs)
     ours = jnp.asarray(distance), jnp.asarray(changed)
     theirs = torch.from_numpy(distance).to(device), torch.from_numpy(changed).to(device)
-    times = timing.measure(
-        {"ours": lambda: best_threshold(*ours), "torch": lambda: torch_threshold(*theirs)},
-        warmup=2,
-        rounds=arguments.rounds,
-    )
+    entries = {"ours": lambda: best_threshold(*ours), "torch": lambda: torch_threshold(*theirs)}
+    times = measure(entries, warmup=2, rounds=arguments.rounds)
     found, (threshold, kappa) = best_threshold(*ours), torch_threshold(*theirs)
     if not abs(found.value - kappa) <= SAME_KAPPA:  # two cuts may be as good
         sys.exit(f"the searches disagree: {found.threshold} (kappa {found.value}) and {threshold} (kappa {kappa})")
     return {
-        "pairs": arguments.pairs,
+        **chosen(arguments, "pairs"),
         "threshold": found.threshold,
         "kappa": found.value,
         "milliseconds": {name: round(1e3 * value.median_s, 3) for name, value in times.items()},
@@ -152,17 +142,17 @@ def compare_threshold(arguments: Any, device: Any) -> dict[str, Any]:
 
 
 def torch_threshold(distance_n: Any, changed_n: Any) -> tuple[float, float]:
-    """`(threshold, kappa)` of the cut of the highest kappa, the largest threshold among equals."""
+    """Return `(threshold, kappa)` of the cut of the highest kappa, the largest threshold among equals."""
     import torch
 
     ordered, order = torch.sort(distance_n, descending=True)
     tp = torch.cumsum(changed_n[order], 0, dtype=torch.float64)
-    called = torch.arange(1, len(ordered) + 1, dtype=torch.float64, device=ordered.device)
-    positives, total = tp[-1], called[-1]
-    fp = called - tp
+    predicted = torch.arange(1, len(ordered) + 1, dtype=torch.float64, device=ordered.device)
+    positives, total = tp[-1], predicted[-1]
+    fp = predicted - tp
     negatives = total - positives
-    kappa = 2 * (tp * negatives - fp * positives) / (called * negatives + positives * (total - called))
-    kappa[:-1].masked_fill_(ordered[:-1] == ordered[1:], -torch.inf)  # equal distances are called alike
+    kappa = 2 * (tp * negatives - fp * positives) / (predicted * negatives + positives * (total - predicted))
+    kappa[:-1].masked_fill_(ordered[:-1] == ordered[1:], -torch.inf)  # equal distances have equal predictions
     best = torch.argmax(kappa)
     value = float(kappa[best])
     wait_for_torch()

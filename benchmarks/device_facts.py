@@ -1,18 +1,17 @@
-"""What this device is and what it reaches: memory, matrix products, copies, and what running nothing costs.
+"""Facts of this device: memory, rates of matrix products and copies, and the time of starting an operation.
 
-    python benchmarks/device_facts.py [--precisions float32 bfloat16] [--rounds 9] [--out FILE]
+    python benchmarks/device_facts.py [--precisions float32 bfloat16] [--rounds 7] [--out FILE]
 
-The ceilings are those that `mtsccd-jax profile` and the verdicts of `compare_torch.py` measure against, beside what the
-maker says (null where the table of `perf/hardware.py` does not know the device).
+The ceilings are those of `mtsccd-jax profile` and of the verdicts of `compare_torch.py`, beside the maker's peaks (null
+where the table of `perf/hardware.py` lacks the device).
 """
 
 import dataclasses
 import sys
 
 import jax
-from record import make_parser, publish
+from record import make_parser, measure, publish
 
-from mtsccd_jax.perf import timing
 from mtsccd_jax.perf.hardware import measure_ceilings, memory_bytes, peak_of
 from mtsccd_jax.perf.profile.overhead import Chain
 
@@ -25,7 +24,7 @@ def main() -> None:
     peak, chain = peak_of(device), Chain(device)
     limit_bytes, _ = memory_bytes(device)
     ceilings = [measure_ceilings(precision, device, rounds=arguments.rounds) for precision in arguments.precisions]
-    times = timing.measure({"chain": chain.run, "single": chain.run_single}, warmup=2, rounds=arguments.rounds)
+    times = measure({"chain": chain.run, "single": chain.run_single}, warmup=2, rounds=arguments.rounds)
     for reached in ceilings:
         print(
             f"{device.device_kind}, {reached.dtype}: products {reached.flops_per_s / 1e12:,.2f} TFLOP/s, "

@@ -1,11 +1,11 @@
-"""What an accelerator computes against what it should: networks, distances, thresholds.
+"""Errors of an accelerator: networks, distances and thresholds against exact results.
 
     python benchmarks/device_numerics.py [--models resnet50 ... | all] [--image-size 224] [--batch 8] [--out FILE]
 
-Networks: logits of one random network on the device (float32 with exact products, float32 as it comes, which is TF32 on
-a GPU, and bfloat16) against float32 on this host's CPU, relative to the largest logit. Distances: against float64
-differences. Nearest neighbours: the share found of the true ones. Thresholds: the device's search against the host's,
-which must choose the same cut of the same counts. Ends with status 1 where an error is beyond its bound.
+Networks: logits of one random network on the device (float32 with exact products, float32 at the default precision,
+which is TF32 on a GPU, and bfloat16) against float32 on this host's CPU, relative to the largest logit. Distances:
+against float64 differences. Nearest neighbours: the share of the true ones that is found. Thresholds: the searches of
+device and host must choose the same cut of the same counts. The status is 1 where an error is beyond its bound.
 """
 
 import sys
@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from record import make_parser, publish
+from record import chosen, make_parser, publish
 
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.errors import nearest
@@ -40,10 +40,8 @@ LARGEST_DISTANCE_ERROR = 1e-6  # relative; float32 has 6e-8
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, image_size=224, batch=8)
     parser.add_argument("--models", nargs="+", default=DEFAULT_MODELS, help="names, or all")
-    parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=8)
     arguments = parser.parse_args()
     models = list(MODELS) if list(arguments.models) == ["all"] else list(arguments.models)
     for name in models:
@@ -51,8 +49,7 @@ def main() -> None:
             parser.error(f"{name}: no such network.{nearest(name, MODELS)}")
     result: dict[str, Any] = {
         "benchmark": "device_numerics",
-        "image_size": arguments.image_size,
-        "batch": arguments.batch,
+        **chosen(arguments, "image_size", "batch"),
         "logits": {},
         "distances": distance_errors(),
         "thresholds": threshold_differences(),
@@ -70,7 +67,7 @@ def main() -> None:
 
 
 def logit_errors(name: str, image_size: int, batch: int) -> dict[str, float]:
-    """Largest error of a logit over the largest logit, for every kind of arithmetic."""
+    """Return the largest error of a logit over the largest logit, for every kind of arithmetic."""
     truth, state = logits_on(jax.devices("cpu")[0], name, image_size, batch, "float32", "highest", None)
     errors = {}
     for kind, (dtype, precision, _) in LOGITS.items():
@@ -83,7 +80,7 @@ def logit_errors(name: str, image_size: int, batch: int) -> dict[str, float]:
 def logits_on(
     device: jax.Device, name: str, image_size: int, batch: int, dtype: Any, precision: str | None, state: Any
 ) -> tuple[np.ndarray, Any]:
-    """`(logits (b, k), state)` of a network on a device, with that state of the host or a random one."""
+    """Return `(logits (b, k), state)` of a network on a device, with a state of the host or a random one."""
     recipe = Recipe(
         name="device_numerics",
         summary="one forward pass",
@@ -99,7 +96,10 @@ def logits_on(
 
 
 def distance_errors() -> dict[str, float]:
-    """Largest relative error of every kind of distance, near-duplicates among them; of neighbours the share missed."""
+    """Return the largest relative error of every kind of distance, and the share of missed neighbours.
+
+    Some rows are near-duplicates.
+    """
     random = np.random.default_rng(0)
     x = random.standard_normal((500, 512)).astype(np.float32)
     y = random.standard_normal((3000, 512)).astype(np.float32)
@@ -122,7 +122,7 @@ def distance_errors() -> dict[str, float]:
 
 
 def threshold_differences() -> dict[str, bool]:
-    """Whether the device's search chooses what the host's does, with many distances twice."""
+    """Return whether the searches of device and host choose the same cut, with many equal distances."""
     random = np.random.default_rng(1)
     changed = random.random(200_000) < 0.13
     distance = np.abs(random.normal(size=changed.size) + 1.5 * changed).astype(np.float32).round(4)

@@ -1,11 +1,11 @@
-"""How much of a MtSCCD archive colour alone tells: a linear model on colour histograms, without any network.
+"""Scene classification by colour alone: a linear model on colour histograms of a MtSCCD archive, without any network.
 
     mtsccd-jax data synth --out archive --scale 0.2 --image-size 96
     python benchmarks/generator_bands.py archive
 
-The generator (`tfds_builders.synthetic`) keeps this baseline below 0.4 overall accuracy on both test cities, so that
-what a network gains there it gains from structure. Prints one JSON object: accuracies per feature and split, and the
-share of the most frequent class. The split is the paper's (80 % of every class of the three training cities).
+The generator (`tfds_builders.synthetic`) keeps this baseline below 0.4 overall accuracy on both test cities, so that a
+network is only better by using structure. Prints one JSON object: accuracies per feature and split, and the share of
+the most frequent class. The split is the paper's (80 % of every class of the three training cities).
 """
 
 import argparse
@@ -28,21 +28,21 @@ _ITERATIONS = 1000
 
 
 def channel_histograms(image_hwc: np.ndarray) -> np.ndarray:
-    """Returns the shares (24,) of 8 equal bins of each channel."""
+    """Return the shares (24,) of 8 equal bins of each channel."""
     bins_nc = image_hwc.reshape(-1, 3) // 32
     counts = [np.bincount(bins_nc[:, channel], minlength=8) for channel in range(3)]
     return np.concatenate(counts) / len(bins_nc)
 
 
 def joint_histogram(image_hwc: np.ndarray) -> np.ndarray:
-    """Returns the shares (64,) of the 4 x 4 x 4 cells of RGB."""
+    """Return the shares (64,) of the 4 x 4 x 4 cells of RGB."""
     bins_nc = (image_hwc.reshape(-1, 3) // 64).astype(np.int64)
     cell_n = bins_nc @ np.array((16, 4, 1))
     return np.bincount(cell_n, minlength=64) / len(bins_nc)
 
 
 def read_features(archive: Archive) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Returns per split the features (n, 88), channel histograms first, and the labels (n,)."""
+    """Return, per split, the features (n, 88), channel histograms first, and the labels (n,)."""
     splits = split_scenes(list_archive(archive, "lusc"), paired=False, seed=0)
     features, labels = {}, {}
     for split, scenes in splits.items():

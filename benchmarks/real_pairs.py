@@ -1,4 +1,4 @@
-"""The SZTAKI AirChange tiles as a pair list with splits by aerial image, so that similarity learning can train on some.
+"""Write the SZTAKI AirChange tiles as a pair list with splits by aerial image, so that similarity learning can train.
 
     python benchmarks/real_pairs.py cd_sztaki300 sztaki
 
@@ -7,8 +7,8 @@ then `mtsccd-jax reproduce table7 --stand-ins --folder EuroSAT/2750 --pairs szta
 pairs, which have no scene labels, the same with `--only vgg16 --only resnet50 --set similarity.scene_weight=0`,
 `--set engine.batch_size=10` and `--set engine.epochs=40`.
 
-Tiles of one image look alike: a random split would test on what was learned. No image is in two splits; each split has
-images of both sites and pairs of both kinds.
+Tiles of one image look alike, so a random split would test on images seen in training. No image is in two splits; each
+split has images of both sites and pairs of both kinds.
 """
 
 import argparse

@@ -1,11 +1,10 @@
-"""The README's table of speeds, from the records in benchmarks/results.
+"""Write the README's table of speeds from the records in benchmarks/results.
 
     python benchmarks/speed_table.py [--results DIR] [--readme FILE] [--check]
 
-Takes the records of `compare_torch.py` of the best hardware that was measured (an accelerator before a CPU, then the
-most recent one), of each network and kind of work the latest record and in it the batch at which ours was fastest, and
-writes the table between two marker comments of the README. `--check` writes nothing and ends with status 1 where the
-README says something else.
+It takes the records of `compare_torch.py` on the best hardware (an accelerator before a CPU, then the most recent one).
+Of each network and kind of work it takes the latest record, and in it the batch at which ours was fastest. The table
+goes between two marker comments of the README. `--check` writes nothing; its status is 1 where the README differs.
 """
 
 import argparse
@@ -31,14 +30,14 @@ TASKS = ("train", "infer")
 
 @dataclass(frozen=True)
 class Measured:
-    """Our row of one network and kind of work, and the record that it is from."""
+    """Our row of one network and kind of work, with its record."""
 
     row: Measurement
     record: Record
 
     @property
     def hardware(self) -> tuple[Any, ...]:
-        """What rows of one table share."""
+        """The conditions that rows of one table share."""
         environment, case = self.record.environment, self.row.conditions
         return environment["platform"], environment["device"], environment["cpu"], case["precision"], case["image_size"]
 
@@ -66,10 +65,10 @@ def main() -> int:
 
 
 def measured_in(results: Path) -> list[Measured]:
-    """Our row of every comparison in every record of `compare_torch.py` in a folder, but those that failed.
+    """Return our row of every comparison that succeeded, from all records of `compare_torch.py` in a folder.
 
     Raises:
-        InputError: there is none, or a record cannot be read.
+        InputError: There is none, or a record cannot be read.
     """
     measured = []
     for path in sorted(results.glob("*.json")):
@@ -77,7 +76,7 @@ def measured_in(results: Path) -> list[Measured]:
             values = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(f"{path}: is no JSON ({error})") from None
-        if "schema" not in values:  # the other benchmarks' results have rows of their own, or none
+        if "schema" not in values:  # results of other benchmarks are no records
             continue
         record = load(path)
         if record.benchmark == "torch":
@@ -88,7 +87,7 @@ def measured_in(results: Path) -> list[Measured]:
 
 
 def best_of(measured: Iterable[Measured]) -> list[Measured]:
-    """The rows of the best hardware: of each network and kind of work the fastest of ours in the latest record."""
+    """Return, for each network and kind of work, our fastest row of the latest record on the best hardware."""
     measured = list(measured)
 
     def rank(one: Measured) -> tuple[Any, ...]:
@@ -107,7 +106,7 @@ def best_of(measured: Iterable[Measured]) -> list[Measured]:
 
 
 def table(measured: list[Measured]) -> str:
-    """The table in Markdown, under sentences that say where its numbers come from."""
+    """Return the table in Markdown, below sentences on the origin of its numbers."""
     rows = {(one.row.name, one.row.conditions["task"]): one.row for one in measured}
     names = [name for name in MODELS if any((name, task) in rows for task in TASKS)]
     head = ["network"]
@@ -121,7 +120,7 @@ def table(measured: list[Measured]) -> str:
 
 
 def cells(row: Measurement | None) -> list[str]:
-    """Images/s, ratio with its interval, shares of the measured and the nominal peak, and what limits it."""
+    """Return images/s, ratio with its interval, shares of the measured and the nominal peak, and the limit."""
     if row is None:
         return ["", "", "", ""]
     details: dict[str, Any] = dict(row.details)
@@ -135,7 +134,7 @@ def cells(row: Measurement | None) -> list[str]:
 
 
 def sentences(measured: list[Measured]) -> str:
-    """Hardware, conditions, versions, dates and commands of the table's rows."""
+    """Return hardware, conditions, versions, dates and commands of the table's rows."""
     records = list({id(one.record): one.record for one in measured}.values())
     rows = [one.row for one in measured]
     environments = [record.environment for record in records]
@@ -161,16 +160,16 @@ def sentences(measured: list[Measured]) -> str:
 
 
 def span(values: Iterable[Any]) -> str:
-    """The value that all share, or the least and the largest."""
+    """Return the value that all share, or the least and the largest."""
     distinct = sorted(set(values))
     return str(distinct[0]) if len(distinct) == 1 else f"{distinct[0]} to {distinct[-1]}"
 
 
 def with_table(readme: str, text: str) -> str:
-    """The README with that text between the markers.
+    """Return the README with the text between the markers.
 
     Raises:
-        InputError: they are not there once each, in order.
+        InputError: The README does not hold the markers once each, in order.
     """
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)

@@ -1,12 +1,11 @@
-"""Peak host memory of a streamed training, by the size of its split: it should not depend on it.
+"""Peak host memory of a streamed training by the size of its split, on which it should not depend.
 
     python benchmarks/stream_memory.py [--images 2000 8000] [--batch 64] [--image-size 300] [--out FILE]
 
-Makes noise-textured JPEGs of about 37 KB, builds `mtsccd_lusc` from them in a temporary folder and trains a very small
-network on its training split for one epoch, `data.input=stream`, each size in a process of its own: what is measured is
-the input. "anonymous" is memory that the process holds (Linux's RssAnon, sampled every 10 ms); "file" are pages of the
-records that the kernel has mapped into it and takes back when it needs them (RssFile); "peak" is the most of both
-together, as the kernel counted it.
+Generates JPEGs of about 37 kB, builds a data set from them in a temporary folder and trains a very small network on its
+training split for one epoch with `data.input=stream`, each size in a separate process. So the memory is that of the
+input. "anonymous" is memory that the process holds (Linux's RssAnon, sampled every 10 ms); "file" are pages of the
+records that the kernel has mapped and can take back (RssFile); "peak" is the kernel's maximum of both together.
 """
 
 import argparse
@@ -18,22 +17,18 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from record import publish
+from record import make_parser, publish
 
-import tfds_builders
 from mtsccd_jax.host_memory import keep_freed_memory
-from mtsccd_jax.perf.bench.jpegs import in_archive, write_jpegs
+from mtsccd_jax.perf.bench.jpegs import build_jpegs
 from mtsccd_jax.recipes import get_recipe
 
 EVERY_S = 0.01
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, rounds=None, batch=64, image_size=300)
     parser.add_argument("--images", type=int, nargs="+", default=[2000, 8000])
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--image-size", type=int, default=300)
-    parser.add_argument("--out", type=Path, help="write the JSON there as well")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -42,8 +37,7 @@ def main() -> None:
     rows = []
     for images in options.images:
         with tempfile.TemporaryDirectory() as place:
-            write_jpegs(Path(place) / "archive", images, in_archive)
-            tfds_builders.build("mtsccd_lusc", archive=Path(place) / "archive", data_dir=Path(place) / "tfds")
+            build_jpegs(Path(place), images)
             conditions = ["--batch", str(options.batch), "--image-size", str(options.image_size)]
             command = [sys.executable, __file__, "--one", place, *conditions]
             said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -63,7 +57,7 @@ def main() -> None:
 
 
 def train(place: Path, batch: int, image_size: int) -> dict[str, int]:
-    """The examples, decoded bytes and peaks of memory of one epoch in this process."""
+    """Train one epoch in this process; return its examples, decoded bytes and peaks of memory."""
     from mtsccd_jax.engine.workdir import load
     from mtsccd_jax.tasks.train import train
 
@@ -105,7 +99,7 @@ class Sampled:
 
 
 def status() -> dict[str, int]:
-    """The bytes of every kind of memory of this process, as Linux counts them."""
+    """Return the bytes of every kind of memory of this process, as Linux counts them."""
     lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
     return {fields[0].rstrip(":"): 1024 * int(fields[1]) for fields in lines if fields[-1] == "kB"}
 

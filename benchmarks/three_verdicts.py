@@ -1,11 +1,11 @@
-"""Three runs of which it is known what limits them, and what `profile` says of each.
+"""Three runs with a known limit, and the verdict of `profile` on each.
 
     python benchmarks/three_verdicts.py [--only starved|tiny|large] [--tiny] [--out FILE]
 
-"starved" streams large JPEGs into a tiny network: it must be called input-bound. "tiny" trains a tiny network on single
-images: dispatch-bound. "large" trains a ViT, nearly all of whose work is large matrix products, on large batches:
-compute-bound. Each runs in a process of its own, as a user runs it. The status is 1 where one of them is called
-anything else. --tiny takes networks small enough for two processor cores, which is also what a CPU gets without it.
+"starved" streams large JPEGs into a tiny network: input-bound. "tiny" trains a tiny network on single images:
+dispatch-bound. "large" trains a ViT, nearly all of whose work is large matrix products, on large batches:
+compute-bound. Each runs in a separate process, as for a user. The status is 1 where a verdict is another one. `--tiny`
+takes networks small enough for two processor cores, as a CPU does without it.
 """
 
 import json
@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from record import make_parser, publish
 
-# Overrides of the recipe and options of the command, by run; what must come out.
+# Overrides of the recipe for each run, batches by device, and the expected verdicts.
 COMMON = ["engine.validate=false", "data.crop_padding=0", "data.color_jitter=0"]
 STARVED = ["model.name=scnn", "model.width=0.125", "data.image_size=32", "data.input=stream"]
 TINY = ["model.name=scnn", "model.width=0.0625", "data.image_size=32", "engine.steps_per_dispatch=1"]
@@ -30,17 +30,17 @@ LARGE = {
 }
 BATCHES = {"cpu": 16, "gpu": 256}
 EXPECTED = {"starved": "input", "tiny": "dispatch", "large": "compute"}
-# Sides of the JPEGs that starve the network, in pixels, and how many there are.
+# Side in pixels and number of the JPEGs that starve the network.
 SIDE, COUNT = 1600, 96
 
 
 def main() -> int:
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, rounds=None)
     parser.add_argument("--only", choices=EXPECTED, action="append", help="this run alone, repeatable")
     parser.add_argument("--tiny", action="store_true", help="networks for two processor cores on any device")
     options = parser.parse_args()
     wanted = options.only or list(EXPECTED)
-    # Asked in another process: a GPU's memory is one process's alone.
+    # Another process looks up the platform, since one process takes all memory of a GPU.
     asked = [sys.executable, "-c", "import jax; print(jax.devices()[0].platform)"]
     platform = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[-1]
     size = "cpu" if options.tiny or platform == "cpu" else "gpu"
@@ -50,7 +50,7 @@ def main() -> int:
             runs[name] = said = profile(name, size, Path(folder))
             print(f"{name}: {said['verdict']}-bound, {EXPECTED[name]} expected; {said['reason']}", file=sys.stderr)
     if platform != "cpu":
-        jax.config.update("jax_platforms", "cpu")  # what is left to do needs no device
+        jax.config.update("jax_platforms", "cpu")  # the rest needs no device
     right = all(said["verdict"] == EXPECTED[name] for name, said in runs.items())
     kept = ("verdict", "reason", "input_stall_fraction", "images_per_s", "synthetic_images_per_s", "step_ms", "mfu")
     kept += ("dispatch_share", "launch_share", "ceiling_share", "bandwidth_share", "read_images_per_s", "batch_size")
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def profile(name: str, size: str, folder: Path) -> dict[str, Any]:
-    """What `profile` writes of a run."""
+    """Run `profile`; return what it writes."""
     settings, options = list(COMMON), ["--generated"]
     if name == "starved":
         write_jpegs(folder / "jpegs")
@@ -84,7 +84,7 @@ def profile(name: str, size: str, folder: Path) -> dict[str, Any]:
 
 
 def write_jpegs(root: Path) -> None:
-    """Noise in two class folders below train/, as large as photographs."""
+    """Write noise as large as photographs into two class folders below train/."""
     random = np.random.default_rng(0)
     image = random.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     for index in range(COUNT):

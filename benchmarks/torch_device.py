@@ -8,17 +8,16 @@ import jax
 
 
 def share_the_device() -> Any:
-    """The `torch.device` that is JAX's first one, set up for speed; called before anything runs on it.
+    """Set up JAX's first device for PyTorch and return it; call this before anything runs on it.
 
     On a GPU both frameworks share its memory, and float32 products of PyTorch may use TF32, as JAX's do by default.
-
     Exits where PyTorch is missing or cannot use the device.
     """
     try:
         import torch
     except ImportError:
         sys.exit("the peer is missing: pip install torch torchvision timm")
-    # JAX would take three quarters of a GPU at once.
+    # By default JAX takes three quarters of a GPU at once.
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.5")
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     device = torch_device()
@@ -29,10 +28,7 @@ def share_the_device() -> Any:
 
 
 def torch_device() -> Any:
-    """Where PyTorch computes: what JAX's first device is.
-
-    Exits where this PyTorch cannot use it.
-    """
+    """Return JAX's first device as PyTorch's; exit where this PyTorch cannot use it."""
     import torch
 
     platform = jax.devices()[0].platform
@@ -44,7 +40,7 @@ def torch_device() -> Any:
 
 
 def wait_for_torch() -> None:
-    """Nothing, once all that PyTorch was told to do is done."""
+    """Wait until PyTorch has done all work."""
     import torch
 
     if torch_device().type == "cuda":

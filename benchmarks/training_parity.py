@@ -5,9 +5,9 @@
 
 Both sides start from torchvision's random weights and train with SGD, momentum, weight decay and the same cosine; ours
 is the engine's own step, so that normalisation, loss, optimiser and running statistics are compared with it.
-"final_difference" is that of the two losses averaged over the last ten steps. Training is chaotic: rounding puts some
-activation on the other side of a rectifier's kink, and from there the runs part. How far PyTorch in float64 ends from
-PyTorch in float32 ("control") is therefore measured beside it.
+"final_difference" is that of the two losses averaged over the last ten steps. Training is chaotic: rounding moves some
+activation across the kink of a rectifier, and from there the runs part. So the distance of PyTorch in float64 from
+PyTorch in float32 ("control") is measured, too.
 """
 
 import copy
@@ -15,22 +15,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from record import publish
+from record import chosen, make_parser, publish
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 
 
 def main() -> None:
-    import argparse
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, rounds=None, steps=50, batch=64, image_size=64, seed=0)
     parser.add_argument("folder", type=Path, help="scenes, one folder a class")
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=3e-4)
-    parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="write the JSON there as well")
     parser.add_argument("--figure", type=Path, help="draw both loss curves there")
     arguments = parser.parse_args()
 
@@ -62,9 +55,7 @@ def main() -> None:
     result = {
         "benchmark": "training_parity",
         "scenes": len(source),
-        "steps": arguments.steps,
-        "batch": arguments.batch,
-        "image_size": arguments.image_size,
+        **chosen(arguments, "steps", "batch", "image_size"),
         "first_difference": relative(ours[0], theirs[0]),
         "final_difference": relative(np.mean(ours[last]), np.mean(theirs[last])),
         "largest_difference": max(relative(a, b) for a, b in zip(ours, theirs, strict=True)),
@@ -81,12 +72,12 @@ def main() -> None:
 
 
 def relative(a: float, b: float) -> float:
-    """The difference over the second."""
+    """Return the relative difference of a from b."""
     return float(abs(a - b) / abs(b))
 
 
 def torch_network(num_classes: int, seed: int):
-    """ResNet-18 of torchvision with random weights, and those weights."""
+    """Return torchvision's ResNet-18 with random weights, and those weights."""
     import torch
     import torch_reference
 
@@ -96,7 +87,7 @@ def torch_network(num_classes: int, seed: int):
 
 
 def train_here(recipe, class_names, weights, batches, order) -> list[float]:
-    """The losses of the engine's own step."""
+    """Return the losses of the engine's own step."""
     from mtsccd_jax.engine.parallel import make_parallel
     from mtsccd_jax.engine.state import create, fit_weights
     from mtsccd_jax.engine.steps import cross_entropy, make_train_step
@@ -117,7 +108,7 @@ def train_here(recipe, class_names, weights, batches, order) -> list[float]:
 
 
 def train_in_torch(recipe, reference, batches) -> list[float]:
-    """The losses of PyTorch's."""
+    """Return the losses of PyTorch's step."""
     import torch
 
     optim = recipe.optim
@@ -142,7 +133,7 @@ def train_in_torch(recipe, reference, batches) -> list[float]:
 
 
 def draw(path: Path, ours: list[float], theirs: list[float], control: list[float]) -> None:
-    """Both curves in one figure, and their relative difference below."""
+    """Draw both curves in one figure, and their relative difference below."""
     import matplotlib as mpl
 
     mpl.use("svg")

@@ -5,7 +5,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
 
 import pytest
 
@@ -22,19 +21,12 @@ def compare(monkeypatch):
 
 
 @pytest.fixture
-def contenders(compare):
-    import torch_contenders
-
-    return torch_contenders
-
-
-@pytest.fixture
 def conditions(compare):
     return compare.Conditions(4, 32, 10, "float32", 1, "none")
 
 
 def rows(conditions, task: str) -> list[Measurement]:
-    """Ours and PyTorch's, at 100 and 50 images/s."""
+    """Return our row and PyTorch's, at 100 and 50 images/s."""
     cases = [vars(conditions) | {"task": task, "side": side} for side in ("jax", "torch")]
     rates = (100.0, 50.0)
     return [
@@ -68,37 +60,32 @@ def test_what_limits_a_row_is_said_of_ours_alone(compare, conditions):
     assert compare.limits(theirs, reached) == {}
 
 
-def test_a_side_that_fails_is_a_row_with_the_reason(compare, conditions, monkeypatch):
-    def fails(name, conditions):
-        raise RuntimeError("RESOURCE_EXHAUSTED: too large\nand more")
+@pytest.mark.parametrize(
+    ("alone", "ours", "theirs"),
+    [
+        (False, "RuntimeError: RESOURCE_EXHAUSTED: too large and more", "no rival: jax failed"),
+        (True, *["RuntimeError: RESOURCE_EXHAUSTED: too large and more"] * 2),  # each runs alone, but not in turns
+    ],
+)
+def test_a_side_that_fails_is_a_row_with_the_reason(compare, conditions, monkeypatch, alone, ours, theirs):
+    def make(name, conditions):
+        calls = []
 
-    monkeypatch.setattr(compare, "SIDES", {"jax": {"train": fails}, "torch": {"train": fails}})
+        def run():
+            calls.append(name)
+            if len(calls) > 2 or not alone:
+                raise RuntimeError("RESOURCE_EXHAUSTED: too large\nand more")
+
+        return compare.Side(run, 0.0, lambda: None)
+
+    monkeypatch.setattr(compare, "SIDES", {"jax": {"train": make}, "torch": {"train": make}})
     monkeypatch.setattr(compare, "torch_device", lambda: SimpleNamespace(type="cpu"))
-    cases = {side: vars(conditions) | {"task": "train", "side": side} for side in ("jax", "torch")}
-    ours, theirs = compare.compete("resnet18", "train", conditions, cases, rounds=2, measures_peak=False)
-    assert ours.rate is None
-    assert ours.reason == "RuntimeError: RESOURCE_EXHAUSTED: too large and more"
-    assert theirs.reason == "no rival: jax failed"
-    assert "no rival" in compare.sentence(theirs)
-
-    class TooLargeTogether:
-        details: ClassVar = {}
-        beside: ClassVar = {}
-        compile_s = 0.0
-        calls = 0
-
-        def run(self):
-            self.calls += 1
-            if self.calls > 2:
-                raise RuntimeError("RESOURCE_EXHAUSTED: together")
-
-    def alone(name, conditions):
-        return TooLargeTogether()
-
-    monkeypatch.setattr(compare, "SIDES", {"jax": {"train": alone}, "torch": {"train": alone}})
     monkeypatch.setattr(compare, "torch_version", lambda: "none")
-    for row in compare.compete("resnet18", "train", conditions, cases, rounds=2, measures_peak=False):
-        assert row.reason == "RuntimeError: RESOURCE_EXHAUSTED: together"
+    cases = {side: vars(conditions) | {"task": "train", "side": side} for side in ("jax", "torch")}
+    failed = compare.compete("resnet18", "train", conditions, cases, rounds=2, measures_peak=False)
+    assert [row.rate for row in failed] == [None, None]
+    assert [row.reason for row in failed] == [ours, theirs]
+    assert theirs in compare.sentence(failed[1])
 
 
 def test_an_unknown_network_names_the_nearest(compare, monkeypatch, capsys):
@@ -115,12 +102,14 @@ def test_every_network_of_the_peers_is_one_of_ours(compare):
 
 
 @pytest.mark.parity
-def test_side_classifiers_count_as_ours_do(contenders):
+def test_side_classifiers_count_as_ours_do(compare):
+    from torch_sides import torch_loss
+
     torch = pytest.importorskip("torch", reason="torch is not installed: there is nothing to compare with")
     logits, truth = torch.zeros(2, 4), torch.tensor([0, 1])
-    alone = float(contenders.torch_loss(logits, truth, 0.3))
+    alone = float(torch_loss(logits, truth, 0.3))
     assert alone == pytest.approx(1.3862944)
-    assert float(contenders.torch_loss((logits, logits, None), truth, 0.3)) == pytest.approx(1.3 * alone)
+    assert float(torch_loss((logits, logits, None), truth, 0.3)) == pytest.approx(1.3 * alone)
 
 
 @pytest.mark.parity

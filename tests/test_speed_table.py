@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mtsccd_jax.errors import InputError
 from mtsccd_jax.perf.records import Measurement, Record, save
 from mtsccd_jax.provenance import environment
 
@@ -76,8 +77,6 @@ def test_what_a_line_says(speed_table, tmp_path):
 
 
 def test_rows_that_failed_and_other_benchmarks_are_left_out(speed_table, tmp_path):
-    from mtsccd_jax.errors import InputError
-
     failed = Measurement(name="vgg16", conditions={"task": "train", "side": "jax"}, unit="images/s", reason="memory")
     write(tmp_path, "a", failed)
     (tmp_path / "other.json").write_text(json.dumps({"benchmark": "svm"}))
@@ -89,8 +88,6 @@ def test_rows_that_failed_and_other_benchmarks_are_left_out(speed_table, tmp_pat
 
 
 def test_markers_are_asked_for(speed_table):
-    from mtsccd_jax.errors import InputError
-
     begin, end = speed_table.BEGIN, speed_table.END
     assert speed_table.with_table(f"a\n{begin}\nold\n{end}\nb", "new") == f"a\n{begin}\nnew\n{end}\nb"
     for readme in ("nothing", begin, f"{end} {begin}", f"{begin} {end} {begin} {end}"):

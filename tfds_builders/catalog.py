@@ -8,6 +8,7 @@ by `tfds_builders.synthetic.<name>.write_archive`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tfds_builders.bigearthnet.bands import V1_STATISTICS, V2_STATISTICS, BandStatistics
 from tfds_builders.bigearthnet_v1 import tables as bigearthnet_v1
 from tfds_builders.bigearthnet_v2 import tables as bigearthnet_v2
 from tfds_builders.mlrsnet import names as mlrsnet
@@ -20,7 +21,7 @@ class ArchiveKind:
 
     `title` is the name that people use; `data_sets` are the TFDS data sets built from it; `size` and `unit` say how
     large the published archive is. `scale` is the default size of a generated archive, as a share of the published one,
-    and `drawing` its other settings with their defaults.
+    and `drawing` its other settings with their defaults. `band_statistics` are the published ones of its stored bands.
     """
 
     title: str
@@ -29,6 +30,7 @@ class ArchiveKind:
     unit: str
     scale: float
     drawing: Mapping[str, int] = field(default_factory=dict)
+    band_statistics: Mapping[str, BandStatistics] = field(default_factory=dict)
 
 
 ARCHIVES: dict[str, ArchiveKind] = {
@@ -46,6 +48,7 @@ ARCHIVES: dict[str, ArchiveKind] = {
         size=bigearthnet_v1.PATCHES,
         unit="patches",
         scale=0.002,
+        band_statistics=V1_STATISTICS,
     ),
     "bigearthnet_v2": ArchiveKind(
         title="BigEarthNet v2",
@@ -53,6 +56,7 @@ ARCHIVES: dict[str, ArchiveKind] = {
         size=bigearthnet_v2.ALL_PATCHES,
         unit="patches",
         scale=0.002,
+        band_statistics=V2_STATISTICS,
     ),
     "mlrsnet": ArchiveKind(
         title="MLRSNet",

@@ -7,22 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mtsccd_jax.cli.options import (
-    Json,
-    add_device,
-    add_input,
-    add_run_options,
-    at_least,
-    chosen_recipe,
-    command,
-)
+from mtsccd_jax.cli.options import Json, add_device, add_input, add_run_options, at_least, chosen_recipe, command
 from mtsccd_jax.errors import InputError
 
 logger = logging.getLogger(__name__)
 
 
 def add(commands: Any) -> None:
-    """Declares the command of this file."""
+    """Declare the command of this file."""
     profile = command(
         commands,
         "profile",
@@ -47,13 +39,13 @@ def add(commands: Any) -> None:
 
 
 def run_profile(options: argparse.Namespace) -> Json:
-    """Measures the step, its input and its devices, and says which of them to look at."""
+    """Measure the step, its input and its devices, and say which of them limits the run."""
     from rich.console import Console
 
     from mtsccd_jax.engine.batch_size import with_batch
     from mtsccd_jax.engine.parallel import find_devices
     from mtsccd_jax.files import check_writable
-    from mtsccd_jax.perf.profile.files import summary, table, write_files
+    from mtsccd_jax.perf.profile.files import table, write_files
     from mtsccd_jax.perf.profile.run import profile
     from mtsccd_jax.perf.profile.trace import take_trace
     from mtsccd_jax.progress import console
@@ -73,4 +65,4 @@ def run_profile(options: argparse.Namespace) -> Json:
     files = write_files(measured, recipe, workdir, shlex.join(["mtsccd-jax", *sys.argv[1:]]))
     width = None if console.is_terminal else 120  # a log has no width of its own
     Console(stderr=True, highlight=False, width=width, quiet=console.quiet).print(table(measured))
-    return {**summary(measured), **files, "trace": options.trace}
+    return {**measured.summary(), **files, "trace": options.trace}

@@ -1,4 +1,4 @@
-"""Random access to the array_record shards of one split, from any thread."""
+"""Random access to the array_record shards of a split, from any thread."""
 
 import threading
 from bisect import bisect_right
@@ -12,7 +12,7 @@ from mtsccd_jax.errors import InputError
 
 @dataclass(frozen=True)
 class Shard:
-    """The part of one file that belongs to a split: `rows` records from `first` on."""
+    """The part of a file that belongs to a split: `rows` records from record `first` on."""
 
     path: Path
     first: int
@@ -22,8 +22,8 @@ class Shard:
 class Records:
     """The encoded records of a split, by row number.
 
-    Records are read one at a time, each right before it is decoded: reading a batch at once, as array_record's own
-    data source does with threads of its own, costs twice the processor time and leaves the bytes cold in the cache.
+    A record is read right before it is decoded. Reading a whole batch at once, as array_record's own data source does
+    with its own threads, takes twice the processor time and leaves the bytes cold in the cache.
     """
 
     def __init__(self, shards: list[Shard]):
@@ -36,29 +36,30 @@ class Records:
         return self._stops[-1] if self._stops else 0
 
     def __getitem__(self, row: int) -> bytes:
-        """The bytes of a record.
+        """Return the bytes of a record.
 
         Raises:
-            IndexError: there is no such row.
-            InputError: the file is missing or damaged.
+            IndexError: There is no such row.
+            InputError: The file is missing or damaged.
         """
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         at = bisect_right(self._stops, row)
         shard = self.shards[at]
         try:
-            return self._reader(at).read([shard.first + row - (self._stops[at] - shard.rows)])[0]
+            record: bytes = self._reader(at).read([shard.first + row - (self._stops[at] - shard.rows)])[0]
+            return record
         except RuntimeError as error:
             reason = str(error).partition(";")[0]
             raise InputError(f"{shard.path} is damaged ({reason}); build the data set again") from error
 
     def _reader(self, at: int) -> Any:
-        """The reader of a shard, opened when it is first needed; it may be shared by threads."""
+        """Return the reader of a shard, opened when it is first needed and shared by threads."""
         if self._readers[at] is None:
             from array_record.python.array_record_module import ArrayRecordReader
 
             path = self.shards[at].path
-            if not path.is_file():  # which array_record takes for an empty one
+            if not path.is_file():  # array_record reads a missing file as an empty one
                 raise InputError(f"{path} is missing; build the data set again")
             with self._opening:
                 if self._readers[at] is None:

@@ -1,7 +1,7 @@
 """Random crops, flips, turns and colours on the device: pure functions of a key, a row number and an image.
 
-What happens to an example depends on the key and its row alone: not on the batch it is in, its place there, or how
-the batch is laid out over devices. The two dates of a pair, given the same key and rows, change in the same way.
+The change of an example depends on the key and its row alone, not on its batch, its place there, or the layout of the
+batch over devices. The two dates of a pair, given the same key and rows, change in the same way.
 """
 
 import jax
@@ -12,18 +12,18 @@ from mtsccd_jax.recipes.config import Data
 
 
 def augment(key: jax.Array, row_b: jax.Array, image_bhwc: jax.Array, data: Data) -> jax.Array:
-    """The images after a random crop, flip, turn and colour change, float32 (b, h, w, c) in their own units.
+    """Crop, flip, turn and recolour images at random; return float32 (b, h, w, c) in their own units.
 
     Args:
-        key: of this step.
-        row_b: dataset rows, int32; folded into the key for each example.
-        image_bhwc: uint8, or float32 stacked bands.
+        key: The key of this step.
+        row_b: Rows of the data set, int32; folded into the key for each example.
+        image_bhwc: Images uint8, or stacked bands float32.
         data: `crop_padding` reflects that many pixels around the image and crops its own size again; `flip` mirrors
             left and right; `turn` makes 0 to 3 quarter turns; `color_jitter` j scales brightness and contrast each
             by a factor in [1 - j, 1 + j], contrast about the mean of the image.
 
     Raises:
-        ValueError: quarter turns of images that are not square, or a padding not smaller than the image.
+        ValueError: Quarter turns of images that are not square, or a padding not smaller than the image.
     """
     _, height, width, _ = image_bhwc.shape
     padding = data.crop_padding
@@ -51,7 +51,7 @@ def augment(key: jax.Array, row_b: jax.Array, image_bhwc: jax.Array, data: Data)
 
 
 def _crop(image_bhwc: jax.Array, offset_b2: jax.Array, padding: int) -> jax.Array:
-    """Windows of the images' own size, `offset_b2` below and right of the corner of the reflected border."""
+    """Crop windows of the images' own size at `offset_b2` (down, right) in the images with a reflected border."""
     around = (padding, padding)
     padded_bhwc = jnp.pad(image_bhwc, ((0, 0), around, around, (0, 0)), mode="reflect")
 
@@ -62,7 +62,7 @@ def _crop(image_bhwc: jax.Array, offset_b2: jax.Array, padding: int) -> jax.Arra
 
 
 def _recolor(image_bhwc: jax.Array, brightness_b: jax.Array, contrast_b: jax.Array) -> jax.Array:
-    """The images with scaled brightness and contrast, float32, clipped to [0, 255]."""
+    """Scale brightness and contrast; return float32 clipped to [0, 255]."""
     # An integer sum has one value whatever the order of addition, so it cannot depend on the layout of the batch.
     # Unsigned 32 bits hold the sum of an image of up to 2,300 pixels a side.
     sum_b = jnp.sum(image_bhwc, axis=(1, 2, 3), dtype=jnp.uint32)
@@ -77,5 +77,5 @@ def _where(choose_b: jax.Array, then_bhwc: jax.Array, else_bhwc: jax.Array) -> j
 
 
 def _column(value_b: jax.Array) -> jax.Array:
-    """Per-example values that broadcast over height, width and channels."""
+    """Reshape per-example values to broadcast over height, width and channels."""
     return value_b[:, None, None, None]

@@ -1,7 +1,7 @@
-"""What a network sees of a stored example: an image, or bands of several sizes and types stacked by name.
+"""Network input from a stored example: its image, or its bands, resampled to one size and stacked.
 
-Bands stay as they are stored until they are on the device. There each is brought to the size of the image, and all are
-stacked and normalised by the statistics of their archive.
+Bands stay as they are stored until they are on the device. There each band is resampled to the image size, and all
+bands are stacked and normalised by the statistics of their archive.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,24 +14,28 @@ import numpy as np
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.recipes.config import Data
 
-# Of natural colours, red first, and of radar.
+# Natural colours, red first, and radar.
 RGB, RADAR = ("B04", "B03", "B02"), ("VV", "VH")
-# Coefficient of Keys' cubic convolution (IEEE Trans. ASSP 29(6), 1981), as torch and OpenCV have it.
+# Coefficient of Keys' cubic convolution (IEEE Trans. ASSP 29(6), 1981), the value of torch and OpenCV.
 _CUBIC = -0.75
 
 
 def known_bands() -> ModuleType:
-    """The tables of bands, sets of channels and statistics; imported only for bands, since they bring TFDS along."""
-    from tfds_builders.bigearthnet import bands
+    """Return the builders' tables of bands, channel sets and statistics, imported only where a recipe names bands.
+
+    The builders write the metadata of a data set from the same tables. The engine needs them before a data set is open,
+    and for trained networks whose data set has moved.
+    """
+    from tfds_builders import bands
 
     return bands
 
 
 def band_names(data: Data) -> tuple[str, ...]:
-    """The bands that a network sees, in the order of its channels; empty where it sees images.
+    """Return the bands that a network sees, in the order of its channels; empty where it sees images.
 
     Raises:
-        InputError: a name is twice in the list, or is neither a band nor a set of channels.
+        InputError: A name is given twice, or is neither a band nor a set of channels.
     """
     if not data.bands:
         return ()
@@ -51,20 +55,22 @@ def band_names(data: Data) -> tuple[str, ...]:
 
 
 def channels(data: Data) -> int:
-    """The number of channels of a network's images."""
+    """Return the number of channels of a network's images."""
     return len(band_names(data)) or 3
 
 
 def statistics(data: Data) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(mean, standard deviation) of every channel, in [0, 1] units of images or the units of bands.
+    """Return mean and standard deviation of every channel, in [0, 1] units for images or in the units of bands.
+
+    Empty `data.mean` and `data.std` stand for the published statistics of the data set's bands.
 
     Raises:
-        InputError: there are not as many as channels, none and the data set's are not known, or those of images for
-            bands.
+        InputError: Their number is not that of the channels, they are empty and the data set publishes none, they are
+            not positive, or they are those of images where the network sees bands.
     """
     names, expected = band_names(data), channels(data)
     if names and not data.mean and not data.std:
-        tables = {"bigearthnet_v1": known_bands().V1_STATISTICS, "bigearthnet_v2": known_bands().V2_STATISTICS}
+        tables = known_bands().STATISTICS
         known = tables.get((data.dataset or "").partition("/")[0])
         if known is None:
             raise InputError(
@@ -84,21 +90,21 @@ def statistics(data: Data) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def images_of(batch: Mapping[str, jax.Array], data: Data) -> dict[str, jax.Array]:
-    """The images of a batch by name, (b, h, w, c): as stored, or the one of its bands, float32 in their units."""
+    """Return the images of a batch by name, (b, h, w, c): as stored, or made of bands, float32 in their units."""
     if data.bands:
         return {"image": stack_bands(batch, data)}
     return {name: array for name, array in batch.items() if array.ndim == 4}
 
 
 def seen(batch: Mapping[str, jax.Array], data: Data) -> jax.Array:
-    """What a network sees of each example outside training, (b, h, w, c) float32: its image, normalised."""
+    """Return the network input of each example outside training: its normalised image, (b, h, w, c) float32."""
     return normalize(stack_bands(batch, data) if data.bands else batch["image"], data)
 
 
 def normalize(image_bhwc: jax.Array, data: Data) -> jax.Array:
-    """The images as model input, float32: (image - mean) / std for each channel; of images also divided by 255.
+    """Normalise images for a network: (image - mean) / std of each channel, float32.
 
-    `image_bhwc` is in [0, 255], uint8 or float, or in the units of the bands.
+    `image_bhwc` is in [0, 255], uint8 or float, and divided by 255 first; or it is in the units of the bands.
     """
     mean, std = statistics(data)
     unit = 1 if data.bands else 255
@@ -108,13 +114,13 @@ def normalize(image_bhwc: jax.Array, data: Data) -> jax.Array:
 
 
 def stack_bands(batch: Mapping[str, jax.Array], data: Data) -> jax.Array:
-    """The bands of the recipe as one image, (b, size, size, c) float32 in their units, in the order of the recipe."""
+    """Stack the bands of the recipe, in its order, as one image (b, size, size, c) float32 in their units."""
     size = data.image_size
     return jnp.stack([resample(batch[name], size, data.resample) for name in band_names(data)], axis=-1)
 
 
 def picture_bands(known: Sequence[str]) -> tuple[str, ...]:
-    """The bands of which people see a picture, of those that there are: natural colours, or radar, or any one."""
+    """Return the bands that make a picture for people: natural colours if `known` has them, else radar, else one."""
     for names in (RGB, RADAR):
         if set(names) <= set(known):
             return names
@@ -122,10 +128,10 @@ def picture_bands(known: Sequence[str]) -> tuple[str, ...]:
 
 
 def picture(bands: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Bands of one size, each (n, h, w), as people look at them, (n, h, w, 3) uint8 with red first.
+    """Render bands of one size, each (n, h, w), for people: (n, h, w, 3) uint8, red first.
 
-    Red, green and blue reflectance of 0 to 0.2 fill the range; radar is VV, VH and their difference in dB from -25 to
-    0, -30 to -5 and 0 to 15; anything else is grey from its lowest to its highest value.
+    Natural colours map reflectance 0 to 0.2 to the full range. Radar shows VV, VH and VV - VH, from -25 to 0, -30 to -5
+    and 0 to 15 dB. Any other single band is grey, from its lowest to its highest value.
     """
     if set(RGB) <= set(bands):
         layers = [bands[name] / np.float32(2000) for name in RGB]
@@ -141,10 +147,10 @@ def picture(bands: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def resample(band_bhw: jax.Array, size: int, method: str) -> jax.Array:
-    """The bands at `size` pixels a side, (b, size, size) float32; a band that has this size keeps its values.
+    """Resample a band to `size` pixels a side, (b, size, size) float32; a band of this size keeps its values.
 
-    Pixels are areas: the border of the old image is that of the new one. As torch's `interpolate` without antialiasing
-    and aligned corners, and OpenCV's `resize`; beyond the border the last pixel goes on.
+    Pixels are areas, so that the borders of the old and the new image coincide; values beyond the border repeat the
+    last pixel. This equals torch's `interpolate` without antialiasing and aligned corners, and OpenCV's `resize`.
     """
     _, height, width = band_bhw.shape
     band_bhw = band_bhw.astype(jnp.float32)
@@ -153,14 +159,14 @@ def resample(band_bhw: jax.Array, size: int, method: str) -> jax.Array:
     if method == "nearest":
         rows, columns = (np.arange(size) * length // size for length in (height, width))
         return band_bhw[:, rows][:, :, columns]
-    # A product with a small matrix on either side: what an accelerator does best, and the same for every method.
+    # A product with a small matrix on each side suits accelerators, and serves every method.
     product = jax.lax.Precision.HIGHEST
     rows_ph, columns_pw = (interpolation_matrix(length, size, method) for length in (height, width))
     return jnp.einsum("ph,bhw,qw->bpq", rows_ph, band_bhw, columns_pw, precision=product)
 
 
 def interpolation_matrix(length: int, size: int, method: str) -> np.ndarray:
-    """(size, length) float32: what each of `size` new pixels takes of `length` old ones; rows sum to 1."""
+    """Return the weights (size, length) float32 of `length` old pixels in `size` new ones; rows sum to 1."""
     position = (np.arange(size) + 0.5) * length / size - 0.5
     first = np.floor(position).astype(np.int64)
     matrix = np.zeros((size, length))
@@ -172,7 +178,7 @@ def interpolation_matrix(length: int, size: int, method: str) -> np.ndarray:
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:
-    """Keys' kernel at distances of less than two pixels."""
+    """Return Keys' kernel at distances below two pixels."""
     near = (_CUBIC + 2) * x**3 - (_CUBIC + 3) * x**2 + 1
     far = _CUBIC * (x**3 - 5 * x**2 + 8 * x - 4)
     return np.where(x <= 1, near, far)

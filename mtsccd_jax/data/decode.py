@@ -1,4 +1,4 @@
-"""Encoded images to 8-bit RGB at the recipe's size, on the host."""
+"""Decode images to 8-bit RGB at the recipe's size, on the host."""
 
 import functools
 
@@ -10,19 +10,19 @@ from mtsccd_jax.errors import InputError
 
 try:
     import simplejpeg
-except ImportError:  # it is only faster: OpenCV gives the same pixels
+except ImportError:  # OpenCV gives the same pixels, only slower
     simplejpeg = None
 
-# Area averaging: antialiased when shrinking, and the only filter between a file and the network's input size.
+# Area averaging, antialiased when shrinking: the only filter between a file and the size of the network input.
 RESIZE_FILTER = cv2.INTER_AREA
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
 _JPEG_START = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
-_MAX_PIXELS = 1 << 30  # OpenCV's own limit: a header that promises more is not believed
+_MAX_PIXELS = 1 << 30  # the limit of OpenCV: larger headers are damaged
 
-# Orientation tags are ignored, as PIL and TensorFlow do: the pixels are those of the file.
+# Orientation tags are ignored, as in PIL and TensorFlow: the pixels stay as the file has them.
 _RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _AS_STORED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
 _TO_RGB = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
@@ -30,7 +30,7 @@ _TO_RGB = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
 
 @functools.cache
 def _quiet_single_threaded() -> None:
-    """Nothing; OpenCV stays in the calling thread (a batch has one of its own) and leaves reporting errors to us."""
+    """Keep OpenCV in the calling thread (each batch has its own thread), and its messages off standard error."""
     cv2.setNumThreads(0)
     # OpenCV 5 moved the function; 0 is silent in both.
     silence = cv2.utils.logging.setLogLevel if hasattr(cv2.utils, "logging") else cv2.setLogLevel  # type: ignore
@@ -38,23 +38,23 @@ def _quiet_single_threaded() -> None:
 
 
 def decode_rgb(encoded: bytes, where: str) -> np.ndarray:
-    """The image as uint8 (height, width, 3), red first.
+    """Decode an image to uint8 (height, width, 3), red first.
 
-    Grey images get three equal channels, an alpha channel is dropped, palettes are expanded. Pixels equal PIL's and
-    those of `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")` bit for bit.
+    Grey images get three equal channels, an alpha channel is dropped, palettes are expanded. Pixels equal those of PIL
+    and of `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")` bit for bit.
 
     Args:
-        encoded: the bytes of a JPEG, PNG, BMP, TIFF or WebP file.
-        where: names the image in errors: a path or a record.
+        encoded: The bytes of a JPEG, PNG, BMP, TIFF or WebP file.
+        where: The name of the image in errors: a path or a record.
 
     Raises:
-        InputError: the bytes are empty, not an image, cut off, or hold other than 8-bit values.
+        InputError: The bytes are empty, not an image, cut off, or hold other than 8-bit values.
     """
     _quiet_single_threaded()
     if not encoded:
         raise InputError(f"{where} is empty; replace or remove it")
     if encoded.startswith(_JPEG_START):
-        # Decoders may fill what is missing with grey instead of failing, so the end marker is looked for first.
+        # Decoders may fill a missing part with grey instead of failing, so the end marker must be present.
         image = _opencv(encoded, _RGB) if encoded.rfind(_JPEG_END) >= 0 else None
         if image is None:
             raise InputError(f"{where} is a damaged or truncated JPEG; replace or remove it")
@@ -71,10 +71,10 @@ def decode_rgb(encoded: bytes, where: str) -> np.ndarray:
 
 
 def _opencv(encoded: bytes, flags: int) -> np.ndarray | None:
-    """What OpenCV makes of the bytes, or None."""
+    """Return the image that OpenCV decodes, or None."""
     try:
         return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
-    except cv2.error:  # a header that promises more pixels than OpenCV is willing to hold
+    except cv2.error:  # the header has more pixels than the limit of OpenCV
         return None
 
 
@@ -82,9 +82,9 @@ class ImageBatch:
     """Images decoded one after the other into one uint8 array (batch, height, width, 3).
 
     Args:
-        batch: how many images there will be.
-        image_size: side in pixels that images of another size are resized to; None keeps them as they are, and they
-            must share the size of the first.
+        batch: The number of images.
+        image_size: Side in pixels that images of another size are resized to. With None all images must have the size
+            of the first.
     """
 
     def __init__(self, batch: int, image_size: int | None):
@@ -96,10 +96,10 @@ class ImageBatch:
         self.image_bhwc = BATCHES.empty((batch, image_size or 0, image_size or 0, 3), np.uint8)
 
     def decode(self, position: int, encoded: bytes, where: str) -> None:
-        """Nothing; the image is in `image_bhwc[position]`.
+        """Decode an image into `image_bhwc[position]`.
 
         Raises:
-            InputError: it cannot be decoded, or its size is unlike the first one's and there is no `image_size`.
+            InputError: It cannot be decoded, or its size is not that of the first image and `image_size` is None.
         """
         shape = _jpeg_shape(encoded)
         if shape is None:
@@ -117,12 +117,12 @@ class ImageBatch:
         self._place(position, self._scratch_hwc if decoded else decode_rgb(encoded, where), where)
 
     def _start(self, shape: tuple[int, ...], where: str) -> None:
-        """Nothing; without an `image_size` the first image sets the size of all."""
+        """Let the first image set the size of all where `image_size` is None."""
         self.image_bhwc = BATCHES.empty((len(self.image_bhwc), *shape), np.uint8)
         self._first = where
 
     def _place(self, position: int, image_hwc: np.ndarray, where: str) -> None:
-        """Nothing; a decoded image is copied or resized to where it belongs."""
+        """Copy or resize a decoded image into its place."""
         if self._image_size is None and not self._first:
             self._start(image_hwc.shape, where)
         if image_hwc.shape == self.image_bhwc.shape[1:]:
@@ -137,7 +137,7 @@ class ImageBatch:
             )
 
     def _resize(self, image_hwc: np.ndarray, resized_hwc: np.ndarray) -> None:
-        """Nothing; `resized_hwc` is the image at its own size.
+        """Resize an image into `resized_hwc`.
 
         In float32 this takes three quarters of the time of OpenCV's 8-bit path, and rounds to the same values.
         """
@@ -149,7 +149,7 @@ class ImageBatch:
 
 
 def _jpeg_shape(encoded: bytes) -> tuple[int, int, int] | None:
-    """The shape of a JPEG that `_decode_jpeg_into` is good for, or None for anything else."""
+    """Return the shape of a JPEG that `_decode_jpeg_into` can decode, or None for anything else."""
     if simplejpeg is None or not encoded.startswith(_JPEG_START):
         return None
     try:
@@ -160,9 +160,9 @@ def _jpeg_shape(encoded: bytes) -> tuple[int, int, int] | None:
 
 
 def _decode_jpeg_into(encoded: bytes, image_hwc: np.ndarray) -> bool:
-    """Whether a JPEG was decoded, straight to where it belongs: a fifth faster than decoding and copying.
+    """Decode a JPEG in place, a fifth faster than decoding and copying; return whether it succeeded.
 
-    False where libjpeg has anything to complain about: OpenCV then decides whether the image can be used.
+    False where libjpeg reports any problem: OpenCV then decides whether the image is usable.
     """
     try:
         simplejpeg.decode_jpeg(encoded, colorspace="RGB", buffer=image_hwc)

@@ -1,8 +1,8 @@
-"""Rows whose images are files: what class folders, pair lists and unlabelled images have in common."""
+"""The source over rows of image files, shared by class folders, pair lists and unlabelled images."""
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +15,17 @@ from mtsccd_jax.errors import InputError, nearest
 
 @dataclass(frozen=True, eq=False)
 class FileSource:
-    """Rows whose images are files: the same reading for class folders, pair lists and unlabelled images.
+    """Rows whose images are files.
 
     Attributes:
-        name: the folder as it was given.
-        split: the split.
-        root: the folder that `paths` are relative to.
-        paths: image field -> path of each row below `root`.
-        columns: other field -> value of each row.
-        names: class-valued field -> names of its values.
-        image_size: side in pixels that images are resized to; None keeps them.
-        skipped: unreadable rows that were left out, one line each.
+        name: The folder as the user gave it.
+        split: The split.
+        root: The folder that `paths` are relative to.
+        paths: The path of each row below `root`, for each image field.
+        columns: The value of each row, for each other field.
+        names: The names of the values, for each class field.
+        image_size: Side in pixels that images are resized to; None keeps them.
+        skipped: One line for each unreadable row that was left out.
     """
 
     name: str
@@ -37,11 +37,11 @@ class FileSource:
     image_size: int | None = None
     skipped: tuple[str, ...] = ()
     band_fields: tuple[str, ...] = ()
-    generated = False  # what lies in folders is taken for real
+    generated = False  # images in folders count as real
 
     @property
     def dataset(self) -> str:
-        """What results call it: "folder:" and the folder's own name."""
+        """The name used in results: "folder:" and the folder's name."""
         return f"folder:{self.root.resolve().name}"
 
     @property
@@ -56,7 +56,7 @@ class FileSource:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the values of `label`; empty for pairs and for unlabelled images."""
+        """Names of the values of `label`; empty for pairs and unlabelled images."""
         return self.names.get("label", ())
 
     def __len__(self) -> int:
@@ -67,14 +67,11 @@ class FileSource:
             raise IndexError(f"row {row} of {len(self)}")
         return {name: value[0] for name, value in self.read(np.array([row])).items()}
 
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        return (self[row] for row in range(len(self)))
-
     def read(self, row_b: np.ndarray) -> dict[str, np.ndarray]:
-        """The rows as one batch: images (b, h, w, 3) uint8, other fields (b,).
+        """Read rows as one batch: images (b, h, w, 3) uint8, other fields (b,).
 
         Raises:
-            InputError: a file is missing, damaged, not an image, or unlike the others in size (`image_size` None).
+            InputError: A file is missing, damaged or not an image, or sizes differ and `image_size` is None.
         """
         batch: dict[str, np.ndarray] = {}
         for image_field, paths in self.paths.items():
@@ -86,21 +83,21 @@ class FileSource:
         return batch | {name: values[row_b] for name, values in self.columns.items()}
 
     def encoded(self, row_b: np.ndarray) -> list[bytes]:
-        """The files of all images of the rows, as they are: what `read` decodes.
+        """Return the encoded images of the rows, as `read` decodes them.
 
         Raises:
-            InputError: a file is missing or cannot be read.
+            InputError: A file is missing or cannot be read.
         """
         return [_file_bytes(self.root / paths[row]) for paths in self.paths.values() for row in row_b]
 
     def column(self, field: str) -> np.ndarray:
-        """All values of a field that is not an image, (n,)."""
+        """Return all values of a field that is not an image, (n,)."""
         if field not in self.columns:
             raise KeyError(f"no column {field!r}; there are {listed(self.columns)}")
         return self.columns[field]
 
     def fingerprint(self) -> str:
-        """A SHA-256 over the split, paths below the folder, file sizes and all other values; not over where it lies."""
+        """Return a SHA-256 of the split, the paths below the folder, the file sizes and all other values."""
         digest = hashlib.sha256(self.split.encode())
         for image_field, paths in self.paths.items():
             for path in paths:
@@ -111,7 +108,7 @@ class FileSource:
 
 
 def existing_folder(path: str | Path) -> Path:
-    """The folder that a user named; InputError where there is none."""
+    """Return the folder that a user named; raise InputError where there is none."""
     path = Path(path).expanduser()
     if not path.is_dir():
         raise InputError(f"{path} is not a folder; check the path")
@@ -119,7 +116,7 @@ def existing_folder(path: str | Path) -> Path:
 
 
 def files_below(folder: Path, root: Path) -> list[str]:
-    """The paths below `root` of all files in `folder` and its sub-folders, sorted; hidden ones are left out."""
+    """Return the sorted paths below `root` of all files in `folder` and its sub-folders, without hidden ones."""
     found = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -128,15 +125,26 @@ def files_below(folder: Path, root: Path) -> list[str]:
     return sorted(found)
 
 
-def readable_rows(root: Path, rows: Sequence[tuple[str, ...]], skip_bad: bool) -> tuple[list[int], tuple[str, ...]]:
-    """The rows whose files can be read, and one line for each that was left out because `skip_bad` is set.
+def readable_source(
+    root: Path,
+    split: str,
+    paths: Mapping[str, Sequence[str]],
+    columns: Mapping[str, np.ndarray],
+    names: Mapping[str, tuple[str, ...]],
+    image_size: int | None,
+    skip_bad: bool,
+) -> FileSource:
+    """Return the source over the rows whose files can be read; `skip_bad` leaves out the others.
 
-    Without `skip_bad` only names and sizes are looked at; a file that does not decode is an error when it is read.
+    Without `skip_bad` only names and sizes are checked; a file that does not decode is an error when it is read.
+
+    Raises:
+        InputError: A file fails the check and `skip_bad` is not set, or no row is left.
     """
 
-    def problem(paths: tuple[str, ...]) -> str | None:
+    def problem(row_paths: tuple[str, ...]) -> str | None:
         try:
-            for path in paths:
+            for path in row_paths:
                 _check_file(root / path)
                 if skip_bad:
                     decode_rgb(_file_bytes(root / path), str(root / path))
@@ -144,12 +152,19 @@ def readable_rows(root: Path, rows: Sequence[tuple[str, ...]], skip_bad: bool) -
             return str(error)
         return None
 
+    rows = list(zip(*paths.values(), strict=True))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        problems = list(threads.map(problem, rows)) if skip_bad else [problem(paths) for paths in rows]
-    bad = tuple(text for text in problems if text is not None)
-    if bad and not skip_bad:
-        raise InputError(bad[0] if len(bad) == 1 else f"{bad[0]} ({len(bad)} such files)")
-    return [row for row, text in enumerate(problems) if text is None], bad
+        problems = list(threads.map(problem, rows)) if skip_bad else list(map(problem, rows))
+    skipped = tuple(text for text in problems if text is not None)
+    if skipped and not skip_bad:
+        raise InputError(skipped[0] if len(skipped) == 1 else f"{skipped[0]} ({len(skipped)} such files)")
+    keep = [row for row, text in enumerate(problems) if text is None]
+    if not keep:
+        left_out = f" ({len(skipped)} could not be read)" if skipped else ""
+        raise InputError(f"{root} has no images in split {split!r}{left_out}; add some or choose another")
+    kept_paths = {field: [files[row] for row in keep] for field, files in paths.items()}
+    kept_columns = {field: values[keep] for field, values in columns.items()}
+    return FileSource(str(root), split, root, kept_paths, kept_columns, names, image_size, skipped)
 
 
 def _check_file(file: Path) -> None:
@@ -174,19 +189,11 @@ def _file_bytes(file: Path) -> bytes:
 
 
 def check_split(place: Path, split: str, known: Sequence[str]) -> None:
-    """Nothing; InputError where `split` is none of `known`, which are those of `place`."""
+    """Raise InputError unless `split` is one of the `known` splits of `place`."""
     if split not in known:
         raise InputError(f"{place} has no split {split!r}; it has {listed(known)}.{nearest(split, known)}")
 
 
-def not_empty(source: FileSource) -> FileSource:
-    """The source itself; InputError where it has no rows."""
-    if not len(source):
-        left_out = f" ({len(source.skipped)} could not be read)" if source.skipped else ""
-        raise InputError(f"{source.name} has no images in split {source.split!r}{left_out}; add some or choose another")
-    return source
-
-
 def listed(names: Mapping[str, object] | set[str] | Sequence[str]) -> str:
-    """The names, sorted, for an error message."""
+    """Return the sorted names as a list for an error message."""
     return ", ".join(sorted(names))

@@ -1,4 +1,4 @@
-"""Sources over plain files: class folders, pair lists, and images nobody has labelled."""
+"""Sources over plain files: class folders, pair lists, and unlabelled images."""
 
 import csv
 import hashlib
@@ -14,12 +14,11 @@ from mtsccd_jax.data.file_source import (
     existing_folder,
     files_below,
     listed,
-    not_empty,
-    readable_rows,
+    readable_source,
 )
 from mtsccd_jax.errors import InputError
 
-# Splits of a class-folder tree and, where it has no folders of these names, the share of paths hashed into each.
+# Splits of a class-folder tree, and the share of paths hashed into each where it has no folders of these names.
 FOLDER_SPLITS = {"train": 0.6, "validation": 0.2, "test": 0.2}
 
 # The split that holds everything; the only one of a pair list without a split column.
@@ -31,21 +30,21 @@ CHANGED_NAMES = ("unchanged", "changed")
 def folder_source(
     root: str | Path, split: str, *, image_size: int | None = None, seed: int = 0, skip_bad: bool = False
 ) -> FileSource:
-    """The labelled scenes of a tree with one folder a class, named by that folder; fields image, label, filename.
+    """Open the labelled scenes of a tree with one folder per class; fields image, label, filename.
 
     Classes are the folder names, sorted. Where the tree has folders named train, validation or test, these are the
-    splits and hold the class folders; else each file goes to train (60 %), validation or test (20 % each) by a hash of
-    `seed` and its path, whatever other files there are. Split "all" is every file.
+    splits and hold the class folders. Otherwise a hash of `seed` and its path sends each file to train (60 %),
+    validation or test (20 % each), whatever other files there are. Split "all" is every file.
 
     Args:
-        root: the tree; hidden files are ignored, sub-folders of a class belong to it.
+        root: The tree; hidden files are ignored, sub-folders of a class belong to it.
         split: "train", "validation", "test" or "all".
-        image_size: side to resize to, in pixels; None keeps the images as they are.
-        seed: of the hash.
-        skip_bad: decode every file once and leave out, and name in `skipped`, those that cannot be read.
+        image_size: Side in pixels that images are resized to; None keeps them.
+        seed: The seed of the hash.
+        skip_bad: Decode every file once, leave out those that cannot be read, and name them in `skipped`.
 
     Raises:
-        InputError: the folder is missing or has no class folders, a file in it is empty or not an image, or the split
+        InputError: The folder is missing or has no class folders, a file in it is empty or not an image, or the split
             is unknown or empty.
     """
     root = existing_folder(root)
@@ -66,28 +65,17 @@ def folder_source(
     ]
     if not split_folders and split != ALL:
         labelled = [(path, label) for path, label in labelled if _hashed_split(path, seed) == split]
-    keep, skipped = readable_rows(root, [(path,) for path, _ in labelled], skip_bad)
-    source = FileSource(
-        name=str(root),
-        split=split,
-        root=root,
-        paths={"image": [labelled[row][0] for row in keep]},
-        columns={
-            "label": np.array([labelled[row][1] for row in keep], np.int32),
-            "filename": np.array([labelled[row][0] for row in keep], np.str_),
-        },
-        names={"label": tuple(class_names)},
-        image_size=image_size,
-        skipped=skipped,
-    )
-    return not_empty(source)
+    paths = [path for path, _ in labelled]
+    columns = {"label": np.array([label for _, label in labelled], np.int32), "filename": np.array(paths, np.str_)}
+    names = {"label": tuple(class_names)}
+    return readable_source(root, split, {"image": paths}, columns, names, image_size, skip_bad)
 
 
 def folder_splits(root: str | Path) -> tuple[str, ...]:
-    """The splits of a class-folder tree: its folders of these names or, without any, all of `FOLDER_SPLITS`.
+    """Return the splits of a class-folder tree: its folders of these names or, without any, all of `FOLDER_SPLITS`.
 
     Raises:
-        InputError: the folder is missing.
+        InputError: The folder is missing.
     """
     return tuple(_split_folders(existing_folder(root)) or FOLDER_SPLITS)
 
@@ -104,21 +92,21 @@ def pairs_source(
     changed_above: float = 0.01,
     skip_bad: bool = False,
 ) -> FileSource:
-    """The pairs of `pairs.csv`, images in `A/` and `B/`; fields image_t1, image_t2, changed, filename_t1, filename_t2.
+    """Open the pairs of `pairs.csv`; fields image_t1, image_t2, changed, filename_t1, filename_t2.
 
-    The list has columns A and B, and either `changed` (0 or 1) or `changed_fraction` (in [0, 1]; a pair has changed
-    where it is greater than `changed_above`). With a column `split` its values are the splits; without, every pair is
-    in split "all", which there is always. Other columns are ignored.
+    The list has columns A and B (paths below `A/` and `B/`), and either `changed` (0 or 1) or `changed_fraction` (in
+    [0, 1]; a pair has changed where it is greater than `changed_above`). The values of a column `split` are the splits.
+    Split "all" is every pair. Other columns are ignored.
 
     Args:
-        root: the folder of `pairs.csv`, `A/` and `B/`.
-        split: a value of the column `split`, or "all".
-        image_size: side to resize to, in pixels; None keeps the images as they are.
-        changed_above: fraction of changed area above which a pair has changed.
-        skip_bad: decode every file once and leave out, and name in `skipped`, the pairs that cannot be read.
+        root: The folder of `pairs.csv`, `A/` and `B/`.
+        split: A value of the column `split`, or "all".
+        image_size: Side in pixels that images are resized to; None keeps them.
+        changed_above: Share of changed area above which a pair has changed.
+        skip_bad: Decode every file once, leave out the pairs that cannot be read, and name them in `skipped`.
 
     Raises:
-        InputError: the list is missing, lacks a column or has a wrong value, a path is missing or leaves the folder,
+        InputError: The list is missing, lacks a column or has a wrong value, a path is missing or leaves the folder,
             an image is empty, or the split is unknown or empty.
     """
     root = existing_folder(root)
@@ -143,22 +131,22 @@ def pairs_source(
 
 
 def pair_list_splits(root: str | Path) -> tuple[str, ...]:
-    """The splits of a folder's `pairs.csv`, sorted; ("all",) where it has no column `split`.
+    """Return the sorted splits of a folder's `pairs.csv`; ("all",) where it has no column `split`.
 
     Raises:
-        InputError: as in `pairs_source`.
+        InputError: As in `pairs_source`.
     """
     table, columns = _pair_list(existing_folder(root))
     return tuple(sorted({table.text(line, "split") for line in table.lines})) if "split" in columns else (ALL,)
 
 
 def pair_files(root: str | Path, *, image_size: int | None = None, skip_bad: bool = False) -> FileSource:
-    """Pairs without labels: the columns A and B of `pairs.csv` or, without one, equal paths in `A/` and `B/`.
+    """Open pairs without labels: the columns A and B of `pairs.csv` or, without a list, equal paths in `A/` and `B/`.
 
-    Fields are those of `pairs_source` but for `changed`.
+    The fields are those of `pairs_source` without `changed`.
 
     Raises:
-        InputError: as in `pairs_source`; without a list, an image in one folder that the other lacks.
+        InputError: As in `pairs_source`; without a list, an image is in only one of the folders.
     """
     root = existing_folder(root)
     if (root / "pairs.csv").exists():
@@ -175,22 +163,20 @@ def pair_files(root: str | Path, *, image_size: int | None = None, skip_bad: boo
 
 
 def image_files(root: str | Path, *, image_size: int | None = None, skip_bad: bool = False) -> FileSource:
-    """Every image below a folder, in order of path; fields image and filename (the path below the folder).
+    """Open every image below a folder, in order of path; fields image and filename (the path below the folder).
 
     Raises:
-        InputError: the folder is missing or without images, or a file in it is empty or not an image.
+        InputError: The folder is missing or without images, or a file in it is empty or not an image.
     """
     root = existing_folder(root)
     paths = files_below(root, root)
-    keep, skipped = readable_rows(root, [(path,) for path in paths], skip_bad)
-    kept = [paths[row] for row in keep]
-    columns = {"filename": np.array(kept, np.str_)}
-    return not_empty(FileSource(str(root), ALL, root, {"image": kept}, columns, image_size=image_size, skipped=skipped))
+    columns = {"filename": np.array(paths, np.str_)}
+    return readable_source(root, ALL, {"image": paths}, columns, {}, image_size, skip_bad)
 
 
 @dataclass(frozen=True)
 class _PairList:
-    """The lines of `pairs.csv`, each with its number in the file as "line"."""
+    """The lines of `pairs.csv`; the key "line" of each is its number in the file."""
 
     path: Path
     lines: Sequence[Mapping[str, str]]
@@ -217,7 +203,7 @@ class _PairList:
         return value
 
     def images(self, line: Mapping[str, str]) -> tuple[str, str]:
-        """The paths of both images below A/ and B/, which they must not leave."""
+        """Return the paths of both images below A/ and B/; raise InputError where a path leaves its folder."""
         for side in "AB":
             name, folder = self.text(line, side), self.path.parent / side
             if not (folder / name).resolve().is_relative_to(folder.resolve()):
@@ -226,7 +212,7 @@ class _PairList:
 
 
 def _pair_list(root: Path) -> tuple[_PairList, set[str]]:
-    """`pairs.csv` and its columns."""
+    """Read `pairs.csv`; return its lines and columns."""
     path = root / "pairs.csv"
     if not path.is_file():
         raise InputError(f"{root} has no pairs.csv; list the pairs in it, with columns A, B and changed")
@@ -251,26 +237,14 @@ def _pairs(
     changed: np.ndarray | None,
     skip_bad: bool,
 ) -> FileSource:
-    """The source over pairs of paths below A/ and B/."""
-    keep, skipped = readable_rows(root, [(f"A/{first}", f"B/{second}") for first, second in files], skip_bad)
-    filenames = {
-        "filename_t1": np.array([files[row][0] for row in keep], np.str_),
-        "filename_t2": np.array([files[row][1] for row in keep], np.str_),
-    }
-    source = FileSource(
-        name=str(root),
-        split=split,
-        root=root,
-        paths={
-            "image_t1": [f"A/{files[row][0]}" for row in keep],
-            "image_t2": [f"B/{files[row][1]}" for row in keep],
-        },
-        columns=filenames if changed is None else {"changed": changed[keep], **filenames},
-        names={} if changed is None else {"changed": CHANGED_NAMES},
-        image_size=image_size,
-        skipped=skipped,
-    )
-    return not_empty(source)
+    """Return the source over pairs of paths below A/ and B/; without labels where `changed` is None."""
+    first, second = ([pair[side] for pair in files] for side in (0, 1))
+    paths = {"image_t1": [f"A/{path}" for path in first], "image_t2": [f"B/{path}" for path in second]}
+    columns = {"filename_t1": np.array(first, np.str_), "filename_t2": np.array(second, np.str_)}
+    names = {} if changed is None else {"changed": CHANGED_NAMES}
+    if changed is not None:
+        columns = {"changed": changed, **columns}
+    return readable_source(root, split, paths, columns, names, image_size, skip_bad)
 
 
 def _class_folders(tree: Path) -> list[Path]:
@@ -278,7 +252,7 @@ def _class_folders(tree: Path) -> list[Path]:
 
 
 def _hashed_split(path: str, seed: int) -> str:
-    """The split of a path: its hash, as a number in [0, 1), falls in the share of one."""
+    """Return the split whose share holds the hash of a path, as a number in [0, 1)."""
     position = int.from_bytes(hashlib.sha256(f"{seed}:{path}".encode()).digest()[:8], "big") / 2**64
     for split, share in FOLDER_SPLITS.items():
         if position < share:

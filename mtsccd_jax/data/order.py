@@ -1,10 +1,10 @@
-"""Which rows make up which batch: pure functions of seed, epoch and sizes, and the only place that decides order."""
+"""Rows of every batch: pure functions of seed, epoch and sizes, and the only place that decides order."""
 
 import numpy as np
 
 
 def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
-    """A permutation of 0..n-1 as int64 (n,), fixed by (seed, epoch).
+    """Return a permutation of 0..n-1 as int64 (n,), fixed by (seed, epoch).
 
     The order sorts the raw 64-bit words of a Philox counter keyed by (seed, epoch): NumPy guarantees those words
     forever, which it does not for `Generator.permutation`.
@@ -20,7 +20,7 @@ def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
 
 
 def batch_indices(seed: int, epoch: int, n: int, batch: int, process: int = 0, processes: int = 1) -> np.ndarray:
-    """The rows of every training step of one epoch, for one process: int64 (steps, batch / processes).
+    """Return the rows of every training step of an epoch, for one process: int64 (steps, batch / processes).
 
     Every global batch is split in consecutive parts over the processes, so joining the parts in order of process
     gives the batches of a single process. The tail of fewer than `batch` rows is dropped; `n < batch` gives no step.
@@ -34,12 +34,12 @@ def batch_indices(seed: int, epoch: int, n: int, batch: int, process: int = 0, p
 
 
 def evaluation_batches(n: int, batch: int, process: int = 0, processes: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Every row once, in order, as (indices int64, mask bool), both (steps, batch / processes).
+    """Return every row once, in order, as (indices int64, mask bool), both (steps, batch / processes).
 
     The last batch is filled with row 0 where the mask is False: such a row must not count.
 
     Raises:
-        ValueError: as in `batch_indices`.
+        ValueError: As in `batch_indices`.
     """
     part = _part(batch, process, processes)
     steps = -(-n // batch)
@@ -49,7 +49,7 @@ def evaluation_batches(n: int, batch: int, process: int = 0, processes: int = 1)
 
 
 def _part(batch: int, process: int, processes: int) -> slice:
-    """The columns of a global batch that belong to one process."""
+    """Return the columns of a global batch that belong to one process."""
     if processes < 1 or not 0 <= process < processes:
         raise ValueError(f"process must be in [0, processes), got {process} of {processes}")
     if batch < 1 or batch % processes:

@@ -1,7 +1,7 @@
-"""A patch of bands that lies in a folder of its own, as BigEarthNet's archives have them: one GeoTIFF file a band."""
+"""A source over one patch in a folder: one GeoTIFF file per band, as in the archives of BigEarthNet."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,12 @@ SUFFIXES = (".tif", ".tiff")
 
 @dataclass(frozen=True, eq=False)
 class PatchSource:
-    """One patch, read from `<name>_<band>.tif`, a file a band; without labels.
+    """One patch without labels, read from a file `<name>_<band>.tif` per band.
 
     Attributes:
-        root: the folder.
-        paths: band -> file, of every band that is there.
-        band_fields: the bands that are read.
+        root: The folder.
+        paths: The file of every band in the folder.
+        band_fields: The bands to read.
     """
 
     root: Path
@@ -30,16 +30,16 @@ class PatchSource:
     image_fields: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
-    generated = False  # what lies in folders is taken for real
+    generated = False  # images in folders count as real
 
     @property
     def name(self) -> str:
-        """The folder as it was given."""
+        """The folder as the user gave it."""
         return str(self.root)
 
     @property
     def dataset(self) -> str:
-        """What results call it: "folder:" and the folder's own name."""
+        """The name used in results: "folder:" and the folder's name."""
         return f"folder:{self.root.resolve().name}"
 
     @property
@@ -49,19 +49,19 @@ class PatchSource:
 
     @property
     def names(self) -> Mapping[str, tuple[str, ...]]:
-        """Nothing: a patch in a folder has no labels."""
+        """An empty mapping: a patch in a folder has no labels."""
         return {}
 
     @property
     def stored_bands(self) -> tuple[str, ...]:
-        """The bands that can be read."""
+        """The bands that the folder has."""
         return tuple(self.paths)
 
     def reading(self, bands: Sequence[str]) -> "PatchSource":
-        """The same patch, read for other bands.
+        """Return a source over the same patch that reads other bands.
 
         Raises:
-            InputError: it has no file of one.
+            InputError: A band has no file.
         """
         return _complete(self.root, self.paths, bands)
 
@@ -73,14 +73,11 @@ class PatchSource:
             raise IndexError(f"row {row} of 1")
         return {name: value[0] for name, value in self.read(np.zeros(1, np.int64)).items()}
 
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        return (self[row] for row in range(len(self)))
-
     def read(self, row_b: np.ndarray) -> dict[str, np.ndarray]:
-        """The patch as a batch, once for each row: bands (b, h, w) in their own size and type, and `filename`.
+        """Read the patch as a batch, once for each row: bands (b, h, w) of their own size and type, and `filename`.
 
         Raises:
-            ArchiveError: a file is damaged, or of another size or type than the band.
+            ArchiveError: A file is damaged, or its size or type is not that of the band.
         """
         from tfds_builders.reading.geotiff import read_tiff
 
@@ -93,13 +90,13 @@ class PatchSource:
         return batch | {"filename": np.repeat(self.column("filename"), len(row_b))}
 
     def column(self, field: str) -> np.ndarray:
-        """The value of `filename`, the folder's own name, (1,)."""
+        """Return the values of `filename`: the folder's name, (1,)."""
         if field != "filename":
             raise KeyError(f"no column {field!r}; there is filename")
         return np.array([self.root.resolve().name])
 
     def fingerprint(self) -> str:
-        """A SHA-256 over the bands that are read and their files."""
+        """Return a SHA-256 of the bands to read and their files."""
         digest = hashlib.sha256()
         for name in self.band_fields:
             digest.update(f"{name}:{hashlib.sha256(self.paths[name].read_bytes()).hexdigest()}\n".encode())
@@ -107,10 +104,10 @@ class PatchSource:
 
 
 def patch_source(folder: str | Path, bands: Sequence[str]) -> PatchSource:
-    """The patch in a folder, read for some bands.
+    """Open the patch in a folder for some bands.
 
     Raises:
-        InputError: there is no such folder, no file of a band, or more than one.
+        InputError: There is no such folder, no file of a band, or more than one.
     """
     root = Path(folder).expanduser()
     if not root.is_dir():

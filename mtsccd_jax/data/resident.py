@@ -1,4 +1,4 @@
-"""A whole split as uint8 on the devices: decoded once, after which a batch is a gather of what order.py says."""
+"""A whole split as uint8 on the devices, decoded once; a batch is then a gather of the rows of order.py."""
 
 import functools
 
@@ -9,12 +9,12 @@ import numpy as np
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.data.stream import stream
 
-# Rows decoded and transferred at a time: the host never holds more than a few chunks.
+# Rows that are decoded and transferred at a time: the host holds only a few such chunks.
 CHUNK_ROWS = 128
 
 
 def resident_shapes(source: Source, sharding: jax.sharding.Sharding) -> dict[str, jax.ShapeDtypeStruct]:
-    """What `load_resident` gives, as shapes; one example is read."""
+    """Return the shapes of what `load_resident` returns; one example is read."""
     rows = -(-len(source) // sharding.num_devices) * sharding.num_devices
     return {
         field: jax.ShapeDtypeStruct((rows, *value.shape), value.dtype, sharding=sharding)
@@ -26,16 +26,16 @@ def resident_shapes(source: Source, sharding: jax.sharding.Sharding) -> dict[str
 def load_resident(
     source: Source, sharding: jax.sharding.Sharding, *, threads: int | None = None
 ) -> dict[str, jax.Array]:
-    """The split on the devices: every field but text, images uint8 (rows, h, w, 3), rows laid out by `sharding`.
+    """Load a split onto the devices: every field but text, images uint8 (rows, h, w, 3), rows laid out by `sharding`.
 
-    Rows are padded to a multiple of the devices with copies of the last one, which no index of the split reaches.
-    Each process reads only the rows of its own devices. Decoding runs ahead in threads, chunk by chunk, so that the
-    host's memory stays flat.
+    Rows are padded to a multiple of the number of devices with copies of the last one; no index of the split reaches
+    them. Each process reads only the rows of its own devices. Threads decode ahead, chunk by chunk, so that the memory
+    of the host stays flat.
 
     Args:
-        source: the split; all images of one size.
-        sharding: of the rows (`P("data")`, or replicated); other axes are whole on every device.
-        threads: decoding threads; None takes one a core.
+        source: The split; all images have one size.
+        sharding: The layout of the rows (`P("data")`, or replicated); other axes are whole on every device.
+        threads: Decoding threads; None for one per core.
     """
     n = len(source)
     shapes = resident_shapes(source, sharding)
@@ -48,7 +48,7 @@ def load_resident(
     parts: dict[str, list[jax.Array]] = {field: [] for field in shapes}
     for (start, stop), devices in devices_of.items():
         chunk = min(CHUNK_ROWS, stop - start)
-        # The last chunk overlaps the one before instead of being shorter: one compiled write serves all.
+        # The last chunk overlaps the one before instead of being shorter, so that one compiled write serves all.
         first = np.minimum(np.arange(start, stop, chunk), stop - chunk)
         buffers = {
             field: [jnp.zeros((stop - start, *shape.shape[1:]), shape.dtype, device=device) for device in devices]
@@ -71,9 +71,9 @@ def load_resident(
 
 
 def gather(resident: dict[str, jax.Array], row_b: jax.Array) -> dict[str, jax.Array]:
-    """The batch of the rows `row_b`, with `row` int32: the same as `stream` gives. Pure, to be called under jit.
+    """Gather the batch of the rows `row_b`, with `row` int32, as `stream` gives it; pure, to be called under jit.
 
-    Every row must be one of the split: what another gives is undefined.
+    The result is undefined for a row that is not in the split.
     """
     batch = {field: value.at[row_b].get(mode="promise_in_bounds") for field, value in resident.items()}
     return batch | {"row": row_b.astype(jnp.int32)}
@@ -81,5 +81,5 @@ def gather(resident: dict[str, jax.Array], row_b: jax.Array) -> dict[str, jax.Ar
 
 @functools.partial(jax.jit, donate_argnums=0)
 def _write(buffer: jax.Array, chunk: jax.Array, position: int) -> jax.Array:
-    """The buffer with `chunk` from row `position` on, in place."""
+    """Write `chunk` into the buffer from row `position` on, in place."""
     return jax.lax.dynamic_update_slice_in_dim(buffer, chunk, position, axis=0)

@@ -1,4 +1,4 @@
-"""Batches read ahead of time: what order.py says, decoded by threads, moved to the devices in the background."""
+"""Batches in the order of order.py, read and decoded ahead by threads, moved to the devices in the background."""
 
 import os
 from collections import deque
@@ -16,18 +16,18 @@ from mtsccd_jax.data.buffer_pool import BATCHES
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.errors import InputError
 
-# Batches read ahead. More buys nothing once the threads are busy and costs a batch of memory each.
+# Batches read ahead. More are no faster once all threads are busy, and each takes the memory of a batch.
 PREFETCH_BATCHES = 4
 
 
 def usable_cores() -> int:
-    """The number of processor cores this process may run on."""
+    """Return the number of processor cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-# An error is handed on as a value: grain adds lines of its own to the message of what is raised in a thread.
+# An error is passed on as a value: grain adds its own lines to the message of an error raised in a thread.
 _Loaded = dict[str, np.ndarray] | InputError
 
 
@@ -36,21 +36,22 @@ class _Ahead(Iterator[_Loaded], Protocol):
 
 
 def _read_ahead(load: Callable[[int], _Loaded], steps: int, threads: int, ahead: int) -> _Ahead:
-    """An iterator over `load(0)`, ..., `load(steps - 1)`, by threads of which `ahead` results may wait.
+    """Return an iterator over `load(0)`, ..., `load(steps - 1)`, computed by threads, at most `ahead` results ahead.
 
-    Grain's, or where it is not installed the same from the standard library.
+    Grain reads ahead where it is installed, else the standard library.
     """
     try:
         import grain
     except ImportError:
         return _Threads(load, steps, threads, ahead)
-    # An element is a whole batch: element-wise reading with grain's defaults is three times slower.
+    # An element is a whole batch: reading example by example with the defaults of grain is three times slower.
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
-    return iter(grain.MapDataset.range(steps).map(load).to_iter_dataset(options))
+    ahead_of_use: _Ahead = iter(grain.MapDataset.range(steps).map(load).to_iter_dataset(options))
+    return ahead_of_use
 
 
 class _Threads(Iterator[_Loaded]):
-    """What `_read_ahead` gives without grain."""
+    """The iterator of `_read_ahead` without grain."""
 
     def __init__(self, load: Callable[[int], _Loaded], steps: int, threads: int, ahead: int):
         self._load, self._ahead = load, ahead
@@ -72,7 +73,7 @@ class _Threads(Iterator[_Loaded]):
 
 
 class Stream(Iterator[dict[str, np.ndarray]]):
-    """The batches `source.read(rows)` for every `rows` in a table of steps, in order, read ahead by threads.
+    """Iterator over `source.read(rows)` for every `rows` in a table of steps, in order, read ahead by threads.
 
     Each batch has the source's fields and `row` int32 (b,), the rows it was read from. Use it in a `with` statement
     or run it to its end: otherwise its threads stay. An error in a thread is raised where its batch is due.
@@ -99,7 +100,7 @@ class Stream(Iterator[dict[str, np.ndarray]]):
             batch = next(self._iterator)
             if isinstance(batch, InputError):
                 raise batch
-        except BaseException:  # also StopIteration: whatever ends the iteration ends the threads
+        except BaseException:  # StopIteration too: the threads end with the iteration
             self.close()
             raise
         return batch
@@ -113,18 +114,18 @@ class Stream(Iterator[dict[str, np.ndarray]]):
         self.close()
 
     def close(self) -> None:
-        """Nothing; stops the threads and forgets what they read."""
+        """Stop the threads and drop what they read."""
         self._iterator.close()
         self._memory.close()
 
 
 def stream(source: Source, batches: np.ndarray, *, threads: int | None = None) -> Stream:
-    """An iterator and context manager over the batches of `source`, read and decoded ahead by `threads`.
+    """Return an iterator and context manager over the batches of `source`, read and decoded ahead by threads.
 
     Args:
-        source: where the rows are read; its `read` is called from several threads at once.
-        batches: row numbers (steps, batch), from `batch_indices` or `evaluation_batches`.
-        threads: decoding threads, each on a batch of its own; None takes one a core.
+        source: The source of the rows; several threads call its `read` at once.
+        batches: Row numbers (steps, batch), from `batch_indices` or `evaluation_batches`.
+        threads: Decoding threads, each with its own batch; None for one per core.
     """
     return Stream(source, batches, usable_cores() if threads is None else threads)
 
@@ -132,11 +133,11 @@ def stream(source: Source, batches: np.ndarray, *, threads: int | None = None) -
 def to_device(
     batches: Iterable[dict[str, np.ndarray]], place: Callable[[dict[str, np.ndarray]], dict[str, jax.Array]]
 ) -> Iterator[dict[str, jax.Array]]:
-    """An iterator over the batches as device arrays, the next one in transfer while the current one is used.
+    """Iterate over the batches as device arrays; the next one is in transfer while the current one is in use.
 
     Args:
-        batches: on the host. Text fields stay there: they are found again by `row`.
-        place: puts a batch of numbers on the devices; called in a thread of its own, one batch at a time.
+        batches: Batches on the host. Text fields stay there; `row` finds them again.
+        place: Puts a batch of numbers on the devices; called in its own thread, one batch at a time.
     """
     iterator = iter(batches)
 
@@ -145,7 +146,8 @@ def to_device(
         if batch is None:
             return None
         placed = place({field: value for field, value in batch.items() if value.dtype.kind in "biuf"})
-        return jax.block_until_ready(placed)
+        jax.block_until_ready(placed)
+        return placed
 
     with ThreadPoolExecutor(1, thread_name_prefix="to-device") as thread:
         pending = thread.submit(transfer)

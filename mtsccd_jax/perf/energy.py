@@ -1,32 +1,36 @@
-"""Energy, power and clocks of an NVIDIA GPU while something runs, read through NVML."""
+"""Energy, power and clocks of an NVIDIA GPU during a block of code, read through NVML."""
 
+import functools
+import operator
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import fmean, median_high
 from typing import Any
 
 import jax
 
-# Seconds between two readings: NVML's own power values are averages of about as long.
+# Seconds between two readings; the power values of NVML are averages over about as long.
 INTERVAL_S = 0.1
 
 
 @dataclass(frozen=True)
 class Energy:
-    """What one GPU took while something ran; None where the driver does not say.
+    """Energy and state of one GPU during a block; None where the driver does not say.
 
     Attributes:
-        seconds: how long it was watched.
-        joules: by the GPU's own counter, or else power times time.
-        watts: on average.
-        limit_watts: that it may take.
-        sm_mhz: clock of its processors, the median reading.
-        memory_mhz: clock of its memory, the median reading.
-        celsius: its temperature, the highest reading.
-        throttled: why its clocks were held down at any reading, as NVML's bits; 0 for not at all.
+        seconds: Length of the block.
+        joules: Energy by the GPU's own counter, or else power times time.
+        watts: Average power.
+        limit_watts: Power limit.
+        sm_mhz: Clock of the processors, the median reading.
+        memory_mhz: Clock of the memory, the median reading.
+        celsius: Temperature, the highest reading.
+        throttled: Reasons for reduced clocks at any reading, as NVML's bits; 0 for none.
     """
 
     seconds: float
@@ -41,18 +45,18 @@ class Energy:
 
 @dataclass
 class Meter:
-    """What is being watched; `energy` is there once the block has ended, and stays None without a GPU."""
+    """The result of `watch`; `energy` is set at the end of the block, and stays None without a GPU."""
 
     energy: Energy | None = None
 
 
-# A GPU that idles or runs at clocks that someone has set is not held down (nvml.h, nvmlClocksThrottleReasons).
-_NOT_HELD_DOWN = 0x1 | 0x2
+# An idle GPU and clocks set by the user do not count as throttled (nvml.h, nvmlClocksThrottleReasons).
+_NOT_THROTTLED = 0x1 | 0x2
 
 
 @contextmanager
 def watch(device: jax.Device) -> Iterator[Meter]:
-    """Inside, one GPU is watched; `meter.energy` is None on other devices, and where NVML is not there."""
+    """Watch one GPU during the block; `meter.energy` stays None on other devices and without NVML."""
     meter = Meter()
     nvml = _nvml() if device.platform == "gpu" else None
     handle = _handle(nvml, device) if nvml else None
@@ -82,7 +86,7 @@ def watch(device: jax.Device) -> Iterator[Meter]:
 
 
 def _nvml() -> Any | None:
-    """The module, started; None where it, the library or the driver is missing."""
+    """Return the initialised module; None where it, the library or the driver is missing."""
     try:
         import pynvml
     except ImportError:
@@ -95,7 +99,7 @@ def _nvml() -> Any | None:
 
 
 def _handle(nvml: Any, device: jax.Device) -> Any | None:
-    """NVML's own number of a device: it counts all GPUs, CUDA those that CUDA_VISIBLE_DEVICES lets it see."""
+    """Return NVML's handle of a device: NVML counts all GPUs, CUDA only those in CUDA_VISIBLE_DEVICES."""
     index = device.local_hardware_id if device.local_hardware_id is not None else device.id
     visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     try:
@@ -111,14 +115,14 @@ def _handle(nvml: Any, device: jax.Device) -> Any | None:
 
 @dataclass
 class _Readings:
-    """Values of a GPU, by name, in the order in which they were read."""
+    """Values of a GPU by name, in the order of reading."""
 
     nvml: Any
     handle: Any
-    values: dict[str, list[float]] = field(default_factory=dict)
+    values: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def take(self) -> None:
-        """Nothing; reads everything once. What a GPU does not know is left out."""
+        """Read every value once; a value that the GPU does not know is left out."""
         nvml, handle = self.nvml, self.handle
         for name, read in (
             ("watts", lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
@@ -129,40 +133,33 @@ class _Readings:
             ("throttled", lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)),
         ):
             try:
-                self.values.setdefault(name, []).append(read())
+                self.values[name].append(read())
             except nvml.NVMLError:
                 continue
 
     def joules(self) -> float | None:
-        """The GPU's own counter; None before Volta."""
+        """Return the GPU's own energy counter; None before Volta."""
         try:
-            return self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3
+            return float(self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)) / 1e3
         except self.nvml.NVMLError:
             return None
 
     def energy(self, seconds: float, joules: float | None) -> Energy:
-        """All readings in one."""
-        watts = self._middle("watts", mean=True)
+        """Summarise all readings."""
+        watts = self._summary("watts", fmean)
         if joules is None and watts is not None:
             joules = watts * seconds
-        reasons = None
-        if self.values.get("throttled"):
-            reasons = 0
-            for value in self.values["throttled"]:
-                reasons |= int(value) & ~_NOT_HELD_DOWN
+        reasons = [int(value) & ~_NOT_THROTTLED for value in self.values["throttled"]]
         return Energy(
             seconds=seconds,
             joules=joules,
             watts=joules / seconds if joules is not None and seconds > 0 else watts,
-            limit_watts=self._middle("limit_watts"),
-            sm_mhz=self._middle("sm_mhz"),
-            memory_mhz=self._middle("memory_mhz"),
-            celsius=max(self.values["celsius"], default=None) if "celsius" in self.values else None,
-            throttled=reasons,
+            limit_watts=self._summary("limit_watts", median_high),
+            sm_mhz=self._summary("sm_mhz", median_high),
+            memory_mhz=self._summary("memory_mhz", median_high),
+            celsius=max(self.values["celsius"], default=None),
+            throttled=functools.reduce(operator.or_, reasons) if reasons else None,
         )
 
-    def _middle(self, name: str, mean: bool = False) -> float | None:
-        values = sorted(self.values.get(name, []))
-        if not values:
-            return None
-        return sum(values) / len(values) if mean else float(values[len(values) // 2])
+    def _summary(self, name: str, summarize: Callable[[list[float]], float]) -> float | None:
+        return float(summarize(self.values[name])) if self.values[name] else None

@@ -1,4 +1,4 @@
-"""Made-up scenes, labels and pairs in memory: what a machine that holds no data set is measured with."""
+"""Generated scenes, labels and pairs in memory, for measurements on machines without a data set."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,29 +12,27 @@ from mtsccd_jax.recipes.config import Recipe
 
 CLASSES = 10
 LABELS = 19
-# Of different images; rows beyond share them, so that any number of rows costs the memory of so many files.
+# Different images; further rows share them, so that any number of rows takes the memory of so many files.
 DISTINCT = 64
 
 
 class GeneratedSource:
     """Rows of smooth noise with random labels, the same every time, kept as JPEG files and bands in memory.
 
-    A row is decoded when it is read, as one of a data set on disk is. Nothing can be learned from it.
+    A row is decoded when it is read, as for a data set on disk. There is nothing to learn in it.
 
     Args:
-        recipe: its task says what the rows hold, its data which bands and at what size images are decoded.
-        rows: how many there are.
-        stored_size: side of the stored images in pixels; None for the recipe's `image_size`.
+        recipe: Its task sets the fields of the rows, its data the bands and the size of images.
+        rows: The number of rows.
     """
 
     split = "train"
     skipped: tuple[str, ...] = ()
     generated = True
 
-    def __init__(self, recipe: Recipe, rows: int, stored_size: int | None = None):
+    def __init__(self, recipe: Recipe, rows: int):
         self.name = self.dataset = "generated"
         self._rows, self._image_size = rows, recipe.data.image_size
-        self._stored_size = stored_size or recipe.data.image_size
         bands = band_names(recipe.data)
         pairs = recipe.model.task == "similarity"
         self.image_fields: tuple[str, ...] = () if bands else ("image_t1", "image_t2") if pairs else ("image",)
@@ -42,13 +40,11 @@ class GeneratedSource:
         random = np.random.default_rng(0)
         distinct = min(rows, DISTINCT)
         self._encoded = {
-            field: [_jpeg(random, self._stored_size) for _ in range(distinct)] for field in self.image_fields
+            field: [_jpeg(random, self._image_size) for _ in range(distinct)] for field in self.image_fields
         }
+        known = known_bands().BANDS if bands else {}
         self._bands = {
-            name: random.integers(0, 3000, (distinct, *known_bands().BANDS[name].shape)).astype(
-                known_bands().BANDS[name].dtype
-            )
-            for name in bands
+            name: random.integers(0, 3000, (distinct, *known[name].shape)).astype(known[name].dtype) for name in bands
         }
         classes = tuple(f"class {index}" for index in range(CLASSES))
         self.names: Mapping[str, tuple[str, ...]]
@@ -71,10 +67,10 @@ class GeneratedSource:
         return {field: value[0] for field, value in self.read(np.array([row])).items()}
 
     def read(self, row_b: np.ndarray) -> dict[str, np.ndarray]:
-        """The rows as one batch: images (b, h, w, 3) uint8, bands (b, h, w) of their own type, labels.
+        """Read rows as one batch: images (b, h, w, 3) uint8, bands (b, h, w) of their own type, labels.
 
         Raises:
-            IndexError: a row that there is not.
+            IndexError: There is no such row.
         """
         if len(row_b) and not 0 <= row_b.min() <= row_b.max() < self._rows:
             raise IndexError(f"rows {row_b.min()} to {row_b.max()} of {self._rows}")
@@ -88,17 +84,17 @@ class GeneratedSource:
         return batch | {field: values[row_b] for field, values in self._columns.items()}
 
     def column(self, field: str) -> np.ndarray:
-        """All values of a field that is neither image nor band, (n,) or (n, k)."""
+        """Return all values of a field that is neither image nor band, (n,) or (n, k)."""
         return self._columns[field]
 
     def fingerprint(self) -> str:
-        """A SHA-256 of what makes the rows what they are."""
-        content = (self._rows, self._stored_size, self.fields)
+        """Return a SHA-256 of what determines the rows."""
+        content = (self._rows, self._image_size, self.fields)
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def _jpeg(random: np.random.Generator, size: int) -> bytes:
-    """Noise as smooth as land from above: a JPEG of it takes about as long to decode."""
+    """Return a JPEG of noise as smooth as aerial images, which takes about as long to decode."""
     coarse = random.integers(0, 256, (max(size // 8, 1), max(size // 8, 1), 3), np.uint8)
     smooth = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC).astype(np.int16)
     image = np.clip(smooth + random.integers(-12, 13, smooth.shape, np.int16), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What a device can do at most: nominal peaks from data sheets, and ceilings measured here."""
+"""Limits of devices: nominal peaks from data sheets, and ceilings that are measured."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,13 +16,13 @@ class Peak:
     """Nominal dense peaks of one device, without sparsity, as its maker states them.
 
     Attributes:
-        name: of the device.
-        bfloat16_flops_per_s: of products of bfloat16 with float32 sums.
-        float32_flops_per_s: of the products that JAX makes of float32 by default: TF32 on NVIDIA's tensor cores; None
-            where the maker states none (a TPU makes several bfloat16 products of one).
+        name: The device.
+        bfloat16_flops_per_s: Products of bfloat16 with float32 sums.
+        float32_flops_per_s: Products of float32 at JAX's default precision, TF32 on NVIDIA's tensor cores; None where
+            the maker states none (a TPU computes one as several bfloat16 products).
         vector_flops_per_s: float32 outside matrix units; None where the maker states none.
-        memory_bytes_per_s: of device memory.
-        source: the document.
+        memory_bytes_per_s: Device memory.
+        source: The document.
     """
 
     name: str
@@ -33,13 +33,13 @@ class Peak:
     source: str
 
     def flops_per_s(self, dtype: str) -> float | None:
-        """The peak of products of that type ("float32" or "bfloat16"); None where unknown."""
+        """Return the peak of products of a type ("float32" or "bfloat16"); None where unknown."""
         return self.bfloat16_flops_per_s if dtype == "bfloat16" else self.float32_flops_per_s
 
 
 _T = 1e12
 
-# By a part of `device_kind`, the more special first: "H100 PCIe" before "H100".
+# Keys are parts of `device_kind`; the longest that matches counts: "H100 PCIe" before "H100".
 PEAKS: dict[str, Peak] = {
     "H200": Peak("H200 SXM", 989 * _T, 494 * _T, 67 * _T, 4.8 * _T, "NVIDIA H200 data sheet"),
     "H200 NVL": Peak("H200 NVL", 835 * _T, 417 * _T, 60 * _T, 4.8 * _T, "NVIDIA H200 data sheet"),
@@ -67,12 +67,12 @@ PEAKS: dict[str, Peak] = {
 
 
 def peak_of(device: jax.Device) -> Peak | None:
-    """The nominal peaks of a device, or None for a kind that the table does not have (every CPU, for one)."""
+    """Return the nominal peaks of a device; None for a kind that the table lacks, such as any CPU."""
     return _peak_of_kind(device.device_kind) if device.platform != "cpu" else None
 
 
 def _peak_of_kind(kind: str) -> Peak | None:
-    """The entry whose key is part of the kind at the bounds of words: an L40 is no L4."""
+    """Return the entry whose key is a part of the kind in whole words: an L40 is no L4."""
     words = f" {kind} "
     exact = [key for key in PEAKS if f" {key} " in words]
     if not exact:  # as in NVIDIA A100-SXM4-40GB
@@ -80,21 +80,21 @@ def _peak_of_kind(kind: str) -> Peak | None:
     return PEAKS[max(exact, key=len)] if exact else None
 
 
-# Rows of the product, numbers that are copied, and how many of both are a round: sizes that caches do not hold, and on
-# an accelerator, where one takes a millisecond, so many that what a call costs is not seen.
+# Rows of the product, numbers that are copied, and repetitions per round. Caches do not hold these sizes. On an
+# accelerator, where one repetition takes a millisecond, their number hides the time of a call.
 _ON_CPU, _ON_ACCELERATOR = (1536, 1 << 24, 1), (8192, 1 << 28, 8)
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What this device was seen to reach, the best of some rounds: a lower bound of what it can.
+    """Rates that a device reached in the best of some rounds: lower bounds of its limits.
 
     Attributes:
-        dtype: of the matrix product.
-        flops_per_s: of a square product of that type at JAX's default precision.
-        bytes_per_s: of a copy that scales, read and write counted.
-        product_size: rows and columns of the product.
-        copy_bytes: bytes read and written.
+        dtype: The type of the matrix product.
+        flops_per_s: Rate of a square product of that type at JAX's default precision.
+        bytes_per_s: Rate of a scaled copy, read and write counted.
+        product_size: Rows and columns of the product.
+        copy_bytes: Bytes read and written.
     """
 
     dtype: str
@@ -105,9 +105,9 @@ class Ceilings:
 
 
 def measure_ceilings(dtype: Precision, device: jax.Device | None = None, *, rounds: int = 9) -> Ceilings:
-    """The rates of a matrix product and of a copy on a device (None: the first), sized to it: short on a CPU.
+    """Measure the rates of a matrix product and of a copy on a device (None for the first); both are short on a CPU.
 
-    Both take turns; the fastest round counts, since nothing but other work can make a round slower than the device is.
+    The two take turns. The fastest round counts, since only other work makes a round slower than the device is.
     """
     device = device or jax.local_devices()[0]
     size, copied, turns = _ON_CPU if device.platform == "cpu" else _ON_ACCELERATOR
@@ -115,10 +115,10 @@ def measure_ceilings(dtype: Precision, device: jax.Device | None = None, *, roun
         key = jax.random.PRNGKey(0)
         a, b = (jax.random.normal(part, (size, size), jnp.float32).astype(dtype) for part in jax.random.split(key))
         long = jnp.ones((copied,), jnp.float32)
-        # What is the same twice, a compiler computes once.
+        # Different factors: a compiler computes equal products only once.
         many = [jnp.roll(b, turn, axis=0) for turn in range(turns)]
         products = jax.jit(lambda a, many: [jnp.matmul(a, b, preferred_element_type=a.dtype) for b in many])
-        # In the place of its argument: memory that is new to the process costs more than what is written into it.
+        # In place of the argument: memory that is new to the process takes longer than the copy.
         scale = jax.jit(lambda x: x * 1.0001, donate_argnums=0)
         copy_bytes = 2 * long.nbytes
 
@@ -139,6 +139,6 @@ def measure_ceilings(dtype: Precision, device: jax.Device | None = None, *, roun
 
 
 def memory_bytes(device: jax.Device) -> tuple[int | None, int | None]:
-    """(bytes that the device may use, the most that were in use until now); None where it does not say."""
+    """Return (bytes that the device may use, most bytes in use until now); None where it does not say."""
     stats = device.memory_stats() or {}
     return stats.get("bytes_limit"), stats.get("peak_bytes_in_use")

@@ -1,4 +1,4 @@
-"""Measured rates with all that they belong to: a record is a JSON file, and the same rows as a table beside it."""
+"""Measured rates with their conditions: a record is a JSON file, with the same rows as a CSV table beside it."""
 
 import csv
 import dataclasses
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 
-# What a speed depends on, of `provenance.environment()`; the processor counts where it is what computes.
+# The keys of `provenance.environment()` that a speed depends on; those of the processor only where it computes.
 _ANYWHERE = ("platform", "device", "devices", "processes", "python", "xla_flags", "commit")
 _ON_CPU = ("cpu", "cores")
 _VERSIONS = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -37,14 +37,14 @@ class Measurement:
     """One rate, or the reason why there is none.
 
     Attributes:
-        name: what was measured: a network, a stage, an operation.
-        conditions: what it was measured under; with name and unit they say which row this is.
-        unit: of the rate, such as "images/s". More is better.
-        rate: of the median window, None where nothing could be measured.
-        rate_p10: the rate that nine tenths of the windows reach; `rate_p90` one tenth.
-        windows: how many were timed.
-        details: what else was found, such as `compile_s` and `peak_bytes`; None for what is not known.
-        reason: why there is no rate.
+        name: What was measured: a network, a stage, an operation.
+        conditions: The conditions of the measurement; name, unit and conditions identify the row.
+        unit: The unit of the rate, such as "images/s". More is better.
+        rate: The rate of the median window, None where nothing could be measured.
+        rate_p10: The rate that nine tenths of the windows reach; one tenth reach `rate_p90`.
+        windows: The number of timed windows.
+        details: Other values, such as `compile_s` and `peak_bytes`; None for an unknown one.
+        reason: The reason why there is no rate.
     """
 
     name: str
@@ -59,31 +59,31 @@ class Measurement:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Which row this is: the same in two records that measured the same thing."""
+        """The identity of the row: equal in two records that measured the same thing."""
         return self.name, json.dumps(dict(sorted(self.conditions.items()))), self.unit
 
     @property
     def spread(self) -> float | None:
-        """How far apart the 10th and the 90th percentile are, over the median."""
+        """The distance from the 10th to the 90th percentile, over the median."""
         if self.rate is None or self.rate_p10 is None or self.rate_p90 is None or not self.rate:
             return None
         return (self.rate_p90 - self.rate_p10) / self.rate
 
     def title(self) -> str:
-        """Name and conditions in one line, for people."""
+        """Return name and conditions in one line for people."""
         return " ".join([self.name, *(f"{name}={value}" for name, value in self.conditions.items())])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """The rows of one benchmark, with what they were measured on.
+    """The rows of one benchmark, with the environment of their measurement.
 
     Attributes:
-        benchmark: such as "models".
-        command: that made it, or added to it last.
-        date: of the last row, UTC, ISO 8601.
-        environment: hardware, versions and revision: `provenance.environment()`.
-        rows: in the order in which they were measured.
+        benchmark: The benchmark, such as "models".
+        command: The command that made the record, or added to it last.
+        date: The date of the last row, UTC, ISO 8601.
+        environment: Hardware, versions and revision: `provenance.environment()`.
+        rows: The rows in the order of measurement.
     """
 
     benchmark: str
@@ -101,8 +101,8 @@ def measurement(
     amount: float,
     details: Mapping[str, Scalar] | None = None,
 ) -> Measurement:
-    """The row of a timing whose every sample is the seconds that `amount` (images, pairs) took."""
-    # Of the seconds, all three: between two windows the mean of their rates is not the rate of their mean.
+    """Return the row of a timing; each of its samples is the seconds of `amount` (images, pairs)."""
+    # Percentiles of seconds, not of rates: the mean of two rates is not the rate of the mean.
     return Measurement(
         name=name,
         conditions=conditions,
@@ -116,7 +116,7 @@ def measurement(
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What of two environments differs that a speed depends on, as in "jax 0.10.2 there, 0.11.0 here"."""
+    """Return how two environments differ in what a speed depends on, as in "jax 0.10.2 there, 0.11.0 here"."""
     names = _ANYWHERE + (_ON_CPU if "cpu" in (old.get("platform"), new.get("platform")) else ())
     pairs = [(name, old.get(name), new.get(name)) for name in names]
     there, here = (environment.get("versions") or {} for environment in (old, new))
@@ -125,7 +125,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def conditions_slug(environment: Mapping[str, Any]) -> str:
-    """Version and device for a file name, as in "jax0.11.2-h200" or "jax0.10.2-cpu-epyc_7b13"."""
+    """Return version and device for a file name, as in "jax0.11.2-h200" or "jax0.10.2-cpu-epyc_7b13"."""
     cpu = environment["platform"] == "cpu"
     words = str(environment["cpu"] if cpu else environment["device"]).lower()
     words = re.sub(r"\(r\)|\(tm\)|@.*|\b(nvidia|amd|intel|processor|cpu|core|tensor|gpu|\d+-core)\b", " ", words)
@@ -135,7 +135,7 @@ def conditions_slug(environment: Mapping[str, Any]) -> str:
 
 
 def command_line() -> str:
-    """How this process was started, as a person types it."""
+    """Return the command of this process, as a person types it."""
     program = Path(sys.argv[0])
     script = program.name if program.is_absolute() else program
     first = "mtsccd-jax" if program.stem in ("mtsccd-jax", "__main__") else f"python {script}"
@@ -143,18 +143,18 @@ def command_line() -> str:
 
 
 class RecordFile:
-    """A record that grows on disk: FOLDER/STEM.json and FOLDER/STEM.csv, whole after every row.
+    """A record that grows on disk: FOLDER/STEM.json and FOLDER/STEM.csv, complete after every row.
 
     Args:
-        folder: of both files, made where it is missing.
-        stem: their name; conditions that all rows share belong there.
-        benchmark: such as "models".
-        command: that measures.
-        environment: of this process.
-        table: the lines of the CSV: `plain_table` or a benchmark's own.
+        folder: The folder of both files, made where it is missing.
+        stem: Their name; it holds the conditions that all rows share.
+        benchmark: The benchmark, such as "models".
+        command: The command that measures.
+        environment: The environment of this process.
+        table: Makes the lines of the CSV: `plain_table` or a benchmark's own.
 
     Raises:
-        InputError: nothing can be written there, or it holds rows of another environment.
+        InputError: The folder cannot be written, or holds rows of another environment.
     """
 
     def __init__(
@@ -181,35 +181,35 @@ class RecordFile:
             self.record = dataclasses.replace(self.record, rows=there.rows)
 
     def find(self, name: str, conditions: Mapping[str, Scalar], unit: str) -> Measurement | None:
-        """The row that is there already, or None."""
+        """Return the row if the record has it, or None."""
         key = Measurement(name=name, conditions=conditions, unit=unit).key
         return next((row for row in self.record.rows if row.key == key), None)
 
     def add(self, row: Measurement) -> None:
-        """Nothing; the row is in both files. A row that is measured again replaces the one before."""
+        """Add a row to both files; it replaces an earlier measurement of the same row."""
         rows = (*(other for other in self.record.rows if other.key != row.key), row)
         self.record = dataclasses.replace(self.record, rows=rows, date=_now())
         self.write()
 
     def write(self) -> None:
-        """Nothing; both files are written."""
+        """Write both files."""
         save(self.record, self.json)
         with replacing(self.csv) as stream:
             stream.write(as_csv(self._table(self.record.rows)).encode())
 
 
 def save(record: Record, path: Path) -> None:
-    """Nothing; the record is at `path`, whole."""
+    """Write a record to `path` in one piece."""
     values = {"schema": SCHEMA, **dataclasses.asdict(record)}
     with replacing(path) as stream:
         stream.write((json.dumps(_finite(values), indent=1) + "\n").encode())
 
 
 def load(path: Path) -> Record:
-    """The record at `path`.
+    """Read the record at `path`.
 
     Raises:
-        InputError: there is no such file, or it is no record.
+        InputError: There is no such file, or it is no record.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -232,7 +232,7 @@ def load(path: Path) -> Record:
 
 
 def _is_row(row: Measurement) -> bool:
-    """Whether the values of a row that was read are of the kinds that it has when it is written."""
+    """Return whether the values of a row that was read have the types of a row that is written."""
     rates = (row.rate, row.rate_p10, row.rate_p90)
     return (
         all(isinstance(text, str) for text in (row.name, row.unit))
@@ -242,7 +242,7 @@ def _is_row(row: Measurement) -> bool:
 
 
 def plain_table(rows: Sequence[Measurement]) -> list[Cells]:
-    """A line a row: name, conditions, unit, rate, its percentiles, details, reason."""
+    """Return one line per row: name, conditions, unit, rate, its percentiles, details, reason."""
     return [
         {
             **_identity_and_rates(row),
@@ -255,7 +255,7 @@ def plain_table(rows: Sequence[Measurement]) -> list[Cells]:
 
 
 def as_csv(lines: Iterable[Cells]) -> str:
-    """The lines with a header of all their columns, in the order of first appearance; what is not known is empty."""
+    """Return the lines as CSV, with columns in the order of first appearance and empty cells for unknown values."""
     lines = list(lines)
     columns = list(dict.fromkeys(column for line in lines for column in line))
     stream = io.StringIO(newline="")
@@ -266,12 +266,12 @@ def as_csv(lines: Iterable[Cells]) -> str:
 
 
 def significant(value: Scalar, digits: int = 6) -> Scalar:
-    """A float to that many digits that count; anything else as it is."""
+    """Round a float to significant digits; return any other value unchanged."""
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
 def summary(rows: Iterable[Measurement]) -> list[dict[str, Any]]:
-    """The rows in brief, for standard output."""
+    """Return the rows in brief, for standard output."""
     return [{**_identity_and_rates(row), "reason": row.reason} for row in rows]
 
 
@@ -282,7 +282,7 @@ def _identity_and_rates(row: Measurement) -> Cells:
 
 
 def rich_table(rows: Sequence[Measurement]) -> "RichTable":
-    """The rows for people: rate, its percentiles and spread; what all share is the title, reasons stand below."""
+    """Return the rows as a table for people; the title has the shared conditions, the caption the reasons."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -313,7 +313,7 @@ def _now() -> str:
 
 
 def _finite(value: Any) -> Any:
-    """The value with null for what is not finite, as in the JSON of commands."""
+    """Replace numbers that are not finite by None, as in the JSON of commands."""
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,7 +1,7 @@
-"""One way to time anything: warm up, interleave the rivals, wait for the device, report the spread.
+"""One way to time anything: warm up, interleave the entries, wait for the device, report the spread.
 
-Machines drift (clocks, neighbours, page cache), so rivals take turns within a round and are compared round by round;
-the order turns round every time, so that none always follows the same one.
+Machines drift (clocks, neighbours, page cache). So entries take turns within a round and are compared round by round;
+the order is reversed in every other round, so that no entry always follows the same one.
 """
 
 import time
@@ -21,7 +21,7 @@ class Timing:
 
     @property
     def median_s(self) -> float:
-        """The middle round, in seconds."""
+        """The median, in seconds."""
         return float(np.median(self.samples_s))
 
     @property
@@ -36,18 +36,18 @@ class Timing:
 
     @property
     def spread(self) -> float:
-        """How far apart the 10th and the 90th percentile are, over the median."""
+        """The distance from the 10th to the 90th percentile, over the median."""
         return (self.p90_s - self.p10_s) / self.median_s
 
 
 def measure(callables: dict[str, Callable[[], Any]], *, warmup: int = 1, rounds: int = 7) -> dict[str, Timing]:
-    """The `Timing` of every callable, interleaved: each round calls every one once.
+    """Time callables, interleaved: each round calls every one once.
 
-    A call is over when all arrays in what it returns are ready (`jax.block_until_ready`); other results pass through.
-    `warmup` untimed rounds take compilation and first touches out of the figures.
+    A call ends when all arrays of its result are ready (`jax.block_until_ready`); other results pass through. The
+    `warmup` untimed rounds keep compilation and first touches out of the timings.
 
     Raises:
-        ValueError: nothing to measure, fewer than one round, a negative warm-up.
+        ValueError: There is nothing to measure, less than one round, or a negative warm-up.
     """
     if not callables:
         raise ValueError("there is nothing to measure")
@@ -66,10 +66,10 @@ def measure(callables: dict[str, Callable[[], Any]], *, warmup: int = 1, rounds:
 
 
 def ratio(a: Timing, b: Timing) -> tuple[float, float, float]:
-    """`(median, 10th, 90th percentile)` of a's time over b's, round by round; above 1, b is the faster.
+    """Return `(median, 10th, 90th percentile)` of a's time over b's, round by round; above 1, b is faster.
 
     Raises:
-        ValueError: the two were not measured over the same rounds.
+        ValueError: The two were not measured over the same rounds.
     """
     if len(a.samples_s) != len(b.samples_s):
         raise ValueError(f"the timings have {len(a.samples_s)} and {len(b.samples_s)} rounds: measure them together")

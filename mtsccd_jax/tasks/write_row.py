@@ -12,7 +12,8 @@ import numpy as np
 from mtsccd_jax import provenance
 from mtsccd_jax.data.bands import picture, picture_bands
 from mtsccd_jax.data.patch_source import PatchSource
-from mtsccd_jax.data.sources import Source, TfdsSource
+from mtsccd_jax.data.sources import Source
+from mtsccd_jax.data.tfds_source import TfdsSource
 from mtsccd_jax.engine import workdir as work
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.recipes.config import to_dict

@@ -21,7 +21,7 @@ def run(key, row_b, image_bhwc, data):
 
 
 def dihedral(image: np.ndarray) -> list[np.ndarray]:
-    """Quarter turns 0 to 3, then the same of the mirrored image."""
+    """Return quarter turns 0 to 3, then the same of the mirrored image."""
     return [np.rot90(mirrored, turns) for mirrored in (image, image[:, ::-1]) for turns in range(4)]
 
 

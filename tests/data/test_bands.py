@@ -31,7 +31,7 @@ BANDED = Data("bigearthnet_v2", image_size=120, bands=("VH", "B02", "B05", "B01"
 
 @pytest.fixture(scope="module")
 def batch() -> dict[str, np.ndarray]:
-    """Bands of five patches at their native sizes and types."""
+    """Return bands of five patches at their native sizes and types."""
     random = np.random.default_rng(0)
     values = {name: random.integers(0, 12_000, (5, *band.shape)) for name, band in BANDS.items()}
     return {

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mtsccd_jax.data.buffer_pool import ALIGNMENT_BYTES, BATCHES, Recycler
-from mtsccd_jax.data.sources import tfds_source
+from mtsccd_jax.data.buffer_pool import ALIGNMENT_BYTES, BATCHES, BufferPool
 from mtsccd_jax.data.stream import stream, to_device
 
 
@@ -19,7 +18,7 @@ def address(array: np.ndarray) -> int:
     ("shape", "dtype"), [((3, 5, 7, 3), np.uint8), ((2, 9, 9), np.uint16), ((4,), np.float32), ((2, 0, 0, 3), np.uint8)]
 )
 def test_arrays_are_as_numpy_s_but_aligned(shape, dtype):
-    with Recycler() as memory:
+    with BufferPool() as memory:
         arrays = [memory.empty(shape, dtype) for _ in range(5)]
     for i, array in enumerate(arrays):
         assert (array.shape, array.dtype) == (shape, dtype)
@@ -31,7 +30,7 @@ def test_arrays_are_as_numpy_s_but_aligned(shape, dtype):
 
 
 def test_memory_is_used_again_when_nothing_refers_to_it():
-    with Recycler() as memory:
+    with BufferPool() as memory:
         first, second = memory.empty((64, 10), np.uint8), memory.empty((64, 10), np.uint8)
         places = {address(first), address(second)}
         del first, second
@@ -42,7 +41,7 @@ def test_memory_is_used_again_when_nothing_refers_to_it():
 
 
 def test_a_view_holds_what_it_is_a_view_of():
-    with Recycler() as memory:
+    with BufferPool() as memory:
         array = memory.empty((8, 10), np.uint8)
         place = address(array)
         row = array[:1].reshape(2, 5)[1].view(np.int8)
@@ -57,7 +56,7 @@ def test_a_view_holds_what_it_is_a_view_of():
 
 
 def test_nothing_is_kept_outside_nor_after_the_last_user():
-    memory = Recycler()
+    memory = BufferPool()
     memory.empty((1000,), np.uint8)
     assert not memory._free
     with memory:
@@ -81,7 +80,7 @@ def test_threads_never_share_memory():
             if any((array != 10 * number + i).any() for i, array in enumerate(arrays)):
                 wrong.append(number)
 
-    with Recycler() as memory:
+    with BufferPool() as memory:
         threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
         for thread in threads:
             thread.start()
@@ -91,7 +90,7 @@ def test_threads_never_share_memory():
 
 
 def test_a_cpu_device_uses_it_where_it_lies_and_keeps_it():
-    with Recycler() as memory:
+    with BufferPool() as memory:
         array = memory.empty((16, 32, 32, 3), np.uint8)
         array[...] = 9
         place = address(array)
@@ -103,34 +102,32 @@ def test_a_cpu_device_uses_it_where_it_lies_and_keeps_it():
         assert (np.asarray(on_device) == 9).all()
 
 
-def test_results_that_are_read_late_are_those_of_their_batch(tiles_dir):
-    """The memory of a batch is not written to before the programs that were given it have run."""
+def test_results_that_are_read_late_are_those_of_their_batch(train_tiles):
+    """Nothing overwrites the memory of a batch before the programs that use it have run."""
 
     @jax.jit
     def slow_sum(image):
         x = image.astype(jnp.float32)
         return jax.lax.fori_loop(0, 30, lambda _, total: total + jnp.sin(x).mean(), x.sum())
 
-    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
-    order = np.arange(200)[:, None] % len(source)
+    order = np.arange(200)[:, None] % len(train_tiles)
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     found = []
-    with stream(source, order, threads=3) as batches:
+    with stream(train_tiles, order, threads=3) as batches:
         for batch in to_device(batches, lambda batch: jax.device_put(batch, sharding)):
             found.append(slow_sum(batch["image"]))
             del batch
-    each = [slow_sum(source[row]["image"][None]) for row in range(min(200, len(source)))]
+    each = [slow_sum(train_tiles[row]["image"][None]) for row in range(min(200, len(train_tiles)))]
     np.testing.assert_array_equal(found, [each[row] for row in order[:, 0]])
 
 
-def test_a_stream_gives_its_memory_back(tiles_dir):
-    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
-    with stream(source, np.zeros((20, 4), np.int64), threads=2) as batches:
+def test_a_stream_gives_its_memory_back(train_tiles):
+    with stream(train_tiles, np.zeros((20, 4), np.int64), threads=2) as batches:
         for _ in batches:
             pass
     assert not BATCHES._users
     assert not BATCHES._free
-    half = stream(source, np.zeros((20, 4), np.int64), threads=2)
+    half = stream(train_tiles, np.zeros((20, 4), np.int64), threads=2)
     next(half)
     assert BATCHES._users == 1
     half.close()

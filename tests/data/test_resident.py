@@ -6,8 +6,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from mtsccd_jax.data import resident as resident_module
 from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.data.resident import gather, load_resident
-from mtsccd_jax.data.sources import tfds_source
 from mtsccd_jax.data.stream import stream
+from mtsccd_jax.data.tfds_source import tfds_source
 
 
 def over(devices: int, spec: PartitionSpec) -> NamedSharding:
@@ -45,9 +45,8 @@ def test_rows_are_padded_and_laid_out_as_asked(tiles_dir, devices):
         np.testing.assert_array_equal(gather(resident, np.array([row]))["image"][0], source[row]["image"])
 
 
-def test_gather_lays_the_batch_out_over_devices(tiles_dir):
-    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
+def test_gather_lays_the_batch_out_over_devices(train_tiles):
     sharding = over(8, PartitionSpec("data"))
-    batch = jax.jit(gather, out_shardings=sharding)(load_resident(source, sharding), np.arange(16))
+    batch = jax.jit(gather, out_shardings=sharding)(load_resident(train_tiles, sharding), np.arange(16))
     assert {shard.data.shape[0] for shard in batch["image"].addressable_shards} == {2}
-    np.testing.assert_array_equal(batch["image"], source.read(np.arange(16))["image"])
+    np.testing.assert_array_equal(batch["image"], train_tiles.read(np.arange(16))["image"])

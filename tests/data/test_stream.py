@@ -7,14 +7,14 @@ import pytest
 
 from mtsccd_jax.data.folder_source import folder_source
 from mtsccd_jax.data.order import batch_indices, evaluation_batches
-from mtsccd_jax.data.sources import tfds_source
 from mtsccd_jax.data.stream import stream, to_device
+from mtsccd_jax.data.tfds_source import tfds_source
 from mtsccd_jax.errors import InputError
 
 
 @pytest.fixture(params=["grain", "the standard library"])
 def reader(request, monkeypatch):
-    """What reads ahead; the beginning of its threads' names."""
+    """Choose what reads ahead; return the beginning of its threads' names."""
     if request.param == "grain":
         pytest.importorskip("grain", reason="grain is not installed: the standard library reads ahead")
         return "grain-prefetch"
@@ -23,15 +23,14 @@ def reader(request, monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [None, 1, 3, 7])
-def test_batches_come_in_order_and_name_their_rows(tiles_dir, threads, reader):
-    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
-    order = batch_indices(1, 0, len(source), 4)
-    with stream(source, order, threads=threads) as batches:
+def test_batches_come_in_order_and_name_their_rows(train_tiles, threads, reader):
+    order = batch_indices(1, 0, len(train_tiles), 4)
+    with stream(train_tiles, order, threads=threads) as batches:
         assert len(batches) == len(order) == 9
         for rows, batch in zip(order, batches, strict=True):
             assert batch["row"].dtype == np.int32
             np.testing.assert_array_equal(batch["row"], rows)
-            for field, value in source.read(rows).items():
+            for field, value in train_tiles.read(rows).items():
                 np.testing.assert_array_equal(batch[field], value)
 
 
@@ -61,9 +60,8 @@ def test_errors_arrive_where_their_batch_is_due(class_tree, reader):
         next(batches)
 
 
-def test_leaving_a_stream_ends_its_threads(tiles_dir, reader):
-    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
-    with stream(source, np.zeros((50, 2), np.int64), threads=2) as batches:
+def test_leaving_a_stream_ends_its_threads(train_tiles, reader):
+    with stream(train_tiles, np.zeros((50, 2), np.int64), threads=2) as batches:
         next(batches)
         workers = [thread for thread in threading.enumerate() if thread.name.startswith(reader)]
         assert workers
@@ -77,14 +75,13 @@ def place(batch):
     return jax.device_put(batch, sharding)
 
 
-def test_device_batches_are_the_host_batches_without_text(tiles_dir):
-    source = tfds_source("scene_tiles", "train", data_dir=tiles_dir)
-    order = batch_indices(1, 0, len(source), 8)
-    with stream(source, order) as batches:
+def test_device_batches_are_the_host_batches_without_text(train_tiles):
+    order = batch_indices(1, 0, len(train_tiles), 8)
+    with stream(train_tiles, order) as batches:
         found = list(to_device(batches, place))
     assert len(found) == len(order)
     for rows, batch in zip(order, found, strict=True):
-        expected = source.read(rows)
+        expected = train_tiles.read(rows)
         assert set(batch) == set(expected) - {"date", "filename"} | {"row"}
         assert len(batch["image"].sharding.device_set) == 8
         for field in ("image", "label"):

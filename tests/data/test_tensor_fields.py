@@ -1,16 +1,14 @@
-"""Tensors of fixed shape through TfdsSource: bands and vectors in their own type, as `tfds.data_source` gives them."""
+"""Tensors of fixed shape in a TfdsSource: bands and vectors in their own type, as `tfds.data_source` gives them."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from bigearthnet_v1_files import PATCHES, band, write
+from source_contract import check_source
 
-import tfds_builders
-from mtsccd_jax.data.sources import TfdsSource, tfds_source
+from mtsccd_jax.data.tfds_source import TfdsSource, tfds_source
 from mtsccd_jax.errors import InputError
-from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 
 NAMES = ("cloud", "snow", "water")
 ROWS = 5
@@ -18,7 +16,7 @@ SHAPES = {"wide": (2, 3), "deep": (2, 2, 4), "flags": (3,), "shares": (4,), "lis
 
 
 def tensor(name: str, row: int) -> np.ndarray:
-    """Returns what row `row` holds; the smallest and largest values of a type among them."""
+    """Return the tensor of a row; the smallest and largest values of a type are among them."""
     values = np.random.default_rng((len(name), row)).integers(0, 255, SHAPES[name])
     if name == "wide":
         return values.astype(np.uint16) * 257
@@ -89,20 +87,11 @@ def test_a_row_holds_tensors_as_they_were_built(source):
 
 
 def test_batches_stack_and_columns_hold_vectors(source):
-    rows = np.array([3, 0, 3])
-    batch = source.read(rows)
-    for field, value in batch.items():
-        np.testing.assert_array_equal(value, np.stack([source[int(row)][field] for row in rows]))
-    assert batch["wide"].shape == (3, 2, 3)
+    check_source(source)
     np.testing.assert_array_equal(source.column("labels"), [tensor("flags", row) for row in range(ROWS)])
     assert source.column("shares").dtype == np.float32
     assert source.read(np.array([], int))["labels"].shape == (0, 3)
     assert source.read(np.array([], int))["wide"].shape == (0, 2, 3)
-    with pytest.raises(KeyError, match="no column 'wide'"):
-        source.column("wide")
-
-
-def test_labels_have_names_and_are_no_classes(source):
     assert source.names == {"labels": NAMES}
     assert source.class_names == ()
 
@@ -112,22 +101,3 @@ def test_a_damaged_tensor_is_named(source):
         feature = SimpleNamespace(bytes_list=SimpleNamespace(value=[content]))
         with pytest.raises(InputError, match=r"^wide of row 1 has another size than \(2, 3\)"):
             source._tensors["wide"].value(feature, "wide of row 1")
-
-
-def test_a_patch_of_bigearthnet(tmp_path):
-    tfds_builders.build("bigearthnet_v1", archive=write(tmp_path / "archive"), data_dir=tmp_path / "data", workers=1)
-    train = tfds_source("bigearthnet_v1", "train", data_dir=tmp_path / "data")
-    assert train.dataset == "bigearthnet_v1/official"
-    assert train.names["labels"] == CLASSES_19
-    assert train.names["season"] == ("winter", "spring", "summer", "autumn")
-    for example in train:
-        name = str(example["patch_id"])
-        assert PATCHES[name][0] == "train"
-        for field in train.band_fields:
-            np.testing.assert_array_equal(example[field], band(name, field))
-            assert example[field].dtype == np.uint16
-        assert example["labels"].shape == (19,)
-        assert example["labels"].dtype == np.uint8
-    assert train.column("labels").sum() == 4
-    other = tfds_source("bigearthnet_v1", "test", data_dir=tmp_path / "data")
-    assert other.fingerprint() != train.fingerprint()

@@ -1,5 +1,6 @@
-"""Energy from a library that is made up: no machine of these tests has a GPU."""
+"""Energy from a made-up library: no machine of these tests has a GPU."""
 
+import itertools
 import sys
 from types import SimpleNamespace
 
@@ -14,23 +15,19 @@ class NVMLError(Exception):
     """As pynvml's."""
 
 
+def unknown(handle, kind=None):
+    raise NVMLError
+
+
 @pytest.fixture
 def nvml(monkeypatch):
-    """A library with two GPUs, the counter of the second of which rises by 50 J a reading; and what was asked."""
-    asked = []
+    """Install a library whose energy counter rises by 50 J a reading; `asked` lists the handles and the shutdown."""
+    asked, millijoules = [], itertools.count(1_000_000, 50_000)
 
     def handle(index):
         asked.append(index)
         return index
 
-    def consumed(handle):
-        consumed.millijoules += 50_000
-        return consumed.millijoules
-
-    def unknown(handle, kind=None):
-        raise NVMLError
-
-    consumed.millijoules = 1_000_000
     library = SimpleNamespace(
         NVMLError=NVMLError,
         NVML_CLOCK_SM=1,
@@ -45,9 +42,8 @@ def nvml(monkeypatch):
         nvmlDeviceGetClockInfo=lambda handle, clock: {1: 1980, 2: 3201}[clock],
         nvmlDeviceGetTemperature=unknown,
         nvmlDeviceGetCurrentClocksThrottleReasons=lambda handle: 0x1 | 0x4,
-        nvmlDeviceGetTotalEnergyConsumption=consumed,
+        nvmlDeviceGetTotalEnergyConsumption=lambda handle: next(millijoules),
         asked=asked,
-        unknown=unknown,
     )
     monkeypatch.setitem(sys.modules, "pynvml", library)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -66,12 +62,12 @@ def test_the_counter_of_the_gpu_is_believed(nvml):
     assert found.watts == pytest.approx(50.0 / found.seconds)
     assert (found.limit_watts, found.sm_mhz, found.memory_mhz) == (700.0, 1980.0, 3201.0)
     assert found.celsius is None, "what a GPU does not say"
-    assert found.throttled == 0x4, "an idle GPU is not held down"
+    assert found.throttled == 0x4, "an idle GPU is not throttled"
     assert nvml.asked == [1, "shutdown"]
 
 
 def test_without_a_counter_power_times_time(nvml):
-    nvml.nvmlDeviceGetTotalEnergyConsumption = nvml.unknown
+    nvml.nvmlDeviceGetTotalEnergyConsumption = unknown
     with watch(GPU) as meter:
         pass
     assert meter.energy.watts == 600.0
@@ -93,10 +89,8 @@ def test_an_error_inside_is_not_swallowed(nvml):
 
 
 def test_without_a_gpu_or_its_library_there_is_no_energy(monkeypatch):
-    with watch(jax.devices()[0]) as meter:
-        pass
-    assert meter.energy is None
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    with watch(GPU) as meter:
-        pass
-    assert meter.energy is None
+    for device in (jax.devices()[0], GPU):
+        with watch(device) as meter:
+            pass
+        assert meter.energy is None

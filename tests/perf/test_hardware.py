@@ -41,14 +41,11 @@ def test_devices_are_known_by_what_they_call_themselves(kind, name):
     assert peak.name == name
 
 
-@pytest.mark.parametrize("kind", ["NVIDIA L40", "NVIDIA H20", "TPU v3", "cpu"])
-def test_a_device_that_is_not_in_the_table_has_no_peak(kind):
-    assert peak_of(Device(kind)) is None
-
-
-def test_a_cpu_has_no_peak_whatever_it_is_called():
-    assert peak_of(Device("H200", "cpu")) is None
-    assert peak_of(jax.devices()[0]) is None
+@pytest.mark.parametrize(
+    "device", [*map(Device, ("NVIDIA L40", "NVIDIA H20", "TPU v3")), Device("H200", "cpu"), jax.devices("cpu")[0]]
+)
+def test_a_cpu_or_a_device_that_is_not_in_the_table_has_no_peak(device):
+    assert peak_of(device) is None
 
 
 def test_the_table_is_plausible():

@@ -79,12 +79,12 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 def test_a_row_is_found_by_name_unit_and_conditions_in_any_order(tmp_path):
     record = record_file(tmp_path)
     record.add(row(task="train", image_size=32))
-    found = record.find("resnet18", {"image_size": 32, "task": "train", "batch": 8}, "images/s")
-    assert found == record.record.rows[0]
-    assert record.find("resnet18", {"image_size": 32, "task": "infer", "batch": 8}, "images/s") is None
-    assert record.find("resnet18", {"image_size": 32, "task": "train", "batch": 8}, "pairs/s") is None
+    case = {"image_size": 32, "task": "train", "batch": 8}
+    assert record.find("resnet18", case, "images/s") == record.record.rows[0]
+    assert record.find("resnet18", case | {"task": "infer"}, "images/s") is None
+    assert record.find("resnet18", case, "pairs/s") is None
     record.add(row(rate=200.0, task="train", image_size=32))
-    assert [one.rate for one in record.record.rows] == [200.0], "measured again, it takes the place of the one before"
+    assert [one.rate for one in record.record.rows] == [200.0], "measured again, it replaces the one before"
 
 
 def test_a_record_goes_on_where_it_was_left(tmp_path):
@@ -105,22 +105,35 @@ def test_rows_of_another_machine_want_another_folder(tmp_path):
     record_file(tmp_path, versions={"jax": "0.10.2", "torch": None})  # which no rate of ours depends on
 
 
-def test_what_a_speed_depends_on():
-    assert differences(ENVIRONMENT, ENVIRONMENT) == []
-    assert differences(ENVIRONMENT, ENVIRONMENT | {"cores": 4}) == ["cores 2 there, 4 here"]
-    gpu = {"platform": "gpu", "device": "NVIDIA H200"}
-    assert differences(ENVIRONMENT | gpu, ENVIRONMENT | gpu | {"cores": 4}) == [], "a GPU computes, not the cores"
+GPU = {"platform": "gpu", "device": "NVIDIA H200"}
 
 
-def test_file_names_say_version_and_device():
-    assert conditions_slug(ENVIRONMENT) == "jax0.10.2-cpu-epyc_7b13"
-    gpu = ENVIRONMENT | {"platform": "gpu", "device": "NVIDIA H100 80GB HBM3", "devices": 8}
-    assert conditions_slug(gpu) == "jax0.10.2-h100_80gb_hbm3-8x"
-    assert conditions_slug(ENVIRONMENT | {"platform": "gpu", "device": "NVIDIA H200"}) == "jax0.10.2-h200"
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({}, {}, []),
+        ({}, {"cores": 4}, ["cores 2 there, 4 here"]),
+        (GPU, GPU | {"cores": 4}, []),  # a GPU computes, not the cores
+    ],
+)
+def test_what_a_speed_depends_on(old, new, expected):
+    assert differences(ENVIRONMENT | old, ENVIRONMENT | new) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "slug"),
+    [
+        ({}, "jax0.10.2-cpu-epyc_7b13"),
+        (GPU, "jax0.10.2-h200"),
+        (GPU | {"device": "NVIDIA H100 80GB HBM3", "devices": 8}, "jax0.10.2-h100_80gb_hbm3-8x"),
+    ],
+)
+def test_file_names_say_version_and_device(device, slug):
+    assert conditions_slug(ENVIRONMENT | device) == slug
 
 
 def _with_row(name: str, value: object) -> str:
-    """A record's text whose only row has that value."""
+    """Return the text of a record whose only row has that value."""
     row = {"name": "host", "conditions": {}, "unit": "pairs/s", "rate": 1.0} | {name: value}
     record = {"schema": 1, "benchmark": "a", "command": "b", "date": "c", "environment": {}, "rows": [row]}
     return json.dumps(record)

@@ -9,7 +9,7 @@ from mtsccd_jax.perf import timing
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that moves only when told, in seconds."""
+    """Install a clock that moves only when told, in seconds."""
     now = [0.0]
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
     return now

@@ -1,1 +1,1 @@
-"""The engine's own rows: networks, input, distances, thresholds and builds, all by one protocol."""
+"""The engine's own rows: networks, input, distances, thresholds and builds, all timed in the same way."""

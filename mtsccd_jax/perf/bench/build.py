@@ -1,44 +1,34 @@
-"""Building a TFDS data set in both file formats: images/s by the number of processes, and the memory of each."""
+"""Building a TFDS data set in both file formats: images/s and memory, by the number of processes."""
 
 import importlib.util
 import json
 import logging
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from mtsccd_jax.errors import InputError, RunError
-from mtsccd_jax.perf.bench.jpegs import SIDE, in_archive, write_jpegs
+from mtsccd_jax.perf.bench.jpegs import DATASET, SIDE, in_archive, write_jpegs
 from mtsccd_jax.perf.bench.one_build import measured
 from mtsccd_jax.perf.bench.rows import line
+from mtsccd_jax.perf.bench.settings import BuildSettings
 from mtsccd_jax.perf.records import Measurement, RecordFile, Scalar, measurement
 from mtsccd_jax.perf.timing import Timing
 
 logger = logging.getLogger(__name__)
 
 UNIT = "images/s"
-DATASET = "mtsccd_lusc"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How many images, by how many processes, and how often; every window is a build of its own."""
+def run(settings: BuildSettings, record: RecordFile) -> list[Measurement]:
+    """Measure builds from generated JPEGs, for every number of processes.
 
-    images: int = 8000
-    workers: tuple[int, ...] = (1, 2)
-    windows: int = 5
-
-
-def run(settings: Settings, record: RecordFile) -> list[Measurement]:
-    """The rows of every number of processes, on JPEGs that are made for it.
-
-    Every build is by a fresh process, as `data build` does it, with all headers and end marks checked; the first does
-    not count. Numbers of processes take turns.
+    Every build runs in a fresh process, as `data build` does it, with all headers and end marks checked. The numbers of
+    processes take turns; the first turn does not count.
 
     Raises:
         InputError: TFDS is not installed.
-        RunError: a build failed.
+        RunError: A build failed.
     """
     if importlib.util.find_spec("tensorflow_datasets") is None:
         raise InputError("tensorflow_datasets is not installed and builds need it; install it with pip")
@@ -51,15 +41,15 @@ def run(settings: Settings, record: RecordFile) -> list[Measurement]:
     with tempfile.TemporaryDirectory(prefix="bench-build-") as folder:
         if due:
             image_kb = write_jpegs(Path(folder) / "archive", settings.images, in_archive)
-        figures: dict[int, list[dict[str, float]]] = {workers: [] for workers in due}
+        builds: dict[int, list[dict[str, float]]] = {workers: [] for workers in due}
         for turn in range(1 + settings.windows):
             for workers in due if turn % 2 == 0 else reversed(due):
                 place = Path(folder) / f"tfds-{workers}-{turn}"
-                figure = _built(Path(folder) / "archive", place, workers)
+                built = _built(Path(folder) / "archive", place, workers)
                 if turn:
-                    figures[workers].append(figure)
+                    builds[workers].append(built)
     for workers in due:
-        row = _row(conditions[workers], settings.images, image_kb, figures[workers])
+        row = _row(conditions[workers], settings.images, image_kb, builds[workers])
         record.add(row)
         logger.info(line(row))
         rows.append(row)
@@ -76,15 +66,15 @@ def _built(archive: Path, place: Path, workers: int) -> dict[str, float]:
         raise RunError(f"the build by {workers} processes said no result: {error}") from error
 
 
-def _row(conditions: dict[str, Scalar], images: int, image_kb: float, figures: list[dict[str, float]]) -> Measurement:
-    timing = Timing(tuple(figure["s"] for figure in figures))
-    busy_s = Timing(tuple(figure["processor_s"] for figure in figures)).median_s
+def _row(conditions: dict[str, Scalar], images: int, image_kb: float, builds: list[dict[str, float]]) -> Measurement:
+    timing = Timing(tuple(built["s"] for built in builds))
+    busy_s = Timing(tuple(built["processor_s"] for built in builds)).median_s
     details: dict[str, Scalar] = {
         "image_kb": image_kb,
-        # Processor seconds of all processes, which a busy machine disturbs less than the clock.
+        # Processor seconds of all processes vary less on a busy machine than the clock.
         "images_per_processor_s": images / busy_s,
         "megabytes_per_s": images * image_kb / 1000 / timing.median_s,
-        "main_mib": max(figure["main_mib"] for figure in figures),
-        "worker_mib": max(figure["worker_mib"] for figure in figures),
+        "main_mib": max(built["main_mib"] for built in builds),
+        "worker_mib": max(built["worker_mib"] for built in builds),
     }
     return measurement(DATASET, conditions, UNIT, timing, images, details)

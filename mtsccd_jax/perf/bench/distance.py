@@ -1,9 +1,9 @@
-"""Distances between features, and the nearest of them: pairs/s and GFLOP/s."""
+"""Distances between features, and nearest neighbours: pairs/s and GFLOP/s."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,74 +11,45 @@ import numpy as np
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.distance import nearest_neighbors, paired_distance, pairwise_distance
 from mtsccd_jax.perf.bench.rows import Case, Ready, run_cases
-from mtsccd_jax.perf.bench.windows import DEFAULT, Protocol
+from mtsccd_jax.perf.bench.settings import DistanceSettings, Operation, TimedWindows
 from mtsccd_jax.perf.records import Measurement, RecordFile, Scalar
-from mtsccd_jax.perf.timing import Timing
 
 UNIT = "pairs/s"
-OPERATIONS = ("paired", "pairwise", "nearest_neighbors")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Operations and sizes: `rows` of the queries, `gallery` of what they are compared with (None: as many)."""
-
-    operations: tuple[str, ...] = OPERATIONS
-    rows: tuple[int, ...] = (4096,)
-    gallery: int | None = None
-    widths: tuple[int, ...] = (512,)
-    ks: tuple[int, ...] = (10,)
-    metric: str = "euclidean"
-    protocol: Protocol = DEFAULT
-
-
-def run(settings: Settings, record: RecordFile) -> list[Measurement]:
-    """The rows of every combination: a row's features are normal, and lie on the device before the clock runs."""
+def run(settings: DistanceSettings, record: RecordFile, windows: TimedWindows) -> list[Measurement]:
+    """Measure every combination on normal features, which lie on the device before the clock starts."""
     cases = []
-    for operation, rows, width in product(settings.operations, settings.rows, settings.widths):
-        sizes: dict[str, Scalar] = {"n": rows, "d": width, "metric": settings.metric}
-        if operation == "paired":
-            cases.append(Case(operation, sizes, UNIT, partial(_paired, rows, width, settings.metric)))
-            continue
+    for operation, rows, width in product(settings.operations, settings.rows, settings.width):
         gallery = settings.gallery or rows
-        sizes |= {"m": gallery}
-        if operation == "pairwise":
-            cases.append(Case(operation, sizes, UNIT, partial(_pairwise, rows, gallery, width, settings.metric)))
-            continue
-        for k in settings.ks:
-            prepare = partial(_nearest, rows, gallery, width, k, settings.metric)
-            cases.append(Case(operation, sizes | {"k": k}, UNIT, prepare))
-    return run_cases(cases, settings.protocol, record)
+        sizes: dict[str, Scalar] = {"n": rows, "d": width, "metric": settings.metric}
+        sizes |= {"m": gallery} if operation != "paired" else {}
+        for k in settings.k if operation == "nearest_neighbors" else (0,):
+            prepare = partial(_prepare, operation, rows, gallery, width, k, settings.metric)
+            cases.append(Case(operation, sizes | ({"k": k} if k else {}), UNIT, prepare))
+    return run_cases(cases, record, windows)
 
 
-def _paired(rows: int, width: int, metric: str) -> Ready:
-    x_nd, y_nd = _features(rows, width, 0), _features(rows, width, 1)
-    # A difference, a square and a sum of each element.
-    return _ready(lambda: paired_distance(x_nd, y_nd, metric), rows, 3 * rows * width)
-
-
-def _pairwise(rows: int, gallery: int, width: int, metric: str) -> Ready:
-    x_nd, y_md = _features(rows, width, 0), _features(gallery, width, 1)
-    return _ready(lambda: pairwise_distance(x_nd, y_md, metric), rows * gallery, 2 * rows * gallery * width)
-
-
-def _nearest(rows: int, gallery: int, width: int, k: int, metric: str) -> Ready:
+def _prepare(operation: Operation, rows: int, gallery: int, width: int, k: int, metric: str) -> Ready:
     if k > gallery:
         raise InputError(f"-k {k}: more than the gallery's {gallery} rows; choose a smaller one or a larger --gallery")
-    x_nd, y_md = _features(rows, width, 0), _features(gallery, width, 1)
-    # Of the matrix product alone, as is the custom: what selection and re-ranking add is time lost.
-    flop = 2 * rows * gallery * width
-    return _ready(lambda: nearest_neighbors(x_nd, y_md, k, metric), rows * gallery, flop)
-
-
-def _ready(call: Callable[[], object], pairs: int, flop: int) -> Ready:
-    def details(timing: Timing) -> dict[str, float]:
-        return {"ms": 1e3 * timing.median_s, "gflop_per_s": flop / timing.median_s / 1e9}
-
-    return Ready(call, pairs, details)
+    x_nd, y_md = _features(rows, width, 0), _features(rows if operation == "paired" else gallery, width, 1)
+    # By convention only the matrix product counts; selection and re-ranking take time without adding to it.
+    pairs, flop = rows * gallery, 2 * rows * gallery * width
+    call: Callable[[], Any]
+    match operation:
+        case "paired":
+            call = partial(paired_distance, x_nd, y_md, metric)
+            pairs, flop = rows, 3 * rows * width  # a difference, a square and a sum of each element
+        case "pairwise":
+            call = partial(pairwise_distance, x_nd, y_md, metric)
+        case "nearest_neighbors":
+            call = partial(nearest_neighbors, x_nd, y_md, k, metric)
+    return Ready(call, pairs, lambda timing: {"ms": 1e3 * timing.median_s, "gflop_per_s": flop / timing.median_s / 1e9})
 
 
 @cache
 def _features(rows: int, width: int, seed: int) -> jax.Array:
     random = np.random.default_rng(seed)
-    return jax.device_put(random.standard_normal((rows, width), dtype=np.float32))
+    feature_nd: jax.Array = jax.device_put(random.standard_normal((rows, width), dtype=np.float32))
+    return feature_nd

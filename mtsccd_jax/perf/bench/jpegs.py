@@ -1,4 +1,4 @@
-"""Noise-textured JPEGs of about 37 KB, 300 pixels a side: what input and builds are measured on."""
+"""Generated JPEGs of about 37 kB, 300 pixels a side, for the benchmarks of input and builds."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -7,17 +7,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mtsccd_jax.recipes.config import Data
+
 SIDE = 300
+# What benchmarks build from these images: the recipes' default data set.
+DATASET: str = str(Data.dataset)
 _CLASSES = 10
 
 
 def write_jpegs(folder: Path, images: int, path_of: Callable[[int], str]) -> float:
-    """The mean size in KB of that many JPEGs, written into a new folder.
+    """Write JPEGs into a new folder and return their mean size in kB.
 
     Args:
-        folder: that is made.
-        images: how many.
-        path_of: the path of each below the folder, by number.
+        folder: The folder to make.
+        images: The number of JPEGs.
+        path_of: Returns the path of each JPEG below the folder, by number.
     """
     folder.mkdir(parents=True)
 
@@ -30,8 +34,17 @@ def write_jpegs(folder: Path, images: int, path_of: Callable[[int], str]) -> flo
         return float(np.mean(list(threads.map(write, range(images))))) / 1000
 
 
+def build_jpegs(folder: Path, images: int) -> float:
+    """Build `DATASET` below `folder`, archive in "archive" and data in "tfds"; return the mean size of JPEGs in kB."""
+    import tfds_builders
+
+    image_kb = write_jpegs(folder / "archive", images, in_archive)
+    tfds_builders.build(DATASET, archive=folder / "archive", data_dir=folder / "tfds")
+    return image_kb
+
+
 def noise_jpeg(index: int) -> bytes:
-    """The JPEG of that number, the same everywhere: smooth colours under a grain, quality 85."""
+    """Return the JPEG of a number, the same everywhere: smooth colours with noise, quality 85."""
     random = np.random.default_rng(index)
     coarse = random.integers(0, 256, (38, 38, 3), np.uint8)
     smooth = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
@@ -40,12 +53,12 @@ def noise_jpeg(index: int) -> bytes:
 
 
 def in_class_folders(index: int) -> str:
-    """A path below one of ten folders, a class each."""
+    """Return a path below one of ten class folders."""
     return f"class_{index % _CLASSES}/{index:06d}.jpg"
 
 
 def in_archive(index: int) -> str:
-    """A name of MtSCCD, all files in one folder; importing the names brings TFDS along."""
+    """Return a file name of the archive that `DATASET` is built from; all files lie in one folder."""
     from tfds_builders.mtsccd import CITIES, CLASSES, format_name
 
     city, label = CITIES[index % len(CITIES)], index // len(CITIES) % len(CLASSES)

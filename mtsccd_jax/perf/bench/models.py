@@ -3,18 +3,19 @@
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import jax
 
 from mtsccd_jax.engine.batch_size import BatchChoice, largest_batch, refusal, with_batch
 from mtsccd_jax.engine.memory import USABLE_SHARE, free_bytes, program_bytes
 from mtsccd_jax.engine.parallel import Parallel, make_parallel
-from mtsccd_jax.engine.program import LOOKED_AT, MOST_STEPS
+from mtsccd_jax.engine.program import MOST_STEPS
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.models import MODELS, describe_models
-from mtsccd_jax.perf.bench.windows import DEFAULT, Protocol, time_calls
+from mtsccd_jax.perf.bench.rows import line, time_calls
+from mtsccd_jax.perf.bench.settings import Batch, ModelSettings, TimedWindows
 from mtsccd_jax.perf.flops import jaxpr_activations, jaxpr_macs
 from mtsccd_jax.perf.profile.workload import Window, Work, Workload, scene_workload
 from mtsccd_jax.perf.records import Cells, Measurement, RecordFile, Scalar, measurement, significant
@@ -24,11 +25,10 @@ logger = logging.getLogger(__name__)
 
 UNIT = "images/s"
 CLASSES = 1000
-AUTO: Literal["auto"] = "auto"
 
-# Of a device: a larger batch makes nothing faster, only windows longer. The caches of a CPU are full long before.
+# Per device: a larger batch is not faster, its windows only take longer. The caches of a CPU are full long before.
 _LARGEST_BATCH = {"cpu": 64, "gpu": 2048, "tpu": 2048}
-# What compilers and allocators say where memory runs out all the same.
+# Words of compilers and allocators that have run out of memory.
 _OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
 # timm's columns behind the task's name, in the order of its published tables.
 _TIMM_COLUMNS = {
@@ -36,34 +36,12 @@ _TIMM_COLUMNS = {
     "infer": ("img_size", "samples_per_sec", "step_time", "batch_size"),
 }
 
-Batch = int | Literal["auto"]
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Which networks, and every combination of what else: see `mtsccd-jax bench models --help`."""
-
-    models: tuple[str, ...]
-    tasks: tuple[Work, ...] = ("train", "infer")
-    batches: tuple[Batch, ...] = (32,)
-    precisions: tuple[Literal["float32", "bfloat16"], ...] = ("float32",)
-    image_sizes: tuple[int, ...] = (224,)
-    parallels: tuple[Literal["jit", "pmap"], ...] = ("jit",)
-    protocol: Protocol = DEFAULT
-
-    @property
-    def stem(self) -> str:
-        """What the combinations share, as timm names its tables: "train-jit-bfloat16"."""
-        task = self.tasks[0] if len(self.tasks) == 1 else "both"
-        return "-".join([task, "_".join(self.parallels), "_".join(self.precisions)])
-
 
 def chosen_models(names: Sequence[str]) -> tuple[str, ...]:
-    """The networks of these names; "all" is every one.
+    """Return the networks of these names; "all" is every network.
 
     Raises:
-        InputError: an unknown name; the nearest is given.
+        InputError: A name is unknown; the nearest one is given.
     """
     chosen = list(MODELS) if "all" in names else list(dict.fromkeys(names))
     for name in chosen:
@@ -72,53 +50,33 @@ def chosen_models(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def run(settings: Settings, record: RecordFile) -> list[Measurement]:
-    """The rows of every combination, those that the record has already and those that are measured now.
+def run(settings: ModelSettings, record: RecordFile, windows: TimedWindows) -> list[Measurement]:
+    """Measure every combination that the record does not have yet; return the rows of all.
 
     What does not fit or does not exist is a row with its reason. Each row is in the record before the next begins.
     """
     rows = []
     combinations = itertools.product(
-        settings.models, settings.image_sizes, settings.precisions, settings.parallels, settings.batches
+        settings.models, settings.image_size, settings.precision, settings.parallel, settings.batch
     )
     for model, image_size, precision, parallel, batch in combinations:
-        conditions: dict[str, Scalar] = {
-            "batch": batch,
-            "image_size": image_size,
-            "precision": precision,
-            "parallel": parallel,
-        }
-        by_task: dict[Work, dict[str, Scalar]] = {task: {"task": task, **conditions} for task in settings.tasks}
-        there = {task: record.find(model, by_task[task], UNIT) for task in settings.tasks}
-        due = [task for task in settings.tasks if there[task] is None]
-        rows += [row for row in there.values() if row is not None]
+        shared = {"batch": batch, "image_size": image_size, "precision": precision, "parallel": parallel}
+        conditions: dict[Work, dict[str, Scalar]] = {task: {"task": task, **shared} for task in settings.tasks}
+        found = {task: record.find(model, case, UNIT) for task, case in conditions.items()}
+        due = [task for task, row in found.items() if row is None]
+        rows += [row for row in found.values() if row is not None]
         recipe = _recipe(model, image_size, precision, parallel)
-        # Training and inference take turns; where one fills the memory there is no room for the other.
-        for together in [[task] for task in due] if batch == AUTO else [due]:
-            for row in _measured(recipe, batch, {task: by_task[task] for task in together}, settings.protocol):
+        # Training and inference take turns, unless one of them may fill the memory alone.
+        for together in [[task] for task in due] if batch == "auto" else [due]:
+            for row in _measured(recipe, batch, {task: conditions[task] for task in together}, windows):
                 record.add(row)
                 rows.append(row)
                 logger.info(line(row))
     return rows
 
 
-def line(row: Measurement) -> str:
-    """A row in one line, for people."""
-    case = row.conditions
-    what = f"{row.name:24} {case['task']:5} batch {case['batch']}, {case['image_size']} px, "
-    what += f"{case['precision']}, {case['parallel']}: "
-    if row.rate is None:
-        return what + str(row.reason)
-    peak = row.details["peak_bytes"]
-    memory = f", {peak / 2**20:,.0f} MiB a device" if isinstance(peak, int) else ""
-    return (
-        f"{what}{row.rate:,.1f} images/s ({row.rate_p10:,.1f} to {row.rate_p90:,.1f}), "
-        f"compiled in {row.details['compile_s']:.1f} s{memory}"
-    )
-
-
 def table(rows: Sequence[Measurement]) -> list[Cells]:
-    """A line a combination: timm's columns first, `train_*` and `infer_*` beside each other, then ours."""
+    """Return a line per combination: timm's columns first, `train_*` beside `infer_*`, then our columns."""
     lines: dict[tuple[Any, ...], tuple[Cells, Cells]] = {}
     for row in rows:
         task = str(row.conditions["task"])
@@ -155,7 +113,7 @@ def _rounded(value: Scalar, digits: int, unit: float = 1) -> Scalar:
 
 
 def _recipe(model: str, image_size: int, precision: Any, parallel: Any) -> Recipe:
-    """Plain SGD with momentum on scenes that are flipped and turned: what any training step does at least."""
+    """Return the least that any training step does: SGD with momentum on scenes that are flipped and turned."""
     return Recipe(
         name=f"bench_{model}",
         summary="for throughput alone",
@@ -167,30 +125,30 @@ def _recipe(model: str, image_size: int, precision: Any, parallel: Any) -> Recip
 
 
 def _measured(
-    recipe: Recipe, batch: Batch, conditions: dict[Work, dict[str, Scalar]], protocol: Protocol
+    recipe: Recipe, batch: Batch, conditions: dict[Work, dict[str, Scalar]], windows: TimedWindows
 ) -> Iterator[Measurement]:
-    """A row for each task of one combination; windows of training and inference take turns."""
-    name = recipe.model.name
-    workloads: dict[Work, Workload] = {}
-    windows: dict[Work, Window] = {}
-    for task, case in conditions.items():
+    """Measure one combination; yield a row per task. Training and inference take turns."""
+
+    def failed(task: Work, error: Exception) -> Measurement:
+        reason = str(error) if isinstance(error, InputError) else _out_of_memory(error)
+        return Measurement(name=recipe.model.name, conditions=conditions[task], unit=UNIT, reason=reason)
+
+    prepared: dict[Work, tuple[Workload, Window]] = {}
+    for task in conditions:
         try:
-            workloads[task], windows[task] = _prepared(recipe, batch, task)
-        except InputError as error:
-            yield Measurement(name=name, conditions=case, unit=UNIT, reason=str(error))
-        except jax.errors.JaxRuntimeError as error:
-            yield Measurement(name=name, conditions=case, unit=UNIT, reason=_out_of_memory(error))
-    if not windows:
+            prepared[task] = _prepared(recipe, batch, task)
+        except (InputError, jax.errors.JaxRuntimeError) as error:
+            yield failed(task, error)
+    if not prepared:
         return
     try:
-        timings = time_calls({task: _call(task, window) for task, window in windows.items()}, protocol)
+        timings = time_calls({task: _call(task, window) for task, (_, window) in prepared.items()}, windows)
     except jax.errors.JaxRuntimeError as error:
-        reason = _out_of_memory(error)
-        yield from (Measurement(name=name, conditions=conditions[task], unit=UNIT, reason=reason) for task in windows)
+        yield from [failed(task, error) for task in prepared]
         return
-    for task, window in windows.items():
-        timing, batch_size = timings[task], workloads[task].recipe.engine.batch_size
-        images, devices = batch_size * window.steps, workloads[task].parallel.mesh.size
+    for task, (workload, window) in prepared.items():
+        timing, batch_size = timings[task], workload.recipe.engine.batch_size
+        images, devices = batch_size * window.steps, workload.parallel.mesh.size
         details: dict[str, Scalar] = {
             "batch_size": batch_size,
             "devices": devices,
@@ -199,26 +157,26 @@ def _measured(
             "steps_per_dispatch": window.steps_per_call,
             "compile_s": window.compile_s,
             "peak_bytes": program_bytes(window.compiled),
-            **_size(workloads[task]),
+            **_size(workload),
         }
-        yield measurement(name, conditions[task], UNIT, timing, images, details)
+        yield measurement(recipe.model.name, conditions[task], UNIT, timing, images, details)
 
 
 def _call(task: Work, window: Window) -> Callable[[], Any]:
-    """One dispatch, returning what stays valid: a state is taken over by the step after it, its metrics are not."""
+    """Return one dispatch whose result stays valid: metrics do, a state is donated to the next step."""
     return (lambda: window.run()[1]) if task == "train" else window.run
 
 
 def _prepared(recipe: Recipe, batch: Batch, task: Work) -> tuple[Workload, Window]:
-    """The workload of a task and its compiled window, which fits.
+    """Return the workload of a task and its compiled window, which fits.
 
     Raises:
-        InputError: the network does not take the size, or the batch does not divide or fit; the largest that fits is
+        InputError: The network does not take the size, or the batch does not divide or fit; the largest that fits is
             named.
     """
     parallel = make_parallel(recipe.engine.parallel)
     limit_bytes = int(USABLE_SHARE * free_bytes(parallel))
-    if batch == AUTO:
+    if batch == "auto":
         choice = _largest(recipe, parallel, task, limit_bytes, _LARGEST_BATCH[parallel.platform] * parallel.mesh.size)
         if not choice.batch_size:
             raise refusal("--batch", parallel.mesh.size, choice)
@@ -227,7 +185,7 @@ def _prepared(recipe: Recipe, batch: Batch, task: Work) -> tuple[Workload, Windo
     else:
         batch_size = batch
         parallel.check_batch(batch_size, "--batch")
-        # Scenes that do not fit by themselves are not even made.
+        # Scenes that do not fit by themselves are not even generated.
         if (scenes_bytes := 3 * recipe.data.image_size**2 * batch_size // parallel.mesh.size) > limit_bytes:
             raise _too_large(recipe, parallel, task, batch_size, scenes_bytes, limit_bytes)
     steps = 1 if parallel.platform == "cpu" or task == "infer" or parallel.mode == "pmap" else MOST_STEPS
@@ -237,54 +195,33 @@ def _prepared(recipe: Recipe, batch: Batch, task: Work) -> tuple[Workload, Windo
         needed = program_bytes(window.compiled)
         if needed is None or needed <= limit_bytes:
             return workload, window
-        if batch != AUTO or batch_size == parallel.mesh.size:
+        if batch != "auto" or batch_size == parallel.mesh.size:
             raise _too_large(recipe, parallel, task, batch_size, needed, limit_bytes)
-        # The program that runs takes more than the single step that was looked at.
+        # The window takes more memory than the single step that the choice was made from.
         batch_size //= 2
 
 
 def _too_large(
     recipe: Recipe, parallel: Parallel, task: Work, batch_size: int, needed_bytes: int, limit_bytes: int
 ) -> InputError:
-    """The error of a batch that takes `needed_bytes` of each device; it names the largest that fits."""
+    """Return the error of a batch that takes `needed_bytes` of each device; it names the largest that fits."""
     choice = _largest(recipe, parallel, task, limit_bytes, batch_size - 1)
     return refusal("--batch", batch_size, BatchChoice(choice.batch_size, needed_bytes, limit_bytes, choice.compiled))
 
 
 def _largest(recipe: Recipe, parallel: Parallel, task: Work, limit_bytes: int, most: int) -> BatchChoice:
-    """The largest batch up to `most` whose step fits, by programs that nobody runs."""
+    """Return the largest batch up to `most` whose step fits, from compiled programs that never run."""
     devices = parallel.mesh.size
     if most < devices:
         return BatchChoice(0, 0, limit_bytes, 0)
     small = scene_workload(with_batch(recipe, devices), parallel, CLASSES)
-    state = small.network.abstract()
-    jitted: Any = small.jitted(task)
-    options = LOOKED_AT.get(parallel.platform)
-
-    def bytes_of(batch_size: int) -> int:
-        shapes = {
-            name: parallel.abstract_layout(jax.ShapeDtypeStruct((batch_size, *shape), dtype))
-            for name, (shape, dtype) in _fields(small).items()
-        }
-        needed = program_bytes(jitted.lower(state, shapes).compile(compiler_options=options))
-        if needed is None:
-            raise InputError("--batch auto: this compiler does not say what memory a program takes; give --batch N")
-        return needed
-
-    return largest_batch(bytes_of, limit_bytes, devices=devices, most=most)
-
-
-def _fields(workload: Workload) -> dict[str, tuple[tuple[int, ...], Any]]:
-    """Shape of an example and type of every field of the batch."""
-    leading = 1 if workload.parallel.mode == "jit" else 2
-    return {name: (array.shape[leading:], array.dtype) for name, array in workload.batch.items()}
+    return largest_batch(partial(small.estimated_bytes, task), limit_bytes, devices=devices, most=most)
 
 
 def _size(workload: Workload) -> dict[str, Scalar]:
-    """Parameters, multiply-accumulates and activations of an image, of the very network that was timed."""
+    """Return parameters, and the multiply-accumulates and activations of one image, of the network that was timed."""
     described = {entry["name"]: entry for entry in describe_models()}[workload.recipe.model.name]
-    image = {name: jax.ShapeDtypeStruct((1, *shape), dtype) for name, (shape, dtype) in _fields(workload).items()}
-    program = jax.make_jaxpr(workload.embed_step)(workload.network.abstract(), image)
+    program = jax.make_jaxpr(workload.embed_step)(workload.network.abstract(), workload.batch_shapes(1))
     return {
         "params": described["params"],
         "macs": jaxpr_macs(program),
@@ -293,7 +230,7 @@ def _size(workload: Workload) -> dict[str, Scalar]:
 
 
 def _out_of_memory(error: Exception) -> str:
-    """The reason of a row whose memory ran out all the same; anything else is raised again."""
+    """Return the reason of a row that ran out of memory; raise any other error again."""
     if not any(words in str(error) for words in _OUT_OF_MEMORY):
         raise error
     return f"out of memory: {' '.join(str(error).split())[:200]}"

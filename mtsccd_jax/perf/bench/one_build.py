@@ -1,10 +1,10 @@
-"""One TFDS build in a process that imports nothing else: its seconds and peak memory, as a line of JSON.
+"""One TFDS build in a process that imports nothing else; prints its seconds and peak memory as a line of JSON.
 
     python -P mtsccd_jax/perf/bench/one_build.py NAME[/CONFIG] ARCHIVE DATA_DIR WORKERS
 
-`bench build` and `benchmarks/compare_patches.py` start it. Peaks are the kernel's high-water marks of the process
-itself and of the largest worker, looked at every few milliseconds; `getrusage` would add what the parent had before the
-child began.
+`bench build` and `benchmarks/compare_patches.py` start it. Peaks are the kernel's high-water marks of the process and
+of its largest worker, sampled every few milliseconds. `getrusage` would include the memory that the parent had before
+the child began.
 """
 
 import contextlib
@@ -24,24 +24,24 @@ _ROOT = str(Path(__file__).resolve().parents[3])
 
 
 def peak_mib(process: str) -> float:
-    """The most memory that a process (its number, or "self") has had."""
+    """Return the peak memory of a process (its number, or "self") in MiB."""
     found = _PEAK.search(Path(f"/proc/{process}/status").read_text())
     return int(found[1]) / 1024 if found else 0.0
 
 
 def worker_peaks() -> list[float]:
-    """`peak_mib` of every process that this one has started, as far as they can be looked at."""
+    """Return `peak_mib` of every child process that still runs."""
     own, peaks = Path("/proc/self/cmdline").read_bytes(), [0.0]
     for path in Path("/proc/self/task").glob("*/children"):
         for child in path.read_text().split():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-                if Path(f"/proc/{child}/cmdline").read_bytes() != own:  # else it is still this process's copy
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the child has just ended
+                if Path(f"/proc/{child}/cmdline").read_bytes() != own:  # else the child is still a copy of this process
                     peaks.append(peak_mib(child))
     return peaks
 
 
 def build(name: str, archive: str, place: str, workers: int) -> dict[str, float]:
-    """Examples, seconds, processor seconds and peaks of one build."""
+    """Build a data set; return its examples, seconds, processor seconds and peaks."""
     import tfds_builders
 
     over = threading.Event()
@@ -75,15 +75,17 @@ def build(name: str, archive: str, place: str, workers: int) -> dict[str, float]
 
 
 def measured(name: str, archive: Path, place: Path, workers: int) -> dict[str, float]:
-    """What `build` returns, from a fresh process.
+    """Run `build` in a fresh process and return its result.
 
     Raises:
-        subprocess.CalledProcessError: the build failed; what it said is in `stderr`.
+        subprocess.CalledProcessError: The build failed; its messages are in `stderr`.
     """
-    # As a file, because importing this package brings JAX along; -P, because its neighbours are no modules of Python's.
+    # Run as a file, since importing the package imports JAX; -P keeps this folder from shadowing Python's modules.
     command = [sys.executable, "-P", __file__, name, str(archive), str(place), str(workers)]
     around = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))}
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=around).stdout)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=around)
+    measurements: dict[str, float] = json.loads(done.stdout)
+    return measurements
 
 
 if __name__ == "__main__":

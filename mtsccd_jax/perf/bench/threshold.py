@@ -1,7 +1,6 @@
-"""The exact threshold search by number of pairs: of distances on the host, on the device, and of their histogram."""
+"""The exact threshold search: on distances of the host or the device, and on their histogram."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import Any
@@ -13,53 +12,38 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.threshold import ThresholdResult, best_threshold
 from mtsccd_jax.ops.threshold_histogram import ThresholdHistogram
 from mtsccd_jax.perf.bench.rows import Case, Ready, run_cases
-from mtsccd_jax.perf.bench.windows import DEFAULT, Protocol
+from mtsccd_jax.perf.bench.settings import ThresholdSettings, TimedWindows
 from mtsccd_jax.perf.records import Measurement, RecordFile
-from mtsccd_jax.perf.timing import Timing
 
 UNIT = "pairs/s"
 CHANGED_SHARE = 0.13
-FORMS = ("host", "device", "histogram")
-# Distances of the histogram come in parts of this many.
+# Distances per part of a histogram.
 PART = 1 << 20
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How the best threshold is found, and of how many pairs.
-
-    Distances are in an array of the "host" or of the "device", or pass by in parts as often as a "histogram" of them
-    asks for: on the host, or on an accelerator where there is one.
-    """
-
-    forms: tuple[str, ...] = FORMS
-    pairs: tuple[int, ...] = (10_000, 100_000, 1_000_000, 10_000_000)
-    objective: str = "kappa"
-    protocol: Protocol = DEFAULT
-
-
-def run(settings: Settings, record: RecordFile) -> list[Measurement]:
-    """The rows of every form and number: float32 distances, 13 % changed, two overlapping normals."""
+def run(settings: ThresholdSettings, record: RecordFile, windows: TimedWindows) -> list[Measurement]:
+    """Measure every form and number of pairs on the distances of `made_up_pairs`."""
+    objective = settings.objective
     cases = [
-        Case(form, {"n": pairs, "objective": settings.objective}, UNIT, partial(_PREPARE[form], pairs, settings))
+        Case(form, {"n": pairs, "objective": objective}, UNIT, partial(_PREPARE[form], pairs, objective))
         for form, pairs in product(settings.forms, settings.pairs)
     ]
-    return run_cases(cases, settings.protocol, record)
+    return run_cases(cases, record, windows)
 
 
-def _host(pairs: int, settings: Settings) -> Ready:
+def _host(pairs: int, objective: str) -> Ready:
     distance_n, changed_n = made_up_pairs(pairs)
-    return _ready(lambda: best_threshold(distance_n, changed_n, settings.objective), pairs)
+    return _ready(lambda: best_threshold(distance_n, changed_n, objective), pairs)
 
 
-def _device(pairs: int, settings: Settings) -> Ready:
+def _device(pairs: int, objective: str) -> Ready:
     if jax.default_backend() == "cpu":
         raise InputError("no accelerator here: distances of CPU devices are sorted by the host")
     distance_n, changed_n = map(jax.device_put, made_up_pairs(pairs))
-    return _ready(lambda: best_threshold(distance_n, changed_n, settings.objective), pairs)
+    return _ready(lambda: best_threshold(distance_n, changed_n, objective), pairs)
 
 
-def _histogram(pairs: int, settings: Settings) -> Ready:
+def _histogram(pairs: int, objective: str) -> Ready:
     distance_n, changed_n = made_up_pairs(pairs)
     place = np.asarray if jax.default_backend() == "cpu" else jax.device_put
     cuts = range(0, pairs, PART)
@@ -70,25 +54,22 @@ def _histogram(pairs: int, settings: Settings) -> Ready:
         while True:
             for distance, changed in parts:
                 histogram.add(distance, changed)
-            if histogram.is_settled(settings.objective):
-                return histogram.result(settings.objective)
-            histogram = histogram.refined(settings.objective)
+            if histogram.is_settled(objective):
+                return histogram.result(objective)
+            histogram = histogram.refined(objective)
 
     return _ready(search, pairs)
 
 
-_PREPARE: dict[str, Callable[[int, Settings], Ready]] = {"host": _host, "device": _device, "histogram": _histogram}
+_PREPARE: dict[str, Callable[[int, str], Ready]] = {"host": _host, "device": _device, "histogram": _histogram}
 
 
 def _ready(call: Callable[[], Any], pairs: int) -> Ready:
-    def details(timing: Timing) -> dict[str, float]:
-        return {"ms": 1e3 * timing.median_s}
-
-    return Ready(call, pairs, details)
+    return Ready(call, pairs, lambda timing: {"ms": 1e3 * timing.median_s})
 
 
 def made_up_pairs(pairs: int) -> tuple[np.ndarray, np.ndarray]:
-    """`(distance_n float32, changed_n bool)`, the same for the same number."""
+    """Return `(distance_n float32, changed_n bool)`: two overlapping normals, 13 % changed, fixed by the number."""
     random = np.random.default_rng(0)
     changed_n = random.random(pairs, np.float32) < CHANGED_SHARE
     distance_n = np.abs(random.standard_normal(pairs, np.float32) + np.float32(1.5) * changed_n)

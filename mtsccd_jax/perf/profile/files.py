@@ -1,17 +1,16 @@
-"""A profile as others read it: JSON, the layers as CSV, the roofline drawn, and a table for people."""
+"""The files of a profile: JSON, the layers as CSV and the roofline as a picture; and its table for people."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mtsccd_jax.files import replacing
 from mtsccd_jax.perf.profile.layers import Layer
-from mtsccd_jax.perf.profile.result import Profile
+from mtsccd_jax.perf.profile.result import Profile, Rate
 from mtsccd_jax.perf.profile.roofline import attainable_flops_per_s
 from mtsccd_jax.perf.records import as_csv, significant
 from mtsccd_jax.provenance import environment
@@ -25,108 +24,41 @@ if TYPE_CHECKING:
 PROFILE_FILE, LAYERS_FILE, ROOFLINE = "profile.json", "layers.csv", "roofline"
 
 
-def summary(profile: Profile) -> dict[str, Any]:
-    """The figures by name, JSON types only; None for what is not known. Rates and sizes are per second and in bytes."""
-    p, steps_s = profile, profile.synthetic.median
-    step_s = p.batch_size * p.images_per_example / steps_s
-    products_per_s = p.product_flops / p.devices / step_s
-    bytes_per_s = p.step_bytes / p.devices / step_s
-    read_images = p.batch_size * p.images_per_example
-    quantiles = np.quantile(p.step.samples_s, [0.5, 0.9, 0.99])
-    energy = None
-    if p.energy is not None:
-        joules = p.energy.joules
-        # One device is watched, all devices share the images.
-        each = joules * p.devices / p.energy_images if joules is not None and p.energy_images else None
-        energy = {**asdict(p.energy), "joules_per_image": each}
-    return {
-        "verdict": p.verdict.kind,
-        "reason": p.verdict.reason,
-        "try_next": p.verdict.try_next,
-        "input_stall_fraction": p.stall,
-        "images_per_s": p.real.median,
-        "images_per_s_p10": p.real.p10,
-        "images_per_s_p90": p.real.p90,
-        "images_per_s_per_device": p.real.median / p.devices,
-        "synthetic_images_per_s": p.synthetic.median,
-        "synthetic_images_per_s_p10": p.synthetic.p10,
-        "synthetic_images_per_s_p90": p.synthetic.p90,
-        "mfu": p.mfu,
-        "ceiling_share": products_per_s / p.ceilings.flops_per_s,
-        "source": p.source,
-        "input": p.input,
-        "batch_size": p.batch_size,
-        "devices": p.devices,
-        "dtype": p.dtype,
-        "steps_per_dispatch": p.steps_per_dispatch,
-        "compile_cold_s": p.compile_cold_s,
-        "compile_warm_s": p.compile_warm_s,
-        "first_batch_s": p.first_batch_s,
-        "first_step_s": p.first_step_s,
-        "step_ms": 1e3 * step_s,
-        "step_ms_p50": 1e3 * float(quantiles[0]),
-        "step_ms_p90": 1e3 * float(quantiles[1]),
-        "step_ms_p99": 1e3 * float(quantiles[2]),
-        "dispatch_ms": 1e3 * p.dispatch_s,
-        "dispatch_share": min(p.dispatch_s / step_s, 1.0),
-        "operations": p.operations,
-        "operation_us": 1e6 * p.operation_s,
-        "launch_share": p.operations * p.operation_s / step_s,
-        "read_images_per_s": read_images / p.read_s if p.read_s else None,
-        "transfer_ms": 1e3 * p.transfer_s if p.transfer_s else None,
-        "transfer_gb_per_s": p.transfer_bytes / p.transfer_s / 1e9 if p.transfer_s else None,
-        "forward_macs_per_image": p.forward_macs / read_images,
-        "step_flops": p.step_flops,
-        "step_product_flops": p.product_flops,
-        "step_bytes": p.step_bytes,
-        "intensity_flops_per_byte": p.place.intensity,
-        "products_per_s": products_per_s,
-        "bandwidth_bytes_per_s": bytes_per_s,
-        "bandwidth_share": bytes_per_s / p.ceilings.bytes_per_s,
-        "roofline_share": p.place.share,
-        "ceilings": asdict(p.ceilings),
-        "peak": asdict(p.peak) if p.peak else None,
-        "program_bytes": p.program_bytes,
-        "device_peak_bytes": p.device_peak_bytes,
-        "host_peak_bytes": p.host_peak_bytes,
-        "energy": energy,
-    }
-
-
 def write_files(profile: Profile, recipe: Recipe, workdir: Path, command: str) -> dict[str, Path]:
-    """The files of a profile below a work directory, by name: `profile`, `layers`, `roofline`.
+    """Write a profile into a work directory; return its files by name: `profile`, `layers`, `roofline`.
 
     Args:
-        profile: what was measured.
-        recipe: of what.
-        workdir: made where it is missing; older files there are replaced.
-        command: that it was measured with.
+        profile: The measurements.
+        recipe: The recipe that was measured.
+        workdir: Made where it is missing; older files there are replaced.
+        command: The command that measured.
     """
     paths = {
         "profile": workdir / PROFILE_FILE,
         "layers": workdir / LAYERS_FILE,
         "roofline": workdir / f"{ROOFLINE}.svg",
     }
+    picture = roofline_chart(profile, recipe.model.name)
     record = {
         "recipe": to_dict(recipe),
         "command": command,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": environment(),
     }
-    with replacing(paths["profile"]) as stream:
-        stream.write(json.dumps(summary(profile) | record, indent=1, ensure_ascii=False).encode() + b"\n")
-    with replacing(paths["layers"]) as stream:
-        stream.write(layers_csv(profile.layers).encode())
-    picture = roofline_chart(profile, recipe.model.name)
-    with replacing(paths["roofline"]) as stream:
-        stream.write(picture.svg.encode())
-    with replacing(workdir / f"{ROOFLINE}.png") as stream:
-        stream.write(picture.png)
+    contents = {
+        paths["profile"]: json.dumps(profile.summary() | record, indent=1, ensure_ascii=False).encode() + b"\n",
+        paths["layers"]: layers_csv(profile.layers).encode(),
+        paths["roofline"]: picture.svg.encode(),
+        workdir / f"{ROOFLINE}.png": picture.png,
+    }
+    for path, content in contents.items():
+        with replacing(path) as stream:
+            stream.write(content)
     return paths
 
 
 def layers_csv(layers: Sequence[Layer]) -> str:
-    """The layers as a table: what each does in a step, all devices together."""
+    """Return the layers as a table of their work in a step, all devices together."""
     return as_csv(
         {
             "layer": layer.name,
@@ -143,7 +75,7 @@ def layers_csv(layers: Sequence[Layer]) -> str:
 
 
 def roofline_chart(profile: Profile, network: str) -> Chart:
-    """The step below the roof that this device was measured to have, with its layers' places on it."""
+    """Draw the step below the measured roof of the device, with the places of its layers."""
     ceilings, place = profile.ceilings, profile.place
     layers = [layer for layer in profile.layers if layer.macs and layer.bytes]
     at = [2 * layer.macs / layer.bytes for layer in layers]
@@ -194,67 +126,68 @@ def roofline_chart(profile: Profile, network: str) -> Chart:
 
 
 def table(profile: Profile) -> "Table":
-    """What people want to see of it, a line each."""
+    """Return the profile as a table for people, a line per value."""
     from rich.table import Table
 
-    values = summary(profile)
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
-
-    def add(name: str, text: str) -> None:
+    for name, text in _lines(profile):
         grid.add_row(name, text)
+    return grid
 
-    real, synthetic = profile.real, profile.synthetic
-    add("with its data", f"{real.median:,.1f} images/s ({real.p10:,.1f} to {real.p90:,.1f}), {profile.input}")
-    add("same batch again", f"{synthetic.median:,.1f} images/s ({synthetic.p10:,.1f} to {synthetic.p90:,.1f})")
-    add("input stall", f"{profile.stall:.1%}")
+
+def _lines(profile: Profile) -> Iterator[tuple[str, str]]:
+    """Yield name and text of every line of the table."""
+    values, verdict = profile.summary(), profile.verdict
+    yield "with its data", f"{_rate(profile.real)}, {profile.input}"
+    yield "same batch again", _rate(profile.synthetic)
+    yield "input stall", f"{profile.stall:.1%}"
     if profile.read_s:
-        add("reading alone", f"{values['read_images_per_s']:,.1f} images/s")
+        yield "reading alone", f"{values['read_images_per_s']:,.1f} images/s"
     if profile.transfer_s:
-        add("transfer", f"{values['transfer_gb_per_s']:,.2f} GB/s, {values['transfer_ms']:,.3g} ms a batch")
+        yield "transfer", f"{values['transfer_gb_per_s']:,.2f} GB/s, {values['transfer_ms']:,.3g} ms a batch"
     steps = "" if profile.steps_per_dispatch == 1 else f", {profile.steps_per_dispatch} a dispatch"
     percentiles = ", ".join(f"{values[f'step_ms_p{p}']:,.3g}" for p in (50, 90, 99))
-    add("step", f"{values['step_ms']:,.3g} ms in a row; waited for {percentiles} ms (p50, p90, p99){steps}")
-    add(
+    yield "step", f"{values['step_ms']:,.3g} ms in a row; waited for {percentiles} ms (p50, p90, p99){steps}"
+    yield (
         "overhead",
         f"host {values['dispatch_share']:.1%} of a step; {profile.operations:,} operations of "
         f"{values['operation_us']:.2g} us to start, {values['launch_share']:.1%}",
     )
-    add("first batch, step", f"{profile.first_batch_s:,.2f} s, {profile.first_step_s:,.2f} s")
-    add("compile", f"{profile.compile_cold_s:,.1f} s cold, {profile.compile_warm_s:,.1f} s from disk")
-    add(
+    yield "first batch, step", f"{profile.first_batch_s:,.2f} s, {profile.first_step_s:,.2f} s"
+    yield "compile", f"{profile.compile_cold_s:,.1f} s cold, {profile.compile_warm_s:,.1f} s from disk"
+    yield (
         "work of a step",
         f"{_prefixed(profile.step_flops)}FLOP ({_prefixed(profile.product_flops)} in products), "
         f"{_prefixed(profile.step_bytes)}B, {profile.place.intensity:,.3g} a byte",
     )
-    add(
+    yield (
         "matrix products",
         f"{_prefixed(values['products_per_s'])}FLOP/s, {values['ceiling_share']:.1%} of the measured "
         f"{_prefixed(profile.ceilings.flops_per_s)}FLOP/s",
     )
-    add(
+    yield (
         "memory",
         f"{_prefixed(values['bandwidth_bytes_per_s'])}B/s, {values['bandwidth_share']:.1%} of the measured "
         f"{_prefixed(profile.ceilings.bytes_per_s)}B/s",
     )
-    mfu = "unknown, as is this device's peak" if profile.mfu is None else f"{profile.mfu:.1%}"
-    add("MFU", mfu)
-    held = [f"host {_prefixed(profile.host_peak_bytes)}B"]
-    held += [f"program {_prefixed(profile.program_bytes)}B"] if profile.program_bytes is not None else []
-    held += [f"device {_prefixed(profile.device_peak_bytes)}B"] if profile.device_peak_bytes is not None else []
-    add("peak memory", ", ".join(held))
+    yield "MFU", "unknown, as is this device's peak" if profile.mfu is None else f"{profile.mfu:.1%}"
+    peaks = {"host": profile.host_peak_bytes, "program": profile.program_bytes, "device": profile.device_peak_bytes}
+    yield "peak memory", ", ".join(f"{name} {_prefixed(held)}B" for name, held in peaks.items() if held is not None)
     if profile.energy is not None and profile.energy.watts is not None:
         each = values["energy"]["joules_per_image"]
-        text = f"{profile.energy.watts:,.0f} W" + (f", {each:.3g} J an image" if each is not None else "")
-        add("energy", text)
-    add("verdict", f"[bold]{profile.verdict.kind}-bound[/bold]: {profile.verdict.reason}")
-    add("try next", profile.verdict.try_next)
-    return grid
+        yield "energy", f"{profile.energy.watts:,.0f} W" + (f", {each:.3g} J an image" if each is not None else "")
+    yield "verdict", f"[bold]{verdict.kind}-bound[/bold]: {verdict.reason}"
+    yield "try next", verdict.try_next
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.median:,.1f} images/s ({rate.p10:,.1f} to {rate.p90:,.1f})"
 
 
 def _prefixed(value: float) -> str:
-    """A number with three figures and its SI prefix, as in "3.21 T"."""
+    """Format a number with three digits and its SI prefix, as in "3.21 T"."""
     for power, prefix in ((15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
         if abs(value) >= 10**power:
             return f"{value / 10**power:.3g} {prefix}"

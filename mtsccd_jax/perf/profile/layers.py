@@ -1,36 +1,31 @@
 """Floating-point operations and bytes of every layer of a traced program, counted from shapes.
 
-Products and convolutions count twice their multiply-accumulates, everything else one operation a result (a sum, one a
-summand). Bytes are those that go through memory where a compiler fuses well and no cache is large enough to help.
-Products, convolutions, sorts and gathers read their operands and write their results. Elementwise work is done in
-passes: what can be done at the same time and hangs together reads every array once. An intermediate result is written
-if one of the former reads it, or if a later pass would have to read more to compute it again.
+Products and convolutions count twice their multiply-accumulates. Everything else counts one operation per result, a sum
+one per summand. Bytes are those that go through memory where a compiler fuses well and no cache is large enough to
+help. Products, convolutions, sorts and gathers read their operands and write their results. Elementwise work is done in
+passes: connected work that can be done at the same time reads every array once. An intermediate result is written if a
+product, convolution, sort or gather reads it, or if a later pass would have to read more to compute it again.
 """
 
-import functools
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax
-from flax import nnx
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jax.extend.core import Literal as Constant
 
 from mtsccd_jax.perf.flops import equation_macs, jaxpr_macs
 
 Kind = Literal["convolution", "product", "movement", "elementwise"]
-# What the network does outside of its modules, the loss included.
+# The work of the network outside of its modules, the loss included.
 BETWEEN = "between layers"
 Stage = Literal["input", "forward", "backward", "update"]
 
-# What is the same array in another shape or order: whoever reads it next indexes it otherwise.
+# The same array in another shape or order: its reader only indexes it differently.
 _ALIASES = {"reshape", "squeeze", "expand_dims", "transpose", "stop_gradient", "sharding_constraint", "copy", "rev"}
-# What computes nothing, and is part of the pass of whoever reads it.
+# Primitives that compute nothing and belong to the pass of their reader.
 _FREE = {
     *_ALIASES,
     "broadcast_in_dim",
@@ -43,27 +38,29 @@ _FREE = {
     "concatenate",
     "select_n",
 }
-# A pass computes an intermediate result of another one again if that reads no more than this times its bytes.
+# A pass computes a result of another pass again if that reads at most this many times the bytes of the result.
 _AGAIN = 1.25
-# What goes through memory by itself.
+# Primitives that go through memory by themselves.
 _MOVING = {"gather", "scatter", "scatter-add", "scatter_add", "sort", "dynamic_slice", "dynamic_update_slice", "top_k"}
 _MOVING |= {"cumsum", "reduce_window", "reduce_window_sum", "reduce_window_max", "select_and_scatter_add", "argmax"}
 _MOVING |= {"select_and_gather_add"}
+# Primitives whose inner program is no plain call.
+_NO_CALLS = {"scan", "while", "cond", "reduce", "reduce_window", "sort", "scatter", "scatter-add"}
 _MARKERS = re.compile(r"transpose\(|jvp\(|vmap\(|rematted_computation|checkpoint|\)")
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What one layer does in one program.
+    """The work of one layer in one program.
 
     Attributes:
-        name: the path of its module, or BETWEEN; for what lies outside the network the stage.
-        kind: of work; a layer has a line for each of its kinds.
-        stage: before, in or after the network, there and back.
-        flops: floating-point operations.
-        macs: multiply-accumulates among them, those of products and convolutions.
-        bytes: read and written.
-        operations: primitives that were counted.
+        name: The path of its module, or BETWEEN; outside of the network the stage.
+        kind: The kind of work; a layer has one entry for each kind.
+        stage: Before the network, in its forward or backward pass, or after it.
+        flops: Floating-point operations.
+        macs: Multiply-accumulates of products and convolutions, included in `flops`.
+        bytes: Bytes read and written.
+        operations: Primitives counted.
     """
 
     name: str
@@ -76,13 +73,13 @@ class Layer:
 
     @property
     def intensity(self) -> float | None:
-        """Floating-point operations a byte; None where no byte moves."""
+        """Floating-point operations per byte; None where no byte moves."""
         return self.flops / self.bytes if self.bytes else None
 
 
 @dataclass
 class _Node:
-    """One primitive of the flattened program, with the arrays it reads and writes by number."""
+    """One primitive of the flattened program, with the numbers of the arrays that it reads and writes."""
 
     primitive: str
     stack: str
@@ -95,70 +92,21 @@ class _Node:
 
 
 def jaxpr_layers(jaxpr: ClosedJaxpr, platform: str | None = None) -> list[Layer]:
-    """The layers of a traced program, in the order in which they are first met.
+    """Return the layers of a traced program, in the order of their first primitive.
 
     Args:
-        jaxpr: of `jax.make_jaxpr`; trace it under `module_scopes` to have layers named.
-        platform: "cpu", "gpu" or "tpu": some operations are done otherwise on each, a 3x3 convolution on CPU, say; None
-            for how they are done where nothing special is known to be faster.
+        jaxpr: The result of `jax.make_jaxpr`; trace it under `module_scopes` to have the layers named.
+        platform: "cpu", "gpu" or "tpu", where some operations differ (a 3x3 convolution on CPU, for example); None for
+            the default of each operation.
 
     Raises:
-        ValueError: it holds products in a loop whose number of turns is not known when it is traced.
+        ValueError: It has products in a loop whose number of turns is unknown at trace time.
     """
     return _Program(jaxpr, platform).layers()
 
 
-@contextmanager
-def module_scopes(model: nnx.Module) -> Iterator[None]:
-    """Inside, calls of modules of these kinds are traced under their paths, as in "stages.0.conv1".
-
-    Names end up in what is traced and compiled meanwhile, and so in a profiler's trace. The outermost module that is
-    called names those below it. One thread only: classes are changed, and changed back.
-    """
-    kinds = {type(node) for _, node in nnx.iter_graph(model) if isinstance(node, nnx.Module)}
-    own = {kind: kind.__call__ for kind in kinds if callable(getattr(kind, "__call__", None))}  # noqa: B004
-    paths: dict[int, tuple[str, ...]] = {}
-    open_paths: list[tuple[str, ...]] = []
-
-    def named(call: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(call)
-        def wrapper(self: nnx.Module, *args: Any, **kwargs: Any) -> Any:
-            if not open_paths:
-                paths.clear()
-                for path, node in nnx.iter_graph(self):
-                    if isinstance(node, nnx.Module):
-                        paths[id(node)] = tuple(map(str, path))
-            path = paths.get(id(self), ())
-            above = open_paths[-1] if open_paths else ()
-            relative = path[len(above) :] if path[: len(above)] == above else path
-            open_paths.append(path)
-            try:
-                if not relative:
-                    return call(self, *args, **kwargs)
-                with jax.named_scope(".".join(relative)):
-                    return call(self, *args, **kwargs)
-            finally:
-                open_paths.pop()
-
-        return wrapper
-
-    inherited = {kind for kind in own if "__call__" not in vars(kind)}
-    try:
-        for kind, call in own.items():
-            if kind not in inherited or not any(base in own for base in kind.__mro__[1:]):
-                kind.__call__ = named(call)  # type: ignore[method-assign]
-        yield
-    finally:
-        for kind, call in own.items():
-            if kind in inherited:
-                if "__call__" in vars(kind):
-                    del kind.__call__
-            else:
-                kind.__call__ = call  # type: ignore[method-assign]
-
-
 class _Program:
-    """A jaxpr with its calls written out, its arrays numbered."""
+    """A jaxpr with its calls inlined and its arrays numbered."""
 
     def __init__(self, jaxpr: ClosedJaxpr, platform: str | None):
         self.platform = platform
@@ -175,7 +123,7 @@ class _Program:
         return len(self.sizes) - 1
 
     def _walk(self, jaxpr: Jaxpr, environment: dict[Any, int], stack: str, times: int) -> list[int]:
-        """The numbers of the results; the primitives are appended to `nodes`."""
+        """Append the primitives to `nodes` and return the numbers of the results."""
 
         def number(variable: Any) -> int:
             if isinstance(variable, Constant):
@@ -226,7 +174,7 @@ class _Program:
         self.nodes.append(node)
 
     def layers(self) -> list[Layer]:
-        """One line for each name, kind and stage."""
+        """Return one layer for each name, kind and stage."""
         first_forward = next((i for i, node in enumerate(self.nodes) if "jvp(" in node.stack), len(self.nodes))
         read_by: dict[int, list[int]] = defaultdict(list)
         for index, node in enumerate(self.nodes):
@@ -239,7 +187,7 @@ class _Program:
         for index, node in enumerate(self.nodes):
             written = [write for write in node.writes if leaves[write] == {write}]
             moved = sum(self.sizes[write] for write in written)
-            if written:  # what nobody writes is part of who reads it
+            if written:  # a result that is not written belongs to its readers
                 for read in set().union(*(leaves.get(read, {read}) for read in node.reads)):
                     own = read in self.producer and group[self.producer[read]] == group[index]
                     if not own and (group[index], read) not in counted:
@@ -252,7 +200,7 @@ class _Program:
         return [Layer(*key, *values) for key, values in totals.items()]
 
     def _leaves(self, group: list[int], read_by: dict[int, list[int]]) -> dict[int, set[int]]:
-        """Of every result the arrays in memory that it is computed from by elementwise work: itself where it is one."""
+        """Return, for every result, the arrays in memory that it is computed from elementwise; itself if it is one."""
         leaves: dict[int, set[int]] = {}
         for index, node in enumerate(self.nodes):
             below = set().union(*(leaves.get(read, {read}) for read in node.reads))
@@ -265,7 +213,7 @@ class _Program:
         return leaves
 
     def _passes(self) -> list[int]:
-        """The number of the pass over memory that each primitive is part of."""
+        """Return the number of the pass over memory of each primitive."""
         parent = list(range(len(self.nodes)))
 
         def root(index: int) -> int:
@@ -290,7 +238,7 @@ def _alone(node: _Node) -> bool:
 
 
 def _ends_pass(node: _Node) -> bool:
-    """Whether what reads the result must wait for all of it."""
+    """Return whether a reader of the result must wait for all of it."""
     return _alone(node) or node.primitive.startswith(("reduce_", "arg"))
 
 
@@ -311,7 +259,7 @@ def _stage(stack: str, before_network: bool) -> Stage:
 
 
 def _layer_name(stack: str, stage: Stage) -> str:
-    """The module's path in a name stack such as "transpose(jvp(stages.0))/conv1"."""
+    """Return the path of the module in a name stack such as "transpose(jvp(stages.0))/conv1"."""
     if stage in ("input", "update"):
         return stage
     parts = [part for part in _MARKERS.sub("", stack).split("/") if part]
@@ -319,22 +267,14 @@ def _layer_name(stack: str, stage: Stage) -> str:
 
 
 def _call(equation: JaxprEqn, platform: str | None) -> Jaxpr | None:
-    """The one program that an equation calls once: jit, custom derivatives, checkpoints, the branch of a platform."""
+    """Return the program that an equation calls once: jit, custom derivatives, checkpoints, a platform's branch."""
     if equation.params.get("branches_platforms"):
         names = ("gpu", "cuda", "rocm") if platform == "gpu" else (platform,)
         for branch, platforms in zip(equation.params["branches"], equation.params["branches_platforms"], strict=True):
             if platforms is None or set(names) & set(platforms):
-                return branch.jaxpr
-    if equation.primitive.name in (
-        "scan",
-        "while",
-        "cond",
-        "reduce",
-        "reduce_window",
-        "sort",
-        "scatter",
-        "scatter-add",
-    ):
+                chosen: Jaxpr = branch.jaxpr
+                return chosen
+    if equation.primitive.name in _NO_CALLS:
         return None
     for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
         inner = equation.params.get(name)
@@ -346,7 +286,7 @@ def _call(equation: JaxprEqn, platform: str | None) -> Jaxpr | None:
 
 
 def _body(equation: JaxprEqn) -> tuple[Jaxpr, int] | None:
-    """The program of a loop or the larger of branches, and how often it runs; its results are not followed further."""
+    """Return the body of a loop or the larger branch, and how often it runs; its results are not followed."""
     match equation.primitive.name:
         case "scan":
             return equation.params["jaxpr"].jaxpr, equation.params["length"]

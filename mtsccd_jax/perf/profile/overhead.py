@@ -1,4 +1,4 @@
-"""What running nothing costs: the host's share of a step, and the device's cost of starting one operation."""
+"""Overhead of a step: the time of the host per dispatch, and of the device per operation that it starts."""
 
 import re
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from mtsccd_jax.engine.state import State
 from mtsccd_jax.engine.steps import Step
 from mtsccd_jax.perf.timing import Timing
 
-# Operations of the program that shows what one costs, and elements they work on: too few to take time of their own.
+# Operations of the chain, and the elements that each works on: too few to take time of their own.
 _CHAIN, _ELEMENTS = 64, (8, 128)
 
-# What is no operation of a device: names of values, and the same bytes seen otherwise.
+# Instructions that are no operation of a device: names of values, and views of the same bytes.
 _NO_OPERATION = {
     "parameter",
     "constant",
@@ -29,21 +29,21 @@ _NO_OPERATION = {
     "opt-barrier",
 }
 _COMPUTATION = re.compile(r"^(ENTRY\s+)?%?([\w.\-]+)\s*(?:\([^\n]*)?\{\s*$", re.MULTILINE)
-# The first word before a bracket: shapes, tuples of them with their comments too, have none behind a space.
+# The first word before a bracket. Shapes, and tuples of shapes with comments, have no word before a bracket.
 _OPERATION = re.compile(r"\s+(?:ROOT\s+)?%?[\w.\-]+\s*=\s.*?\s([a-z][\w\-]*)\(")
 _CALLED = re.compile(r"(?:to_apply|body|calls)=%?([\w.\-]+)")
 _TURNS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 
 def idle_step(step: Step, state: Any, batch: Any) -> Step:
-    """`(state, batch) -> (state, metrics)` with the results of a training step, and none of its work.
+    """Return a step `(state, batch) -> (state, metrics)` with the results of a training step, and none of its work.
 
-    Dispatched as the step itself is, it takes what the host needs to hand over arguments and to take results back.
+    Dispatched as the step itself, it takes the time of the host for passing arguments and taking results.
 
     Args:
-        step: the training step.
-        state: of the step, as arrays or shapes.
-        batch: of the step, as arrays or shapes.
+        step: The training step.
+        state: Its state, as arrays or shapes.
+        batch: Its batch, as arrays or shapes.
     """
     _, metrics = jax.eval_shape(step, state, batch)
 
@@ -55,12 +55,12 @@ def idle_step(step: Step, state: Any, batch: Any) -> Step:
 
 
 def count_operations(compiled_text: str) -> int:
-    """How many operations a compiled program has the device start: fusions, products, copies, calls of libraries.
+    """Count the operations that a compiled program starts on a device: fusions, products, copies, library calls.
 
-    Loops count their turns where the compiler knows these, else once.
+    A loop counts once for each turn where the compiler knows their number, else once.
 
     Args:
-        compiled_text: of `jax.stages.Compiled.as_text()`.
+        compiled_text: The result of `jax.stages.Compiled.as_text()`.
     """
     bodies: dict[str, str] = {}
     entry = ""
@@ -94,18 +94,18 @@ def _operations_of(line: str, count: Callable[[str], int]) -> int:
 
 
 class Chain:
-    """Many small operations of which each waits for the one before: what takes its time is that they are started.
+    """A program of many small operations, each of which waits for the one before: starting them takes its time.
 
     Attributes:
-        operations: that the compiler made of it.
-        run: runs it once; returns an array that can be waited for.
-        run_single: the same of the smallest program there is: what both have in common is the price of a call.
+        operations: The number of operations after compilation.
+        run: Runs the chain once and returns an array to wait for.
+        run_single: Does the same with the smallest possible program, which takes the time of a call alone.
     """
 
     def __init__(self, device: jax.Device):
         with jax.default_device(device):
             x = jnp.ones(_ELEMENTS, jnp.float32)
-            # A sum over everything ends a fusion, and what uses it begins the next.
+            # A maximum over everything ends a fusion, and its user begins the next.
             compiled = jax.jit(_chain).lower(x).compile()
             single = jax.jit(lambda x: x + 1).lower(x).compile()
         self.operations = count_operations(compiled.as_text() or "")
@@ -113,7 +113,7 @@ class Chain:
         self.run_single: Callable[[], jax.Array] = lambda: single(x)
 
     def operation_s(self, chain: Timing, single: Timing) -> float:
-        """Seconds of starting one operation, from the fastest rounds of `run` and `run_single`."""
+        """Return the seconds of starting one operation, from the fastest rounds of `run` and `run_single`."""
         return max(min(chain.samples_s) - min(single.samples_s), 0.0) / max(self.operations - 1, 1)
 
 

@@ -1,9 +1,9 @@
-"""What limits a training step, from measurements alone: pure functions.
+"""The limit of a training step, from measurements alone: pure functions.
 
-The roofline (Williams, Waterman and Patterson 2009): work that does I operations a byte runs at most at
-min(matrix ceiling, I x memory ceiling). A step takes at least as long as its operations at the one ceiling, as its
-bytes at the other, and as starting its operations; the longest of the three is what it is bound by. Where real data
-make it wait, none of them matters.
+The roofline (Williams, Waterman and Patterson 2009): work with an intensity of I operations per byte runs at most at
+min(matrix ceiling, I x memory ceiling). A step takes at least as long as its operations at the first ceiling, as its
+bytes at the second, and as starting its operations. The longest of the three is its bound, unless the step waits for
+its data.
 """
 
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from typing import Literal
 
 Kind = Literal["input", "transfer", "dispatch", "memory", "compute"]
 
-# Waiting for input decides the verdict from this share of the time on. Less is within what two runs of the same program
-# differ by on a busy machine, and buys less than any other remedy; an accelerator that is fed well waits below 0.03.
+# Waiting for input decides the verdict from this share of the time on. On a busy machine two runs of the same program
+# differ by less, and any other remedy gains more. An accelerator that is fed well waits below 0.03.
 STALL_SHARE = 0.15
-# Below this share of its own ceiling a step loses more to slow operations than to the limit.
+# Below this share of its ceiling a step loses more to slow operations than to the limit.
 _FAR_BELOW = 0.3
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """What one training step of one device takes, in seconds; None where it cannot be known.
+    """Seconds of one training step of one device and of its parts; None where a part cannot be measured.
 
     Attributes:
-        step_s: with a batch that lies on the device.
-        input_stall_fraction: of the time with real data that is lost to waiting for them, 0 to 1; of a resident split,
-            to the host that says which rows are next.
-        read_s: reading and decoding one batch on the host, with all threads at work; None for a resident split.
-        transfer_s: moving one batch to the devices; None where host and device share memory.
-        dispatch_s: a program with the same arguments and results that does nothing.
-        launch_s: starting as many operations as the step has, one after the other.
-        compute_s: the step's products at the measured matrix ceiling.
-        memory_s: the step's bytes at the measured copy ceiling.
+        step_s: A step with a batch that lies on the device.
+        input_stall_fraction: Share of the time with real data that is lost to waiting for them, 0 to 1. A resident
+            split waits for the host, which sends the next rows.
+        read_s: Reading and decoding one batch on the host, with all threads at work; None for a resident split.
+        transfer_s: Moving one batch to the devices; None where host and device share memory.
+        dispatch_s: A program with the same arguments and results that does nothing.
+        launch_s: Starting as many operations as the step has, one after the other.
+        compute_s: The products of the step at the measured matrix ceiling.
+        memory_s: The bytes of the step at the measured copy ceiling.
     """
 
     step_s: float
@@ -46,12 +46,12 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What limits a run.
+    """The limit of a run.
 
     Attributes:
-        kind: the limit.
-        reason: the measurement that says so, in words.
-        try_next: what to do about it.
+        kind: The limit.
+        reason: The measurement behind it, in words.
+        try_next: What to change.
     """
 
     kind: Kind
@@ -74,10 +74,10 @@ TRY_NEXT: dict[Kind, str] = {
 
 
 def input_stall_fraction(real_images_per_s: float, synthetic_images_per_s: float) -> float:
-    """The share of the time with real data that a run waits for them: 1 - real / synthetic rate, never below 0.
+    """Return the share of time that a run waits for real data: 1 - real / synthetic rate, never below 0.
 
     Raises:
-        ValueError: a rate is not positive.
+        ValueError: A rate is not positive.
     """
     if real_images_per_s <= 0 or synthetic_images_per_s <= 0:
         raise ValueError(f"rates must be positive, got {real_images_per_s} and {synthetic_images_per_s}")
@@ -85,14 +85,14 @@ def input_stall_fraction(real_images_per_s: float, synthetic_images_per_s: float
 
 
 def verdict(measured: Measurements, *, bfloat16: bool = False) -> Verdict:
-    """What limits the run.
+    """Return the limit of a run.
 
     Args:
-        measured: from above.
-        bfloat16: whether it computes in bfloat16 already, which is then no remedy.
+        measured: The measurements.
+        bfloat16: Whether it computes in bfloat16 already, so that this is no remedy.
 
     Raises:
-        ValueError: a step without duration, or a share outside 0 to 1.
+        ValueError: The step has no duration, or the share is not in 0 to 1.
     """
     if measured.step_s <= 0 or not 0 <= measured.input_stall_fraction <= 1:
         raise ValueError(
@@ -100,7 +100,7 @@ def verdict(measured: Measurements, *, bfloat16: bool = False) -> Verdict:
         )
     read_s, stall = measured.read_s, measured.input_stall_fraction
     if read_s is not None:
-        # A step loses no more than it takes to supply its batch; what goes beyond is other work on the machine.
+        # A step loses at most the time of supplying its batch; the rest is due to other work on the machine.
         supply_s = read_s + (measured.transfer_s or 0)
         stall = min(stall, supply_s / (measured.step_s + supply_s))
     if read_s is not None and stall >= STALL_SHARE:
@@ -110,7 +110,7 @@ def verdict(measured: Measurements, *, bfloat16: bool = False) -> Verdict:
         each = f"{what} alone takes {_ms(took)} a batch, a step {_ms(measured.step_s)}"
         return Verdict(kind, f"{stall:.0%} of the time with real data is spent waiting ({each})", TRY_NEXT[kind])
     overhead_s = measured.dispatch_s + measured.launch_s
-    if read_s is None and stall < 1:  # nothing is read: what real steps wait for is the host, which says what is next
+    if read_s is None and stall < 1:  # nothing is read: real steps wait for the host, which sends the next rows
         overhead_s += measured.step_s * stall / (1 - stall)
     needs: dict[Kind, float] = {
         "dispatch": overhead_s,
@@ -126,7 +126,7 @@ def verdict(measured: Measurements, *, bfloat16: bool = False) -> Verdict:
     }[kind]
     others = ", ".join(f"{name} {needs[name] / measured.step_s:.0%}" for name in needs if name != kind)
     explained = f"{what} takes {share:.0%}" if share <= 1 else f"{what} alone would take {share:.0%}"
-    if kind == "dispatch" and share < _FAR_BELOW:  # small operations cost more than the empty ones that were timed
+    if kind == "dispatch" and share < _FAR_BELOW:  # small operations take longer than the empty ones that were timed
         explained = f"its operations are too small to keep the device at work; starting them takes {share:.0%} or more"
     reason = f"{explained} of a step of {_ms(measured.step_s)} ({others})"
     return Verdict(kind, reason, _remedy(kind, share, bfloat16))
@@ -145,10 +145,10 @@ def _remedy(kind: Kind, share: float, bfloat16: bool) -> str:
 
 
 def attainable_flops_per_s(intensity: float, flops_per_s: float, bytes_per_s: float) -> float:
-    """The height of the roof above work of `intensity` operations a byte.
+    """Return the height of the roof above work of `intensity` operations per byte.
 
     Raises:
-        ValueError: a value is not positive.
+        ValueError: A value is not positive.
     """
     if min(intensity, flops_per_s, bytes_per_s) <= 0:
         raise ValueError(f"must all be positive: {intensity}, {flops_per_s}, {bytes_per_s}")
@@ -157,13 +157,13 @@ def attainable_flops_per_s(intensity: float, flops_per_s: float, bytes_per_s: fl
 
 @dataclass(frozen=True)
 class Place:
-    """Where a step lies below the roof.
+    """The place of a step below the roof.
 
     Attributes:
-        intensity: operations of its products a byte.
-        flops_per_s: that it achieves.
-        attainable_flops_per_s: the roof there.
-        ridge: the intensity from which on the matrix ceiling is the roof.
+        intensity: Operations of its products per byte.
+        flops_per_s: Operations/s that it reaches.
+        attainable_flops_per_s: The height of the roof there.
+        ridge: The intensity from which on the matrix ceiling is the roof.
     """
 
     intensity: float
@@ -173,15 +173,15 @@ class Place:
 
     @property
     def share(self) -> float:
-        """Of the roof, what is achieved."""
+        """The share of the roof that is reached."""
         return self.flops_per_s / self.attainable_flops_per_s
 
 
 def place(flops: float, moved_bytes: float, step_s: float, flops_per_s: float, bytes_per_s: float) -> Place:
-    """The place of a step of `flops` operations and `moved_bytes` bytes under the measured ceilings.
+    """Return the place of a step of `flops` operations and `moved_bytes` bytes under the measured ceilings.
 
     Raises:
-        ValueError: a value is not positive.
+        ValueError: A value is not positive.
     """
     if min(flops, moved_bytes, step_s) <= 0:
         raise ValueError(f"a step needs work and time: {flops} operations, {moved_bytes} bytes, {step_s} s")

@@ -1,7 +1,7 @@
-"""What limits a run: a recipe's training step, its input and its devices measured apart and together.
+"""Measure what limits a run: a recipe's training step, its input and its devices, apart and together.
 
 The step is the one that training dispatches, on the data that training reads. Windows of steps with real data and with
-one batch again and again take turns, so that what else the machine does meets both.
+the same batch again take turns, so that other work on the machine slows both.
 """
 
 import itertools
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from mtsccd_jax.engine.batch_size import compile_program
 from mtsccd_jax.engine.compilation import compilation_cache
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.memory import USABLE_SHARE, free_bytes
-from mtsccd_jax.engine.parallel import Parallel, make_parallel
+from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import Dispatch, Program, make_program
 from mtsccd_jax.engine.state import State, create
 from mtsccd_jax.engine.steps import make_train_step
@@ -35,40 +36,38 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.perf.energy import Energy, watch
 from mtsccd_jax.perf.generated_source import GeneratedSource
 from mtsccd_jax.perf.hardware import measure_ceilings, memory_bytes, peak_of
-from mtsccd_jax.perf.profile.layers import Layer, jaxpr_layers, module_scopes
+from mtsccd_jax.perf.profile.layers import Layer, jaxpr_layers
 from mtsccd_jax.perf.profile.overhead import Chain, count_operations, idle_step
 from mtsccd_jax.perf.profile.result import Profile, Rate
-from mtsccd_jax.perf.profile.roofline import Measurements, input_stall_fraction, place, verdict
+from mtsccd_jax.perf.profile.roofline import input_stall_fraction
+from mtsccd_jax.perf.profile.scopes import module_scopes
 from mtsccd_jax.perf.timing import Timing, measure, ratio
 from mtsccd_jax.recipes.config import Recipe
 
 logger = logging.getLogger(__name__)
 
-# Windows of each kind, seconds that one takes where the steps of `--steps` do not say, and dispatches at most.
+# Windows of each kind, seconds of a window unless `--steps` sets its length, and the most dispatches of a window.
 ROUNDS, WINDOW_S, MOST_DISPATCHES = 7, 0.6, 400
-# Single dispatches, each waited for, that the percentiles of a step are of: at least, at most.
+# The fewest and the most single dispatches that the percentiles of a step are taken over.
 FEW_STEPS, MANY_STEPS = 9, 100
-# Generated rows, where the batch is not larger: several of a stream's read-ahead.
+# Generated rows, unless the batch needs more: several times what a stream reads ahead.
 GENERATED_ROWS = 512
 # A split that is read in less than this share of a step never keeps it waiting, however long the window.
 READ_AHEAD_SHARE = 0.3
+# Calls per round of programs that are too short to time alone.
+_REPEATED = 8
 
 
-def profile(
-    recipe: Recipe,
-    *,
-    generated: bool = False,
-    steps: int | None = None,
-) -> Profile:
-    """What limits the training of a recipe on these devices. Nothing is trained: the state is thrown away.
+def profile(recipe: Recipe, *, generated: bool = False, steps: int | None = None) -> Profile:
+    """Measure the training of a recipe on these devices; the trained state is discarded.
 
     Args:
-        recipe: whose data are read, unless they are `generated`.
-        generated: made-up scenes or pairs in memory, in the place of the recipe's data.
-        steps: of every window that is timed; None for about half a second.
+        recipe: The recipe; its data are read unless `generated` is set.
+        generated: Use generated scenes or pairs in memory instead of the recipe's data.
+        steps: Steps of every timed window; None for about half a second.
 
     Raises:
-        InputError: the recipe or its data cannot be used, or the batch is too large for the split or the memory.
+        InputError: The recipe or its data cannot be used, or the batch is too large for the split or the memory.
     """
     parallel = make_parallel(recipe.engine.parallel)
     parallel.check_batch(recipe.engine.batch_size, "engine.batch_size")
@@ -86,7 +85,7 @@ def profile(
 
 
 def open_data(recipe: Recipe, generated: bool) -> Task:
-    """The recipe's task with its own data, or with made-up ones; InputError where a batch is more than there is."""
+    """Open the recipe's task with its own or with generated data; raise InputError where a batch is more than all."""
     batch = recipe.engine.batch_size
     if generated:
         return make_task(recipe, GeneratedSource(recipe, max(GENERATED_ROWS, 2 * batch)))
@@ -100,7 +99,7 @@ def open_data(recipe: Recipe, generated: bool) -> Task:
 
 
 def epochs_order(recipe: Recipe, feed: Feed, steps: int) -> np.ndarray:
-    """The rows of so many training steps (steps, b), epoch after epoch, as this process reads them."""
+    """Return the rows of some training steps (steps, b), epoch after epoch, as this process reads them."""
     per_epoch = len(feed.source) // recipe.engine.batch_size
     epochs = [
         batch_indices(recipe.seed, epoch, len(feed.source), recipe.engine.batch_size, *feed.processes)
@@ -115,19 +114,14 @@ def _compile_s(program: Program) -> float:
 
 
 class _Run:
-    """A compiled step, its state, and a batch that stays on the devices."""
+    """A compiled step with its state and data."""
 
     def __init__(self, recipe: Recipe, task: Task, program: Program, steps: int | None):
         self.recipe, self.task, self.program, self.feed = recipe, task, program, program.feed
-        self.steps = steps
+        self.parallel, self.steps = program.feed.parallel, steps
         self.images_per_example = len(views(task.train))
         self.state: State = program.network.initial(recipe.seed)
         self.threads = usable_cores()
-
-    @property
-    def parallel(self) -> Parallel:
-        """The devices."""
-        return self.feed.parallel
 
     @property
     def dispatch_images(self) -> int:
@@ -135,84 +129,56 @@ class _Run:
         return self.recipe.engine.batch_size * self.images_per_example * self.program.steps
 
     def profile(self, cold_s: float, warm_s: float) -> Profile:
-        """Everything; the parts in the order in which one needs the other."""
+        """Measure all parts, in the order in which one needs the other."""
         jax.block_until_ready(self.state)
         started = time.perf_counter()
         with self.program.dispatches(self.order(1)) as dispatches:
             _, same = next(dispatches)
             jax.block_until_ready(self.feed.arrays if self.feed.resident else None)
             first_batch_s = time.perf_counter() - started
-        started = time.perf_counter()
-        self.dispatch(same)
-        jax.block_until_ready(self.state)
-        first_step_s = time.perf_counter() - started
+        first_step_s = self.time_steps(same, 1)
         alone_s = self.time_steps(same, 2) / 2
         read_s = None if self.feed.resident else self.read_s()
         synthetic, real = self.windows(same, alone_s, read_s)
         chain = Chain(self.device)
         samples = self.parts(same, alone_s, chain)
         steps = self.program.steps
-        step = Timing(tuple(seconds / steps for seconds in samples["step"].samples_s))
-        # As of the ceilings, the fastest round: other work makes all of them slower, and what is compared stays so.
-        dispatch_s = min(samples["idle"].samples_s) / steps
-        operations = count_operations(self.program.compile().as_text() or "") / steps
-        operation_s = chain.operation_s(samples["chain"], samples["single"])
-        transfer_s = samples["transfer"].median_s if "transfer" in samples else None
         energy, energy_images = self.watched(same, alone_s)
         layers, forward_macs = self.layers()
         dtype = self.recipe.engine.dtype
-        ceilings = measure_ceilings(dtype, self.device)
-        devices = self.parallel.mesh.size
-        # What a step takes in a row of steps: the host prepares the next one meanwhile.
-        step_s = synthetic.median_s / steps
-        # Of the middle window and its neighbour in time: what slowed both down drops out.
-        stall = input_stall_fraction(1 / max(ratio(real, synthetic)[0], 1.0), 1.0)
-        flops = 2 * sum(layer.macs for layer in layers) / devices
-        moved = sum(layer.bytes for layer in layers) / devices
-        measured = Measurements(
-            step_s=step_s,
-            input_stall_fraction=stall,
-            read_s=read_s,
-            transfer_s=transfer_s,
-            dispatch_s=min(dispatch_s, step_s),
-            launch_s=operations * operation_s,
-            compute_s=flops / ceilings.flops_per_s,
-            memory_s=moved / ceilings.bytes_per_s,
-        )
-        _, device_peak = memory_bytes(self.device)
         return Profile(
             source=self.task.train.name,
             input="resident" if self.feed.resident else "stream",
             batch_size=self.recipe.engine.batch_size,
             images_per_example=self.images_per_example,
             steps_per_dispatch=steps,
-            devices=devices,
+            devices=self.parallel.mesh.size,
             real=self.rate(real),
             synthetic=self.rate(synthetic),
-            stall=stall,
+            # Each window is compared with its neighbour in time: a slow moment of the machine slows both.
+            stall=input_stall_fraction(1 / max(ratio(real, synthetic)[0], 1.0), 1.0),
             compile_cold_s=cold_s,
             compile_warm_s=warm_s,
             first_batch_s=first_batch_s,
             first_step_s=first_step_s,
-            step=step,
-            dispatch_s=dispatch_s,
-            operations=round(operations),
-            operation_s=operation_s,
+            step=Timing(tuple(seconds / steps for seconds in samples["step"].samples_s)),
+            # The fastest round, as for the ceilings: other work only makes rounds slower.
+            dispatch_s=min(samples["idle"].samples_s) / steps,
+            operations=round(count_operations(self.program.compile().as_text() or "") / steps),
+            operation_s=chain.operation_s(samples["chain"], samples["single"]),
             read_s=read_s,
-            transfer_s=transfer_s,
+            transfer_s=samples["transfer"].median_s if "transfer" in samples else None,
             transfer_bytes=sum(array.nbytes for array in self.host_batch().values()),
             layers=tuple(layers),
             forward_macs=forward_macs,
-            ceilings=ceilings,
+            ceilings=measure_ceilings(dtype, self.device),
             peak=peak_of(self.device),
             dtype=dtype,
             program_bytes=self.program.bytes_of_dispatch,
-            device_peak_bytes=device_peak,
+            device_peak_bytes=memory_bytes(self.device)[1],
             host_peak_bytes=_host_peak_bytes(),
             energy=energy,
             energy_images=energy_images,
-            verdict=verdict(measured, bfloat16=dtype == "bfloat16"),
-            place=place(flops, moved, step_s, ceilings.flops_per_s, ceilings.bytes_per_s),
         )
 
     @property
@@ -221,16 +187,16 @@ class _Run:
         return self.parallel.mesh.local_devices[0]
 
     def order(self, dispatches: int) -> np.ndarray:
-        """The rows of so many dispatches (steps, b)."""
+        """Return the rows of some dispatches (steps, b)."""
         return epochs_order(self.recipe, self.feed, dispatches * self.program.steps)
 
-    def dispatch(self, dispatch: Dispatch) -> Any:
-        """The metrics of some steps that have been asked for; the state goes on."""
-        self.state, metrics = dispatch(self.state)
-        return metrics
+    def dispatch(self, dispatch: Dispatch) -> State:
+        """Dispatch some steps and return the new state, which the next ones take over."""
+        self.state, _ = dispatch(self.state)
+        return self.state
 
     def time_steps(self, same: Dispatch, dispatches: int) -> float:
-        """Seconds of so many dispatches in a row with the same batch, the last one waited for."""
+        """Return the seconds of some dispatches in a row with the same batch, the last one waited for."""
         started = time.perf_counter()
         for _ in range(dispatches):
             self.dispatch(same)
@@ -238,7 +204,7 @@ class _Run:
         return time.perf_counter() - started
 
     def windows(self, same: Dispatch, alone_s: float, read_s: float | None) -> tuple[Timing, Timing]:
-        """Seconds a dispatch with the same batch, and with real data, in windows that take turns."""
+        """Return seconds per dispatch with the same batch, and with real data, in windows that take turns."""
         count = min(max(math.ceil(WINDOW_S / alone_s), 1), MOST_DISPATCHES)
         if self.steps is not None:
             count = max(self.steps // self.program.steps, 1)
@@ -252,10 +218,10 @@ class _Run:
         return Timing(tuple(synthetic)), Timing(tuple(real))
 
     def real_window(self, count: int, alone_s: float, read_s: float | None) -> float:
-        """Seconds a dispatch with real data, once what was read ahead is used up."""
+        """Return seconds per dispatch with real data, once the batches read ahead are used up."""
         ahead, least = 1, 1
         if read_s is not None and read_s > READ_AHEAD_SHARE * alone_s:
-            # Batches that one thread each has read arrive together: whole turns of the threads count.
+            # Each thread reads one batch, and these arrive together: only whole turns of the threads count.
             ahead = max(PREFETCH_BATCHES, self.threads)
             least = self.threads
         most = max(count, 2 * least)
@@ -274,7 +240,7 @@ class _Run:
             return (time.perf_counter() - started) / done
 
     def read_s(self) -> float:
-        """Seconds a batch that reading and decoding take with all threads at work and nothing else to do."""
+        """Return the seconds of reading and decoding a batch, with all threads at work and nothing else."""
         turns = 0
         with stream(self.feed.source, self.order(self.threads * 33), threads=self.threads) as batches:
             for _ in range(self.threads):  # the first of each thread
@@ -287,7 +253,7 @@ class _Run:
             return (time.perf_counter() - started) / (turns * self.threads)
 
     def parts(self, same: Dispatch, alone_s: float, chain: Chain) -> dict[str, Timing]:
-        """Seconds of a dispatch, of one that does nothing, of a chain's programs, and of a transfer, in turns."""
+        """Return seconds of a dispatch, of an idle one, of the two programs of a chain, and of a transfer, in turns."""
         abstract, batch = self.program.network.abstract(), self.shapes()
         step = make_train_step(*self.plain())
         idle = idle_step(step, abstract, batch)
@@ -295,37 +261,22 @@ class _Run:
         idle_program = Program(self.program.network, idle, feed, recipe.engine.batch_size, self.program.steps)
         with idle_program.dispatches(self.order(1)) as dispatches:
             _, nothing = next(dispatches)
-        host_batch = self.host_batch()
-
-        def several(call: Callable[[], Any], count: int) -> Callable[[], Any]:
-            def calls() -> Any:
-                for _ in range(count):
-                    result = call()
-                    jax.block_until_ready(result)
-                return result
-
-            return calls
-
-        def train() -> Any:
-            self.dispatch(same)
-            return self.state
-
-        def do_nothing() -> Any:
-            self.dispatch(nothing)
-            return self.state
-
-        repeated = 8
-        short = {"idle": do_nothing, "chain": chain.run, "single": chain.run_single}
-        work = {"step": train} | {name: several(call, repeated) for name, call in short.items()}
+        short: dict[str, Callable[[], Any]] = {
+            "idle": partial(self.dispatch, nothing),
+            "chain": chain.run,
+            "single": chain.run_single,
+        }
+        work: dict[str, Callable[[], Any]] = {"step": partial(self.dispatch, same)}
+        work |= {name: _several(call) for name, call in short.items()}
         if self.parallel.platform != "cpu":
-            work["transfer"] = lambda: self.parallel.place(host_batch)
+            work["transfer"] = partial(self.parallel.place, self.host_batch())
         rounds = min(max(math.ceil(4 * WINDOW_S / alone_s), FEW_STEPS), MANY_STEPS)
         measured = measure(work, warmup=2, rounds=rounds)
-        each = {name: Timing(tuple(seconds / repeated for seconds in measured[name].samples_s)) for name in short}
+        each = {name: Timing(tuple(seconds / _REPEATED for seconds in measured[name].samples_s)) for name in short}
         return {**measured, **each}
 
     def watched(self, same: Dispatch, alone_s: float) -> tuple[Energy | None, int]:
-        """The energy of some seconds of steps, and the images that it was for."""
+        """Return the energy of some seconds of steps, and their images."""
         if self.parallel.platform != "gpu":
             return None, 0
         dispatches = max(math.ceil(3 * WINDOW_S / alone_s), 1)
@@ -334,7 +285,7 @@ class _Run:
         return meter.energy, dispatches * self.dispatch_images
 
     def host_batch(self) -> dict[str, np.ndarray]:
-        """This process's part of a batch as the host reads it, without text."""
+        """Return this process's part of a batch as the host reads it, without text."""
         rows = self.order(1)[0]
         if self.feed.resident and jax.process_count() > 1:
             rows = np.split(rows, jax.process_count())[jax.process_index()]
@@ -342,20 +293,20 @@ class _Run:
         return {name: array for name, array in batch.items() if array.dtype.kind in "biuf"}
 
     def plain(self) -> tuple[Any, ...]:
-        """The arguments of a training step under jit: what operations are counted in, whatever runs it."""
+        """Return the arguments of a training step under jit: its operations are counted, whatever runs it."""
         recipe = self.recipe
         parallel = make_parallel("jit", list(self.parallel.mesh.devices.flat))
         network = create(recipe, self.task.class_names, 1, parallel)
         return network, self.task.objective, recipe.data, None
 
     def shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """A whole batch as shapes, not laid out for any device."""
+        """Return the shapes of a whole batch, not laid out for any device."""
         batch = self.recipe.engine.batch_size
         shapes = {name: jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype) for name, x in self.feed.shapes.items()}
         return shapes | {"row": jax.ShapeDtypeStruct((batch,), np.int32)}
 
     def layers(self) -> tuple[list[Layer], int]:
-        """The layers of a step on these devices, and the multiply-accumulates of a plain forward pass."""
+        """Return the layers of a step on these devices, and the multiply-accumulates of a plain forward pass."""
         network, *rest = self.plain()
         state = network.abstract()
         model = nnx.merge(network.train_graph, state.params, state.statistics)
@@ -365,11 +316,23 @@ class _Run:
         return jaxpr_layers(jaxpr, self.parallel.platform), sum(x.macs for x in plain if x.stage == "forward")
 
     def rate(self, seconds: Timing) -> Rate:
-        """Images/s of windows of dispatches."""
+        """Return images/s from the seconds of dispatches."""
         return Rate(*(self.dispatch_images / value for value in (seconds.median_s, seconds.p90_s, seconds.p10_s)))
 
 
+def _several(call: Callable[[], Any]) -> Callable[[], Any]:
+    """Return `_REPEATED` calls, each waited for."""
+
+    def calls() -> Any:
+        for _ in range(_REPEATED):
+            result = call()
+            jax.block_until_ready(result)
+        return result
+
+    return calls
+
+
 def _host_peak_bytes() -> int:
-    """The largest resident size of this process until now."""
+    """Return the largest resident size of this process until now."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

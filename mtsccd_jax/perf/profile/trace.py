@@ -1,8 +1,8 @@
-"""A trace of some training steps for Perfetto and XProf, taken in a process of its own.
+"""A trace of some training steps for Perfetto and XProf, taken in a separate process.
 
-XProf attributes GPU work to operations only while command buffers are off, and they are part of what is timed: so the
-process that measures has them, and the one that traces has not. It ends before the other starts, as a GPU's memory is
-one process's alone.
+XProf attributes GPU work to operations only while command buffers are off, but timings need them on. So a process
+without them takes the trace, and another one measures. The first ends before the other starts, since one process takes
+all memory of a GPU.
 """
 
 import json
@@ -15,23 +15,23 @@ from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.files import check_writable
 from mtsccd_jax.recipes.config import Recipe, from_dict, to_dict
 
-# Steps in a trace: more make it slow to open and show nothing new.
+# Steps of a trace: more only make it slow to open.
 STEPS = 8
 _FLAGS = "--xla_gpu_enable_command_buffer="
 
 
 def take_trace(recipe: Recipe, place: Path, *, generated: bool, platform: str | None = None) -> Path:
-    """The folder of the trace of some steps of a recipe's training, below `place`; another process takes it.
+    """Trace some steps of a recipe's training in another process; return the folder of the trace.
 
     Args:
-        recipe: whose step is traced, on its data.
-        place: of the trace, made where it is missing.
-        generated: made-up data instead.
-        platform: "cpu", "gpu" or "tpu"; None for what JAX chooses.
+        recipe: The recipe whose step is traced, on its data.
+        place: The folder, made where it is missing.
+        generated: Use generated data instead.
+        platform: "cpu", "gpu" or "tpu"; None for the choice of JAX.
 
     Raises:
-        InputError: nothing can be written there, or the recipe cannot be used.
-        RunError: the other process failed; its last line is given.
+        InputError: The folder cannot be written, or the recipe cannot be used.
+        RunError: The other process failed; its last line is given.
     """
     check_writable(place)
     job = {"recipe": to_dict(recipe), "place": str(place.resolve()), "generated": generated, "platform": platform}
@@ -53,15 +53,15 @@ def take_trace(recipe: Recipe, place: Path, *, generated: bool, platform: str | 
 
 
 def trace_steps(recipe: Recipe, place: Path, *, generated: bool) -> None:
-    """Nothing; writes a trace of `STEPS` steps with their data to `place`, operations named by the network's layers."""
+    """Write a trace of `STEPS` steps with their data to `place`, with operations named by the network's layers."""
     import jax
     from flax import nnx
 
     from mtsccd_jax.engine.feed import Feed
     from mtsccd_jax.engine.parallel import make_parallel
     from mtsccd_jax.engine.program import make_program
-    from mtsccd_jax.perf.profile.layers import module_scopes
     from mtsccd_jax.perf.profile.run import epochs_order, open_data
+    from mtsccd_jax.perf.profile.scopes import module_scopes
 
     task = open_data(recipe, generated)
     parallel = make_parallel(recipe.engine.parallel)
@@ -84,7 +84,7 @@ def trace_steps(recipe: Recipe, place: Path, *, generated: bool) -> None:
 
 
 def main() -> int:
-    """The process that traces: its job is JSON on standard input. Returns the exit status, as the commands have it."""
+    """Take the trace of the job that is JSON on standard input; return the exit status, as commands do."""
     job = json.load(sys.stdin)
     from mtsccd_jax.engine.parallel import find_devices
 

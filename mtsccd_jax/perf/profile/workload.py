@@ -1,4 +1,4 @@
-"""A recipe's steps on a batch that already lies on the devices: what they do when nothing keeps them waiting."""
+"""A recipe's steps on a batch that lies on the devices, so that nothing keeps them waiting."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,27 +9,30 @@ import jax
 import numpy as np
 
 from mtsccd_jax.data.resident import gather
+from mtsccd_jax.engine.memory import program_bytes
 from mtsccd_jax.engine.parallel import Parallel
+from mtsccd_jax.engine.program import LOOKED_AT
 from mtsccd_jax.engine.state import Network, State, create
-from mtsccd_jax.engine.steps import Objective, cross_entropy, make_embed_step, make_train_step
+from mtsccd_jax.engine.steps import cross_entropy, make_embed_step, make_train_step
+from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Recipe
 
 Work = Literal["train", "infer"]
 
-# A schedule needs a length; that of a benchmark has none.
+# A schedule needs a length; any will do for a benchmark.
 _STEPS_PER_EPOCH = 1000
 
 
 @dataclass(frozen=True)
 class Window:
-    """Some steps in a row: what one timed window of a benchmark is.
+    """Some steps in a row: one timed window of a benchmark.
 
     Attributes:
-        run: dispatches them and returns what they give, which is to be waited for; training goes on from call to call.
-        compiled: the program that `run` calls, once or step by step.
-        compile_s: seconds that tracing and compiling it took.
-        steps: how many.
-        steps_per_call: how many of them one call of the program takes.
+        run: Dispatches the steps and returns their results, to be waited for; training goes on from call to call.
+        compiled: The program that `run` calls, once or step by step.
+        compile_s: Seconds of tracing and compiling it.
+        steps: The number of steps.
+        steps_per_call: Steps per call of the program.
     """
 
     run: Callable[[], Any]
@@ -44,12 +47,12 @@ class Workload:
     """A network, its steps and a batch for them.
 
     Attributes:
-        recipe: what it is made from; its batch is `engine.batch_size` for both kinds of work.
-        parallel: the devices.
-        network: the network; `network.initial(seed)` makes its state.
-        batch: the same batch for every step, on the devices, laid out as a compiled step takes it.
-        train_step: the pure `(state, batch) -> (state, metrics)`.
-        embed_step: the pure `(state, batch) -> arrays per example`.
+        recipe: The recipe of the network; `engine.batch_size` is the batch of both kinds of work.
+        parallel: The devices.
+        network: The network; `network.initial(seed)` makes its state.
+        batch: The batch of every step, on the devices, laid out as a compiled step takes it.
+        train_step: The pure `(state, batch) -> (state, metrics)`.
+        embed_step: The pure `(state, batch) -> arrays per example`.
     """
 
     recipe: Recipe
@@ -60,29 +63,51 @@ class Workload:
     embed_step: Callable[..., Any]
 
     def initial(self) -> State:
-        """The state before the first step; a compiled training step takes it over."""
+        """Return the state before the first step; a compiled training step takes it over."""
         return self.network.initial(self.recipe.seed)
 
     def jitted(self, work: Work) -> Callable[..., Any]:
-        """The step of that work under jit or pmap, not compiled yet: called with a state and `batch`."""
+        """Return the step under jit or pmap, not compiled yet; it takes a state and `batch`."""
         if work == "train":
             return self.parallel.compile_update(self.train_step)
         return self.parallel.compile_outputs(self.embed_step)
 
-    def window(self, work: Work, steps: int) -> Window:
-        """Some steps of that work, compiled, and dispatched as a run dispatches them.
+    def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Return the shapes of a batch of another size."""
+        leading = 1 if self.parallel.mode == "jit" else 2
+        return {
+            name: jax.ShapeDtypeStruct((batch_size, *array.shape[leading:]), array.dtype)
+            for name, array in self.batch.items()
+        }
 
-        On an accelerator under jit several training steps are one program, that of a split which is resident there;
-        elsewhere, and for inference, each is a call of its own and none is waited for before the next.
+    def estimated_bytes(self, work: Work, batch_size: int) -> int:
+        """Return the bytes of each device that a step takes with another batch; it is compiled, but never runs.
+
+        Raises:
+            InputError: The compiler does not say.
+        """
+        shapes = {name: self.parallel.abstract_layout(shape) for name, shape in self.batch_shapes(batch_size).items()}
+        jitted: Any = self.jitted(work)
+        lowered = jitted.lower(self.network.abstract(), shapes)
+        needed = program_bytes(lowered.compile(compiler_options=LOOKED_AT.get(self.parallel.platform)))
+        if needed is None:
+            raise InputError("--batch auto: this compiler does not say what memory a program takes; give --batch N")
+        return needed
+
+    def window(self, work: Work, steps: int) -> Window:
+        """Compile some steps, dispatched as a run dispatches them.
+
+        On an accelerator under jit several training steps are one program, as for a resident split. Elsewhere, and for
+        inference, each step is a call of its own, and none is waited for before the next.
         """
         fused = work == "train" and steps > 1 and self.parallel.mode == "jit" and self.parallel.platform != "cpu"
         return self.fused_window(steps) if fused else self._plain_window(work, steps)
 
     def fused_window(self, steps: int) -> Window:
-        """So many training steps in one dispatch; slow on a CPU, which is bad at convolutions inside a loop."""
+        """Compile training steps as one dispatch; slow on a CPU, where convolutions inside a loop are slow."""
         resident = {name: array for name, array in self.batch.items() if name != "row"}
         row_b = np.arange(self.recipe.engine.batch_size, dtype=np.int32)
-        # Another order in every turn: what all turns share, a compiler may do once.
+        # Every turn has another order: the compiler may do once what all turns share.
         row_sb = np.stack([np.roll(row_b, turn) for turn in range(steps)])
         row_sb = jax.device_put(row_sb, self.parallel.replicated)
         state = self.initial()
@@ -97,7 +122,7 @@ class Workload:
         return Window(train, compiled, compile_s, steps, steps)
 
     def _plain_window(self, work: Work, steps: int) -> Window:
-        """So many steps, each dispatched alone."""
+        """Compile a step that is dispatched alone, `steps` times."""
         state, batch = self.initial(), dict(self.batch)
         compiled, compile_s = _compile(self.jitted(work), state, batch)
 
@@ -114,32 +139,27 @@ class Workload:
 
 
 def _compile(jitted: Any, *arguments: Any) -> tuple[jax.stages.Compiled, float]:
-    """The program for these arguments, and the seconds that tracing and compiling it took."""
+    """Return the program for these arguments, and the seconds of tracing and compiling it."""
     started = time.perf_counter()
     compiled = jitted.lower(*arguments).compile()
     return compiled, time.perf_counter() - started
 
 
-def make_workload(
-    recipe: Recipe,
-    parallel: Parallel,
-    class_names: tuple[str, ...],
-    objective: Objective,
-    batch: Mapping[str, np.ndarray],
-) -> Workload:
-    """The work of a recipe on one batch of the host, which is put on the devices.
-
-    Args:
-        recipe: data that is not read, network and optimiser.
-        parallel: the devices.
-        class_names: of the classifier's outputs.
-        objective: what training minimises.
-        batch: numbers alone, as a source reads them, with `row`.
+def scene_workload(recipe: Recipe, parallel: Parallel, classes: int = 1000) -> Workload:
+    """Return the work of a recipe on generated scenes of its image size: noise, as in timm's benchmark.
 
     Raises:
-        InputError: the network does not exist or does not take what the recipe gives it.
+        InputError: The network does not exist, or does not take what the recipe gives it.
     """
-    network = create(recipe, class_names, _STEPS_PER_EPOCH, parallel)
+    size, count = recipe.data.image_size, recipe.engine.batch_size
+    random = np.random.default_rng(0)
+    batch = {
+        "image": random.integers(0, 256, (count, size, size, 3), np.uint8),
+        "label": random.integers(0, classes, count, np.int32),
+        "row": np.arange(count, dtype=np.int32),
+    }
+    network = create(recipe, tuple(f"class {index}" for index in range(classes)), _STEPS_PER_EPOCH, parallel)
+    objective = cross_entropy(recipe.optim.label_smoothing)
     return Workload(
         recipe,
         parallel,
@@ -148,16 +168,3 @@ def make_workload(
         make_train_step(network, objective, recipe.data, parallel.axis_name),
         make_embed_step(network, recipe.data),
     )
-
-
-def scene_workload(recipe: Recipe, parallel: Parallel, classes: int = 1000) -> Workload:
-    """The work of a recipe on made-up scenes of its image size: noise, as timm's benchmark has it."""
-    size, count = recipe.data.image_size, recipe.engine.batch_size
-    random = np.random.default_rng(0)
-    batch = {
-        "image": random.integers(0, 256, (count, size, size, 3), np.uint8),
-        "label": random.integers(0, classes, count, np.int32),
-        "row": np.arange(count, dtype=np.int32),
-    }
-    names = tuple(f"class {index}" for index in range(classes))
-    return make_workload(recipe, parallel, names, cross_entropy(recipe.optim.label_smoothing), batch)

@@ -10,7 +10,8 @@ from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create
 from mtsccd_jax.engine.steps import cross_entropy, make_train_step
 from mtsccd_jax.perf.flops import count_macs, model_flops
-from mtsccd_jax.perf.profile.layers import BETWEEN, jaxpr_layers, module_scopes
+from mtsccd_jax.perf.profile.layers import BETWEEN, jaxpr_layers
+from mtsccd_jax.perf.profile.scopes import module_scopes
 from mtsccd_jax.recipes.config import Data, Engine, Model, Optim, Recipe
 
 
@@ -18,46 +19,55 @@ def shape(*sizes: int, dtype=jnp.float32) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(sizes, dtype)
 
 
+def half(*sizes: int) -> jax.ShapeDtypeStruct:
+    return shape(*sizes, dtype=jnp.bfloat16)
+
+
 def total(function, *args, platform=None):
-    """(flops, macs, bytes) of a function."""
+    """Return (flops, macs, bytes) of a function."""
     layers = jaxpr_layers(jax.make_jaxpr(function)(*args), platform)
     return tuple(sum(getattr(layer, name) for layer in layers) for name in ("flops", "macs", "bytes"))
 
 
-def test_a_product_reads_its_operands_and_writes_its_result():
-    assert total(jnp.matmul, shape(3, 4), shape(4, 5)) == (120, 60, 4 * (12 + 20 + 15))
-    half = shape(3, 4, dtype=jnp.bfloat16), shape(4, 5, dtype=jnp.bfloat16)
-    assert total(jnp.matmul, *half) == (120, 60, 2 * (12 + 20 + 15))
+@pytest.mark.parametrize(
+    ("function", "args", "expected"),
+    [
+        # A product reads its operands and writes its result.
+        (jnp.matmul, (shape(3, 4), shape(4, 5)), (120, 60, 4 * (12 + 20 + 15))),
+        (jnp.matmul, (half(3, 4), half(4, 5)), (120, 60, 2 * (12 + 20 + 15))),
+        # Connected elementwise work is one pass; of two results that do not need each other each is one.
+        (lambda x: jnp.tanh(x * 2) + 1, (shape(8, 16),), (3 * 128, 0, 4 * 2 * 128)),
+        (lambda x: (x + 1, x * 2), (shape(128),), (2 * 128, 0, 4 * 4 * 128)),
+        # A reader of a whole sum is a pass of its own: read and write the sum; read both and write the result.
+        (lambda x: x - jnp.sum(x * x), (shape(128),), (3 * 128, 0, 4 * (128 + 1 + 128 + 1 + 128))),
+        # An intermediate result is written only for a product; another shape is the same array.
+        (lambda a, b: jnp.tanh(a) @ b, (shape(16, 16), shape(16, 16)), (256 + 2 * 4096, 4096, 4 * 5 * 256)),
+        (
+            lambda a, b: a.reshape(4, 64).reshape(16, 16).T @ b,
+            (shape(16, 16), shape(16, 16)),
+            (2 * 4096, 4096, 4 * 3 * 256),
+        ),
+    ],
+)
+def test_operations_and_bytes_of_small_programs(function, args, expected):
+    assert total(function, *args) == expected
 
 
-def test_elementwise_work_is_one_pass():
-    assert total(lambda x: jnp.tanh(x * 2) + 1, shape(8, 16)) == (3 * 128, 0, 4 * 2 * 128)
-    # Neither result is needed for the other: two passes.
-    assert total(lambda x: (x + 1, x * 2), shape(128)) == (2 * 128, 0, 4 * 4 * 128)
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a: lax.scan(lambda x, _: (x @ x, None), a, length=7)[0],
+        jax.jit(jax.checkpoint(lambda a: a @ a)),
+        lambda a: lax.cond(a[0, 0] > 0, lambda x: x @ x, lambda x: x, a),
+    ],
+)
+def test_loops_calls_and_branches_are_entered(function):
+    assert total(function, shape(4, 4))[1] == count_macs(function, shape(4, 4)) > 0
 
 
-def test_what_needs_a_whole_sum_is_a_pass_of_its_own():
-    flops, _, moved = total(lambda x: x - jnp.sum(x * x), shape(128))
-    assert flops == 3 * 128
-    assert moved == 4 * (128 + 1 + 128 + 1 + 128), "read, write the sum; read both, write the result"
-
-
-def test_an_intermediate_result_is_written_for_a_product_alone():
-    a, b = shape(16, 16), shape(16, 16)
-    size = 4 * 256
-    assert total(lambda a, b: jnp.tanh(a) @ b, a, b)[2] == 2 * size + 3 * size
-    # Another shape is the same array.
-    assert total(lambda a, b: a.reshape(4, 64).reshape(16, 16).T @ b, a, b)[2] == 3 * size
-
-
-def test_loops_calls_and_branches_are_entered():
-    a = shape(4, 4)
-    scanned = total(lambda a: lax.scan(lambda x, _: (x @ x, None), a, length=7)[0], a)
-    assert scanned[1] == 7 * 64
-    assert total(jax.jit(jax.checkpoint(lambda a: a @ a)), a)[1] == 64
-    assert total(lambda a: lax.cond(a[0, 0] > 0, lambda x: x @ x, lambda x: x, a), a)[1] == 64
+def test_a_loop_of_unknown_length_with_products_is_an_error():
     with pytest.raises(ValueError, match="number of turns is not known"):
-        total(lambda a: lax.while_loop(lambda x: x[0, 0] < 1, lambda x: x @ x, a), a)
+        total(lambda a: lax.while_loop(lambda x: x[0, 0] < 1, lambda x: x @ x, a), shape(4, 4))
 
 
 def test_a_platform_has_its_own_branch():
@@ -69,15 +79,9 @@ def test_a_platform_has_its_own_branch():
 
 @pytest.fixture(scope="module")
 def step():
-    """The layers of a tiny network's training step, its state and batch as shapes, and the step."""
-    recipe = Recipe(
-        "tiny",
-        "",
-        data=Data(image_size=32),
-        model=Model("resnet18", width=0.0625),
-        optim=Optim("adamw"),
-        engine=Engine(batch_size=8),
-    )
+    """Trace a tiny network's training step; return the program, state and batch as shapes, and the step."""
+    model = Model("resnet18", width=0.0625)
+    recipe = Recipe("tiny", "", Data(image_size=32), model, Optim("adamw"), Engine(batch_size=8))
     network = create(recipe, ("a", "b", "c"), 10, make_parallel("jit", jax.devices()[:1]))
     train_step = make_train_step(network, cross_entropy(0.0), recipe.data, None)
     batch = {"image": shape(8, 32, 32, 3, dtype=jnp.uint8), "label": shape(8, dtype=jnp.int32)}

@@ -13,8 +13,7 @@ PROGRAM = """HloModule jit_step, entry_computation_layout={(f32[4]{0})->f32[4]{0
 
 %fused_computation (param_0: f32[4]) -> f32[4] {
   %param_0 = f32[4]{0} parameter(0)
-  %a = f32[4]{0} add(%param_0, %param_0)
-  ROOT %b = f32[4]{0} multiply(%a, %a)
+  ROOT %b = f32[4]{0} multiply(%param_0, %param_0)
 }
 
 %inside (p: f32[4]) -> f32[4] {
@@ -54,22 +53,20 @@ def test_operations_are_those_a_device_is_asked_for():
     assert count_operations("") == 0
 
 
-def test_operations_of_a_program_compiled_here():
-    text = jax.jit(lambda a, b: jnp.sort(a @ b)).lower(jnp.ones((4, 4)), jnp.ones((4, 4))).compile().as_text()
-    assert count_operations(text) >= 2
-    assert count_operations(jax.jit(lambda a: a).lower(1.0).compile().as_text()) <= 1
+def operations(function, *args) -> int:
+    """Return the operations of a program that is compiled here."""
+    return count_operations(jax.jit(function).lower(*args).compile().as_text())
 
 
-def test_operations_of_a_loop_with_many_results_are_counted():
-    """Shapes of six results and more are printed with comments between them."""
+def test_operations_of_programs_compiled_here():
+    assert operations(lambda a, b: jnp.sort(a @ b), jnp.ones((4, 4)), jnp.ones((4, 4))) >= 2
+    assert operations(lambda a: a, 1.0) <= 1
 
+    # Shapes of six results and more are printed with comments between them.
     def steps(state, length):
         return jax.lax.scan(lambda arrays, _: ([a @ a for a in arrays], None), state, length=length)[0]
 
-    short, long = (
-        count_operations(jax.jit(partial(steps, length=length)).lower([jnp.ones((4, 4))] * 8).compile().as_text())
-        for length in (10, 110)
-    )
+    short, long = (operations(partial(steps, length=length), [jnp.ones((4, 4))] * 8) for length in (10, 110))
     assert long - short >= 100 * 8
 
 

@@ -19,7 +19,7 @@ TINY += ["--set", "data.crop_padding=0", "--steps", "2", "--batch", "16", "-q"]
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    """Few and short windows, and ceilings of small arrays."""
+    """Make windows few and short, and ceilings fixed."""
     monkeypatch.setattr(profile_module, "ROUNDS", 2)
     monkeypatch.setattr(profile_module, "WINDOW_S", 0.01)
     monkeypatch.setattr(profile_module, "GENERATED_ROWS", 48)
@@ -30,14 +30,14 @@ CEILINGS = Ceilings("float32", 1e11, 1e10, 64, 1024)
 
 
 def run(capsys, *arguments):
-    """Exit status, the JSON of standard output, and standard error."""
+    """Run `profile`; return exit status, the JSON of standard output, and standard error."""
     status = main(["profile", *map(str, arguments)])
     captured = capsys.readouterr()
     return status, json.loads(captured.out) if captured.out else None, captured.err
 
 
 def refused(capsys, *arguments):
-    """The one line of a command that must end with status 2."""
+    """Run a command that must end with status 2; return its line."""
     status, result, err = run(capsys, *arguments)
     assert (status, result) == (2, None), err
     (line,) = err.strip().splitlines()

@@ -1,4 +1,4 @@
-"""Verdicts from measurements that are made up: nothing here depends on how fast the machine is."""
+"""Verdicts from made-up measurements: nothing here depends on the speed of the machine."""
 
 from dataclasses import replace
 
@@ -24,55 +24,50 @@ COMPUTE = Measurements(
     compute_s=0.7,
     memory_s=0.3,
 )
+WAITING = {"input_stall_fraction": 0.6, "read_s": 2.0, "transfer_s": 0.1}
 
 
-def test_the_longest_of_what_a_step_needs_is_its_limit():
-    found = verdict(COMPUTE)
-    assert found.kind == "compute"
-    assert "70% of a step of 1e+03 ms" in found.reason
-    assert "dispatch 3%, memory 30%" in found.reason
-    assert found.try_next == TRY_NEXT["compute"]
-    assert verdict(replace(COMPUTE, memory_s=0.8)).kind == "memory"
-    assert verdict(replace(COMPUTE, dispatch_s=0.5, launch_s=0.25)).kind == "dispatch"
-    assert verdict(replace(COMPUTE, dispatch_s=0.0, launch_s=0.9)).kind == "dispatch"
-
-
-def test_waiting_for_input_comes_before_everything():
-    waiting = replace(COMPUTE, input_stall_fraction=0.6, read_s=2.0, transfer_s=0.1)
-    assert verdict(waiting).kind == "input"
-    assert "60% of the time" in verdict(waiting).reason
-    assert "2e+03 ms a batch" in verdict(waiting).reason
-    assert verdict(replace(waiting, transfer_s=3.0)).kind == "transfer"
-    assert verdict(replace(waiting, input_stall_fraction=STALL_SHARE)).kind == "input"
-    assert verdict(replace(waiting, input_stall_fraction=STALL_SHARE - 0.01)).kind == "compute"
-
-
-def test_what_supplying_a_batch_does_not_explain_is_no_waiting_for_input():
-    # Of a batch that is read in a tenth of a step, a step cannot wait longer than that.
-    assert verdict(replace(COMPUTE, input_stall_fraction=0.5, read_s=0.1, transfer_s=0.0)).kind == "compute"
-    assert verdict(replace(COMPUTE, input_stall_fraction=0.5, read_s=0.9, transfer_s=0.1)).kind == "input"
-
-
-def test_a_resident_split_waits_for_the_host_alone():
-    assert verdict(replace(COMPUTE, input_stall_fraction=0.3)).kind == "compute"
-    waiting = verdict(replace(COMPUTE, input_stall_fraction=0.5))
-    assert waiting.kind == "dispatch", "as much again as the step"
-    assert waiting.reason.startswith("starting operations alone would take 103%")
-
-
-def test_other_work_on_the_machine_does_not_change_a_verdict():
-    for slower in (1.5, 4.0):
-        # The step is slower; what the device was seen to do at best is not.
-        assert verdict(replace(COMPUTE, step_s=slower)).kind == "compute"
-
-
-def test_operations_that_are_too_small_are_said_to_be():
-    small = verdict(replace(COMPUTE, compute_s=0.001, memory_s=0.002))
-    assert small.kind == "dispatch"
-    assert "too small to keep the device at work; starting them takes 3% or more" in small.reason
+@pytest.mark.parametrize(
+    ("changes", "kind", "reason"),
+    [
+        # The longest of what a step needs is its limit.
+        ({}, "compute", "takes 70% of a step of 1e+03 ms (dispatch 3%, memory 30%)"),
+        ({"memory_s": 0.8}, "memory", ""),
+        ({"dispatch_s": 0.5, "launch_s": 0.25}, "dispatch", ""),
+        ({"dispatch_s": 0.0, "launch_s": 0.9}, "dispatch", ""),
+        # Waiting for input comes before everything.
+        (
+            WAITING,
+            "input",
+            "60% of the time with real data is spent waiting (reading and decoding alone takes 2e+03 ms",
+        ),
+        (WAITING | {"transfer_s": 3.0}, "transfer", ""),
+        (WAITING | {"input_stall_fraction": STALL_SHARE}, "input", ""),
+        (WAITING | {"input_stall_fraction": STALL_SHARE - 0.01}, "compute", ""),
+        # A step cannot wait longer than it takes to supply its batch: the rest is other work on the machine.
+        ({"input_stall_fraction": 0.5, "read_s": 0.1, "transfer_s": 0.0}, "compute", ""),
+        ({"input_stall_fraction": 0.5, "read_s": 0.9, "transfer_s": 0.1}, "input", ""),
+        # A resident split waits for the host alone: as much again as the step.
+        ({"input_stall_fraction": 0.3}, "compute", ""),
+        ({"input_stall_fraction": 0.5}, "dispatch", "starting operations alone would take 103%"),
+        # Other work makes the step slower, but not what the device reached at best.
+        ({"step_s": 1.5}, "compute", ""),
+        ({"step_s": 4.0}, "compute", ""),
+        (
+            {"compute_s": 0.001, "memory_s": 0.002},
+            "dispatch",
+            "too small to keep the device at work; starting them takes 3% or more",
+        ),
+    ],
+)
+def test_the_limit_of_a_step(changes, kind, reason):
+    found = verdict(replace(COMPUTE, **changes))
+    assert found.kind == kind
+    assert reason in found.reason
 
 
 def test_the_remedy_is_one_that_is_left():
+    assert verdict(COMPUTE).try_next == TRY_NEXT["compute"]
     assert "bfloat16" in verdict(COMPUTE).try_next
     assert "bfloat16" not in verdict(COMPUTE, bfloat16=True).try_next
     far = replace(COMPUTE, compute_s=0.1, memory_s=0.05)
@@ -84,8 +79,6 @@ def test_the_remedy_is_one_that_is_left():
 def test_the_stall_is_never_negative():
     assert input_stall_fraction(75.0, 100.0) == pytest.approx(0.25)
     assert input_stall_fraction(101.0, 100.0) == 0.0
-    with pytest.raises(ValueError, match="rates must be positive, got 0 and 1"):
-        input_stall_fraction(0, 1)
 
 
 def test_the_roof_and_a_place_below_it():
@@ -97,12 +90,16 @@ def test_the_roof_and_a_place_below_it():
     assert found.share == 0.5
 
 
-def test_nonsense_is_refused():
-    with pytest.raises(ValueError, match="is none"):
-        verdict(replace(COMPUTE, step_s=0.0))
-    with pytest.raises(ValueError, match="is none"):
-        verdict(replace(COMPUTE, input_stall_fraction=1.5))
-    with pytest.raises(ValueError, match="must all be positive"):
-        attainable_flops_per_s(0.0, 1.0, 1.0)
-    with pytest.raises(ValueError, match="needs work and time"):
-        place(1.0, 1.0, 0.0, 1.0, 1.0)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: verdict(replace(COMPUTE, step_s=0.0)), "is none"),
+        (lambda: verdict(replace(COMPUTE, input_stall_fraction=1.5)), "is none"),
+        (lambda: input_stall_fraction(0, 1), "rates must be positive, got 0 and 1"),
+        (lambda: attainable_flops_per_s(0.0, 1.0, 1.0), "must all be positive"),
+        (lambda: place(1.0, 1.0, 0.0, 1.0, 1.0), "needs work and time"),
+    ],
+)
+def test_nonsense_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -22,7 +22,7 @@ def workload(devices: int = 8, **engine) -> Workload:
 
 
 def leaves(window) -> list[np.ndarray]:
-    """The parameters after one more round."""
+    """Return the parameters after one more round."""
     state, _ = window.run()
     return [np.asarray(leaf) for leaf in jax.tree.leaves(state.params)]
 

@@ -77,7 +77,7 @@ def test_official(archive, tmp_path):
 
 
 def test_the_engine_reads_it(archive, tmp_path):
-    from mtsccd_jax.data.sources import tfds_source
+    from mtsccd_jax.data.tfds_source import tfds_source
 
     _built(archive, tmp_path, "s1_s2_10m_20m")
     source = tfds_source(f"{NAME}/s1_s2_10m_20m", "test", data_dir=tmp_path)

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from mlrsnet_files import CATEGORIES, LABELS, filename, labels_of, rows, write_csv, write_mlrsnet
 from PIL import Image
 
-from mtsccd_jax.data.sources import tfds_source
+from mtsccd_jax.data.tfds_source import tfds_source
 from tfds_builders import ArchiveError, build
 
 

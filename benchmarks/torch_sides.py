@@ -1,8 +1,9 @@
-"""The two sides of `compare_torch.py`: a network of ours with the engine's own steps, and the same one in PyTorch."""
+"""The two sides of `compare_torch.py`: a network of ours with the engine's own steps, and the same in PyTorch."""
 
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,23 +27,12 @@ from mtsccd_jax.recipes.config import Data, Engine, Model, Optim, Recipe
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4
 
-# Where PyTorch's networks come from, and what timm calls its own.
+# The networks of torchvision, and timm's names of the others.
 TORCHVISION = (
-    *(
-        "alexnet",
-        "vgg11",
-        "vgg16",
-        "vgg19",
-        "googlenet",
-        "inception_v3",
-        "resnet18",
-        "resnet34",
-        "resnet50",
-        "resnet101",
-    ),
-    *("resnet152", "densenet121", "densenet169", "densenet201", "efficientnet_b0"),
+    *("alexnet", "vgg11", "vgg16", "vgg19", "googlenet", "inception_v3", "efficientnet_b0"),
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "densenet121", "densenet169", "densenet201"),
 )
-# Of side classifiers in the loss; torchvision leaves it to its training script.
+# The weight of side classifiers in the loss; torchvision leaves it to its training script.
 SIDE_WEIGHT = {"googlenet": googlenet.AUXILIARY_WEIGHT, "inception_v3": inception_v3.AUXILIARY_WEIGHT}
 TIMM = {
     "seresnet50": "seresnet50",
@@ -66,7 +56,7 @@ SIZED = ("vit", "swin", "mlp_mixer")
 
 @dataclass(frozen=True)
 class Conditions:
-    """What both sides share, and whether PyTorch's is compiled ("none" or a mode of `torch.compile`)."""
+    """The conditions of both sides; `torch_compile` is "none" or a mode of `torch.compile`."""
 
     batch: int
     image_size: int
@@ -77,16 +67,16 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One side's work.
+class Side:
+    """The work of one side.
 
     Attributes:
-        run: does a round.
-        compile_s: seconds that compiling took; None if that is what makes the first round longer than the second.
-        device_bytes: says, after a round, what it needs of a GPU's memory.
-        details: what else is known of it.
-        beside: what else takes turns with it, to see what a round without work costs.
-        overheads: says, of the timings of `beside`, what that is of a step.
+        run: Does a round.
+        compile_s: Seconds of compiling; None where the first round compiles.
+        device_bytes: Returns, after a round, the bytes of a GPU's memory that it takes.
+        details: Other facts of the side.
+        beside: Programs without work that take turns with it.
+        overheads: Makes the overheads of a step from the timings of `beside`.
     """
 
     run: Callable[[], Any]
@@ -98,7 +88,7 @@ class Contender:
 
 
 def jax_workload(name: str, conditions: Conditions) -> Workload:
-    """Our network with the engine's own steps, on images that nothing changes but their normalisation."""
+    """Return our network with the engine's own steps, on images that are only normalised."""
     recipe = Recipe(
         name="compare_torch",
         summary="the step that PyTorch's side takes",
@@ -110,22 +100,12 @@ def jax_workload(name: str, conditions: Conditions) -> Workload:
     return scene_workload(recipe, make_parallel("jit", jax.devices()[:1]), conditions.classes)
 
 
-def jax_train(name: str, conditions: Conditions) -> Contender:
-    """Some training steps, from the state that the last ones left."""
-    return jax_contender(jax_workload(name, conditions), "train", conditions.steps)
-
-
-def jax_infer(name: str, conditions: Conditions) -> Contender:
-    """Some forward passes in evaluation mode, with logits and features for results."""
-    return jax_contender(jax_workload(name, conditions), "infer", conditions.steps)
-
-
-def jax_contender(workload: Workload, work: Work, steps: int) -> Contender:
-    """Our side: the engine's steps, and beside them what running none of their work costs."""
+def jax_side(work: Work, name: str, conditions: Conditions) -> Side:
+    """Return our side: the engine's steps, and beside them programs with none of their work."""
+    workload, steps = jax_workload(name, conditions), conditions.steps
     window = workload.window(work, steps)
     state, batch = workload.network.abstract(), dict(workload.batch)
     step = workload.train_step if work == "train" else workload.embed_step
-    image = {"image": jax.ShapeDtypeStruct((1, *batch["image"].shape[1:]), np.uint8)}
     layers = jaxpr_layers(jax.make_jaxpr(step)(state, batch), workload.parallel.platform)
     if work == "train":
         idle = replace(workload, train_step=idle_step(step, state, batch))
@@ -133,7 +113,7 @@ def jax_contender(workload: Workload, work: Work, steps: int) -> Contender:
         idle = replace(workload, embed_step=idle_outputs(step, state, batch))
     chain = Chain(jax.devices()[0])
     details: dict[str, Scalar] = {
-        "macs": count_macs(workload.embed_step, state, image),
+        "macs": count_macs(workload.embed_step, state, workload.batch_shapes(1)),
         "step_flops": 2 * sum(layer.macs for layer in layers),
         "step_bytes": sum(layer.bytes for layer in layers),
         "step_operations": count_operations(window.compiled.as_text() or "") // window.steps_per_call,
@@ -146,17 +126,17 @@ def jax_contender(workload: Workload, work: Work, steps: int) -> Contender:
             "operation_s": chain.operation_s(timings["chain"], timings["single"]),
         }
 
-    return Contender(window.run, window.compile_s, lambda: program_bytes(window.compiled), details, beside, overheads)
+    return Side(window.run, window.compile_s, lambda: program_bytes(window.compiled), details, beside, overheads)
 
 
 def idle_outputs(step: Callable[..., Any], state: Any, batch: Any) -> Callable[..., Any]:
-    """A step with the results of an inference step, and none of its work."""
+    """Return a step with the results of an inference step, and none of its work."""
     shapes = jax.eval_shape(step, state, batch)
     return lambda state, batch: jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
 
 def torch_model(name: str, conditions: Conditions) -> Any:
-    """The same network in torch, on the device and in channels-last."""
+    """Return the same network in PyTorch, on the device and in channels-last."""
     import torch
 
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
@@ -177,7 +157,7 @@ def torch_model(name: str, conditions: Conditions) -> Any:
 
 
 def torch_batch(conditions: Conditions) -> tuple[Any, Any]:
-    """Normalised images in channels-last and their classes, on the device."""
+    """Return normalised images in channels-last and their classes, on the device."""
     import torch
 
     device = torch_device()
@@ -189,14 +169,14 @@ def torch_batch(conditions: Conditions) -> tuple[Any, Any]:
 
 
 def torch_compiled(model: Any, mode: str) -> Any:
-    """The model compiled by `torch.compile` in that mode, or as it is for "none"."""
+    """Return the model compiled by `torch.compile` in a mode, or as it is for "none"."""
     import torch
 
     return model if mode == "none" else torch.compile(model, mode=mode)
 
 
-def torch_train(name: str, conditions: Conditions) -> Contender:
-    """Some training steps; bfloat16 is automatic mixed precision, with parameters in float32 as ours are."""
+def torch_train(name: str, conditions: Conditions) -> Side:
+    """Return some training steps; bfloat16 is automatic mixed precision, with parameters in float32 as ours are."""
     import torch
 
     device = torch_device()
@@ -216,11 +196,11 @@ def torch_train(name: str, conditions: Conditions) -> Contender:
         wait_for_torch()
         return loss.item()
 
-    return Contender(run, None, torch.cuda.max_memory_allocated)
+    return Side(run, None, torch.cuda.max_memory_allocated)
 
 
 def torch_loss(output: Any, truth: Any, side_weight: float) -> Any:
-    """Cross-entropy of a network's scores, and of those of its side classifiers where it has any."""
+    """Return the cross-entropy of a network's scores, and of those of its side classifiers where it has any."""
     from torch.nn.functional import cross_entropy
 
     if not isinstance(output, tuple):
@@ -231,8 +211,8 @@ def torch_loss(output: Any, truth: Any, side_weight: float) -> Any:
     )
 
 
-def torch_infer(name: str, conditions: Conditions) -> Contender:
-    """Some forward passes in evaluation mode; in bfloat16 parameters are as well, which is PyTorch's fastest way."""
+def torch_infer(name: str, conditions: Conditions) -> Side:
+    """Return some forward passes in evaluation mode; bfloat16 includes the parameters, as is fastest in PyTorch."""
     import torch
 
     dtype = torch.bfloat16 if conditions.precision == "bfloat16" else torch.float32
@@ -246,7 +226,10 @@ def torch_infer(name: str, conditions: Conditions) -> Contender:
                 forward(image)
         wait_for_torch()
 
-    return Contender(run, None, torch.cuda.max_memory_allocated)
+    return Side(run, None, torch.cuda.max_memory_allocated)
 
 
-SIDES = {"jax": {"train": jax_train, "infer": jax_infer}, "torch": {"train": torch_train, "infer": torch_infer}}
+SIDES: dict[str, dict[str, Callable[[str, Conditions], Side]]] = {
+    "jax": {"train": partial(jax_side, "train"), "infer": partial(jax_side, "infer")},
+    "torch": {"train": torch_train, "infer": torch_infer},
+}
