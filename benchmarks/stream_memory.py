@@ -64,8 +64,8 @@ def main() -> None:
 
 def train(place: Path, batch: int, image_size: int) -> dict[str, int]:
     """The examples, decoded bytes and peaks of memory of one epoch in this process."""
-    from mtsccd_jax.engine.loop import fit
     from mtsccd_jax.engine.workdir import load
+    from mtsccd_jax.tasks.train import train
 
     keep_freed_memory()
     recipe = get_recipe("demo")
@@ -77,7 +77,7 @@ def train(place: Path, batch: int, image_size: int) -> dict[str, int]:
         engine=replace(recipe.engine, batch_size=batch, epochs=1, validate=False),
     )
     with Sampled() as sampled:
-        fit(recipe, place / "run")
+        train(recipe, place / "run")
     examples = load(place / "run").train_examples
     decoded = examples * image_size * image_size * 3
     return {"examples": examples, "decoded_bytes": decoded, **sampled.peaks, "peak_bytes": status()["VmHWM"]}

@@ -8,14 +8,14 @@ from typing import Any
 import tfds_builders
 from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.evaluate import load_trained
-from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.progress import bar, console
 from mtsccd_jax.recipes import get_recipe
 from mtsccd_jax.recipes.config import override
 from mtsccd_jax.report import page
 from mtsccd_jax.tasks.change.evaluate import detect
-from mtsccd_jax.tasks.feature_cache import Embedded
-from mtsccd_jax.tasks.scenes.evaluate import default_splits, evaluate
+from mtsccd_jax.tasks.feature_cache import FeatureCache
+from mtsccd_jax.tasks.scenes.evaluate import evaluate, evaluated_splits
+from mtsccd_jax.tasks.train import train
 from tfds_builders import synthetic
 
 # Of the 65,548 scenes: 253 and 254 pairs in the two test cities.
@@ -46,10 +46,10 @@ def demo(workdir: Path, assignments: list[str], *, scale: float = SCALE, seed: i
         with bar(f"build {name}") as advance:
             tfds_builders.build(name, archive=archive, data_dir=data_dir, config=recipe.data.config, progress=advance)
     with run_cache(workdir):
-        done = fit(recipe, workdir)
-        passes = Embedded(load_trained(workdir), recipe.data)
-        scene_rows = [evaluate(passes, split) for split in default_splits(recipe.data)]
-        change_rows = detect(passes, METHODS, recipe.change.objective)
+        done = train(recipe, workdir)
+        cache = FeatureCache(load_trained(workdir), recipe.data)
+        scene_rows = [evaluate(cache, split) for split in evaluated_splits(recipe.data)]
+        change_rows = detect(cache, METHODS, recipe.change.objective)
     report = page.write([workdir], workdir / "report")
     for row in (*scene_rows, *change_rows):
         scores = "  ".join(f"{name} {row.metrics[name]['value']:.3f}" for name in ("oa", "kappa"))

@@ -59,15 +59,15 @@ def run_demo(options: argparse.Namespace) -> Json:
 def run_train(options: argparse.Namespace) -> Json:
     """Trains or resumes a recipe."""
     from mtsccd_jax.engine.batch_size import with_batch
-    from mtsccd_jax.engine.loop import fit
     from mtsccd_jax.engine.parallel import find_devices
+    from mtsccd_jax.tasks.train import train
 
     recipe = chosen_recipe(options)
     find_devices(options.device)
     if isinstance(options.batch, int):
         recipe = with_batch(recipe, options.batch)
     workdir = options.workdir or Path("runs") / recipe.name
-    done = fit(recipe, workdir, largest_batch=options.batch == "auto")
+    done = train(recipe, workdir, largest_batch=options.batch == "auto")
     return {
         "step": done.step,
         "loss": done.loss,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.program import Program, make_program
-from mtsccd_jax.engine.tasks import Task
+from mtsccd_jax.engine.task import Task
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Recipe
 

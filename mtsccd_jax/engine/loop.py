@@ -33,7 +33,7 @@ from mtsccd_jax.engine.memory import USABLE_SHARE, free_bytes
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import Metrics, Program, make_program
 from mtsccd_jax.engine.state import State, fit_weights
-from mtsccd_jax.engine.tasks import Score, Task, open_task, trained_pairs
+from mtsccd_jax.engine.task import Score, Task
 from mtsccd_jax.engine.workdir import (
     RECIPE_FILE,
     History,
@@ -43,7 +43,6 @@ from mtsccd_jax.engine.workdir import (
     check_recipe,
     claim,
     load,
-    write_trained_pairs,
 )
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.files import check_writable
@@ -90,8 +89,8 @@ class Fit:
     stopped_early: bool
 
 
-def fit(recipe: Recipe, workdir: Path, *, largest_batch: bool = False) -> Fit:
-    """Trains the recipe's network, or continues where its work directory stopped.
+def fit(recipe: Recipe, task: Task, workdir: Path, *, largest_batch: bool = False) -> Fit:
+    """Train the recipe's network on a task, or continue where its work directory stopped.
 
     With `largest_batch` the batch is not the recipe's but the largest that fits, or the one that the run began with.
     Compiled programs are kept in the work directory.
@@ -109,7 +108,6 @@ def fit(recipe: Recipe, workdir: Path, *, largest_batch: bool = False) -> Fit:
     if not largest_batch:
         parallel.check_batch(recipe.engine.batch_size, "engine.batch_size")
     parallel.check_batch(recipe.engine.eval_batch_size, "engine.eval_batch_size")
-    task = open_task(recipe)
     train = task.train
     if largest_batch and len(train) < parallel.mesh.size:
         raise InputError(f"{train.name}: {len(train)} training {task.examples}, less than one for each device")
@@ -137,8 +135,7 @@ def fit(recipe: Recipe, workdir: Path, *, largest_batch: bool = False) -> Fit:
             logger.info(feed.choice)
         if fresh:  # before the work directory is this run's: a batch that cannot fit must leave it free
             program = compile_program(program, recipe, task, limit_bytes)
-            if recipe.model.task == "similarity":
-                write_trained_pairs(workdir, trained_pairs(train))
+            task.write_notes(workdir)
         weights_sha256 = weights.sha256 if weights else None
         seen = weights.trained_on if weights else ()
         claim(workdir, Run(recipe, task.class_names, train.name, len(train), weights_sha256, train.fingerprint(), seen))

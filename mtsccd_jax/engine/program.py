@@ -18,7 +18,7 @@ from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.memory import program_bytes
 from mtsccd_jax.engine.state import Network, State, create
 from mtsccd_jax.engine.steps import Step, make_train_step
-from mtsccd_jax.engine.tasks import Task
+from mtsccd_jax.engine.task import Task
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Engine, Recipe
 

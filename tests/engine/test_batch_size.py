@@ -15,12 +15,12 @@ from mtsccd_jax.engine import batch_size as search
 from mtsccd_jax.engine import loop
 from mtsccd_jax.engine.batch_size import BatchChoice, compile_program, largest_batch, largest_program, with_batch
 from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import Program, make_program, steps_of_dispatch
-from mtsccd_jax.engine.tasks import open_task
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Engine, Model
+from mtsccd_jax.tasks.table import open_task
+from mtsccd_jax.tasks.train import train
 
 MEMORIES = {
     "affine": lambda batch: 1000 + 10 * batch,
@@ -150,7 +150,7 @@ def test_a_refused_batch_leaves_the_work_directory_free(small, one_device, tmp_p
     monkeypatch.setattr(loop, "free_bytes", lambda parallel: 0)
     monkeypatch.setattr(search, "largest_batch", lambda *arguments, **settings: BatchChoice(0, 1, 0, 1))
     with pytest.raises(InputError, match="not one example a device fits"):
-        fit(replace(small, data=replace(small.data, input="stream")), tmp_path)
+        train(replace(small, data=replace(small.data, input="stream")), tmp_path)
     assert not (tmp_path / loop.RECIPE_FILE).exists()
 
 

@@ -11,10 +11,11 @@ import pytest
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine import loop
 from mtsccd_jax.engine.evaluate import embed, load_trained
-from mtsccd_jax.engine.loop import Stopped, fit
+from mtsccd_jax.engine.loop import Stopped
 from mtsccd_jax.engine.workdir import read_history
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.recipes.config import Model
+from mtsccd_jax.tasks.train import train
 
 
 def parameters(workdir):
@@ -31,7 +32,7 @@ def assert_identical(one, other):
 def finished(recipe, tmp_path_factory):
     """An uninterrupted run, made once: (its work directory, what it came to). Not to be written to."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
-    return workdir, fit(recipe, workdir)
+    return workdir, train(recipe, workdir)
 
 
 def test_a_run_learns_and_a_stopped_one_ends_with_the_same_bits(tmp_path, recipe, finished, monkeypatch):
@@ -52,16 +53,16 @@ def test_a_run_learns_and_a_stopped_one_ends_with_the_same_bits(tmp_path, recipe
 
     monkeypatch.setattr(loop.Trainer, "note", note)
     with pytest.raises(Stopped, match="SIGTERM") as caught:
-        fit(recipe, stopped)
+        train(recipe, stopped)
     assert caught.value.signum == signal.SIGTERM
     assert [record.step for record in read_history(stopped)] == [1, 2, 3]
     monkeypatch.setattr(loop.Trainer, "note", original)
-    resumed = fit(recipe, stopped)
+    resumed = train(recipe, stopped)
     assert resumed.step == done.step
     assert_identical(parameters(whole), parameters(stopped))
     assert [record.loss for record in read_history(stopped)] == [record.loss for record in history]
 
-    again = fit(recipe, stopped)
+    again = train(recipe, stopped)
     assert again.step == done.step
     assert again.compile_s is None, "a finished run must not train again"
 
@@ -84,12 +85,12 @@ def test_a_loss_that_is_not_finite_names_step_and_quantity(tmp_path, recipe):
     optim = replace(recipe.optim, learning_rate=1e30, warmup_epochs=0)
     wild = replace(recipe, optim=optim, model=Model("scnn", width=0.0625))  # quick to compile
     with pytest.raises(RunError, match=r"step \d+: (loss|gradient_norm) is (nan|inf)"):
-        fit(wild, tmp_path / "run")
+        train(wild, tmp_path / "run")
 
 
 def test_a_batch_larger_than_the_data_is_refused(tmp_path, recipe, with_engine):
     with pytest.raises(InputError, match=r"engine\.batch_size=160: more than the \d+ training scenes"):
-        fit(with_engine(recipe, batch_size=160), tmp_path / "run")
+        train(with_engine(recipe, batch_size=160), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -11,13 +11,14 @@ import pytest
 
 from mtsccd_jax.engine.evaluate import embed, load_trained
 from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.loop import Stopped, Trainer, fit
+from mtsccd_jax.engine.loop import Stopped, Trainer
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import MOST_STEPS, make_program, steps_of_dispatch
-from mtsccd_jax.engine.tasks import open_task
 from mtsccd_jax.engine.workdir import History, read_history
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.recipes.config import Engine, Model
+from mtsccd_jax.tasks.table import open_task
+from mtsccd_jax.tasks.train import train
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def by(recipe, steps):
 def one_by_one(small, tmp_path_factory):
     """The run of one step a dispatch, and what it came to. Not to be written to."""
     workdir = tmp_path_factory.mktemp("one") / "run"
-    return workdir, fit(by(small, 1), workdir)
+    return workdir, train(by(small, 1), workdir)
 
 
 def assert_same_training(one, other):
@@ -64,7 +65,7 @@ def test_steps_a_dispatch_do_not_change_the_training(small, one_by_one, tmp_path
         programs.append(self.program)
 
     monkeypatch.setattr(Trainer, "prepare", noted)
-    assert fit(by(small, 3), tmp_path).step == done.step
+    assert train(by(small, 3), tmp_path).step == done.step
     assert_same_training(workdir, tmp_path)
     assert programs[0] is programs[-1]
     assert programs[0].compiled_sizes == (3, done.step % 3), "one more program for the shorter dispatch, and no other"
@@ -83,11 +84,11 @@ def test_a_run_stopped_between_dispatches_goes_on(small, one_by_one, tmp_path, m
 
     monkeypatch.setattr(Trainer, "note", note)
     with pytest.raises(Stopped):
-        fit(by(small, 2), tmp_path)
+        train(by(small, 2), tmp_path)
     assert [record.step for record in read_history(tmp_path)] == [1, 2]
     monkeypatch.setattr(Trainer, "note", original)
     assert one_by_one[1].step == 8, "dispatches of steps 3 to 5 and 6 to 8"
-    assert fit(by(small, 3), tmp_path).step == 8
+    assert train(by(small, 3), tmp_path).step == 8
     assert_same_training(one_by_one[0], tmp_path)
 
 
@@ -160,9 +161,9 @@ def test_bfloat16_trains_resumes_and_evaluates(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Trainer, "note", note)
     with pytest.raises(Stopped):
-        fit(half, tmp_path)
+        train(half, tmp_path)
     monkeypatch.setattr(Trainer, "note", original)
-    done = fit(half, tmp_path)
+    done = train(half, tmp_path)
     history = read_history(tmp_path)
     assert [record.step for record in history] == list(range(1, done.step + 1))
     assert done.best is not None

@@ -7,12 +7,14 @@ import jax
 import numpy as np
 import pytest
 
-from mtsccd_jax.engine import loop, tasks
+from mtsccd_jax.engine import loop
 from mtsccd_jax.engine.evaluate import load_trained
-from mtsccd_jax.engine.loop import fit, stop_requested
+from mtsccd_jax.engine.loop import stop_requested
 from mtsccd_jax.engine.workdir import HISTORY_FILE, History, read_history, read_validations
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Model
+from mtsccd_jax.tasks.table import open_task
+from mtsccd_jax.tasks.train import train
 
 # What validation says after each epoch: the second is the best, the third no better.
 SCORES = (0.5, 0.8, 0.8, 0.7, 0.9, 0.6)
@@ -31,12 +33,12 @@ def small(recipe, monkeypatch):
     settings = replace(recipe.engine, epochs=6, batch_size=32, keep="best", patience=2, checkpoint_every_s=1e9)
     optim = replace(recipe.optim, schedule="constant", warmup_epochs=0, learning_rate=0.01)
     small = replace(recipe, model=Model("scnn", width=0.0625), optim=optim, engine=settings)
-    steps = len(tasks.open_task(small).train) // 32
+    steps = len(open_task(small).train) // 32
 
     def scripted(recipe, network, feed):
         return lambda state: SCORES[int(state.step) // steps - 1]
 
-    monkeypatch.setattr(tasks, "scene_score", scripted)
+    monkeypatch.setattr("mtsccd_jax.tasks.scenes.train.scene_score", scripted)
     return small, steps
 
 
@@ -59,7 +61,7 @@ def engine(recipe, **settings):
 
 def test_training_stops_and_the_best_epoch_is_the_result(small, tmp_path):
     recipe, steps = small
-    done = fit(recipe, tmp_path / "best")
+    done = train(recipe, tmp_path / "best")
     assert done.step == 4 * steps, "the best epoch is the second, and two more were not better"
     assert done.stopped_early
     assert (done.best.step, done.best.epoch, done.best.score_name, done.best.score) == (2 * steps, 1, "oa", 0.8)
@@ -69,8 +71,8 @@ def test_training_stops_and_the_best_epoch_is_the_result(small, tmp_path):
 
     trained = load_trained(tmp_path / "best")
     assert int(trained.state.step) == 2 * steps
-    fit(engine(recipe, epochs=2, keep="last", patience=None), tmp_path / "two")
-    fit(engine(recipe, epochs=4, keep="last", patience=None), tmp_path / "four")
+    train(engine(recipe, epochs=2, keep="last", patience=None), tmp_path / "two")
+    train(engine(recipe, epochs=4, keep="last", patience=None), tmp_path / "four")
     two, four = (jax.device_get(load_trained(tmp_path / name).state.params) for name in ("two", "four"))
     kept = jax.device_get(trained.state.params)
     for a, b in zip(jax.tree.leaves(kept), jax.tree.leaves(two), strict=True):
@@ -78,14 +80,14 @@ def test_training_stops_and_the_best_epoch_is_the_result(small, tmp_path):
     assert any((a != b).any() for a, b in zip(jax.tree.leaves(kept), jax.tree.leaves(four), strict=True))
 
     before = everything(tmp_path / "best")
-    again = fit(recipe, tmp_path / "best")
+    again = train(recipe, tmp_path / "best")
     assert (again.step, again.compile_s, again.best) == (done.step, None, done.best)
     assert_same(before, everything(tmp_path / "best"))
 
 
 def test_patience_alone_keeps_the_last_parameters(small, tmp_path):
     recipe, steps = small
-    done = fit(engine(recipe, keep="last", patience=1), tmp_path)
+    done = train(engine(recipe, keep="last", patience=1), tmp_path)
     assert done.step == int(load_trained(tmp_path).state.step) == 3 * steps
     assert done.checkpoint.name == str(3 * steps)
     assert not (tmp_path / "checkpoints" / str(2 * steps)).exists(), "nothing but the last is saved"
@@ -93,7 +95,7 @@ def test_patience_alone_keeps_the_last_parameters(small, tmp_path):
 
 def test_without_patience_a_late_best_is_found(small, tmp_path):
     recipe, steps = small
-    done = fit(engine(recipe, patience=None), tmp_path)
+    done = train(engine(recipe, patience=None), tmp_path)
     assert (done.step, done.best.step, done.stopped_early) == (6 * steps, 5 * steps, False)
     assert int(load_trained(tmp_path).state.step) == 5 * steps
 
@@ -103,7 +105,7 @@ def test_killed_around_every_epoch_the_run_ends_as_if_never_killed(small, tmp_pa
     """Before a validation, after it is written and before its checkpoint, and after that, in every epoch."""
     recipe, steps = small
     recipe = engine(recipe, patience=3, epochs=4, checkpoint_every_s=every_s)
-    fit(recipe, tmp_path / "whole")
+    train(recipe, tmp_path / "whole")
     to_come = {(moment, epoch * steps) for moment in MOMENTS for epoch in range(1, 5)}
 
     def killing(moment, function):
@@ -125,7 +127,7 @@ def test_killed_around_every_epoch_the_run_ends_as_if_never_killed(small, tmp_pa
     kills, done = 0, None
     while done is None:
         try:
-            done = fit(recipe, tmp_path / "killed")
+            done = train(recipe, tmp_path / "killed")
         except Killed:
             kills += 1
     assert kills >= 9, "most of these moments must have come"
@@ -141,17 +143,17 @@ def test_a_run_without_a_validated_epoch_has_no_best(small, tmp_path, monkeypatc
 
     monkeypatch.setattr(loop.Trainer, "validate", stop)
     with pytest.raises(Killed):
-        fit(engine(recipe, checkpoint_every_s=0.0), tmp_path)
+        train(engine(recipe, checkpoint_every_s=0.0), tmp_path)
     with pytest.raises(InputError, match="no epoch has been validated yet"):
         load_trained(tmp_path)
 
 
 def test_a_lost_history_is_not_guessed(small, tmp_path):
     recipe, _ = small
-    fit(recipe, tmp_path)
+    train(recipe, tmp_path)
     (tmp_path / HISTORY_FILE).unlink()
     with pytest.raises(InputError, match="holds 0 validations, but 3 epochs have been trained"):
-        fit(recipe, tmp_path)
+        train(recipe, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +167,7 @@ def test_a_lost_history_is_not_guessed(small, tmp_path):
 def test_what_cannot_be_decided_is_refused(small, tmp_path, settings, message):
     recipe, _ = small
     with pytest.raises(InputError, match=message):
-        fit(engine(recipe, **settings), tmp_path / "run")
+        train(engine(recipe, **settings), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -9,17 +9,17 @@ from safetensors.numpy import load_file, save_file
 
 from mtsccd_jax.engine.evaluate import load_trained
 from mtsccd_jax.engine.export import evaluated_model, write_safetensors, write_stablehlo
-from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS
 from mtsccd_jax.models.weights.mapping import published
+from mtsccd_jax.tasks.train import train
 
 
 @pytest.fixture(scope="module")
 def first_run(recipe, tmp_path_factory):
     """A trained network and its weights as others get them."""
     folder = tmp_path_factory.mktemp("first")
-    fit(recipe, folder / "run")
+    train(recipe, folder / "run")
     write_safetensors(load_trained(folder / "run"), folder / "weights.safetensors")
     return folder
 
@@ -38,7 +38,7 @@ def arrays_of(workdir):
 
 def test_exported_weights_come_back_as_they_were(recipe, first_run, tmp_path):
     path = first_run / "weights.safetensors"
-    fit(starting_with(recipe, path), tmp_path / "run")
+    train(starting_with(recipe, path), tmp_path / "run")
     stored, ended = load_file(path), arrays_of(tmp_path / "run")
     assert ended.keys() == stored.keys()
     for name, value in stored.items():
@@ -52,24 +52,24 @@ def test_a_run_goes_on_without_its_weight_file_but_not_with_another(recipe, firs
     path = tmp_path / "weights.safetensors"
     path.write_bytes((first_run / "weights.safetensors").read_bytes())
     begun = starting_with(recipe, path)
-    done = fit(begun, tmp_path / "run")
+    done = train(begun, tmp_path / "run")
     path.unlink()
-    assert fit(begun, tmp_path / "run").step == done.step
+    assert train(begun, tmp_path / "run").step == done.step
     with pytest.raises(InputError, match=r"model\.init \("):
-        fit(recipe, tmp_path / "run")
+        train(recipe, tmp_path / "run")
     arrays = load_file(first_run / "weights.safetensors")
     save_file({name: value + 1 for name, value in arrays.items()}, path)
     for checkpoint in (tmp_path / "run" / "checkpoints").iterdir():
         checkpoint.rename(tmp_path / f"gone-{checkpoint.name}")
     with pytest.raises(InputError, match="another file of that name"):
-        fit(begun, tmp_path / "run")
+        train(begun, tmp_path / "run")
 
 
 def test_weights_that_do_not_fit_leave_the_work_directory_alone(recipe, first_run, tmp_path):
     recipe = starting_with(recipe, first_run / "weights.safetensors")
     recipe = replace(recipe, model=replace(recipe.model, width=0.125))
     with pytest.raises(InputError, match="of another shape"):
-        fit(recipe, tmp_path / "run")
+        train(recipe, tmp_path / "run")
     assert not (tmp_path / "run" / "recipe.json").exists()
 
 
@@ -77,7 +77,7 @@ def test_a_hidden_layer_is_new_above_old_weights_and_goes_along_afterwards(recip
     """Also through the file that is exported, under names of its own."""
     path = first_run / "weights.safetensors"
     recipe = replace(recipe, model=replace(recipe.model, hidden=6))
-    fit(starting_with(recipe, path), tmp_path / "first")
+    train(starting_with(recipe, path), tmp_path / "first")
     stored, begun = load_file(path), arrays_of(tmp_path / "first")
     heads = {f"fc.{layer}.{array}" for layer in ("hidden", "output") for array in ("weight", "bias")}
     assert begun.keys() - stored.keys() == heads
@@ -87,7 +87,7 @@ def test_a_hidden_layer_is_new_above_old_weights_and_goes_along_afterwards(recip
             np.testing.assert_array_equal(begun[name], stored[name], err_msg=name)
     write_safetensors(load_trained(tmp_path / "first"), tmp_path / "deep.safetensors")
     again = replace(starting_with(recipe, tmp_path / "deep.safetensors"), seed=recipe.seed + 1)
-    fit(again, tmp_path / "again")
+    train(again, tmp_path / "again")
     for name, value in arrays_of(tmp_path / "again").items():
         if "running" not in name:
             np.testing.assert_array_equal(value, begun[name], err_msg=name)

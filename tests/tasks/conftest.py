@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from mtsccd_jax.engine.evaluate import Trained
-from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create
 from mtsccd_jax.engine.steps import make_embed_step
 from mtsccd_jax.recipes.config import Data, Engine, Evaluation, Model, Optim, Recipe
+from mtsccd_jax.tasks.train import train
 from tfds_builders import build
 from tfds_builders.synthetic import bigearthnet_v1, bigearthnet_v2, mlrsnet
 
@@ -70,5 +70,5 @@ def label_recipe(label_data):
 def labels_run(label_recipe, tmp_path_factory):
     """The work directory of that recipe, trained; tests that add rows add them to a copy."""
     workdir = tmp_path_factory.mktemp("labels_run") / "run"
-    fit(label_recipe, workdir)
+    train(label_recipe, workdir)
     return workdir

@@ -11,8 +11,9 @@ import numpy as np
 from mtsccd_jax.data.resident import gather
 from mtsccd_jax.engine.parallel import Parallel
 from mtsccd_jax.engine.state import Network, State, create
-from mtsccd_jax.engine.steps import Objective, cross_entropy, make_embed_step, make_train_step
+from mtsccd_jax.engine.steps import Objective, make_embed_step, make_train_step
 from mtsccd_jax.recipes.config import Recipe
+from mtsccd_jax.tasks.scenes.train import cross_entropy
 
 Work = Literal["train", "infer"]
 

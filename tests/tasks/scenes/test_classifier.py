@@ -9,7 +9,7 @@ from sklearn.svm import SVC, LinearSVC
 
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.recipes.config import Scene
-from mtsccd_jax.tasks.feature_cache import Embedded
+from mtsccd_jax.tasks.feature_cache import FeatureCache
 from mtsccd_jax.tasks.scenes import classifier as module
 from mtsccd_jax.tasks.scenes.classifier import fit_classifier, scene_classifier, unit_length
 
@@ -110,17 +110,17 @@ def test_scenes_are_embedded_once_for_all_who_ask(born, monkeypatch):
 
     real = feature_cache.embed
     monkeypatch.setattr(feature_cache, "embed", counted)
-    passes = Embedded(born())
-    first = scene_classifier(passes)
-    assert scene_classifier(passes) is first
-    assert passes.scenes("validation") is passes.scenes("validation", passes.training_data)
+    cache = FeatureCache(born())
+    first = scene_classifier(cache)
+    assert scene_classifier(cache) is first
+    assert cache.scenes("validation") is cache.scenes("validation", cache.training_data)
     assert sorted(seen) == ["train", "validation"]
-    found = passes.scenes("train")
+    train, known = cache.scenes("train"), cache.scenes("validation")
     expected = fit_classifier(
-        found.images["image"].features,
-        found.source.column("label"),
-        passes.scenes("validation").images["image"].features,
-        passes.scenes("validation").source.column("label"),
+        cache.features(train).values["image"].features,
+        train.column("label"),
+        cache.features(known).values["image"].features,
+        known.column("label"),
         3,
         Scene(),
         "",

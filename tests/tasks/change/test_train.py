@@ -1,4 +1,4 @@
-"""Learning labels and the similarity of pairs: losses in plain NumPy, both ways to run, what is refused."""
+"""Similarity learning: its loss in plain NumPy, both ways to run, initial weights, and what is refused."""
 
 import csv
 import json
@@ -12,33 +12,29 @@ import pytest
 
 from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.data.sources import open_pairs
-from mtsccd_jax.engine.evaluate import compare, embed, load_trained
+from mtsccd_jax.engine.evaluate import embed, load_trained
 from mtsccd_jax.engine.export import evaluated_model, write_safetensors
 from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create
-from mtsccd_jax.engine.steps import change_entropy, label_entropy, make_compare_step, make_train_step
-from mtsccd_jax.engine.tasks import balanced_weights, open_task, pair_score
-from mtsccd_jax.engine.workdir import load, read_history, read_trained_pairs, read_validations
+from mtsccd_jax.engine.steps import make_train_step
+from mtsccd_jax.engine.workdir import load, read_history, read_validations
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS
 from mtsccd_jax.models.layers.blocks import Output
 from mtsccd_jax.models.siamese import Judgement
 from mtsccd_jax.models.weights.mapping import published
 from mtsccd_jax.ops.threshold import best_threshold
-from mtsccd_jax.recipes.config import Data, Model, Recipe
+from mtsccd_jax.recipes.config import Model
+from mtsccd_jax.tasks.change.sscd import compare, compiled_step, make_compare_step
+from mtsccd_jax.tasks.change.train import balanced_weights, change_entropy, pair_score
+from mtsccd_jax.tasks.change.trained_pairs import read_trained_pairs
+from mtsccd_jax.tasks.table import open_task
+from mtsccd_jax.tasks.train import train
 
 
 def with_part(recipe, part, **settings):
     return replace(recipe, **{part: replace(getattr(recipe, part), **settings)})
-
-
-def test_scenes_of_one_class_teach_nothing(scenes, tmp_path):
-    (tmp_path / "all").mkdir()
-    (tmp_path / "all" / "dark").symlink_to(scenes / "dark")
-    with pytest.raises(InputError, match="all scenes are of one class, dark"):
-        open_task(Recipe("r", "", data=Data(dataset=None, folder=str(tmp_path / "all"), image_size=32)))
 
 
 def test_the_loss_is_the_textbook_sum():
@@ -66,30 +62,10 @@ def test_the_loss_is_the_textbook_sum():
     np.testing.assert_array_equal(right, (change > 0) == changed)
 
 
-def test_the_loss_of_labels_is_the_textbook_mean():
-    generator = np.random.default_rng(0)
-    logits, side = generator.normal(size=(2, 6, 5))
-    logits[0] = 0  # called, as a probability of one half is
-    label = generator.integers(0, 2, (6, 5)).astype(np.uint8)
-
-    def model(image):
-        return Output(jnp.asarray(logits, jnp.float32), None, None, (jnp.asarray(side, jnp.float32),), 0.3)
-
-    loss, right = label_entropy(0.2)(model, {"image": None}, {"labels": jnp.asarray(label)})
-    target = np.where(label == 1, 0.9, 0.1)
-
-    def expected(logits):
-        probability = 1 / (1 + np.exp(-logits))
-        return -(target * np.log(probability) + (1 - target) * np.log(1 - probability)).mean(1)
-
-    np.testing.assert_allclose(loss, expected(logits) + 0.3 * expected(side), rtol=1e-5)
-    np.testing.assert_allclose(right, ((logits >= 0) == (label == 1)).mean(1), rtol=1e-6)
-
-
 def test_balanced_weights_make_both_kinds_count_alike(pair_recipe):
-    train = open_pairs(pair_recipe.data, "train")
-    changed = train.column("changed") == 1
-    weight_n = np.where(changed, *reversed(balanced_weights(train)))
+    pairs = open_pairs(pair_recipe.data, "train")
+    changed = pairs.column("changed") == 1
+    weight_n = np.where(changed, *reversed(balanced_weights(pairs)))
     assert weight_n[changed].sum() == pytest.approx(weight_n[~changed].sum())
     assert weight_n.mean() == pytest.approx(1)
 
@@ -129,7 +105,7 @@ def learned(pair_recipe, tmp_path_factory):
     """The work directory of a similarity network that kept its best epoch."""
     workdir = tmp_path_factory.mktemp("similarity") / "run"
     recipe = with_part(pair_recipe, "engine", keep="best", epochs=3)
-    return recipe, workdir, fit(recipe, workdir)
+    return recipe, workdir, train(recipe, workdir)
 
 
 def test_a_similarity_network_trains_on_pairs_and_keeps_its_best_kappa(learned, pair_list):
@@ -142,12 +118,12 @@ def test_a_similarity_network_trains_on_pairs_and_keeps_its_best_kappa(learned, 
     trained = load_trained(workdir)
     assert int(trained.state.step) == done.best.step
     validation = open_pairs(recipe.data, "validation")
-    compared, rate = compare(trained, validation)
+    compared, rate = compare(trained, validation, compiled_step(trained))
     assert rate > 0
-    assert compared.similarity.shape == (18,)
-    assert compared.logits_t1 is None, "no scene head was trained"
-    assert ((compared.similarity > 0) & (compared.similarity < 1)).all()
-    kappa = best_threshold(compared.distance, validation.column("changed").astype(bool)).value
+    assert compared.distance_n.shape == (18,)
+    assert compared.scores is None, "no scene head was trained"
+    assert ((compared.distance_n > 0) & (compared.distance_n < 1)).all()
+    kappa = best_threshold(compared.distance_n, validation.column("changed").astype(bool)).value
     assert float(kappa) == pytest.approx(done.best.score, abs=1e-9)
     assert read_trained_pairs(workdir).data == str(pair_list)
     assert read_trained_pairs(workdir).names[0] == ("train_0.png", "train_0.png")
@@ -175,7 +151,7 @@ def scene_run(recipe, tmp_path_factory):
     """A scene network of the same kind as the backbone of `pair_recipe`."""
     workdir = tmp_path_factory.mktemp("scene") / "run"
     scene = with_part(replace(recipe, model=Model("scnn", width=0.125)), "engine", epochs=1)
-    fit(scene, workdir)
+    train(scene, workdir)
     return scene, workdir
 
 
@@ -192,7 +168,7 @@ def arrays_of(workdir):
 
 def test_a_network_of_scenes_begins_a_network_of_pairs(pair_recipe, scene_run, tmp_path):
     _, scenes = scene_run
-    fit(still(pair_recipe, scenes), tmp_path / "run")
+    train(still(pair_recipe, scenes), tmp_path / "run")
     begun, ended = arrays_of(scenes), arrays_of(tmp_path / "run")
     for name, value in begun.items():
         if not name.startswith("fc2"):
@@ -203,12 +179,12 @@ def test_a_network_of_scenes_begins_a_network_of_pairs(pair_recipe, scene_run, t
     path = tmp_path / "run" / "recipe.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"weights_sha256": "0" * 64}))
     with pytest.raises(InputError, match=r"the weights in model\.init"):
-        fit(still(pair_recipe, scenes), tmp_path / "run")
+        train(still(pair_recipe, scenes), tmp_path / "run")
 
 
 def test_a_network_of_the_same_classes_takes_the_head_along(scene_run, tmp_path):
     scene, workdir = scene_run
-    fit(still(scene, workdir), tmp_path / "run")
+    train(still(scene, workdir), tmp_path / "run")
     ended = arrays_of(tmp_path / "run")
     for name, value in arrays_of(workdir).items():
         np.testing.assert_array_equal(ended[name], value, err_msg=name)
@@ -220,13 +196,13 @@ def test_a_network_of_the_same_classes_takes_the_head_along(scene_run, tmp_path)
 )
 def test_a_run_of_another_network_is_refused(pair_recipe, scene_run, tmp_path, model, message):
     with pytest.raises(InputError, match=message):
-        fit(with_part(still(pair_recipe, scene_run[1]), "model", **model), tmp_path / "run")
+        train(with_part(still(pair_recipe, scene_run[1]), "model", **model), tmp_path / "run")
     assert not (tmp_path / "run" / "recipe.json").exists()
 
 
 def test_a_frozen_backbone_leaves_what_fuses(pair_recipe, scene_run, tmp_path):
     begun = with_part(with_part(still(pair_recipe, scene_run[1]), "optim", learning_rate=0.01), "engine", epochs=1)
-    fit(with_part(begun, "optim", freeze=("backbone",), weight_decay=0.1), tmp_path / "run")
+    train(with_part(begun, "optim", freeze=("backbone",), weight_decay=0.1), tmp_path / "run")
     ended = arrays_of(tmp_path / "run")
     for name, value in arrays_of(scene_run[1]).items():
         if not name.startswith("fc2"):
@@ -256,16 +232,19 @@ def rewritten(pair_list, folder, change):
 def test_pairs_that_cannot_teach_are_refused(pair_recipe, pair_list, tmp_path, change, message):
     folder = rewritten(pair_list, tmp_path / "pairs", change)
     with pytest.raises(InputError, match=message):
-        fit(with_part(pair_recipe, "data", pairs=str(folder)), tmp_path / "run")
+        train(with_part(pair_recipe, "data", pairs=str(folder)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_settings_that_cannot_be_are_refused(pair_recipe, scenes, tmp_path):
-    with pytest.raises(InputError, match="its pairs have no scene labels"):
-        fit(with_part(pair_recipe, "similarity", scene_weight=0.5), tmp_path / "run")
-    with pytest.raises(InputError, match=r"scene_weight=-1\.0: must not be negative"):
-        fit(with_part(pair_recipe, "similarity", scene_weight=-1.0), tmp_path / "run")
-    with pytest.raises(InputError, match="a folder of scenes; similarity learning takes"):
-        fit(with_part(pair_recipe, "data", folder=str(scenes)), tmp_path / "run")
-    with pytest.raises(InputError, match="more than the 48 training pairs"):
-        fit(with_part(pair_recipe, "engine", batch_size=64), tmp_path / "run")
+@pytest.mark.parametrize(
+    ("part", "settings", "message"),
+    [
+        ("similarity", {"scene_weight": 0.5}, "its pairs have no scene labels"),
+        ("similarity", {"scene_weight": -1.0}, r"scene_weight=-1\.0: must not be negative"),
+        ("data", {"folder": "scenes"}, "a folder of scenes; similarity learning takes"),
+        ("engine", {"batch_size": 64}, "more than the 48 training pairs"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(pair_recipe, tmp_path, part, settings, message):
+    with pytest.raises(InputError, match=message):
+        train(with_part(pair_recipe, part, **settings), tmp_path / "run")
