@@ -29,27 +29,25 @@ logger = logging.getLogger(__name__)
 
 def add(commands: Any) -> None:
     """Declare the commands of this file."""
-    evaluate = command(
+    evaluate = reader(
         commands,
         "evaluate",
-        with_programs(run_evaluate),
+        run_evaluate,
         "metrics of scene classification, of one class or several labels a scene",
         "mtsccd-jax evaluate runs/demo --split test_a --split test_b",
         "mtsccd-jax evaluate runs/reben --set labels.threshold=validation",
     )
-    add_workdir(evaluate)
     add_override(evaluate)
     add_input(evaluate)
     add_split(evaluate)
 
-    change = command(
+    change = reader(
         commands,
         "change",
-        with_programs(run_change),
+        run_change,
         "change detection",
         "mtsccd-jax change runs/demo --method cfsm --objective f1",
     )
-    add_workdir(change)
     add_override(change)
     change.add_argument(
         "--method",
@@ -63,40 +61,37 @@ def add(commands: Any) -> None:
     add_input(change, folder=False)
     add_split(change)
 
-    predict = command(
+    predict = reader(
         commands,
         "predict",
-        with_programs(run_predict),
+        run_predict,
         "labels and probabilities by the network's own head for unlabelled images (and change, given A/ and B/)",
         "mtsccd-jax predict runs/demo my_images --out labels.csv",
     )
-    add_workdir(predict)
     predict.add_argument("images", type=Path, help="folder of images, or of A/ and B/ for pairs")
     predict.add_argument("--out", type=Path, required=True, help="CSV file to write")
     predict.add_argument("--skip-bad", action="store_true", help="skip, count and name what cannot be read")
 
-    embed = command(
+    embed = reader(
         commands,
         "embed",
-        with_programs(run_embed),
+        run_embed,
         "features (and pair distances) of any input",
         "mtsccd-jax embed runs/demo --folder my_images --split all --out features.npz",
     )
-    add_workdir(embed)
     add_input(embed)
     embed.add_argument(
         "--split", default=None, help="default: test_a or test of TFDS data, all of folders and pair lists"
     )
     embed.add_argument("--out", type=Path, required=True, help="NPZ file to write")
 
-    retrieve = command(
+    retrieve = reader(
         commands,
         "retrieve",
-        with_programs(run_retrieve),
+        run_retrieve,
         "image search: its metrics, or the images nearest to a query",
         "mtsccd-jax retrieve runs/demo --query my_image.jpg -k 10",
     )
-    add_workdir(retrieve)
     add_override(retrieve)
     add_input(retrieve, pairs=False)
     retrieve.add_argument(
@@ -109,6 +104,15 @@ def add(commands: Any) -> None:
     retrieve.add_argument("-k", type=at_least(1), default=10, help="hits of the query (default: %(default)s)")
     retrieve.add_argument("--gallery", default=None, metavar="SPLIT", help="split that is searched (default: train)")
     add_split(retrieve)
+
+
+def reader(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], Json], help_text: str, *examples: str
+) -> argparse.ArgumentParser:
+    """Declare a command that reads a work directory."""
+    parser = command(commands, name, with_programs(run), help_text, *examples)
+    add_workdir(parser)
+    return parser
 
 
 def with_programs(run: Callable[[argparse.Namespace], Json]) -> Callable[[argparse.Namespace], Json]:

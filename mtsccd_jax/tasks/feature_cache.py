@@ -74,27 +74,14 @@ class FeatureCache:
         return self.once((key, id(source)), make)  # the kept outputs hold the source, so no other gets its id
 
     def scenes(self, split: str, data: Data | None = None) -> Source:
-        """Open a split of scenes, of `data` or else of the data that the network is evaluated on.
-
-        Raises:
-            InputError: it does not exist or cannot be read.
-        """
+        """Open a split of scenes, of `data` or else of the data that the network is evaluated on."""
         data = data or self.data
         return self.once(("scenes", data, split), lambda: open_source(data, split))
 
     def pairs(self, split: str) -> Source:
-        """Open a split of pairs of the data that the network is evaluated on.
-
-        Raises:
-            InputError: it does not exist or cannot be read.
-        """
+        """Open a split of pairs of the data that the network is evaluated on."""
         return self.once(("pairs", split), lambda: open_pairs(self.data, split))
 
     def features(self, source: Source) -> Features:
-        """Return the features and logits of every image of a source.
-
-        Raises:
-            InputError: as `engine.evaluate.embed`.
-            RunError: likewise.
-        """
+        """Return the features and logits of every image of a source."""
         return self.outputs("features", source, lambda: embed(self.trained, source))

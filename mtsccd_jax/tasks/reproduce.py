@@ -99,11 +99,7 @@ def run_name(recipe: Recipe) -> str:
 
 
 def run(experiment: Experiment, workdir: Path, fingerprint: Fingerprint) -> Iterator[Failure]:
-    """Write the missing rows of an experiment to its work directory, and yield those that failed.
-
-    Raises:
-        Stopped: a signal arrived; the state is saved.
-    """
+    """Write the missing rows of an experiment to its work directory, and yield those that failed."""
     recipe, asked = experiment.recipe, missing(experiment, workdir, fingerprint)
     if not asked:
         return
@@ -123,11 +119,7 @@ def run(experiment: Experiment, workdir: Path, fingerprint: Fingerprint) -> Iter
 
 
 def missing(experiment: Experiment, workdir: Path, fingerprint: Fingerprint) -> list[Asked]:
-    """Return the rows of an experiment that its work directory does not hold, of this recipe, objective and data.
-
-    Raises:
-        InputError: its rows or the data cannot be read.
-    """
+    """Return the rows of an experiment that its work directory does not hold, of this recipe, objective and data."""
     recipe = experiment.recipe
     identity = essentials(to_dict(recipe))
     known = {
@@ -179,7 +171,8 @@ def _check_data(experiments: Sequence[Experiment]) -> None:
     for experiment in experiments:
         recipe = experiment.recipe
         try:
-            if (kind := BY_HEAD[recipe.model.task]).trained_as == recipe.model.task:
+            kind = BY_HEAD[recipe.model.task]
+            if kind.training and kind.training.task == recipe.model.task:
                 kind.open_split(recipe.data, "train")
             for protocol, split in _asked(experiment):
                 BY_PROTOCOL[protocol].open_split(recipe.data, split)

@@ -29,13 +29,15 @@ from mtsccd_jax.tasks.search.verify import SearchCheck
 
 @dataclass(frozen=True)
 class Training:
-    """How a task is trained.
+    """How networks are trained for a task.
 
     Attributes:
-        open_data: opens the training and the validation source of a recipe; the second is None without validation.
-        make_task: makes the task from a recipe and these sources.
+        task: the value of `model.task`.
+        open_data: opens the training and the validation source of a recipe; None without validation.
+        make_task: makes the task of a recipe from these sources.
     """
 
+    task: str
     open_data: Callable[[Recipe], tuple[Source, Source | None]]
     make_task: Callable[[Recipe, Source, Source | None], Task]
 
@@ -46,16 +48,14 @@ class TaskKind:
 
     Attributes:
         protocols: of its rows.
-        headline: the metrics that a row is known by, for people.
+        headline: the metrics that a row is known by.
         open_split: opens a split that a row is about.
         evaluate: writes the row of a protocol on a split.
         evaluated_splits: the splits of data to evaluate where none is named, given the recipe.
         published_splits: the splits that the papers have, where `reproduce` evaluates these alone.
-        check: what `verify` compares a row with.
-        trained_as: the value of `model.task` that trains it; None where no network is trained for it.
-        training: how it is trained, where it is.
-        heads: the values of `model.task` whose networks predict it for single images by their own head, so that
-            `evaluate` and `predict` take them.
+        check: the check of a row by `verify`.
+        training: how networks are trained for it, where they are.
+        heads: the values of `model.task` whose networks predict it for single images, by their own head.
         predicted_columns: the columns of `predict` from the outputs on images, where there are `heads`.
     """
 
@@ -64,9 +64,8 @@ class TaskKind:
     open_split: Callable[[Data, str], Source]
     evaluate: Callable[[FeatureCache, str, str], Row]
     evaluated_splits: Callable[[Recipe, Data], list[str]]
-    check: type[Check]
     published_splits: tuple[str, ...] = ()
-    trained_as: str | None = None
+    check: type[Check]
     training: Training | None = None
     heads: tuple[str, ...] = ()
     predicted_columns: Callable[[Trained, Embedding], dict[str, np.ndarray]] | None = None
@@ -79,8 +78,7 @@ SCENES = TaskKind(
     evaluate=lambda cache, protocol, split: scenes.evaluate(cache, split),
     evaluated_splits=lambda recipe, data: scenes.evaluated_splits(data),
     check=SceneCheck,
-    trained_as="scenes",
-    training=Training(scenes_train.open_scenes, scenes_train.make_task),
+    training=Training("scenes", scenes_train.open_scenes, scenes_train.make_task),
     heads=("scenes", "similarity"),
     predicted_columns=scenes.predicted_columns,
 )
@@ -91,8 +89,7 @@ CHANGE = TaskKind(
     evaluate=change.evaluate,
     evaluated_splits=lambda recipe, data: change.evaluated_splits(data),
     check=ChangeCheck,
-    trained_as="similarity",
-    training=Training(change_train.open_training_pairs, change_train.make_task),
+    training=Training("similarity", change_train.open_training_pairs, change_train.make_task),
 )
 LABELS = TaskKind(
     protocols=("multilabel",),
@@ -102,8 +99,7 @@ LABELS = TaskKind(
     evaluated_splits=labels.evaluated_splits,
     published_splits=("test",),
     check=LabelCheck,
-    trained_as="labels",
-    training=Training(scenes_train.open_scenes, labels_train.make_task),
+    training=Training("labels", scenes_train.open_scenes, labels_train.make_task),
     heads=("labels",),
     predicted_columns=labels.predicted_columns,
 )
@@ -120,7 +116,7 @@ TASKS = (SCENES, CHANGE, LABELS, SEARCH)
 BY_PROTOCOL = {protocol: kind for kind in TASKS for protocol in kind.protocols}
 BY_HEAD = {task: kind for kind in TASKS for task in kind.heads}
 CHECKS = {protocol: kind.check for protocol, kind in BY_PROTOCOL.items()}
-TRAININGS = {kind.trained_as: kind.training for kind in TASKS if kind.training is not None}
+TRAININGS = {kind.training.task: kind.training for kind in TASKS if kind.training}
 
 
 def open_task(recipe: Recipe) -> Task:
@@ -131,17 +127,12 @@ def open_task(recipe: Recipe) -> Task:
     """
     if not 0 <= recipe.optim.label_smoothing < 1:
         raise InputError(f"optim.label_smoothing={recipe.optim.label_smoothing}: must be 0 or more and below 1")
-    training = TRAININGS[recipe.model.task]
-    return training.make_task(recipe, *training.open_data(recipe))
+    return make_task(recipe, *TRAININGS[recipe.model.task].open_data(recipe))
 
 
-def make_task(recipe: Recipe, train: Source) -> Task:
-    """Make the task of a recipe from an open source, without validation.
-
-    Raises:
-        InputError: the source cannot teach the task.
-    """
-    return TRAININGS[recipe.model.task].make_task(recipe, train, None)
+def make_task(recipe: Recipe, train: Source, validation: Source | None = None) -> Task:
+    """Make the task of a recipe from open sources; InputError where they cannot teach it."""
+    return TRAININGS[recipe.model.task].make_task(recipe, train, validation)
 
 
 def summary_line(row: Row) -> str:

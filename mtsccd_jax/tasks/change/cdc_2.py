@@ -26,18 +26,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WordClassifiers:
-    """A dictionary and the SVMs on its words: one for each date that predicts classes, or one that predicts change.
+    """A dictionary and the SVMs on its words.
 
     Attributes:
         dictionary: the visual words.
-        of_date: the classifiers of the first and of the second date; None where there is `of_pair`.
-        of_pair: the classifier of pairs, 0 unchanged and 1 changed; None where there is `of_date`.
-        class_names: the classes of `of_date`.
+        svms: the classifiers of the first and of the second date, or one of pairs, 0 unchanged and 1 changed.
+        class_names: the classes of both dates; empty where pairs are classified.
     """
 
     dictionary: Dictionary
-    of_date: tuple[Classifier, Classifier] | None
-    of_pair: Classifier | None
+    svms: tuple[Classifier, ...]
     class_names: tuple[str, ...] = ()
 
     def arrays(self) -> dict[str, dict[str, np.ndarray]]:
@@ -48,11 +46,9 @@ class WordClassifiers:
             "descriptors": np.array(self.dictionary.descriptors),
             "fitted_on": np.array(self.dictionary.fitted_on),
         }
-        if self.of_pair is not None:
-            return {"words": words, "svm": self.of_pair.arrays()}
-        assert self.of_date is not None
-        dates = zip(("t1", "t2"), self.of_date, strict=True)
-        svm = {f"{name}_{date}": array for date, svm in dates for name, array in svm.arrays().items()}
+        suffixes = ("_t1", "_t2") if self.class_names else ("",)
+        svms = zip(suffixes, self.svms, strict=True)
+        svm = {f"{name}{suffix}": array for suffix, svm in svms for name, array in svm.arrays().items()}
         return {"words": words, "svm": svm}
 
     def decide(self, word_t1_nk: np.ndarray, word_t2_nk: np.ndarray) -> Decision:
@@ -60,23 +56,16 @@ class WordClassifiers:
 
         The distance is the margin of change, or the decision value of the SVM on pairs.
         """
-        if self.of_pair is not None:
-            score = self.of_pair.scores(pair_features(word_t1_nk, word_t2_nk))
+        if not self.class_names:
+            score = self.svms[0].scores(pair_features(word_t1_nk, word_t2_nk))
             return Decision(score.argmax(1) == 1, score[:, 1] - score[:, 0], arrays=self.arrays())
-        assert self.of_date is not None
-        t1, t2 = self.of_date[0].scores(word_t1_nk), self.of_date[1].scores(word_t2_nk)
+        t1, t2 = self.svms[0].scores(word_t1_nk), self.svms[1].scores(word_t2_nk)
         predicted, margin = t1.argmax(1) != t2.argmax(1), change_margin(t1, t2)
         return Decision(predicted, margin, (t1, t2), self.class_names, arrays=self.arrays())
 
 
 def cdc_2(cache: FeatureCache, split: str) -> Row:
-    """Write the row of CDC_2 on one split.
-
-    Raises:
-        InputError: the pairs or their training split cannot be read, fewer descriptors than words, or no training pairs
-            for an SVM on pairs.
-        RunError: an SVM does not converge.
-    """
+    """Write the row of CDC_2 on one split."""
     source, classifiers = cache.pairs(split), fit_classifiers(cache)
     words = count_words(cache, source, classifiers.dictionary)
     decision = classifiers.decide(words.values["image_t1"], words.values["image_t2"])
@@ -92,12 +81,7 @@ def pair_features(word_t1_nk: np.ndarray, word_t2_nk: np.ndarray) -> np.ndarray:
 
 
 def fit_classifiers(cache: FeatureCache) -> WordClassifiers:
-    """Fit the dictionary and the SVMs of a network once.
-
-    Raises:
-        InputError: fewer descriptors than words, or no training pairs for an SVM on pairs.
-        RunError: an SVM does not converge.
-    """
+    """Fit the dictionary and the SVMs of a network once."""
     learns = cache.trained.recipe.change.words_svm
     make = {"scenes": _of_scenes, "pairs": _of_pairs}[learns]
     return cache.once(("visual words", learns), lambda: make(cache))
@@ -116,12 +100,12 @@ def _of_pairs(cache: FeatureCache) -> WordClassifiers:
     histograms = [count_words(cache, source, dictionary).values for source in sources]
     feature, known = (pair_features(words["image_t1"], words["image_t2"]) for words in histograms)
     label, known_label = (source.column("changed").astype(np.int32) for source in sources)
-    name = f"{train.name}, train"
+    settings, name = cache.trained.recipe.scene, f"{train.name}, train"
     if len(np.unique(label)) < 2:
         raise InputError(f"{name}: all {len(label)} pairs are of one kind; an SVM on pairs needs both")
-    fitted = fit_classifier(feature, label, known, known_label, 2, cache.trained.recipe.scene, name, metric="kappa")
+    fitted = fit_classifier((feature, label), (known, known_label), 2, settings, name, metric="kappa")
     logger.info(f"changed pairs from {len(dictionary.center_kd)} words by {fitted}")
-    return WordClassifiers(dictionary, None, fitted)
+    return WordClassifiers(dictionary, (fitted,))
 
 
 def _of_scenes(cache: FeatureCache) -> WordClassifiers:
@@ -139,18 +123,12 @@ def _of_scenes(cache: FeatureCache) -> WordClassifiers:
     words, known = (count_words(cache, source, dictionary).values for source in (train, validation))
     classifiers = []
     for image, label in fields:
-        fitted = fit_classifier(
-            words[image],
-            train.column(label),
-            known[image],
-            validation.column(label),
-            len(train.class_names),
-            cache.trained.recipe.scene,
-            f"{train.name}, train",
-        )
+        examples, others = (words[image], train.column(label)), (known[image], validation.column(label))
+        settings, name = cache.trained.recipe.scene, f"{train.name}, train"
+        fitted = fit_classifier(examples, others, len(train.class_names), settings, name)
         logger.info(f"classes ({label}) from {len(dictionary.center_kd)} words by {fitted}")
         classifiers.append(fitted)
-    return WordClassifiers(dictionary, (classifiers[0], classifiers[-1]), None, tuple(train.class_names))
+    return WordClassifiers(dictionary, (classifiers[0], classifiers[-1]), tuple(train.class_names))
 
 
 def _has_training_pairs(cache: FeatureCache) -> bool:

@@ -38,11 +38,7 @@ class Scale:
 
 
 def supported_methods(trained: Trained) -> tuple[str, ...]:
-    """Return the change methods of a network, by the task that it was trained for.
-
-    Raises:
-        InputError: there is none.
-    """
+    """Return the change methods that a network supports; InputError where there are none."""
     task = trained.recipe.model.task
     methods = tuple(name for name, method in METHODS.items() if method.trained_as == task)
     if not methods:
@@ -95,11 +91,7 @@ def evaluate(cache: FeatureCache, method: str, split: str, objective: Objective 
 
 
 def evaluated_splits(data: Data) -> list[str]:
-    """Return the splits of pairs to evaluate where none is named: all but training and validation.
-
-    Raises:
-        InputError: there are no others.
-    """
+    """Return the splits to evaluate where none is named, all but training and validation; InputError without any."""
     known = pair_splits(data)
     chosen = [name for name in known if name not in ("train", "validation")]
     if not chosen:
@@ -120,10 +112,6 @@ def cdc_1(cache: FeatureCache, split: str) -> Row:
 
     The distance is that of the class probabilities (half the sum of their absolute differences) or, of an SVM, the
     margin of change.
-
-    Raises:
-        InputError: the pairs, or for an SVM its training scenes, cannot be read.
-        RunError: the SVM does not converge.
     """
     pairs = cache.features(cache.pairs(split))
     t1, t2 = pairs.values["image_t1"], pairs.values["image_t2"]
@@ -140,10 +128,6 @@ def cfsm(cache: FeatureCache, split: str, objective: Objective) -> Row:
     """Write the row of CFSM, its threshold chosen on the validation pairs or, without them, by cross-validation.
 
     The classes of both dates are those of the scene classifier, as in CDC_1.
-
-    Raises:
-        InputError: the pairs do not allow to choose a threshold, or to scale distances as the recipe asks.
-        RunError: the SVM that predicts the classes does not converge.
     """
     trained, pairs = cache.trained, cache.features(cache.pairs(split))
     recipe, validation, scale = trained.recipe, None, Scale()
@@ -173,11 +157,7 @@ def cfsm(cache: FeatureCache, split: str, objective: Objective) -> Row:
 
 
 def validation_scale(distance_n: np.ndarray, name: str) -> Scale:
-    """Return the scale on which the validation distances reach from 0 to 1.
-
-    Raises:
-        InputError: they are all equal.
-    """
+    """Return the scale on which validation distances reach from 0 to 1; InputError where they are all equal."""
     low, high = float(distance_n.min()), float(distance_n.max())
     if low == high:
         raise InputError(
@@ -187,11 +167,7 @@ def validation_scale(distance_n: np.ndarray, name: str) -> Scale:
 
 
 def row_scale(workdir: Path, row: Row) -> Scale:
-    """Return the scale of a CFSM row's distances and threshold.
-
-    Raises:
-        InputError: it is needed, and the row's artefact is gone.
-    """
+    """Return the scale of a CFSM row's distances and threshold; InputError where its artefact is gone."""
     if row.recipe["change"]["scale"] != "validation":
         return Scale()
     found = load_artefact(workdir, row, "scale")

@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from mtsccd_jax.data.bands import normalize
 from mtsccd_jax.data.sources import Source, pair_splits
-from mtsccd_jax.engine.evaluate import Trained, timed_rows
+from mtsccd_jax.engine.evaluate import timed_rows
 from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
 from mtsccd_jax.engine.steps import OutputStep
@@ -43,7 +43,7 @@ class Comparison:
 
 
 def sscd(cache: FeatureCache, split: str, objective: str) -> Row:
-    """Write the row of SSCD on one split, with the threshold that is best on the validation pairs.
+    """Write the row of SSCD on one split, its threshold chosen on the validation pairs or else by cross-validation.
 
     Where the network has a scene head, its logits of both dates give the transition.
 
@@ -51,76 +51,59 @@ def sscd(cache: FeatureCache, split: str, objective: str) -> Row:
         InputError: the network classifies scenes or has learned from some of the pairs, or there are too few pairs of
             one kind to choose a threshold on.
     """
-    trained, validation = cache.trained, None
+    validation = None
     if "validation" in pair_splits(cache.data):
-        known = compared(cache, "validation")
+        known = compare(cache, new_pairs(cache, "validation"))
         validation = known.values.distance_n, known.source.column("changed").astype(bool)
-    pairs = compared(cache, split)
+    pairs = compare(cache, new_pairs(cache, split))
     decision = by_threshold(
         validation,
         pairs.values.distance_n,
         pairs.source.column("changed").astype(bool),
         objective,
         name=pairs.source.name,
-        resamples=trained.recipe.evaluation.resamples,
-        seed=trained.recipe.seed,
+        resamples=cache.trained.recipe.evaluation.resamples,
+        seed=cache.trained.recipe.seed,
     )
-    return write_decision(trained, pairs, "sscd", replace(decision, scores=pairs.values.scores))
-
-
-def compared(cache: FeatureCache, split: str) -> Outputs[Comparison]:
-    """Return the outputs on the pairs of a split, computed once."""
-    source = new_pairs(cache, split)
-    step = cache.once("compare step", lambda: compiled_step(cache.trained))
-    return cache.outputs("comparison", source, lambda: compare(cache.trained, source, step))
+    return write_decision(cache.trained, pairs, "sscd", replace(decision, scores=pairs.values.scores))
 
 
 def new_pairs(cache: FeatureCache, split: str) -> Source:
-    """Open the labelled pairs of a split, none of which the network has learned from.
-
-    Raises:
-        InputError: the network classifies scenes or has learned from some of the pairs, or they do not exist.
-    """
-    require_similarity(cache.trained)
-    source = cache.pairs(split)
-    cache.once(("new", split), lambda: check_new(cache.trained, cache.data, source))
-    return source
-
-
-def require_similarity(trained: Trained) -> None:
-    """Raise InputError unless the network has learned the similarity of pairs."""
+    """Open the labelled pairs of a split; InputError where a similarity network has learned from some of them."""
+    trained = cache.trained
     if trained.recipe.model.task != "similarity":
         raise InputError(
             f"{trained.workdir}: classifies scenes; SSCD needs a network trained on pairs, with "
             "--set model.task=similarity"
         )
+    source = cache.pairs(split)
+    cache.once(("new", split), lambda: check_new(trained, cache.data, source))
+    return source
 
 
-def compare(trained: Trained, source: Source, step: OutputStep) -> tuple[Comparison, float]:
-    """Return the distance of every pair of a source and the scene logits of both dates, and the images/s.
-
-    Args:
-        trained: a similarity network.
-        source: the pairs.
-        step: the compiled step, as `compiled_step` gives it.
+def compare(cache: FeatureCache, source: Source) -> Outputs[Comparison]:
+    """Return the distance of every pair of a source and the scene logits of both dates, computed once.
 
     Raises:
         InputError: the source holds no pairs.
         RunError: an output is not finite.
     """
     check_pairs(source)
+    trained = cache.trained
+    step = cache.once(
+        "compare step",
+        lambda: trained.parallel.compile_outputs(make_compare_step(trained.network, trained.recipe.data)),
+    )
 
     def call(batch: Batch, place_b: np.ndarray) -> dict[str, jax.Array]:
         return step(trained.state, pair_images(batch))
 
-    outputs, images_per_s = timed_rows(trained, source, call, np.arange(len(source)), "compare")
-    scores = (outputs["logits_t1"], outputs["logits_t2"]) if trained.sees_scenes else None
-    return Comparison(change_distance(outputs["change"]), scores), images_per_s
+    def compute() -> tuple[Comparison, float]:
+        outputs, images_per_s = timed_rows(trained, source, call, np.arange(len(source)), "compare")
+        scores = (outputs["logits_t1"], outputs["logits_t2"]) if trained.sees_scenes else None
+        return Comparison(change_distance(outputs["change"]), scores), images_per_s
 
-
-def compiled_step(trained: Trained) -> OutputStep:
-    """Return the compiled step of a similarity network that compares both dates of pairs."""
-    return trained.parallel.compile_outputs(make_compare_step(trained.network, trained.recipe.data))
+    return cache.outputs("comparison", source, compute)
 
 
 def make_compare_step(network: Network, data: Data) -> OutputStep:

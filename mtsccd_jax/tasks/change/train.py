@@ -28,11 +28,7 @@ from mtsccd_jax.tasks.scenes.train import scene_loss
 
 
 def open_training_pairs(recipe: Recipe) -> tuple[Source, Source | None]:
-    """Open the training pairs of a recipe, and the validation pairs where it validates.
-
-    Raises:
-        InputError: the recipe names a folder of scenes, or the pairs do not exist or have no such splits.
-    """
+    """Open the training pairs of a recipe, and the validation pairs where it validates."""
     if recipe.data.folder is not None:
         raise InputError(f"{recipe.data.folder}: a folder of scenes; similarity learning takes --pairs or a data set")
     wanted = ["train", *(["validation"] if recipe.engine.validate else [])]
@@ -75,11 +71,7 @@ def make_task(recipe: Recipe, train: Source, validation: Source | None = None) -
 
 
 def balanced_weights(pairs: Source) -> tuple[float, float]:
-    """Return the weights of an unchanged and of a changed pair that make both kinds count alike; their mean is 1.
-
-    Raises:
-        InputError: all pairs are of one kind.
-    """
+    """Return the weights of an unchanged and a changed pair with which both kinds count alike; their mean is 1."""
     _check_both_kinds(pairs, "weighs")
     counts = np.bincount(pairs.column("changed"), minlength=2)
     return float(len(pairs) / (2 * counts[0])), float(len(pairs) / (2 * counts[1]))

@@ -71,10 +71,7 @@ def fit_dictionary(cache: FeatureCache, source: Source) -> Dictionary:
     generator = np.random.default_rng(trained.recipe.seed)
     rows = np.sort(generator.permutation(len(source))[:chosen])
     place = np.stack([generator.permutation(places)[:each] for _ in rows]).astype(np.int32)
-    step = cache.once(
-        "descriptor step",
-        lambda: trained.parallel.compile_outputs(make_descriptor_step(trained.network, trained.recipe.data)),
-    )
+    step = trained.parallel.compile_outputs(make_descriptor_step(trained.network, trained.recipe.data))
     outputs, _ = outputs_of(trained, source, step, trained.state, rows=rows, arrays={"place": place}, title="describe")
     descriptor_nd = np.concatenate([output["descriptors"] for output in outputs.values()]).reshape(drawn, -1)
     fitted = fit_kmeans(descriptor_nd, settings.words, trained.recipe.seed)

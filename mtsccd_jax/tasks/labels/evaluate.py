@@ -114,21 +114,13 @@ def measure(
 
 
 def evaluated_splits(recipe: Recipe, data: Data) -> list[str]:
-    """Return the splits to evaluate where none is named: all but training, and those that thresholds are chosen on.
-
-    Raises:
-        InputError: the input does not exist or was not built.
-    """
+    """Return the splits to evaluate where none is named: all but training, and those that thresholds are chosen on."""
     chosen_on = ["validation"] if recipe.labels.threshold == "validation" else []
     return [name for name in scene_splits(data) if name not in ("train", *chosen_on)]
 
 
 def label_thresholds(trained: Trained) -> np.ndarray | float:
-    """Return the probability from which a label is predicted positive, one or (k,): one half, or as last chosen.
-
-    Raises:
-        InputError: the recipe wants chosen thresholds, and no evaluation by its objective is in the work directory.
-    """
+    """Return the probability from which a label is predicted positive, one or (k,): one half, or as last chosen."""
     if trained.recipe.labels.threshold == "half":
         return 0.5
     objective = trained.recipe.labels.objective

@@ -54,11 +54,7 @@ def refuse_leak(cache: FeatureCache, source: Source) -> None:
 
 
 def names_of(source: Source) -> np.ndarray:
-    """Return the name of every scene of a source, (n,) str.
-
-    Raises:
-        InputError: the source has no field of names.
-    """
+    """Return the name of every scene of a source, (n,) str; InputError where it has none."""
     for field in ("filename", "patch_id"):
         if field in source.fields:
             return source.column(field)

@@ -25,11 +25,7 @@ from mtsccd_jax.tasks.labels.source import check_labels
 
 
 def make_task(recipe: Recipe, train: Source, validation: Source | None = None) -> Task:
-    """Make the task of learning all labels of every scene.
-
-    Raises:
-        InputError: the source holds no scenes with labels, or not the images or bands that the network takes.
-    """
+    """Make the task of learning all labels of every scene."""
     check_labels(train)
     check_views(train, recipe.data)
     return Task(
@@ -62,11 +58,7 @@ def label_entropy(label_smoothing: float) -> Objective:
 
 
 def label_score(recipe: Recipe, network: Network, feed: Feed) -> Score:
-    """Return `score(state)`, the mean average precision of the labels that occur in the source of a feed.
-
-    Raises:
-        InputError: no label occurs.
-    """
+    """Return `score(state)`, the mean average precision of the labels that occur in the source of a feed."""
     validation = feed.source
     embed = feed.parallel.compile_outputs(make_embed_step(network, recipe.data))
     rows, label = np.arange(len(validation)), validation.column("labels")

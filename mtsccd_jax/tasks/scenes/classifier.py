@@ -76,10 +76,8 @@ def unit_length(feature_nd: np.ndarray) -> np.ndarray:
 
 
 def fit_classifier(
-    feature_nd: np.ndarray,
-    label_n: np.ndarray,
-    validation_feature_md: np.ndarray,
-    validation_label_m: np.ndarray,
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
     classes: int,
     settings: Scene,
     name: str,
@@ -89,11 +87,9 @@ def fit_classifier(
     """Fit an SVM for every C in `settings.c` and return the best on validation, of the smallest C among equals.
 
     Args:
-        feature_nd: features of the training scenes.
-        label_n: their classes, 0 to classes - 1; some may be absent.
-        validation_feature_md: features of the validation scenes.
-        validation_label_m: their classes.
-        classes: how many there are.
+        train: features (n, d) and classes (n,), 0 to classes - 1, of the training scenes; some classes may be absent.
+        validation: likewise of the validation scenes.
+        classes: number of classes.
         settings: kernel and penalties.
         name: of the training data, for messages.
         metric: what the penalty is chosen by.
@@ -106,18 +102,18 @@ def fit_classifier(
         raise InputError(f"scene.c={','.join(map(str, settings.c))}: expected penalties above 0, separated by commas")
     # Moved to the device once for all penalties.
     prepare = unit_length if settings.unit_length else np.asarray
-    train_nd, known_md = jnp.asarray(prepare(feature_nd)), jnp.asarray(prepare(validation_feature_md))
+    train_nd, known_md = (jnp.asarray(prepare(feature)) for feature, _ in (train, validation))
     best: tuple[float, float, Decide] | None = None
     tried, values = sorted(set(settings.c)), []
     start: LinearSVM | None = None
     for c in tried:
         try:
             if settings.kernel == "linear":
-                fit = fit_linear(train_nd, label_n, classes, c, start=start)
+                fit = fit_linear(train_nd, train[1], classes, c, start=start)
                 # The next penalty begins where this one ended.
                 start = fit.svm if isinstance(fit.svm, LinearSVM) else None
             else:
-                fit = fit_kernel(train_nd, label_n, classes, c, kernel=settings.kernel)
+                fit = fit_kernel(train_nd, train[1], classes, c, kernel=settings.kernel)
             prediction = np.asarray(fit.svm.scores(known_md)).argmax(1)
         except ValueError as error:
             raise InputError(f"{name}: no SVM can be fitted ({error})") from error
@@ -126,7 +122,7 @@ def fit_classifier(
                 f"{name}: the {settings.kernel} SVM with C={c:g} did not converge in {fit.iterations} iterations; "
                 f"leave C={c:g} out of --set scene.c=..."
             )
-        confusion = np.asarray(confusion_matrix(validation_label_m, prediction, classes))
+        confusion = np.asarray(confusion_matrix(validation[1], prediction, classes))
         values.append({"oa": overall_accuracy, "kappa": cohen_kappa}[metric](confusion))
         if best is None or values[-1] > best[0]:
             best = values[-1], c, fit.svm.scores
@@ -138,20 +134,15 @@ def scene_classifier(cache: FeatureCache) -> Classifier:
     """Fit the SVM on the features of the training scenes once, its C chosen on the validation scenes.
 
     Both are splits of the data that the network was trained on, whatever it is evaluated on.
-
-    Raises:
-        InputError: as `fit_classifier`, or these splits cannot be read.
-        RunError: the SVM does not converge.
     """
 
     def fit() -> Classifier:
         sources = [scene_source(cache, split, cache.training_data) for split in ("train", "validation")]
-        (feature, label), (known, known_label) = (
+        train, validation = (
             (cache.features(source).values["image"].features, source.column("label")) for source in sources
         )
         classes, settings = len(cache.trained.class_names), cache.trained.recipe.scene
-        name = f"{sources[0].name}, train"
-        fitted = fit_classifier(feature, label, known, known_label, classes, settings, name)
+        fitted = fit_classifier(train, validation, classes, settings, f"{sources[0].name}, train")
         logger.info(f"scene classes by {fitted}")
         return fitted
 

@@ -74,11 +74,7 @@ def published_value(dataset: str, model: str, split: str, width: float) -> publi
 
 
 def evaluated_splits(data: Data) -> list[str]:
-    """Return the splits to evaluate where none is named: all but training.
-
-    Raises:
-        InputError: the input does not exist or was not built.
-    """
+    """Return the splits to evaluate where none is named: all but training."""
     return [name for name in scene_splits(data) if name != "train"]
 
 

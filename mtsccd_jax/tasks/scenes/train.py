@@ -1,7 +1,5 @@
 """Training on scenes of one class each: softmax cross-entropy, and the overall accuracy of the validation split."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +11,7 @@ from mtsccd_jax.data.sources import Source, open_source
 from mtsccd_jax.engine.feed import Feed, late
 from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
-from mtsccd_jax.engine.steps import Images, Objective, make_eval_step
+from mtsccd_jax.engine.steps import Images, Objective, OutputStep, make_eval_step
 from mtsccd_jax.engine.task import Score, Task
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models.layers.blocks import Output
@@ -23,11 +21,7 @@ from mtsccd_jax.tasks.scenes.source import check_scenes
 
 
 def open_scenes(recipe: Recipe) -> tuple[Source, Source | None]:
-    """Open the training scenes of a recipe, and the validation scenes where it validates.
-
-    Raises:
-        InputError: they do not exist or cannot be read.
-    """
+    """Open the training scenes of a recipe, and the validation scenes where it validates."""
     train = open_source(recipe.data, "train")
     return train, open_source(recipe.data, "validation") if recipe.engine.validate else None
 
@@ -80,7 +74,7 @@ def scene_score(recipe: Recipe, network: Network, feed: Feed) -> Score:
     return lambda state: overall_accuracy(count_confusion(evaluate, state, feed, recipe.engine.eval_batch_size))
 
 
-def count_confusion(evaluate: Callable, state: State, feed: Feed, batch_size: int) -> np.ndarray:
+def count_confusion(evaluate: OutputStep, state: State, feed: Feed, batch_size: int) -> np.ndarray:
     """Return the confusion matrix (k, k) int64 over a whole source; padded rows do not count."""
     indices, mask = evaluation_batches(len(feed.source), batch_size)
     total: np.ndarray | int = 0

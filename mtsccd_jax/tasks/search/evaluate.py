@@ -93,7 +93,6 @@ def evaluate(cache: FeatureCache, split: str) -> Row:
     itself = own_rows(source, index)
     relevant = relevant_counts(label, index.label, itself)
     kept = np.sort(np.random.default_rng(0).permutation(len(label))[: max(1, _KEPT_RANKS // len(index))])
-    head = max(*cutoffs, HITS)
 
     def measure_tile(tile: slice, order_tg: np.ndarray, distance_tg: np.ndarray) -> _Part:
         figures = query_figures(
@@ -105,14 +104,8 @@ def evaluate(cache: FeatureCache, split: str) -> Row:
             gain=settings.gain,
             largest_relevant=int(relevant.max()),
         )
-        place_t = np.where(itself[tile] < 0, len(index), (order_tg == itself[tile, None]).argmax(1))
         some = kept[(kept >= tile.start) & (kept < tile.stop)] - tile.start
-        return _Part(
-            figures,
-            without(order_tg, place_t, head, -1),
-            without(distance_tg, place_t, head, np.nan),
-            without(order_tg[some], place_t[some], len(index), -1),
-        )
+        return _kept_part(figures, order_tg, distance_tg, itself[tile], some, max(*cutoffs, HITS))
 
     parts = rank_gallery(outputs.values["image"].features, index.features, settings.metric, measure_tile)
     figures = joined([part.figures for part in parts])
@@ -143,6 +136,20 @@ def evaluate(cache: FeatureCache, split: str) -> Row:
         started=outputs.started,
     )
     return write_row(cache.trained, outputs, result)
+
+
+def _kept_part(
+    figures: QueryFigures, order_tg: np.ndarray, distance_tg: np.ndarray, itself_t: np.ndarray, some: np.ndarray, m: int
+) -> _Part:
+    """Return the first m hits of each list, and the whole lists of some."""
+    g = order_tg.shape[1]
+    place_t = np.where(itself_t < 0, g, (order_tg == itself_t[:, None]).argmax(1))
+    return _Part(
+        figures,
+        without(order_tg, place_t, m, -1),
+        without(distance_tg, place_t, m, np.nan),
+        without(order_tg[some], place_t[some], g, -1),
+    )
 
 
 def measure(figures: QueryFigures, itself_q: np.ndarray, gallery: int, *, resamples: int, seed: int) -> Measured:

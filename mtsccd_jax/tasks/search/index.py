@@ -88,11 +88,7 @@ def label_names(label: np.ndarray, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def search_source(cache: FeatureCache, split: str) -> Source:
-    """Open the images of a split that have a class or labels; these need not be the network's own.
-
-    Raises:
-        InputError: they do not exist, or are no such images.
-    """
+    """Open the images of a split that have a class or labels; these need not be the network's own."""
     source = cache.scenes(split)
     (check_labels if "labels" in source.names else check_scenes)(source)
     return source

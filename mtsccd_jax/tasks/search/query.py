@@ -84,11 +84,7 @@ def retrieve(cache: FeatureCache, query: Path, k: int) -> Retrieved:
 
 
 def query_source(query: Path, data: Data) -> Source:
-    """Open one image file or, where the network sees bands, the patch in a folder, as a source of one row.
-
-    Raises:
-        InputError: there is no such file, or no folder with these bands.
-    """
+    """Open one image file or, where the network sees bands, the patch in a folder, as a source of one row."""
     if bands := band_names(data):
         return patch_source(query, bands)
     if not query.is_file():

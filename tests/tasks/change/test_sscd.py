@@ -18,7 +18,7 @@ from mtsccd_jax.ops.threshold import best_threshold
 from mtsccd_jax.recipes.config import Data, Engine, Evaluation, Model, Optim, Recipe, Similarity
 from mtsccd_jax.report.rows import load, load_artefact
 from mtsccd_jax.tasks.change.evaluate import detect, evaluated_splits
-from mtsccd_jax.tasks.change.sscd import compare, compiled_step, sscd
+from mtsccd_jax.tasks.change.sscd import compare, sscd
 from mtsccd_jax.tasks.change.trained_pairs import read_trained_pairs, write_trained_pairs
 from mtsccd_jax.tasks.feature_cache import FeatureCache
 from mtsccd_jax.tasks.train import train
@@ -65,14 +65,14 @@ def learned(pair_recipe, tmp_path_factory):
 
 def test_the_threshold_is_that_of_the_validation_pairs(learned):
     data = learned.recipe.data
-    row = sscd(FeatureCache(learned), "test", "f1")
+    cache = FeatureCache(learned)
+    row = sscd(cache, "test", "f1")
     assert (row.split, row.objective, row.n, sum(row.confusion[1])) == ("test", "f1", 18, 6)
     validation, test = open_pairs(data, "validation"), open_pairs(data, "test")
-    step = compiled_step(learned)
-    known = compare(learned, validation, step)[0].distance_n
+    known = compare(cache, validation).values.distance_n
     chosen = best_threshold(known, validation.column("changed").astype(bool), "f1").threshold
     assert row.threshold == pytest.approx(float(chosen))
-    distance = compare(learned, test, step)[0].distance_n
+    distance = compare(cache, test).values.distance_n
     found = load_artefact(learned.workdir, row, "predictions")
     np.testing.assert_array_equal(found["distance"], distance)
     np.testing.assert_array_equal(found["predicted"], distance >= chosen)
@@ -129,7 +129,7 @@ def test_outputs_that_are_not_finite_end_with_one_line(learned):
     params = jax.tree.map(lambda values: values * jnp.nan, learned.state.params)
     broken = replace(learned, state=replace(learned.state, params=params))
     with pytest.raises(RunError, match=r"the network's change of .*, test, are not finite; lower optim\.learning_rate"):
-        compare(broken, open_pairs(learned.recipe.data, "test"), compiled_step(broken))
+        compare(FeatureCache(broken), open_pairs(learned.recipe.data, "test"))
 
 
 def test_the_pairs_trained_on_read_back_or_are_missed(learned, tmp_path):

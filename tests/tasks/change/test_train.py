@@ -26,9 +26,10 @@ from mtsccd_jax.models.siamese import Judgement
 from mtsccd_jax.models.weights.mapping import published
 from mtsccd_jax.ops.threshold import best_threshold
 from mtsccd_jax.recipes.config import Model
-from mtsccd_jax.tasks.change.sscd import compare, compiled_step, make_compare_step
+from mtsccd_jax.tasks.change.sscd import compare, make_compare_step
 from mtsccd_jax.tasks.change.train import balanced_weights, change_entropy, pair_score
 from mtsccd_jax.tasks.change.trained_pairs import read_trained_pairs
+from mtsccd_jax.tasks.feature_cache import FeatureCache
 from mtsccd_jax.tasks.table import open_task
 from mtsccd_jax.tasks.train import train
 
@@ -118,12 +119,13 @@ def test_a_similarity_network_trains_on_pairs_and_keeps_its_best_kappa(learned, 
     trained = load_trained(workdir)
     assert int(trained.state.step) == done.best.step
     validation = open_pairs(recipe.data, "validation")
-    compared, rate = compare(trained, validation, compiled_step(trained))
-    assert rate > 0
-    assert compared.distance_n.shape == (18,)
-    assert compared.scores is None, "no scene head was trained"
-    assert ((compared.distance_n > 0) & (compared.distance_n < 1)).all()
-    kappa = best_threshold(compared.distance_n, validation.column("changed").astype(bool)).value
+    compared = compare(FeatureCache(trained), validation)
+    distance = compared.values.distance_n
+    assert compared.images_per_s > 0
+    assert distance.shape == (18,)
+    assert compared.values.scores is None, "no scene head was trained"
+    assert ((distance > 0) & (distance < 1)).all()
+    kappa = best_threshold(distance, validation.column("changed").astype(bool)).value
     assert float(kappa) == pytest.approx(done.best.score, abs=1e-9)
     assert read_trained_pairs(workdir).data == str(pair_list)
     assert read_trained_pairs(workdir).names[0] == ("train_0.png", "train_0.png")
