@@ -1,4 +1,4 @@
-"""Transitions against brute force, thresholds against a search by hand, folds, and what cannot be judged."""
+"""Transitions against brute force, thresholds against a search by hand, folds, and what cannot be decided."""
 
 import numpy as np
 import pytest
@@ -99,7 +99,7 @@ def test_the_threshold_is_validations_best_and_is_applied_as_it_is():
     assert set(decision.threshold.intervals) >= {"oa", "kappa"}
 
 
-def test_without_validation_each_fold_is_judged_by_the_others():
+def test_without_validation_each_fold_is_decided_by_the_others():
     distance, changed = pairs(60, 2)
     decision = by_threshold(None, distance, changed, "kappa", **OPTIONS)
     fold = stratified_folds(changed, 0)
@@ -129,7 +129,7 @@ def test_too_few_pairs_of_a_kind_cannot_be_cross_validated():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("where", ["judged", "validation", "cross-validation"])
+@pytest.mark.parametrize("where", ["evaluated", "validation", "cross-validation"])
 def test_distances_that_are_not_finite_end_in_one_line(bad, where):
     (known, kind), (distance, changed) = pairs(60, 0), pairs(60, 1)
     (known if where == "validation" else distance)[7] = bad

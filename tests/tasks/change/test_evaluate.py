@@ -1,4 +1,4 @@
-"""Every method on the demonstration's network: verdicts, transitions and thresholds by other means, and refusals."""
+"""Every method on the demonstration's network: decisions, transitions and thresholds by other means, and refusals."""
 
 import csv
 import json
@@ -145,7 +145,7 @@ def test_cfsm_measures_features_as_the_recipe_says(svm_run, metric, scale):
     assert row.objective == "f1"
 
 
-def test_words_of_pairs_judge_pairs(svm_run):
+def test_an_svm_on_words_of_pairs_decides_on_pairs(svm_run):
     workdir, cache, _ = svm_run
     asked = other(cache, words_svm="pairs")
     (row,) = detect(asked, ["cdc_2"], "kappa", splits=["test_a"])
@@ -242,7 +242,7 @@ HALVES = ["validation" if index < 10 else "test" for index in range(20)]
         ),
     ],
 )
-def test_what_cannot_be_judged_is_one_line(run_copy, tmp_path, capsys, changed, splits, options, message):
+def test_what_cannot_be_evaluated_is_one_line(run_copy, tmp_path, capsys, changed, splits, options, message):
     pairs = write_pairs(tmp_path / "pairs", changed, splits)
     assert main(["change", str(run_copy), "--pairs", str(pairs), "-q", *options]) == 2
     error = capsys.readouterr().err.strip()
@@ -262,7 +262,7 @@ def test_equal_distances_have_no_scale():
 
 
 def test_real_scenes_and_real_pairs(real_data, tiny, tmp_path, capsys):
-    """EuroSAT trains and is evaluated; its network judges the SZTAKI pairs."""
+    """EuroSAT trains and is evaluated; its network is evaluated on the SZTAKI pairs."""
     workdir = tmp_path / "eurosat"
     command = [sys.executable, "-m", "mtsccd_jax.cli", "train", "scenes_64", "-q", "--workdir", str(workdir), *tiny]
     command += ["--folder", str(real_data / "eurosat_rgb" / "2750")]

@@ -103,7 +103,7 @@ def test_pairs_that_it_learned_from_are_known_at_another_place(learned, tmp_path
         sscd(FeatureCache(learned, moved), "all", "kappa")
 
 
-def test_other_pairs_of_the_same_names_are_judged_by_cross_validation(learned, tmp_path):
+def test_other_pairs_of_the_same_names_are_decided_by_cross_validation(learned, tmp_path):
     others = elsewhere(learned, tmp_path / "others", ("A", "B", "changed"))
     for path in (tmp_path / "others").glob("[AB]/*.png"):
         cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
@@ -111,7 +111,7 @@ def test_other_pairs_of_the_same_names_are_judged_by_cross_validation(learned, t
     assert (row.split, row.n, row.threshold_from) == ("all", 84, "cross_validation_5")
 
 
-def test_a_list_without_a_split_to_judge_says_so(learned, tmp_path):
+def test_a_list_without_a_split_to_evaluate_is_refused(learned, tmp_path):
     columns = ("A", "B", "changed", "split")
     data = elsewhere(learned, tmp_path / "few", columns, lambda line: line["split"] != "test")
     with pytest.raises(InputError, match="has no split to judge beside train, validation; name one by --split"):

@@ -32,7 +32,7 @@ from tfds_builders.leaks import LeakError
 
 @pytest.fixture(scope="module")
 def run(labels_run, tmp_path_factory):
-    """A copy of the trained work directory, and its rows of the test split: called from one half, and as chosen."""
+    """A copy of the trained work directory, and its rows of the test split by both kinds of thresholds."""
     workdir = shutil.copytree(labels_run, tmp_path_factory.mktemp("labelled") / "run")
     rows = {
         threshold: evaluate(FeatureCache(load_trained(workdir, [f"labels.threshold={threshold}"])), "test")
@@ -47,11 +47,11 @@ def test_a_row_is_its_predictions(run, label_recipe, threshold):
     row = rows[threshold]
     assert row in load(workdir)
     found = load_artefact(workdir, row, "predictions")
-    label, probability, called = found["label"], found["probability"], found["called"]
+    label, probability, predicted = found["label"], found["probability"], found["called"]
     source = open_source(label_recipe.data, "test")
     np.testing.assert_array_equal(label, source.column("labels"))
     np.testing.assert_array_equal(found["filename"], source.column("patch_id"))
-    np.testing.assert_array_equal(called, probability >= found["threshold"])
+    np.testing.assert_array_equal(predicted, probability >= found["threshold"])
     assert (row.protocol, row.split, row.n, row.threshold) == ("multilabel", "test", len(source), None)
     assert tuple(row.class_names) == CLASSES_19
     assert set(row.metrics) == set(METRICS)
@@ -63,15 +63,15 @@ def test_a_row_is_its_predictions(run, label_recipe, threshold):
     assert value["ap_micro"] == pytest.approx(metrics.average_precision_score(label, probability, average="micro"))
     for average in ("samples", "micro", "macro"):
         for name, beta in (("f1", 1), ("f2", 2)):
-            expected = metrics.fbeta_score(label, called, beta=beta, average=average, zero_division=0)
+            expected = metrics.fbeta_score(label, predicted, beta=beta, average=average, zero_division=0)
             assert value[f"{name}_{average}"] == pytest.approx(expected)
         for name in ("precision", "recall"):
-            expected = getattr(metrics, f"{name}_score")(label, called, average=average, zero_division=0)
+            expected = getattr(metrics, f"{name}_score")(label, predicted, average=average, zero_division=0)
             assert value[f"{name}_{average}"] == pytest.approx(expected)
     assert value["coverage_error"] == pytest.approx(metrics.coverage_error(label, probability))
     assert value["ranking_loss"] == pytest.approx(metrics.label_ranking_loss(label, probability))
     np.testing.assert_array_equal(
-        np.array(row.confusion).reshape(-1, 2, 2), metrics.multilabel_confusion_matrix(label, called)
+        np.array(row.confusion).reshape(-1, 2, 2), metrics.multilabel_confusion_matrix(label, predicted)
     )
     for metric in row.metrics.values():
         assert metric["low"] <= metric["high"]
@@ -108,7 +108,7 @@ def test_the_pictures_are_natural_colours_of_scenes_that_have_labels(run, label_
     np.testing.assert_allclose(half["thumb"].mean((1, 2)), means, atol=2)
 
 
-def test_a_network_that_learned_from_v1_is_not_judged_on_what_it_has_seen_in_v2(label_recipe, tmp_path, capsys):
+def test_a_network_that_learned_from_v1_is_not_evaluated_on_the_same_images_in_v2(label_recipe, tmp_path, capsys):
     engine = replace(label_recipe.engine, epochs=1, validate=False, keep="last")
     first = replace(label_recipe, name="v1", engine=engine, data=replace(label_recipe.data, dataset="bigearthnet_v1"))
     first = replace(first, data=replace(first.data, bands=("B04",)))

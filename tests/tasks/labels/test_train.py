@@ -15,7 +15,7 @@ from mtsccd_jax.tasks.labels.train import label_entropy
 def test_the_loss_of_labels_is_the_textbook_mean():
     generator = np.random.default_rng(0)
     logits, side = generator.normal(size=(2, 6, 5))
-    logits[0] = 0  # called, as a probability of one half is
+    logits[0] = 0  # predicted positive, as a probability of one half is
     label = generator.integers(0, 2, (6, 5)).astype(np.uint8)
 
     def model(image):
