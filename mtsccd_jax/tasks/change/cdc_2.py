@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtsccd_jax.data.sources import Source, pair_splits
+from mtsccd_jax.data.sources import pair_splits
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.tasks.change.decisions import Decision, change_margin, write_decision
@@ -110,8 +110,6 @@ def _of_pairs(cache: FeatureCache) -> WordClassifiers:
 
 def _of_scenes(cache: FeatureCache) -> WordClassifiers:
     """Fit one SVM a date on the training pairs, or one for both on the training scenes where pairs have no labels."""
-    train: Source
-    validation: Source
     if _has_training_pairs(cache) and "label_t1" in cache.pairs("train").fields:
         train, validation = cache.pairs("train"), cache.pairs("validation")
         fields = [("image_t1", "label_t1"), ("image_t2", "label_t2")]

@@ -82,11 +82,8 @@ def evaluate(cache: FeatureCache, method: str, split: str, objective: Objective 
         InputError: the network or the pairs do not allow the method.
         RunError: an SVM does not converge.
     """
-    objective = objective or cache.trained.recipe.change.objective
-    if method == "cfsm":
-        return cfsm(cache, split, objective)
-    if method == "sscd":
-        return sscd(cache, split, objective)
+    if METHODS[method].has_threshold:
+        return {"cfsm": cfsm, "sscd": sscd}[method](cache, split, objective or cache.trained.recipe.change.objective)
     return {"cdc_1": cdc_1, "cdc_2": cdc_2}[method](cache, split)
 
 
