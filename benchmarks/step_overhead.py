@@ -28,11 +28,11 @@ from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import make_program
 from mtsccd_jax.engine.state import State
 from mtsccd_jax.engine.steps import make_train_step
-from mtsccd_jax.engine.tasks import open_task
 from mtsccd_jax.engine.workdir import History
 from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.perf.timing import Timing
 from mtsccd_jax.recipes import get_recipe
+from mtsccd_jax.tasks.table import open_task
 
 
 def main() -> None:

@@ -90,8 +90,9 @@ def train_here(recipe, class_names, weights, batches, order) -> list[float]:
     """Return the losses of the engine's own step."""
     from mtsccd_jax.engine.parallel import make_parallel
     from mtsccd_jax.engine.state import create, fit_weights
-    from mtsccd_jax.engine.steps import cross_entropy, make_train_step
+    from mtsccd_jax.engine.steps import make_train_step
     from mtsccd_jax.models.weights.files import WeightFile
+    from mtsccd_jax.tasks.scenes.train import cross_entropy
 
     parallel = make_parallel("jit")
     network = create(recipe, class_names, len(batches), parallel)

@@ -29,8 +29,8 @@ def run(options: argparse.Namespace) -> Json:
     from mtsccd_jax.progress import console
     from mtsccd_jax.report import page
     from mtsccd_jax.tasks.change.evaluate import detect
-    from mtsccd_jax.tasks.feature_cache import Embedded
-    from mtsccd_jax.tasks.scenes.evaluate import default_splits, evaluate
+    from mtsccd_jax.tasks.feature_cache import FeatureCache
+    from mtsccd_jax.tasks.scenes.evaluate import evaluate, evaluated_splits
     from mtsccd_jax.tasks.train import train
 
     started = time.perf_counter()
@@ -44,9 +44,9 @@ def run(options: argparse.Namespace) -> Json:
     build_data(workdir, options.scale, recipe.data.image_size, recipe.seed, recipe.data.config)
     with run_cache(workdir):
         done = train(recipe, workdir)
-        features = Embedded(load_trained(workdir), recipe.data)
-        scene_rows = [evaluate(features, split) for split in default_splits(recipe.data)]
-        change_rows = detect(features, METHODS, recipe.change.objective)
+        cache = FeatureCache(load_trained(workdir), recipe.data)
+        scene_rows = [evaluate(cache, split) for split in evaluated_splits(recipe.data)]
+        change_rows = detect(cache, METHODS, recipe.change.objective)
     report = page.write([workdir], workdir / "report")
     scene: dict[str, Any] = {}
     change: dict[str, dict[str, Any]] = {method: {} for method in METHODS}

@@ -1,10 +1,10 @@
-"""`evaluate`, `change`, `predict`, `embed` and `retrieve`: what a trained network says."""
+"""`evaluate`, `change`, `predict`, `embed` and `retrieve`: the commands that use a trained network."""
 
 import argparse
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtsccd_jax.cli.options import (
     Json,
@@ -18,37 +18,40 @@ from mtsccd_jax.cli.options import (
     share,
 )
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.tasks.change import METHODS
+
+if TYPE_CHECKING:
+    from mtsccd_jax.report.rows import Row
+    from mtsccd_jax.tasks.feature_cache import FeatureCache
 
 logger = logging.getLogger(__name__)
 
 
 def add(commands: Any) -> None:
-    """Declares the commands of this file."""
-    evaluate = command(
+    """Declare the commands of this file."""
+    evaluate = reader(
         commands,
         "evaluate",
-        with_programs(run_evaluate),
+        run_evaluate,
         "metrics of scene classification, of one class or several labels a scene",
         "mtsccd-jax evaluate runs/demo --split test_a --split test_b",
         "mtsccd-jax evaluate runs/reben --set labels.threshold=validation",
     )
-    add_workdir(evaluate)
     add_override(evaluate)
     add_input(evaluate)
     add_split(evaluate)
 
-    change = command(
+    change = reader(
         commands,
         "change",
-        with_programs(run_change),
+        run_change,
         "change detection",
         "mtsccd-jax change runs/demo --method cfsm --objective f1",
     )
-    add_workdir(change)
     add_override(change)
     change.add_argument(
         "--method",
-        choices=["cfsm", "cdc_1", "cdc_2", "sscd"],
+        choices=list(METHODS),
         action="append",
         default=None,
         help="repeatable (default: every method that the network supports)",
@@ -58,40 +61,37 @@ def add(commands: Any) -> None:
     add_input(change, folder=False)
     add_split(change)
 
-    predict = command(
+    predict = reader(
         commands,
         "predict",
-        with_programs(run_predict),
+        run_predict,
         "labels and probabilities by the network's own head for unlabelled images (and change, given A/ and B/)",
         "mtsccd-jax predict runs/demo my_images --out labels.csv",
     )
-    add_workdir(predict)
     predict.add_argument("images", type=Path, help="folder of images, or of A/ and B/ for pairs")
     predict.add_argument("--out", type=Path, required=True, help="CSV file to write")
     predict.add_argument("--skip-bad", action="store_true", help="skip, count and name what cannot be read")
 
-    embed = command(
+    embed = reader(
         commands,
         "embed",
-        with_programs(run_embed),
+        run_embed,
         "features (and pair distances) of any input",
         "mtsccd-jax embed runs/demo --folder my_images --split all --out features.npz",
     )
-    add_workdir(embed)
     add_input(embed)
     embed.add_argument(
         "--split", default=None, help="default: test_a or test of TFDS data, all of folders and pair lists"
     )
     embed.add_argument("--out", type=Path, required=True, help="NPZ file to write")
 
-    retrieve = command(
+    retrieve = reader(
         commands,
         "retrieve",
-        with_programs(run_retrieve),
+        run_retrieve,
         "image search: its metrics, or the images nearest to a query",
         "mtsccd-jax retrieve runs/demo --query my_image.jpg -k 10",
     )
-    add_workdir(retrieve)
     add_override(retrieve)
     add_input(retrieve, pairs=False)
     retrieve.add_argument(
@@ -106,14 +106,23 @@ def add(commands: Any) -> None:
     add_split(retrieve)
 
 
+def reader(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], Json], help_text: str, *examples: str
+) -> argparse.ArgumentParser:
+    """Declare a command that reads a work directory."""
+    parser = command(commands, name, with_programs(run), help_text, *examples)
+    add_workdir(parser)
+    return parser
+
+
 def with_programs(run: Callable[[argparse.Namespace], Json]) -> Callable[[argparse.Namespace], Json]:
-    """The command with its compiled programs kept in the work directory that it reads."""
+    """Wrap a command so that its compiled programs are kept in the work directory that it reads."""
 
     def run_with_programs(options: argparse.Namespace) -> Json:
         from mtsccd_jax.engine.compilation import run_cache
         from mtsccd_jax.engine.workdir import RECIPE_FILE
 
-        if not (options.workdir / RECIPE_FILE).exists():  # nor is a folder made where none of a run is
+        if not (options.workdir / RECIPE_FILE).exists():  # no folder is made where there is no run
             return run(options)
         with run_cache(options.workdir):
             return run(options)
@@ -121,52 +130,60 @@ def with_programs(run: Callable[[argparse.Namespace], Json]) -> Callable[[argpar
     return run_with_programs
 
 
-def run_evaluate(options: argparse.Namespace) -> Json:
-    """Scene classification with the network's own head, or with the SVM that the recipe asks for."""
+def open_cache(options: argparse.Namespace, assignments: Sequence[str]) -> "FeatureCache":
+    """Load the trained network of the work directory with the data that the command line names."""
     from mtsccd_jax.engine.evaluate import load_trained
-    from mtsccd_jax.tasks.feature_cache import Embedded
-    from mtsccd_jax.tasks.labels.evaluate import evaluate_labels
-    from mtsccd_jax.tasks.scenes.classifier import scene_classifier
-    from mtsccd_jax.tasks.scenes.evaluate import default_splits, evaluate
-    from mtsccd_jax.tasks.write_row import said
+    from mtsccd_jax.tasks.feature_cache import FeatureCache
 
-    trained = load_trained(options.workdir, options.set)
-    passes = Embedded(trained, input_data(options, trained.recipe.data))
-    several = trained.recipe.model.task == "labels"
-    splits = options.split or default_splits(passes.data)
-    if several and not options.split and trained.recipe.labels.threshold == "validation":
-        splits = [split for split in splits if split != "validation"]  # whose scenes the thresholds were chosen on
-    rows = [(evaluate_labels if several else evaluate)(passes, split) for split in splits]
+    trained = load_trained(options.workdir, assignments)
+    return FeatureCache(trained, input_data(options, trained.recipe.data))
+
+
+def log(rows: "Sequence[Row]") -> None:
+    """Log every row in one line."""
+    from mtsccd_jax.tasks.table import summary_line
+
     for row in rows:
-        logger.info(said(row))
-    result = {row.split: {name: metric["value"] for name, metric in row.metrics.items()} for row in rows}
-    if trained.recipe.scene.classifier == "svm":
-        return {"rows": len(rows), "svm": {"c": scene_classifier(passes).c}, **result}
-    return {"rows": len(rows), **result}
+        logger.info(summary_line(row))
+
+
+def values_of(row: "Row") -> dict[str, Any]:
+    """Return the metrics of a row without their intervals."""
+    return {name: metric["value"] for name, metric in row.metrics.items()}
+
+
+def run_evaluate(options: argparse.Namespace) -> Json:
+    """Evaluate the classes or labels of scenes, by the network's own head or by the SVM that the recipe asks for."""
+    from mtsccd_jax.tasks.scenes.classifier import scene_classifier
+    from mtsccd_jax.tasks.table import BY_HEAD
+
+    cache = open_cache(options, options.set)
+    recipe = cache.trained.recipe
+    kind = BY_HEAD[recipe.model.task]
+    splits = options.split or kind.evaluated_splits(recipe, cache.data)
+    rows = [kind.evaluate(cache, kind.protocols[0], split) for split in splits]
+    log(rows)
+    svm = {"svm": {"c": scene_classifier(cache).c}} if recipe.scene.classifier == "svm" else {}
+    return {"rows": len(rows), **svm, **{row.split: values_of(row) for row in rows}}
 
 
 def run_change(options: argparse.Namespace) -> Json:
-    """Change detection by the methods asked for, or by every one that the network supports."""
-    from mtsccd_jax.engine.evaluate import load_trained
+    """Detect change by the methods asked for, or by every one that the network supports."""
     from mtsccd_jax.tasks.change.evaluate import detect, supported_methods
-    from mtsccd_jax.tasks.feature_cache import Embedded
-    from mtsccd_jax.tasks.write_row import said
 
-    trained = load_trained(options.workdir, options.set)
-    passes = Embedded(trained, input_data(options, trained.recipe.data))
-    methods = options.method or supported_methods(trained)
-    rows = detect(passes, methods, options.objective or trained.recipe.change.objective, splits=options.split)
-    for row in rows:
-        logger.info(said(row))
+    cache = open_cache(options, options.set)
+    methods = options.method or supported_methods(cache.trained)
+    objective = options.objective or cache.trained.recipe.change.objective
+    rows = detect(cache, methods, objective, splits=options.split)
+    log(rows)
     result: dict[str, Any] = {"rows": len(rows)}
     for row in rows:
-        metrics = {name: metric["value"] for name, metric in row.metrics.items()}
-        result.setdefault(row.protocol, {})[row.split] = metrics | {"threshold": row.threshold}
+        result.setdefault(row.protocol, {})[row.split] = values_of(row) | {"threshold": row.threshold}
     return result
 
 
 def run_predict(options: argparse.Namespace) -> Json:
-    """Labels and probabilities by the network's own head and, given pairs, change for unlabelled images."""
+    """Predict classes or labels by the network's own head and, given pairs, change, for unlabelled images."""
     from mtsccd_jax.engine.evaluate import load_trained
     from mtsccd_jax.tasks.predict import predict
 
@@ -176,7 +193,7 @@ def run_predict(options: argparse.Namespace) -> Json:
 
 
 def run_embed(options: argparse.Namespace) -> Json:
-    """Features (and pair distances) of any input."""
+    """Write the features (and pair distances) of any input."""
     from mtsccd_jax.data.sources import open_source, scene_splits
     from mtsccd_jax.engine.evaluate import load_trained
     from mtsccd_jax.tasks.predict import embed_to_file
@@ -191,28 +208,23 @@ def run_embed(options: argparse.Namespace) -> Json:
 
 
 def run_retrieve(options: argparse.Namespace) -> Json:
-    """Metrics of a search with every image of the splits, or the hits of one query."""
-    from mtsccd_jax.engine.evaluate import load_trained
-    from mtsccd_jax.tasks.feature_cache import Embedded
-    from mtsccd_jax.tasks.scenes.evaluate import default_splits
-    from mtsccd_jax.tasks.search.evaluate import evaluate_retrieval, retrieve
-    from mtsccd_jax.tasks.write_row import said
+    """Measure a search with every image of the splits, or search with one image."""
+    from mtsccd_jax.tasks.search.query import retrieve
+    from mtsccd_jax.tasks.table import SEARCH
 
     gallery = [] if options.gallery is None else [f"retrieval.gallery={options.gallery}"]
-    trained = load_trained(options.workdir, [*options.set, *gallery])
-    passes = Embedded(trained, input_data(options, trained.recipe.data))
-    searched = trained.recipe.retrieval.gallery
+    cache = open_cache(options, [*options.set, *gallery])
+    recipe = cache.trained.recipe
+    searched = recipe.retrieval.gallery
     if options.query is not None:
         if options.split:
             raise InputError("--query and --split: search with one image, or with those of a split")
-        found = retrieve(passes, options.query, options.k)
+        found = retrieve(cache, options.query, options.k)
         hits = [{"name": hit.name, "labels": hit.labels, "distance": hit.distance} for hit in found.hits]
         about = {"query": options.query, "gallery": searched, "images": found.searched}
         return about | {"hits": hits, "picture": found.picture}
-    rows = [evaluate_retrieval(passes, split) for split in options.split or default_splits(passes.data)]
-    for row in rows:
-        logger.info(said(row))
+    splits = options.split or SEARCH.evaluated_splits(recipe, cache.data)
+    rows = [SEARCH.evaluate(cache, "retrieval", split) for split in splits]
+    log(rows)
     result: dict[str, Any] = {"rows": len(rows), "gallery": searched}
-    for row in rows:
-        result[row.split] = {name: metric["value"] for name, metric in row.metrics.items()} | {"queries": row.n}
-    return result
+    return result | {row.split: values_of(row) | {"queries": row.n} for row in rows}

@@ -65,11 +65,12 @@ def run_verify(options: argparse.Namespace) -> Json:
 
     from mtsccd_jax.progress import bar, console
     from mtsccd_jax.report.verify import verify
+    from mtsccd_jax.tasks.table import CHECKS
 
     checked = 0
     differences = []
     with bar("verifying rows") as advance:
-        for _, row, found in verify(options.workdir):
+        for _, row, found in verify(options.workdir, CHECKS):
             checked += 1
             differences += found
             advance(checked, checked, row.split)

@@ -14,7 +14,7 @@ MTSCCD = ("table6", "table7", "all")
 
 
 def add(commands: Any) -> None:
-    """Declares the commands of this file."""
+    """Declare the commands of this file."""
     reproduce = command(
         commands,
         "reproduce",
@@ -54,7 +54,7 @@ def add(commands: Any) -> None:
 
 
 def run_reproduce(options: argparse.Namespace) -> Json:
-    """Trains what is missing, computes what is missing, and draws the report."""
+    """Train what is missing, compute the rows that are missing, and write the report."""
     from mtsccd_jax.recipes import EXPERIMENTS
     from mtsccd_jax.recipes.experiment import stand_in
     from mtsccd_jax.report.page import write
@@ -66,12 +66,9 @@ def run_reproduce(options: argparse.Namespace) -> Json:
         raise InputError("--stand-ins begin with random weights; leave out --init-dir")
     chosen = EXPERIMENTS[options.table]
     if options.table not in MTSCCD:
-        for name, given in (
-            ("split", options.split != "official"),
-            ("folder", options.folder),
-            ("pairs", options.pairs),
-        ):
-            if given:
+        given = {"split": options.split != "official", "folder": options.folder, "pairs": options.pairs}
+        for name, value in given.items():
+            if value:
                 raise InputError(f"--{name}: belongs to the tables of MtSCCD; `reproduce {options.table}` has none")
     known = {name for experiment in chosen for name in (experiment.recipe.model.name, experiment.recipe.name)}
     for name in options.only or ():
@@ -105,7 +102,7 @@ def run_reproduce(options: argparse.Namespace) -> Json:
 
 
 def matrix_data(options: argparse.Namespace, data: Data) -> Data:
-    """The recipe's data from where the command line says: scenes and pairs may come from different places."""
+    """Return the recipe's data, read from where the command line says."""
     changes: dict[str, Any] = {"config": options.split} if options.table in MTSCCD else {}
     if options.data_dir is not None:
         changes["data_dir"] = str(options.data_dir)
@@ -117,12 +114,12 @@ def matrix_data(options: argparse.Namespace, data: Data) -> Data:
 
 
 def init_file(directory: Path, network: str) -> Path:
-    """The file of published weights of a network: NETWORK.safetensors, torchvision's NETWORK-1a2b3c4d.pth, and so on.
+    """Find the file of published weights of a network: NETWORK.safetensors, torchvision's NETWORK-1a2b3c4d.pth, ...
 
-    Where there is none the name that was looked for, which no reader will find.
+    Return the name that was looked for where there is none: reading it fails with that name.
 
     Raises:
-        InputError: no such folder, or several files could be meant.
+        InputError: there is no such folder, or several files could be meant.
     """
     if not directory.is_dir():
         raise InputError(f"--init-dir {directory}: no such folder")

@@ -46,9 +46,7 @@ def weights_of_run(workdir: Path, name: str, class_names: tuple[str, ...]) -> We
     if recipe.model.name != name:
         raise InputError(f"{workdir}: holds a trained {recipe.model.name}, not the {name} that model.init is to begin")
     model, names = evaluated_model(trained), MODELS[name].names[0]
-    has_head = trained.class_names == class_names and (
-        recipe.model.task != "similarity" or recipe.similarity.scene_weight > 0
-    )
+    has_head = trained.class_names == class_names and trained.sees_scenes
     arrays = {slot.name: slot.to_published() for slot in slots(model, names) if has_head or slot.path[0] != HEAD}
     digest = hashlib.sha256()
     for array_name, array in sorted(arrays.items()):

@@ -19,10 +19,6 @@ from mtsccd_jax.recipes.config import Recipe
 Score = Callable[[State], float]
 
 
-def _write_nothing(workdir: Path) -> None:
-    """Write no file."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One training task with its open data.
@@ -46,7 +42,7 @@ class Task:
     score_name: str
     examples: str
     make_score: Callable[[Recipe, Network, Feed], Score]
-    write_notes: Callable[[Path], None] = _write_nothing
+    write_notes: Callable[[Path], None] = lambda workdir: None
 
 
 def check_finite_scores(validation: Source, examples: str, score: np.ndarray) -> None:

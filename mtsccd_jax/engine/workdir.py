@@ -1,4 +1,4 @@
-"""The folder of one experiment: which recipe it belongs to, and what its training did step by step."""
+"""The folder of one experiment: its recipe, and the history of its training step by step."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -14,22 +14,20 @@ from mtsccd_jax.recipes.config import Recipe, from_dict, identity, to_dict
 
 RECIPE_FILE = "recipe.json"
 HISTORY_FILE = "training.jsonl"
-TRAINED_PAIRS_FILE = "trained_pairs.json"
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a work directory is of.
+    """The training that a work directory belongs to.
 
     Attributes:
         recipe: its recipe.
-        class_names: the classes that its network was made for.
+        class_names: names of the outputs of its network.
         data: name of the training data.
-        train_examples: how many there are.
-        train_sha256: the fingerprint of the training data, None where it was not written down.
-        weights_sha256: checksum of the weights that the network began with (a published file, or another run's),
-            None for random ones.
-        learned_before: names of the training data of the weights that the network began with, where that is known.
+        train_examples: number of training examples.
+        weights_sha256: checksum of the initial weights (a published file, or another run's); None for random ones.
+        train_sha256: fingerprint of the training data; None in work directories that were written without it.
+        learned_before: names of the data that the initial weights were trained on, where they are known.
     """
 
     recipe: Recipe
@@ -41,12 +39,12 @@ class Run:
     learned_before: tuple[str, ...] = ()
 
 
-# What no training depends on.
+# Keys of the recipe that no training depends on.
 _AFTER_TRAINING = ("scene.", "labels.", "retrieval.", "change.", "evaluation.", "engine.eval_batch_size")
 
 
 def check_recipe(workdir: Path, recipe: Recipe) -> None:
-    """Raises InputError, with the keys that differ, where the work directory holds another recipe."""
+    """Raise InputError, with the keys that differ, where the work directory holds another recipe."""
     if (workdir / RECIPE_FILE).exists():
         old, new = identity(load(workdir).recipe), identity(recipe)
         differing = [
@@ -54,17 +52,14 @@ def check_recipe(workdir: Path, recipe: Recipe) -> None:
             for key, value in new.items()
             if old.get(key) != value and not key.startswith(_AFTER_TRAINING)
         ]
-        if differing:
-            raise InputError(
-                f"{workdir}: holds another run; differing: {', '.join(differing)}. Choose another --workdir"
-            )
+        _refuse_others(workdir, differing)
 
 
 def claim(workdir: Path, run: Run) -> None:
-    """Makes the work directory this run's, or checks that it already is.
+    """Make the work directory this run's, or check that it already is.
 
     Raises:
-        InputError: it holds another recipe or another class list; the keys that differ are named.
+        InputError: it holds another recipe, other classes, weights or training data; the message names the difference.
     """
     check_recipe(workdir, run.recipe)
     if (workdir / RECIPE_FILE).exists():
@@ -77,26 +72,20 @@ def claim(workdir: Path, run: Run) -> None:
             differing.append(f"training examples ({present.train_examples} there, {run.train_examples} now)")
         elif None not in (present.train_sha256, run.train_sha256) and present.train_sha256 != run.train_sha256:
             differing.append("the training data (as many examples, other ones)")
-        if differing:
-            raise InputError(
-                f"{workdir}: holds another run; differing: {', '.join(differing)}. Choose another --workdir"
-            )
+        _refuse_others(workdir, differing)
         return
-    values = {
-        "recipe": to_dict(run.recipe),
-        "class_names": list(run.class_names),
-        "data": run.data,
-        "train_examples": run.train_examples,
-        "weights_sha256": run.weights_sha256,
-        "train_sha256": run.train_sha256,
-        "learned_before": list(run.learned_before),
-    }
+    values = asdict(run) | {"recipe": to_dict(run.recipe)}
     with replacing(workdir / RECIPE_FILE) as stream:
         stream.write(json.dumps(values, indent=1, ensure_ascii=False).encode() + b"\n")
 
 
+def _refuse_others(workdir: Path, differing: Sequence[str]) -> None:
+    if differing:
+        raise InputError(f"{workdir}: holds another run; differing: {', '.join(differing)}. Choose another --workdir")
+
+
 def load(workdir: Path) -> Run:
-    """The run that a work directory holds.
+    """Read the run of a work directory.
 
     Raises:
         InputError: it holds none, or its recipe file cannot be read.
@@ -121,7 +110,7 @@ def load(workdir: Path) -> Run:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One line of the training history."""
+    """One training step in the history."""
 
     step: int
     epoch: int
@@ -134,11 +123,7 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class Validation:
-    """One line of the training history: what the validation split said after an epoch, larger is better.
-
-    `score_name` is "oa" (overall accuracy of scenes), "ap_macro" (average precision of their labels, the mean over
-    labels) or "kappa" (of pairs, at the threshold that is best for it).
-    """
+    """The score of the validation split after an epoch, in the history; larger is better."""
 
     step: int
     epoch: int
@@ -147,10 +132,10 @@ class Validation:
 
 
 class History:
-    """The training history, one JSON line a step; what lies beyond the checkpoint that is resumed is dropped.
+    """The training history, one JSON line a step; lines beyond the checkpoint that is resumed are dropped.
 
-    Everything that decides when training stops, and whose parameters are kept, is read from here: so a run that goes on
-    decides as one that was never interrupted.
+    When training stops, and which parameters are kept, depends on this file alone: a resumed run decides as one that
+    was never interrupted.
     """
 
     def __init__(self, workdir: Path, resume_step: int):
@@ -163,26 +148,26 @@ class History:
         self._file: IO[str] = self.path.open("a", encoding="utf-8")
 
     def extend(self, records: Iterable[StepRecord]) -> None:
-        """Appends records and hands them to the operating system."""
+        """Append records and flush them to the operating system."""
         for record in records:
             self.records.append(record)
             self._file.write(json.dumps(asdict(record)) + "\n")
         self._file.flush()
 
     def add_validation(self, validation: Validation) -> None:
-        """Appends what the validation split said and hands it to the operating system."""
+        """Append a validation and flush it to the operating system."""
         self.validations.append(validation)
         self._file.write(json.dumps(asdict(validation)) + "\n")
         self._file.flush()
 
     @property
     def best(self) -> Validation | None:
-        """The best validation so far, the first among equals; None where there was none."""
+        """The best validation so far, the first among equals; None before the first."""
         return best_of(self.validations)
 
     @property
     def epochs_without_better(self) -> int:
-        """How many epochs have been validated since the best one."""
+        """The number of epochs validated since the best one."""
         best = self.best
         return self.validations[-1].epoch - best.epoch if best else 0
 
@@ -207,61 +192,22 @@ class History:
 
 
 def read_history(workdir: Path) -> list[StepRecord]:
-    """The training history of a work directory, one record a step."""
+    """Read the training history of a work directory, one record a step."""
     return _step_records(_whole_lines(workdir / HISTORY_FILE))
 
 
 def read_validations(workdir: Path, last_step: int) -> list[Validation]:
-    """The validations of a work directory up to a step, one an epoch."""
+    """Read the validations of a work directory up to a step, one an epoch."""
     return [item for item in _validations(_whole_lines(workdir / HISTORY_FILE)) if item.step <= last_step]
 
 
 def best_of(validations: Sequence[Validation]) -> Validation | None:
-    """The one with the largest score, the first among equals; None of none."""
+    """Return the validation with the largest score, the first among equals; None where there is none."""
     return max(validations, key=lambda item: item.score, default=None)
 
 
-@dataclass(frozen=True)
-class TrainedPairs:
-    """The pairs that a similarity network learned from: it must not be judged on them.
-
-    Attributes:
-        data: name of their source.
-        names: file names of both dates of each.
-        first_sha256: checksum of the pixels of the first pair, which tells other data with the same file names.
-    """
-
-    data: str
-    names: tuple[tuple[str, str], ...]
-    first_sha256: str
-
-
-def write_trained_pairs(workdir: Path, pairs: TrainedPairs) -> None:
-    """Nothing; keeps the pairs in the work directory."""
-    with replacing(workdir / TRAINED_PAIRS_FILE) as stream:
-        stream.write(json.dumps(asdict(pairs), ensure_ascii=False).encode() + b"\n")
-
-
-def read_trained_pairs(workdir: Path) -> TrainedPairs:
-    """The pairs that the similarity network of a work directory learned from.
-
-    Raises:
-        InputError: the list is gone or cannot be read.
-    """
-    path = workdir / TRAINED_PAIRS_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        names = tuple((first, second) for first, second in values["names"])
-        return TrainedPairs(values["data"], names, values["first_sha256"])
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: the list of the pairs trained on cannot be read ({error!r}), so nobody can say which pairs are "
-            "new to the network; train again in a new --workdir"
-        ) from None
-
-
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a history file; a line torn by a kill ends them."""
+    """Return the lines of a history file up to one torn by a kill."""
     lines: list[dict[str, Any]] = []
     if path.exists():
         for text in path.read_text(encoding="utf-8").splitlines():

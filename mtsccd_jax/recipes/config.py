@@ -256,7 +256,7 @@ RULES: tuple[tuple[str, Callable[[Recipe], bool], str], ...] = (
         lambda recipe: recipe.engine.steps_per_dispatch is None or recipe.engine.steps_per_dispatch >= 1,
         "must be 1 or more, or none for what suits the devices",
     ),
-    ("scene.c", lambda recipe: all(c > 0 for c in recipe.scene.c), "expected penalties above 0, separated by commas"),
+    ("scene.c", lambda recipe: min(recipe.scene.c, default=0) > 0, "expected penalties above 0, separated by commas"),
     (
         "retrieval.cutoffs",
         lambda recipe: min(recipe.retrieval.cutoffs, default=0) >= 1,

@@ -1,8 +1,7 @@
 """Rows of results, what the papers published, and the page that shows one beside the other.
 
-`rows` holds the row and its artefacts, `verify` recomputes it (`row_check` for all protocols, `verify_labels` and
-`verify_retrieval` for theirs; the other way to every figure is in `recompute`, `recompute_labels` and
-`recompute_ranking`). `published`, `label_results` and `binary_tables` are the papers' tables and what any (overall
+`rows` holds the row and its artefacts, `measured` its numbers before they are a row, and `verify` checks it with the
+check of its task. `published`, `label_results` and `binary_tables` are the papers' tables and what any (overall
 accuracy, kappa) can be; `audit` says so of a file. `page` is the report, drawn from rows and artefacts alone:
 `sections`, `transitions`, `examples`, `comparisons`, and of several labels an image and searches `label_sections` and
 `label_comparisons`, are its parts, `sentences` its words, `figures` its charts, `row_tables`, `paper_tables` and

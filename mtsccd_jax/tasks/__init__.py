@@ -1,1 +1,1 @@
-"""What can be learned and judged: one folder a task, one line a task in `table.py`."""
+"""The tasks of the benchmark: each has a folder, and an entry in `table.py`."""

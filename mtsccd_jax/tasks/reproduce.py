@@ -1,8 +1,8 @@
 """The tables of a paper as a matrix: every network trained once, every missing row computed, every failure recorded.
 
 Each network and seed has a work directory of its own below one folder. A row that is there already, of the same recipe
-and data, is not computed again; training goes on where it stopped. What fails is written down with its reason, the rest
-of the matrix goes on, and the same command tries it again.
+and data, is not computed again; training continues where it stopped. A failure is written down with its reason, the
+rest of the matrix goes on, and the same command tries the failed rows again.
 """
 
 import json
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import jax
 
-from mtsccd_jax.data.sources import Source, open_pairs, open_source
 from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.evaluate import load_trained
 from mtsccd_jax.engine.workdir import check_recipe
@@ -26,22 +25,16 @@ from mtsccd_jax.recipes.config import Data, Recipe, essentials, to_dict
 from mtsccd_jax.recipes.experiment import Experiment
 from mtsccd_jax.report import rows
 from mtsccd_jax.report.folders import FAILURES_FILE, Failure, failures
-from mtsccd_jax.tasks.change.evaluate import detect, evaluated_splits
-from mtsccd_jax.tasks.feature_cache import Embedded
-from mtsccd_jax.tasks.labels.evaluate import evaluate_labels
-from mtsccd_jax.tasks.scenes.evaluate import default_splits, evaluate
+from mtsccd_jax.tasks.feature_cache import FeatureCache
+from mtsccd_jax.tasks.table import BY_HEAD, BY_PROTOCOL, summary_line
 from mtsccd_jax.tasks.train import train
-from mtsccd_jax.tasks.write_row import said
 
 logger = logging.getLogger(__name__)
 
-# What fails one row and not the machine: wrong input, a run that broke down, what is too large for device or host.
+# Errors that fail one row and not the matrix: wrong input, a broken run, no memory on device or host.
 _FAILURES = (InputError, RunError, jax.errors.JaxRuntimeError, MemoryError)
-# XLA's account of a full memory is pages long.
+# XLA describes a full memory in pages.
 _REASON_LENGTH = 300
-
-# Protocols whose rows are about single scenes; those of the others are about pairs.
-_OF_SCENES = ("scene", "multilabel")
 
 # (protocol, split) of a row
 Asked = tuple[str, str]
@@ -51,7 +44,7 @@ Fingerprint = Callable[[Data, str, str], str]
 
 @dataclass(frozen=True)
 class Reproduced:
-    """What a matrix came to: how many rows it asks for, how many of them are there, and what failed this time."""
+    """The outcome of a matrix: how many rows it asks for, how many of them are there, and what failed this time."""
 
     rows: int
     done: int
@@ -59,11 +52,11 @@ class Reproduced:
 
 
 def reproduce(experiments: Sequence[Experiment], root: Path, *, seeds: int = 1) -> Reproduced:
-    """What the matrix came to; work directories and `failures.json` lie in `root`.
+    """Train and evaluate what is missing of a matrix; work directories and `failures.json` lie in `root`.
 
     Args:
         experiments: trainings and the protocols whose rows they fill.
-        root: one folder a recipe, split config and seed is made in it.
+        root: holds one folder for each recipe, split configuration and seed.
         seeds: every experiment runs with its recipe's seed and the `seeds - 1` that follow.
 
     Raises:
@@ -96,46 +89,37 @@ def reproduce(experiments: Sequence[Experiment], root: Path, *, seeds: int = 1) 
 
 
 def work_directory(recipe: Recipe, root: Path) -> Path:
-    """Where a recipe's network and rows lie."""
+    """Return the folder of a recipe's network and rows."""
     return root / f"{run_name(recipe)}-{recipe.seed}"
 
 
 def run_name(recipe: Recipe) -> str:
-    """The recipe's name, and the split where it is not the paper's: both may lie in one folder."""
+    """Return the recipe's name, with the split configuration where it is not the paper's."""
     return recipe.name if recipe.data.config == "official" else f"{recipe.name}-{recipe.data.config}"
 
 
 def run(experiment: Experiment, workdir: Path, fingerprint: Fingerprint) -> Iterator[Failure]:
-    """The rows of an experiment that could not be had; those that could are in its work directory.
-
-    Raises:
-        Stopped: a signal arrived; the state is saved.
-    """
+    """Write the missing rows of an experiment to its work directory, and yield those that failed."""
     recipe, asked = experiment.recipe, missing(experiment, workdir, fingerprint)
     if not asked:
         return
     try:
         train(recipe, workdir)
-        # The recipe as asked for: what comes after the training, and where the data lie, may have changed since.
-        passes = Embedded(replace(load_trained(workdir), recipe=recipe))
+        # The recipe as asked for: settings of evaluations, and where the data lie, may have changed since training.
+        features = FeatureCache(replace(load_trained(workdir), recipe=recipe))
     except _FAILURES as error:
-        yield from _failed(experiment, asked, error)
+        for protocol, split in asked:
+            yield _failure(experiment, protocol, split, error)
         return
-    for together in _groups(asked):
+    for protocol, split in asked:
         try:
-            for row in _rows(passes, together):
-                logger.info(said(row))
+            logger.info(summary_line(BY_PROTOCOL[protocol].evaluate(features, protocol, split)))
         except _FAILURES as error:
-            left = missing(experiment, workdir, fingerprint)
-            yield from _failed(experiment, [row for row in together if row in left], error)
+            yield _failure(experiment, protocol, split, error)
 
 
 def missing(experiment: Experiment, workdir: Path, fingerprint: Fingerprint) -> list[Asked]:
-    """The experiment's rows that its work directory does not hold: of this recipe, objective and data.
-
-    Raises:
-        InputError: its rows or the data cannot be read.
-    """
+    """Return the rows of an experiment that its work directory does not hold, of this recipe, objective and data."""
     recipe = experiment.recipe
     identity = essentials(to_dict(recipe))
     known = {
@@ -151,38 +135,21 @@ def missing(experiment: Experiment, workdir: Path, fingerprint: Fingerprint) -> 
 
 
 def _asked(experiment: Experiment) -> list[Asked]:
-    """Every row of an experiment."""
-    data = experiment.recipe.data
-    splits = {"scene": default_splits, "multilabel": lambda data: ["test"]}
-    return [
-        (protocol, split) for protocol in experiment.protocols for split in splits.get(protocol, evaluated_splits)(data)
-    ]
+    """Return every row of an experiment."""
+    recipe, asked = experiment.recipe, []
+    for protocol in experiment.protocols:
+        kind = BY_PROTOCOL[protocol]
+        asked += [(protocol, split) for split in kind.published_splits or kind.evaluated_splits(recipe, recipe.data)]
+    return asked
 
 
-def _groups(asked: list[Asked]) -> list[list[Asked]]:
-    """Scenes split by split; the splits of a change method together, which share its validation."""
-    scenes = [[row] for row in asked if row[0] in _OF_SCENES]
-    methods = dict.fromkeys(protocol for protocol, _ in asked if protocol not in _OF_SCENES)
-    return scenes + [[row for row in asked if row[0] == method] for method in methods]
-
-
-def _rows(passes: Embedded, together: list[Asked]) -> Iterator[rows.Row]:
-    """The rows of a group, each in its work directory before the next is begun."""
-    protocol, splits = together[0][0], [split for _, split in together]
-    if protocol in _OF_SCENES:
-        yield (evaluate if protocol == "scene" else evaluate_labels)(passes, splits[0])
-    else:
-        yield from detect(passes, (protocol,), passes.trained.recipe.change.objective, splits=splits)
-
-
-def _failed(experiment: Experiment, asked: list[Asked], error: Exception) -> Iterator[Failure]:
+def _failure(experiment: Experiment, protocol: str, split: str, error: Exception) -> Failure:
     reason = textwrap.shorten(str(error), _REASON_LENGTH, placeholder=" ...")
-    for protocol, split in asked:
-        yield Failure(run_name(experiment.recipe), protocol, split, experiment.recipe.seed, reason)
+    return Failure(run_name(experiment.recipe), protocol, split, experiment.recipe.seed, reason)
 
 
 def _write_failures(root: Path, experiment: Experiment, failed: Sequence[Failure]) -> None:
-    """Writes what failed, whole or not at all: of this experiment what failed now, of the others what was known."""
+    """Replace the failures of this experiment in the file; those of others stay."""
     recipe = experiment.recipe
     again = {(run_name(recipe), recipe.seed, *row) for row in _asked(experiment)}
     known = failures(root)
@@ -196,18 +163,19 @@ def _write_failures(root: Path, experiment: Experiment, failed: Sequence[Failure
 
 
 def _check_data(experiments: Sequence[Experiment]) -> None:
-    """Raises InputError, with all that is wrong, where the data that rows are about cannot be opened.
+    """Raise InputError, with all that is wrong, where data of the matrix cannot be opened.
 
-    What a similarity network trains on is its own affair.
+    The training pairs of similarity networks are opened by their training alone, and fail only its rows.
     """
     wrong = dict[str, None]()
     for experiment in experiments:
         recipe = experiment.recipe
         try:
-            if recipe.model.task != "similarity":
-                open_source(recipe.data, "train")
+            kind = BY_HEAD[recipe.model.task]
+            if kind.training and kind.training.task == recipe.model.task:
+                kind.open_split(recipe.data, "train")
             for protocol, split in _asked(experiment):
-                _open(recipe.data, protocol, split)
+                BY_PROTOCOL[protocol].open_split(recipe.data, split)
         except InputError as error:
             wrong[str(error)] = None
     if wrong:
@@ -215,8 +183,4 @@ def _check_data(experiments: Sequence[Experiment]) -> None:
 
 
 def _fingerprint(data: Data, protocol: str, split: str) -> str:
-    return _open(data, protocol, split).fingerprint()
-
-
-def _open(data: Data, protocol: str, split: str) -> Source:
-    return (open_source if protocol in _OF_SCENES else open_pairs)(data, split)
+    return BY_PROTOCOL[protocol].open_split(data, split).fingerprint()

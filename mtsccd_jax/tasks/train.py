@@ -4,8 +4,8 @@ from pathlib import Path
 
 from mtsccd_jax.engine.batch_size import with_largest_batch
 from mtsccd_jax.engine.loop import Fit, fit
-from mtsccd_jax.engine.tasks import open_task
 from mtsccd_jax.recipes.config import Recipe
+from mtsccd_jax.tasks.table import open_task
 
 
 def train(recipe: Recipe, workdir: Path, *, largest_batch: bool = False) -> Fit:

@@ -1,4 +1,4 @@
-"""What every protocol adds to its numbers so that they can be believed: the row and its artefacts."""
+"""The only writer of rows: a task's numbers and arrays, with the provenance that makes them believable."""
 
 import datetime
 import time
@@ -18,49 +18,79 @@ from mtsccd_jax.engine import workdir as work
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.recipes.config import to_dict
 from mtsccd_jax.report import rows
+from mtsccd_jax.report.measured import Interval, Measured
 from mtsccd_jax.report.published import Published
+from mtsccd_jax.tasks.feature_cache import Outputs
 
-# Thumbnails in the report, pixels a side.
+# Side of the thumbnails in the report, pixels.
 THUMB = 96
+
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
+class ChosenThreshold:
+    """How the threshold of a decision was chosen.
+
+    Attributes:
+        objective: the metric that it maximises.
+        chosen_on: "validation" or "cross_validation_5".
+        value: the threshold; infinity makes no example positive. None where each label has its own.
+        intervals: of the metrics when the threshold is uncertain too, or None.
+    """
+
+    objective: str
+    chosen_on: str
+    value: float | None = None
+    intervals: Mapping[str, Interval] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a protocol found on one split, before provenance is added."""
+    """The outcome of an evaluation on one split, without provenance.
+
+    Attributes:
+        protocol: of the row.
+        measured: its numbers.
+        class_names: names of the rows of the confusion matrix.
+        arrays: its artefacts by name, each of named arrays.
+        started: `time.perf_counter()` when the work on the row began.
+        published: the published value, where there is one.
+        threshold: how the threshold was chosen; None for a protocol without one.
+    """
 
     protocol: str
-    split: str
-    metrics: dict[str, dict[str, float | None]]
-    confusion: np.ndarray
+    measured: Measured
     class_names: tuple[str, ...]
-    baseline: dict[str, Any]
-    published: Published | None
-    images_per_s: float
+    arrays: Mapping[str, Arrays]
     started: float
-    arrays: Mapping[str, Mapping[str, np.ndarray]]
-    threshold: float | None = None
-    objective: str | None = None
-    threshold_from: str | None = None
-    metrics_rechosen: dict[str, dict[str, float | None]] | None = None
+    published: Published | None = None
+    threshold: ChosenThreshold | None = None
 
 
-def write_row(trained: Trained, source: Source, result: Result) -> rows.Row:
-    """The row of a result, appended to the work directory with its artefacts."""
-    recipe = to_dict(trained.recipe)
-    seed = trained.recipe.seed
-    objective = result.objective if result.objective != trained.recipe.change.objective else None
+def write_row(trained: Trained, outputs: Outputs[Any], result: Result) -> rows.Row:
+    """Append the row of a result to the work directory, with its artefacts.
+
+    Args:
+        trained: the network.
+        outputs: what the result was computed from; tells its split and its throughput.
+        result: the outcome.
+    """
+    recipe, seed, source = to_dict(trained.recipe), trained.recipe.seed, outputs.source
+    measured, threshold = result.measured, result.threshold
+    objective = threshold.objective if threshold else None
+    value = threshold.value if threshold else None
     fingerprint = source.fingerprint()
     identity = rows.row_id(
         recipe,
-        result.split,
+        source.split,
         result.protocol,
         seed,
-        objective=objective,
+        objective=objective if objective != trained.recipe.change.objective else None,
         dataset=rows.data_identity(source.dataset, fingerprint),
     )
-    arrays = {**result.arrays, "training": training_curve(trained)}
     artefacts, checksums = {}, {}
-    for name, content in arrays.items():
+    for name, content in {**result.arrays, "training": training_curve(trained)}.items():
         file_name = f"{identity}-{name}" if name != "training" else "training"
         artefacts[name], checksums[name] = rows.save_artefact(trained.workdir, file_name, content)
     now = datetime.datetime.now(datetime.UTC)
@@ -68,26 +98,26 @@ def write_row(trained: Trained, source: Source, result: Result) -> rows.Row:
         id=identity,
         dataset=source.dataset,
         generated=source.generated,
-        split=result.split,
+        split=source.split,
         protocol=result.protocol,
         model=trained.recipe.model.name,
         seed=seed,
-        n=len(source),
-        metrics=result.metrics,
-        metrics_rechosen=result.metrics_rechosen,
-        confusion=result.confusion.astype(int).tolist(),
+        n=measured.n,
+        metrics=measured.metrics,
+        metrics_rechosen=measured.metrics_within(threshold.intervals) if threshold and threshold.intervals else None,
+        confusion=measured.confusion.astype(int).tolist(),
         class_names=list(result.class_names),
-        threshold=result.threshold,
-        objective=result.objective,
-        threshold_from=result.threshold_from,
-        baseline=result.baseline,
+        threshold=value if value is not None and np.isfinite(value) else None,
+        objective=objective,
+        threshold_from=threshold.chosen_on if threshold else None,
+        baseline=dict(measured.baseline),
         published=asdict(result.published) if result.published else None,
         recipe=recipe,
         versions=provenance.versions(),
         device=provenance.device(),
         commit=provenance.commit(),
         times={"finished": now.isoformat(timespec="seconds"), "seconds": time.perf_counter() - result.started},
-        images_per_s=result.images_per_s,
+        images_per_s=outputs.images_per_s,
         checksums={
             "data": fingerprint,
             "initial_weights": work.load(trained.workdir).weights_sha256,
@@ -99,56 +129,25 @@ def write_row(trained: Trained, source: Source, result: Result) -> rows.Row:
     return row
 
 
-def said(row: rows.Row) -> str:
-    """A row in one line for people: the two metrics that its protocol is best known by."""
-    known = {"multilabel": ("ap_macro", "f1_macro"), "retrieval": ("map", "precision_at_10")}
-    names = [name for name in known.get(row.protocol, ("oa", "kappa")) if name in row.metrics]
-    values = {name: row.metrics[name]["value"] for name in names}
-    scores = "  ".join(f"{name} {'-' if value is None else format(value, '.4f')}" for name, value in values.items())
-    return f"{row.protocol:<10} {row.split:<11} {scores}"
-
-
 def training_curve(trained: Trained) -> dict[str, np.ndarray]:
-    """The training history as arrays: step, epoch, loss, accuracy, learning_rate, images_per_s; NaN where not known."""
+    """Return the training history as arrays by name; NaN where a rate is not known."""
     history = work.read_history(trained.workdir)
+    types = {"step": np.int64, "epoch": np.int64}
+    names = ("step", "epoch", "loss", "accuracy", "learning_rate", "images_per_s")
     return {
-        name: np.array([getattr(record, name) for record in history], dtype)
-        for name, dtype in (
-            ("step", np.int64),
-            ("epoch", np.int64),
-            ("loss", np.float64),
-            ("accuracy", np.float64),
-            ("learning_rate", np.float64),
-            ("images_per_s", np.float64),
-        )
+        name: np.array([getattr(record, name) for record in history], types.get(name, np.float64)) for name in names
     }
-
-
-def interval_metrics(
-    values: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
-) -> dict[str, dict[str, float | None]]:
-    """Each metric with its value and the ends of its 95 % interval, as rows hold them."""
-    return {
-        name: {"value": value, "low": intervals[name][0], "high": intervals[name][1]}
-        for name, value in values.items()
-        if name in intervals
-    }
-
-
-def is_mtsccd(source: Source) -> bool:
-    """Whether a source is one of the MtSCCD data sets, so that the paper's tables are about it."""
-    return source.name.startswith("mtsccd_")
 
 
 def thumbnails(source: Source, indices: np.ndarray, field: str) -> np.ndarray:
-    """The images of a field at THUMB pixels a side, (n, THUMB, THUMB, 3) uint8."""
+    """Return the images of a field at THUMB pixels a side, (n, THUMB, THUMB, 3) uint8."""
     return _small(source.read(indices)[field]) if len(indices) else _small([])
 
 
 def pictures(source: Source, indices: np.ndarray) -> np.ndarray:
-    """Scenes as people look at them, (n, THUMB, THUMB, 3) uint8: their images, or natural colours of their bands.
+    """Return scenes as people look at them, (n, THUMB, THUMB, 3) uint8: their images, or their bands in colours.
 
-    Of a data set without these bands radar in false colours, or else one band in grey.
+    The colours are natural where the data set has those bands; else radar in false colours, else one band in grey.
     """
     if source.image_fields:
         return thumbnails(source, indices, source.image_fields[0])

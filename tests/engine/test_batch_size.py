@@ -15,10 +15,10 @@ from mtsccd_jax.engine.batch_size import BatchChoice, compile_program, largest_b
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import Program, make_program, steps_of_dispatch
-from mtsccd_jax.engine.tasks import open_task
 from mtsccd_jax.engine.workdir import RECIPE_FILE
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Engine, Model
+from mtsccd_jax.tasks.table import open_task
 from mtsccd_jax.tasks.train import train
 
 MEMORIES = {

@@ -14,8 +14,9 @@ from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.parallel import find_devices, make_parallel
 from mtsccd_jax.engine.state import create
-from mtsccd_jax.engine.steps import cross_entropy, make_train_step
+from mtsccd_jax.engine.steps import make_train_step
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.tasks.scenes.train import cross_entropy
 
 
 @cache  # several tests look at the same steps

@@ -15,10 +15,10 @@ from mtsccd_jax.engine.loop import MetricsLog
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.prepare import prepare
 from mtsccd_jax.engine.program import MOST_STEPS, make_program, steps_of_dispatch
-from mtsccd_jax.engine.tasks import open_task
 from mtsccd_jax.engine.workdir import History, read_history
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.recipes.config import Engine, Model
+from mtsccd_jax.tasks.table import open_task
 from mtsccd_jax.tasks.train import train
 
 

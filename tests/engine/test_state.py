@@ -8,9 +8,10 @@ import pytest
 
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create, make_schedule
-from mtsccd_jax.engine.steps import cross_entropy, make_train_step
+from mtsccd_jax.engine.steps import make_train_step
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Optim
+from mtsccd_jax.tasks.scenes.train import cross_entropy
 
 
 def test_the_cosine_goes_from_the_learning_rate_to_zero():

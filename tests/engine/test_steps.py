@@ -1,14 +1,13 @@
-"""The steps against plain NumPy, and their lowering for accelerators."""
+"""The steps lower for accelerators, and masked rows do not count."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create
-from mtsccd_jax.engine.steps import cross_entropy, make_embed_step, make_eval_step, make_train_step
-from mtsccd_jax.models.network import Output
+from mtsccd_jax.engine.steps import make_embed_step, make_eval_step, make_train_step
+from mtsccd_jax.tasks.scenes.train import cross_entropy
 
 PLATFORMS = ["cpu", "cuda", "tpu"]
 
@@ -43,34 +42,6 @@ def test_every_step_lowers_for_cuda_and_tpu(recipe, with_engine, mode, dtype):
         exported = jax.export.export(whole, platforms=PLATFORMS)(state, abstract(parallel, batch))
         assert exported.platforms == ("cpu", "cuda", "tpu")
         assert exported.nr_devices == 8
-
-
-def test_cross_entropy_is_the_textbook_sum():
-    generator = np.random.default_rng(0)
-    logits = generator.normal(size=(5, 4)).astype(np.float32)
-    label = np.array([0, 3, 1, 1, 2])
-    smoothing = 0.2
-    loss, right = cross_entropy(smoothing)(
-        lambda image: Output(jnp.asarray(logits), None, None), {"image": None}, {"label": jnp.asarray(label)}
-    )
-    target = np.full((5, 4), smoothing / 4)
-    target[np.arange(5), label] += 1 - smoothing
-    log_probability = logits - np.log(np.exp(logits.astype(np.float64)).sum(-1, keepdims=True))
-    np.testing.assert_allclose(loss, -(target * log_probability).sum(-1), rtol=1e-5)
-    np.testing.assert_array_equal(right, logits.argmax(-1) == label)
-
-
-def test_side_classifiers_add_their_weighted_loss():
-    generator = np.random.default_rng(0)
-    main, side, other = generator.normal(size=(3, 5, 4)).astype(np.float32)
-    batch = {"label": jnp.asarray([0, 3, 1, 1, 2])}
-
-    def loss(output):
-        return np.asarray(cross_entropy(0.1)(lambda image: output, {"image": None}, batch)[0])
-
-    alone = [loss(Output(logits, None, None)) for logits in (main, side, other)]
-    together = loss(Output(main, None, None, (side, other), 0.3))
-    np.testing.assert_allclose(together, alone[0] + 0.3 * (alone[1] + alone[2]), rtol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["jit", "pmap"])

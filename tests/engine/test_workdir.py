@@ -11,14 +11,11 @@ from mtsccd_jax.engine.workdir import (
     History,
     Run,
     StepRecord,
-    TrainedPairs,
     Validation,
     claim,
     load,
     read_history,
-    read_trained_pairs,
     read_validations,
-    write_trained_pairs,
 )
 from mtsccd_jax.errors import InputError
 
@@ -90,11 +87,3 @@ def test_the_best_validation_is_the_first_among_equals_and_survives_a_kill(tmp_p
         resumed.close()
         assert resumed.validations == history.validations[:resume_step]
     assert resumed.best == Validation(1, 0, "kappa", 0.5)
-
-
-def test_the_pairs_trained_on_read_back_or_are_missed(tmp_path):
-    pairs = TrainedPairs("lists/one", (("a.png", "é.png"), ("b.png", "b.png")), "0" * 64)
-    write_trained_pairs(tmp_path, pairs)
-    assert read_trained_pairs(tmp_path) == pairs
-    with pytest.raises(InputError, match="nobody can say which pairs are new"):
-        read_trained_pairs(tmp_path / "nothing")

@@ -97,6 +97,7 @@ def test_renamed_keys_are_read_by_their_first_names_and_keep_the_identity():
         ("engine.validate=false engine.keep=best", "needs validation after every epoch"),
         ("engine.validate=true engine.patience=0", "must be 1 epoch or more"),
         ("engine.steps_per_dispatch=0", "must be 1 or more"),
+        ("scene.c=", "penalties above 0"),
         ("scene.c=0", "penalties above 0"),
         ("retrieval.cutoffs=", "lengths of at least 1"),
         ("retrieval.cutoffs=0,5", "lengths of at least 1"),

@@ -15,6 +15,7 @@ from mtsccd_jax.recipes.experiment import Experiment, stand_in
 from mtsccd_jax.report import label_results, published, rows
 from mtsccd_jax.report.folders import FAILURES_FILE, Failure, failures
 from mtsccd_jax.tasks import reproduce as matrix
+from mtsccd_jax.tasks.change import evaluate as change
 from mtsccd_jax.tasks.reproduce import missing, reproduce
 
 
@@ -124,8 +125,7 @@ def test_every_row_is_there_and_is_found_again(whole, tuned, learned, monkeypatc
     found = {(row.protocol, row.split) for row in rows_of(root).values()}
     assert ("cdc_2", "test_b") in found
     assert len(found) == 11
-    monkeypatch.setattr(matrix, "fit", lambda *arguments, **options: pytest.fail("trained again"))
-    monkeypatch.setattr(matrix, "evaluate", lambda *arguments, **options: pytest.fail("evaluated again"))
+    monkeypatch.setattr(matrix, "train", lambda *arguments, **options: pytest.fail("trained again"))
     assert reproduce([tuned, learned], root) == result
     workdir, fingerprint = root / "tiny-0", matrix._fingerprint
 
@@ -169,14 +169,12 @@ def test_what_fails_is_written_down_and_the_rest_goes_on(whole, tuned, learned, 
     shutil.copytree(whole[0], root)
     for workdir in root.iterdir():
         (workdir / rows.ROWS_FILE).unlink()
-    detect = matrix.detect
+    cdc_2 = change.cdc_2
 
-    def failing(passes, methods, objective, *, splits):
-        if methods == ("cdc_2",):
-            raise RunError("the SVM did\nnot converge")
-        return detect(passes, methods, objective, splits=splits)
+    def failing(cache, split):
+        raise RunError("the SVM did\nnot converge")
 
-    monkeypatch.setattr(matrix, "detect", failing)
+    monkeypatch.setattr(change, "cdc_2", failing)
     result = reproduce([tuned, learned], root)
     reason = "the SVM did not converge"
     expected = tuple(Failure("tiny", "cdc_2", split, 0, reason) for split in ("test_a", "test_b"))
@@ -185,7 +183,7 @@ def test_what_fails_is_written_down_and_the_rest_goes_on(whole, tuned, learned, 
     assert tuple(failures(root)) == expected
     assert reproduce([learned], root).failures == ()
     assert tuple(failures(root)) == expected  # not forgotten where another network is run
-    monkeypatch.setattr(matrix, "detect", detect)
+    monkeypatch.setattr(change, "cdc_2", cdc_2)
     assert reproduce([tuned, learned], root).done == 11
     assert not (root / FAILURES_FILE).exists()
 

@@ -31,7 +31,7 @@ from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import Dispatch, Program, make_program
 from mtsccd_jax.engine.state import State, create
 from mtsccd_jax.engine.steps import make_train_step
-from mtsccd_jax.engine.tasks import Task, make_task, open_task
+from mtsccd_jax.engine.task import Task
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.perf.energy import Energy, watch
 from mtsccd_jax.perf.generated_source import GeneratedSource
@@ -43,6 +43,7 @@ from mtsccd_jax.perf.profile.roofline import input_stall_fraction
 from mtsccd_jax.perf.profile.scopes import module_scopes
 from mtsccd_jax.perf.timing import Timing, measure, ratio
 from mtsccd_jax.recipes.config import Recipe
+from mtsccd_jax.tasks.table import make_task, open_task
 
 logger = logging.getLogger(__name__)
 

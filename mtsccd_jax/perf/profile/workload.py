@@ -13,9 +13,10 @@ from mtsccd_jax.engine.memory import program_bytes
 from mtsccd_jax.engine.parallel import Parallel
 from mtsccd_jax.engine.program import LOOKED_AT
 from mtsccd_jax.engine.state import Network, State, create
-from mtsccd_jax.engine.steps import cross_entropy, make_embed_step, make_train_step
+from mtsccd_jax.engine.steps import make_embed_step, make_train_step
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Recipe
+from mtsccd_jax.tasks.scenes.train import cross_entropy
 
 Work = Literal["train", "infer"]
 

@@ -1,102 +1,85 @@
-"""What every change method ends in: which pairs changed, from which class to which, and the row that says so.
+"""What all change methods share: the decision on every pair, the classes of both dates, and the row.
 
-A method gives each pair a distance and, where it knows classes, scores of both dates. `judge` turns distances into
-verdicts by a threshold: chosen on validation pairs, or, for a pair list without splits, by cross-validation.
-`write_verdict` turns verdicts into a row.
+A method gives each pair a distance and, where it knows classes, class scores of both dates. `by_threshold` decides by a
+threshold on the distance, chosen on validation pairs or, for a pair list without splits, by cross-validation.
+`write_decision` writes the row of a decision.
 
-**From-to.** The predicted transition is the most probable one given the verdict: of a changed pair the classes i != j
+**From-to.** The predicted transition is the most probable one given the decision: of a changed pair the classes i != j
 with the largest score_t1[i] + score_t2[j], of an unchanged pair the class i with the largest score_t1[i] + score_t2[i].
 Scores are log-probabilities up to a constant a date (logits), or the decision values of an SVM.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.errors import InputError, RunError
-from mtsccd_jax.ops.bootstrap import (
-    Intervals,
-    bootstrap_confusions,
-    bootstrap_interval,
-    rechosen_threshold_interval,
-)
+from mtsccd_jax.ops.bootstrap import bootstrap_confusions, bootstrap_interval, rechosen_threshold_interval
 from mtsccd_jax.ops.metrics import binary_metrics
 from mtsccd_jax.ops.threshold import best_threshold
-from mtsccd_jax.recipes.config import Objective
 from mtsccd_jax.report import published
+from mtsccd_jax.report.measured import Interval, Measured
 from mtsccd_jax.report.rows import Row
-from mtsccd_jax.tasks.write_row import Result, interval_metrics, is_mtsccd, thumbnails, write_row
+from mtsccd_jax.tasks.feature_cache import Outputs
+from mtsccd_jax.tasks.write_row import Arrays, ChosenThreshold, Result, thumbnails, write_row
 
 FOLDS = 5
-# Changed pairs, and unchanged ones, that are shown in the report.
+CROSS_VALIDATION = f"cross_validation_{FOLDS}"
+# Changed pairs, and as many unchanged ones, that the report shows.
 EXAMPLES = 8
 CLASS_NAMES = ("unchanged", "changed")
 
+# (score_t1_nk, score_t2_nk): class scores of both dates.
+Scores = tuple[np.ndarray, np.ndarray]
+
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a method says of every pair of a split.
+class Decision:
+    """The decision of a method on every pair of a split.
 
     Attributes:
-        protocol: one of `rows.PROTOCOLS`.
-        predicted_n: whether each pair is called changed, (n,) bool.
+        predicted_n: which pairs are predicted to be changed, (n,) bool.
         distance_n: how different the dates of each pair look, (n,) float32; larger is more different.
-        score_t1_nk: (n, k) class scores of the first date, or None where the method knows no classes.
-        score_t2_nk: likewise of the second date.
+        scores: class scores (n, k) of the first and of the second date; None where the method knows no classes.
         class_names: the classes of the scores; None for the network's.
-        threshold: a pair is changed iff its distance >= threshold; infinity calls none changed, None: there is none.
-        objective: what the threshold is best at.
-        threshold_from: "validation" or "cross_validation_5".
-        rechosen: intervals of the metrics when the threshold, too, is uncertain.
-        validation: `distance` and `changed` of the pairs that the threshold was chosen on.
+        threshold: how the threshold was chosen; None for a method without one.
         arrays: further artefacts of the row, each of named arrays.
     """
 
-    protocol: str
     predicted_n: np.ndarray
     distance_n: np.ndarray
-    score_t1_nk: np.ndarray | None = None
-    score_t2_nk: np.ndarray | None = None
+    scores: Scores | None = None
     class_names: tuple[str, ...] | None = None
-    threshold: float | None = None
-    objective: Objective | None = None
-    threshold_from: str | None = None
-    rechosen: Intervals | None = None
-    validation: Mapping[str, np.ndarray] | None = None
-    arrays: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    threshold: ChosenThreshold | None = None
+    arrays: Mapping[str, Arrays] = field(default_factory=dict)
 
 
-def judge(
+def by_threshold(
     validation: tuple[np.ndarray, np.ndarray] | None,
     distance_n: np.ndarray,
     changed_n: np.ndarray,
-    objective: Objective,
+    objective: str,
     *,
-    protocol: str,
     name: str,
     resamples: int,
     seed: int,
-    score_t1_nk: np.ndarray | None = None,
-    score_t2_nk: np.ndarray | None = None,
-    arrays: Mapping[str, Mapping[str, np.ndarray]] | None = None,
-) -> Verdict:
-    """The verdict distance >= threshold, with the threshold that is best on validation or else by cross-validation.
+) -> Decision:
+    """Decide that a pair is changed where distance >= threshold, by the best threshold on validation.
+
+    Without validation pairs the threshold is chosen by cross-validation.
 
     Args:
         validation: (distance_n, changed_n) of the validation pairs; None where there are none.
-        distance_n: of the pairs that are judged.
-        changed_n: whether these changed, (n,) bool; used for cross-validation and intervals alone.
-        objective: what the threshold is best at.
-        protocol: of the verdict.
+        distance_n: of the pairs that are evaluated.
+        changed_n: whether these changed, (n,) bool; used by cross-validation and intervals alone.
+        objective: the metric that the threshold maximises.
         name: of the data, for messages.
-        resamples: bootstrap samples of the interval with re-chosen thresholds.
+        resamples: bootstrap resamples of the interval with thresholds chosen anew.
         seed: of the folds and the bootstrap.
-        score_t1_nk: class scores of the first date, handed on to the verdict.
-        score_t2_nk: likewise of the second date.
-        arrays: further artefacts, handed on as well.
 
     Raises:
         InputError: there is no changed or no unchanged pair to choose the threshold on, or, without validation pairs,
@@ -108,18 +91,13 @@ def judge(
             f"{name}: the network's distances are not finite; lower optim.learning_rate and train in a new --workdir"
         )
     if validation is None:
-        predicted, threshold = _cross_validated(distance_n, changed_n, objective, name, seed)
-        return Verdict(
-            protocol,
-            predicted,
-            distance_n,
-            score_t1_nk,
-            score_t2_nk,
-            threshold=threshold,
-            objective=objective,
-            threshold_from=f"cross_validation_{FOLDS}",
-            arrays=arrays or {},
-        )
+        if min(changed_n.sum(), (~changed_n).sum()) < FOLDS:
+            raise InputError(
+                f"{name}: {int(changed_n.sum())} changed and {int((~changed_n).sum())} unchanged pairs; "
+                f"choosing a threshold by {FOLDS}-fold cross-validation needs at least {FOLDS} of each"
+            )
+        predicted, threshold = cross_validate(distance_n, changed_n, objective, seed)
+        return Decision(predicted, distance_n, threshold=ChosenThreshold(objective, CROSS_VALIDATION, threshold))
     chosen = best_threshold(*validation, objective)
     if chosen.degenerate:
         kind = CLASS_NAMES[int(validation[1][0])]
@@ -127,31 +105,19 @@ def judge(
             f"{name}, validation: all {len(validation[1])} pairs are {kind}; "
             "a threshold is chosen on changed and unchanged pairs"
         )
-    rechosen = rechosen_threshold_interval(*validation, distance_n, changed_n, objective, resamples, seed)
-    return Verdict(
-        protocol,
+    intervals = rechosen_threshold_interval(*validation, distance_n, changed_n, objective, resamples, seed)
+    return Decision(
         distance_n >= chosen.threshold,
         distance_n,
-        score_t1_nk,
-        score_t2_nk,
-        threshold=chosen.threshold,
-        objective=objective,
-        threshold_from="validation",
-        rechosen=rechosen,
-        validation={"distance": validation[0], "changed": validation[1]},
-        arrays=arrays or {},
+        threshold=ChosenThreshold(objective, "validation", chosen.threshold, intervals),
+        arrays={"validation": {"distance": validation[0], "changed": validation[1]}},
     )
 
 
-def _cross_validated(
-    distance_n: np.ndarray, changed_n: np.ndarray, objective: Objective, name: str, seed: int
+def cross_validate(
+    distance_n: np.ndarray, changed_n: np.ndarray, objective: str, seed: int
 ) -> tuple[np.ndarray, float]:
-    """Each pair judged by the threshold of the folds it is not in, and the median of these thresholds."""
-    if min(changed_n.sum(), (~changed_n).sum()) < FOLDS:
-        raise InputError(
-            f"{name}: {int(changed_n.sum())} changed and {int((~changed_n).sum())} unchanged pairs; "
-            f"choosing a threshold by {FOLDS}-fold cross-validation needs at least {FOLDS} of each"
-        )
+    """Decide each pair by the best threshold of the other folds; return the decisions and the median threshold."""
     fold = stratified_folds(changed_n, seed)
     predicted = np.zeros(len(changed_n), bool)
     thresholds = []
@@ -164,7 +130,7 @@ def _cross_validated(
 
 
 def stratified_folds(changed: np.ndarray, seed: int) -> np.ndarray:
-    """The fold (0 to FOLDS - 1) of each pair: seeded, with as many changed pairs in each, give or take one."""
+    """Return the fold of each pair, 0 to FOLDS - 1: seeded, with as many changed pairs in each, give or take one."""
     fold = np.empty(len(changed), np.int64)
     generator = np.random.default_rng(seed)
     for kind in (True, False):
@@ -176,7 +142,7 @@ def stratified_folds(changed: np.ndarray, seed: int) -> np.ndarray:
 def transitions(
     predicted_n: np.ndarray, score_t1_nk: np.ndarray, score_t2_nk: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`(prediction_t1_n, prediction_t2_n)` int32: the most probable transition of each pair given its verdict.
+    """Return the most probable transition of each pair given its decision, `(prediction_t1_n, prediction_t2_n)` int32.
 
     Raises:
         ValueError: fewer than two classes, between which nothing can change.
@@ -198,7 +164,7 @@ def transitions(
 
 
 def change_margin(score_t1_nk: np.ndarray, score_t2_nk: np.ndarray) -> np.ndarray:
-    """How much more likely the best change of class is than the best staying, (n,) float32.
+    """Return the margin of change, (n,) float32: the score of the best change less that of the best equal classes.
 
     It is max over i != j of score_t1[i] + score_t2[j], less max over i of score_t1[i] + score_t2[i]: not negative where
     the best classes of both dates differ, not positive where they are the same.
@@ -210,92 +176,95 @@ def change_margin(score_t1_nk: np.ndarray, score_t2_nk: np.ndarray) -> np.ndarra
 
 
 def _two_best(score_nk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The classes of the largest and of the second largest score, the first among equals."""
+    """Return the classes of the largest and of the second largest score, the first among equals."""
     rows, first = np.arange(len(score_nk)), score_nk.argmax(1)
     others = score_nk.copy()
     others[rows, first] = -np.inf
     return first, others.argmax(1)
 
 
-def write_verdict(
-    trained: Trained, source: Source, split: str, verdict: Verdict, images_per_s: float, started: float
-) -> Row:
-    """The row of a verdict on labelled pairs, with the intervals of re-drawn pairs, appended to the work directory.
+def write_decision(trained: Trained, outputs: Outputs[Any], method: str, decision: Decision) -> Row:
+    """Write the row of a decision on labelled pairs to the work directory.
 
-    Where the verdict has class scores the artefact `predictions` holds the predicted transition (`prediction_t1`,
-    `prediction_t2`), and where the pairs have scene labels too, `metrics["transition"]` is the share of the truly
-    changed pairs whose predicted transition is the true one.
+    Where the decision has class scores the artefact `predictions` holds the predicted transition (`prediction_t1`,
+    `prediction_t2`). Where the pairs have scene labels too, `metrics["transition"]` is the share of the truly changed
+    pairs whose predicted transition is the true one.
 
     Args:
-        trained: the network that the row is of.
-        source: the pairs, in the order of the verdict.
-        split: of the row.
-        verdict: on each pair.
-        images_per_s: how fast the images went through the network.
-        started: `time.perf_counter()` when the work on this row began.
+        trained: the network.
+        outputs: what the decision was computed from; its source holds the pairs, in the order of the decision.
+        method: one of `METHODS`.
+        decision: on each pair.
     """
-    changed, predicted = source.column("changed").astype(bool), verdict.predicted_n
-    tn, fp = int((~changed & ~predicted).sum()), int((~changed & predicted).sum())
-    fn, tp = int((changed & ~predicted).sum()), int((changed & predicted).sum())
-    confusion = np.array([[tn, fp], [fn, tp]])
-    resamples, seed = trained.recipe.evaluation.resamples, trained.recipe.seed
-    intervals = bootstrap_interval(confusion.ravel(), resamples=resamples, seed=seed)
-    metrics = interval_metrics(binary_metrics((tn, fp, fn, tp)), intervals)
-    predictions = {"changed": changed, "predicted": predicted, "distance": verdict.distance_n}
+    started, source, recipe = outputs.started, outputs.source, trained.recipe
+    changed, predicted = source.column("changed").astype(bool), decision.predicted_n
+    predictions = {"changed": changed, "predicted": predicted, "distance": decision.distance_n}
     for name in ("label_t1", "label_t2", "city", "filename_t1", "filename_t2"):
         if name in source.fields:
             predictions[name] = source.column(name)
-    classes = verdict.class_names or trained.class_names
-    # A network of one class says nothing of transitions.
-    if verdict.score_t1_nk is not None and verdict.score_t2_nk is not None and len(classes) > 1:
-        predicted_t1, predicted_t2 = transitions(predicted, verdict.score_t1_nk, verdict.score_t2_nk)
-        predictions |= {"prediction_t1": predicted_t1, "prediction_t2": predicted_t2}
-        if "label_t1" in source.fields and tuple(source.class_names) == classes and changed.any():
-            right = (predicted_t1 == source.column("label_t1")) & (predicted_t2 == source.column("label_t2"))
-            metrics["transition"] = transition_share(changed, right, resamples, seed)
-    arrays = {"predictions": predictions, "examples": example_pairs(trained, source, verdict), **verdict.arrays}
-    if verdict.validation is not None:
-        arrays["validation"] = dict(verdict.validation)
-    threshold, protocol, model = verdict.threshold, verdict.protocol, trained.recipe.model
-    rechosen = interval_metrics(binary_metrics((tn, fp, fn, tp)), verdict.rechosen) if verdict.rechosen else None
+    classes, right = decision.class_names or trained.class_names, None
+    # With one class there is no transition.
+    if decision.scores is not None and len(classes) > 1:
+        t1, t2 = transitions(predicted, *decision.scores)
+        predictions |= {"prediction_t1": t1, "prediction_t2": t2}
+        if "label_t1" in source.fields and tuple(source.class_names) == classes:
+            right = (t1 == source.column("label_t1")) & (t2 == source.column("label_t2"))
     result = Result(
-        protocol=protocol,
-        split=split,
-        metrics=metrics,
-        metrics_rechosen=rechosen,
-        confusion=confusion,
+        protocol=method,
+        measured=measure(changed, predicted, right, resamples=recipe.evaluation.resamples, seed=recipe.seed),
         class_names=CLASS_NAMES,
-        threshold=threshold if threshold is not None and np.isfinite(threshold) else None,
-        objective=verdict.objective,
-        threshold_from=verdict.threshold_from,
-        baseline={"name": "all unchanged", "oa": float((~changed).mean()), "kappa": 0.0},
-        published=published.change(protocol, model.name, split, model.width) if is_mtsccd(source) else None,
-        images_per_s=images_per_s,
+        arrays={"predictions": predictions, "examples": example_pairs(trained, source, decision), **decision.arrays},
         started=started,
-        arrays=arrays,
+        published=published_value(source.dataset, method, recipe.model.name, source.split, recipe.model.width),
+        threshold=decision.threshold,
     )
-    return write_row(trained, source, result)
+    return write_row(trained, outputs, result)
 
 
-def transition_share(changed: np.ndarray, right: np.ndarray, resamples: int, seed: int) -> dict[str, float | None]:
-    """The share of the changed pairs whose transition is right, and its 95 % interval over re-drawn pairs.
+def measure(
+    changed_n: np.ndarray, predicted_n: np.ndarray, right_n: np.ndarray | None, *, resamples: int, seed: int
+) -> Measured:
+    """Return the numbers of a change row.
 
-    The number of changed pairs is re-drawn with the pairs; a resample without any counts as 0, as everywhere in `ops`.
+    Args:
+        changed_n: the truth, bool.
+        predicted_n: the decisions, bool.
+        right_n: whether the predicted classes of both dates are the true ones; None where they are not known.
+        resamples: number of bootstrap resamples.
+        seed: of the resamples.
+    """
+    counts = np.bincount(2 * changed_n + predicted_n, minlength=4)
+    values = binary_metrics(counts)
+    intervals = bootstrap_interval(counts, resamples=resamples, seed=seed)
+    if right_n is not None and changed_n.any():
+        values["transition"], intervals["transition"] = transition_share(changed_n, right_n, resamples, seed)
+    baseline = {"name": "all unchanged", "oa": float((~changed_n).mean()), "kappa": 0.0}
+    return Measured(len(changed_n), counts.reshape(2, 2), values, intervals, baseline)
+
+
+def published_value(dataset: str, method: str, model: str, split: str, width: float) -> published.Published | None:
+    """Return the entry of Table 7 for a network on a split of an MtSCCD data set; None where there is none."""
+    return published.change(method, model, split, width) if dataset.startswith("mtsccd_") else None
+
+
+def transition_share(changed: np.ndarray, right: np.ndarray, resamples: int, seed: int) -> tuple[float, Interval]:
+    """Return the share of the changed pairs whose transition is right, and its 95 % interval over resampled pairs.
+
+    The number of changed pairs is resampled with the pairs; a resample without any counts as 0, as everywhere in `ops`.
     """
     counts = np.array([(changed & right).sum(), (changed & ~right).sum(), (~changed).sum()])
     draws = bootstrap_confusions(counts, resamples, seed)
     low, high = np.quantile(draws[:, 0] / np.maximum(draws[:, 0] + draws[:, 1], 1), (0.025, 0.975))
-    return {"value": float(counts[0] / (counts[0] + counts[1])), "low": float(low), "high": float(high)}
+    return float(counts[0] / (counts[0] + counts[1])), (float(low), float(high))
 
 
-def example_pairs(trained: Trained, source: Source, verdict: Verdict) -> dict[str, np.ndarray]:
-    """Thumbnails of a few changed and unchanged pairs and what is said of them (the paper's Table 8 in spirit).
+def example_pairs(trained: Trained, source: Source, decision: Decision) -> dict[str, np.ndarray]:
+    """Return thumbnails of a few changed and unchanged pairs with the decisions on them (like the paper's Table 8).
 
-    The pairs are drawn from the truth alone, by a seed of their own: whatever the verdict, the network and the seed of
-    the run, the examples of a split are the same, so that methods can be seen side by side. `row` is the place of each
-    pair in the split, by which its verdict in another row of that split is found.
+    The pairs are drawn by their truth alone, with a seed of their own: every method, network and seed shows the same
+    pairs of a split, so that methods can be compared. `row` is the place of each pair in the split.
     """
-    changed, predicted = source.column("changed").astype(bool), verdict.predicted_n
+    changed, predicted = source.column("changed").astype(bool), decision.predicted_n
     generator = np.random.default_rng(0)
     chosen = np.concatenate(
         [generator.permutation(np.flatnonzero(changed == truth))[:EXAMPLES] for truth in (True, False)]
@@ -307,7 +276,7 @@ def example_pairs(trained: Trained, source: Source, verdict: Verdict) -> dict[st
         "thumb_t2": thumbnails(source, chosen, "image_t2"),
         "changed": changed[chosen],
         "predicted": predicted[chosen],
-        "distance": verdict.distance_n[chosen],
+        "distance": decision.distance_n[chosen],
         "label_t1": (source.column("label_t1") if "label_t1" in source.fields else unknown)[chosen],
         "label_t2": (source.column("label_t2") if "label_t2" in source.fields else unknown)[chosen],
         "class_names": np.array(source.class_names or trained.class_names),

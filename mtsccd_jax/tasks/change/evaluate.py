@@ -1,12 +1,12 @@
 """Change detection (the paper's Table 7): was a scene's land use another at the second date?
 
 CDC_1 classifies both dates, by the network's own head or by the SVM on its features, and compares the classes. CDC_2
-does so from visual words (`cdc_2.py`). CFSM measures the distance between the features of both dates and calls a pair
-changed iff distance >= threshold. SSCD learns the distance instead (`sscd.py`); it has a network of its own.
+does so from visual words (`cdc_2.py`). CFSM measures the distance between the features of both dates: a pair is changed
+iff distance >= threshold. SSCD learns the distance instead (`sscd.py`); it has a network of its own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,36 +16,31 @@ from mtsccd_jax.engine.evaluate import Embedding, Trained
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.distance import paired_distance
 from mtsccd_jax.recipes.config import Data, Objective
-from mtsccd_jax.report.rows import Row, load_artefact
+from mtsccd_jax.report.rows import Row, load, load_artefact
+from mtsccd_jax.tasks.change import METHODS
 from mtsccd_jax.tasks.change.cdc_2 import cdc_2
-from mtsccd_jax.tasks.change.decisions import Verdict, change_margin, judge, write_verdict
-from mtsccd_jax.tasks.change.sscd import detect_similarity
-from mtsccd_jax.tasks.feature_cache import Embedded, Pass
+from mtsccd_jax.tasks.change.decisions import Decision, Scores, by_threshold, change_margin, write_decision
+from mtsccd_jax.tasks.change.sscd import new_pairs, sscd
+from mtsccd_jax.tasks.feature_cache import FeatureCache, Features
 from mtsccd_jax.tasks.scenes.classifier import scene_classifier
-
-# What a network can be asked, by what it was trained for.
-METHODS = {"scenes": ("cfsm", "cdc_1", "cdc_2"), "labels": (), "similarity": ("sscd",)}
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How distances are brought to a common scale: (distance - low) / span."""
+    """A common scale of distances: (distance - low) / span."""
 
     low: float = 0.0
     span: float = 1.0
 
     def __call__(self, distance_n: np.ndarray) -> np.ndarray:
-        """The scaled distances, (n,) float32."""
+        """Return the scaled distances, (n,) float32."""
         return ((distance_n - np.float32(self.low)) / np.float32(self.span)).astype(np.float32)
 
 
 def supported_methods(trained: Trained) -> tuple[str, ...]:
-    """The change methods of a network, by what it was trained for.
-
-    Raises:
-        InputError: there is none.
-    """
-    methods: tuple[str, ...] = METHODS[trained.recipe.model.task]
+    """Return the change methods that a network supports; InputError where there are none."""
+    task = trained.recipe.model.task
+    methods = tuple(name for name, method in METHODS.items() if method.trained_as == task)
     if not methods:
         raise InputError(
             f"{trained.workdir}: names all labels of a scene (model.task=labels); change detection needs a network "
@@ -55,17 +50,17 @@ def supported_methods(trained: Trained) -> tuple[str, ...]:
 
 
 def detect(
-    passes: Embedded, methods: Sequence[str], objective: Objective, *, splits: Sequence[str] | None = None
+    cache: FeatureCache, methods: Sequence[str], objective: Objective, *, splits: Sequence[str] | None = None
 ) -> list[Row]:
-    """A row for each split and method; both dates of a split go through the network once for all methods.
+    """Write a row for each split and method; both dates of a split go through the network once for all methods.
 
-    Without `splits`: every one but training and validation; all pairs of a list that has no splits.
+    Without `splits` every split but training and validation is evaluated, or all pairs of a list without splits.
 
     Raises:
         InputError: a method that the network does not support, or that the pairs do not allow.
         RunError: an SVM does not converge.
     """
-    trained = passes.trained
+    trained = cache.trained
     supported = supported_methods(trained)
     for method in methods:
         if method not in supported:
@@ -73,25 +68,27 @@ def detect(
                 f"{trained.workdir}: method {method} needs another network than this one, which was trained with "
                 f"model.task={trained.recipe.model.task} and supports {', '.join(supported)}"
             )
-    chosen = splits or evaluated_splits(passes.data)
-    if supported == ("sscd",):
-        return detect_similarity(trained, passes.data, objective, chosen)
-    rows = []
-    for split in chosen:
-        for method in methods:
-            if method == "cfsm":
-                rows.append(cfsm(passes, split, objective))
-            else:
-                rows.append((cdc_1 if method == "cdc_1" else cdc_2)(passes, split))
-    return rows
+    chosen = splits or evaluated_splits(cache.data)
+    if "sscd" in methods:  # pairs are refused before anything is computed: what follows may take minutes
+        for split in chosen:
+            new_pairs(cache, split)
+    return [evaluate(cache, method, split, objective) for split in chosen for method in methods]
+
+
+def evaluate(cache: FeatureCache, method: str, split: str, objective: Objective | None = None) -> Row:
+    """Write the row of a method on one split, its threshold chosen by `objective` or else by the recipe's.
+
+    Raises:
+        InputError: the network or the pairs do not allow the method.
+        RunError: an SVM does not converge.
+    """
+    if METHODS[method].has_threshold:
+        return {"cfsm": cfsm, "sscd": sscd}[method](cache, split, objective or cache.trained.recipe.change.objective)
+    return {"cdc_1": cdc_1, "cdc_2": cdc_2}[method](cache, split)
 
 
 def evaluated_splits(data: Data) -> list[str]:
-    """The splits of pairs that are judged where none is named: all but training and validation.
-
-    Raises:
-        InputError: there are no others.
-    """
+    """Return the splits to evaluate where none is named, all but training and validation; InputError without any."""
     known = pair_splits(data)
     chosen = [name for name in known if name not in ("train", "validation")]
     if not chosen:
@@ -100,84 +97,64 @@ def evaluated_splits(data: Data) -> list[str]:
     return chosen
 
 
-def feature_distance(trained: Trained, t1: Embedding, t2: Embedding) -> np.ndarray:
-    """The distance of every pair's features as the recipe defines it, (n,) float32, not yet scaled by validation."""
+def feature_distance(trained: Trained, images: dict[str, Embedding]) -> np.ndarray:
+    """Return the distance of the features of both dates as the recipe defines it, (n,) float32, before any scaling."""
     settings = trained.recipe.change
-    return np.asarray(
-        paired_distance(t1.features, t2.features, metric=settings.metric, unit_length=settings.scale == "features")
-    )
+    t1, t2 = images["image_t1"].features, images["image_t2"].features
+    return np.asarray(paired_distance(t1, t2, metric=settings.metric, unit_length=settings.scale == "features"))
 
 
-def cdc_1(passes: Embedded, split: str) -> Row:
-    """The row of CDC_1: changed iff the scene classifier names another class at the second date.
+def cdc_1(cache: FeatureCache, split: str) -> Row:
+    """Write the row of CDC_1: a pair is changed iff the scene classifier predicts another class at the second date.
 
-    The distance beside each verdict is that of the class probabilities (half the sum of their absolute differences) or,
-    of an SVM, the margin of change.
-
-    Raises:
-        InputError: the pairs, or for an SVM its training scenes, cannot be read.
-        RunError: the SVM does not converge.
+    The distance is that of the class probabilities (half the sum of their absolute differences) or, of an SVM, the
+    margin of change.
     """
-    trained, pairs = passes.trained, passes.pairs(split)
-    t1, t2 = pairs.images["image_t1"], pairs.images["image_t2"]
-    if trained.recipe.scene.classifier == "svm":
-        classifier = scene_classifier(passes)
-        score_t1, score_t2 = classifier.scores(t1.features), classifier.scores(t2.features)
-        distance, arrays = change_margin(score_t1, score_t2), {"svm": classifier.arrays()}
+    pairs = cache.features(cache.pairs(split))
+    t1, t2 = pairs.values["image_t1"], pairs.values["image_t2"]
+    scores, arrays = _class_scores(cache, pairs), {}
+    if cache.trained.recipe.scene.classifier == "svm":
+        distance, arrays = change_margin(*scores), {"svm": scene_classifier(cache).arrays()}
     else:
-        score_t1, score_t2, arrays = t1.logits, t2.logits, {}
         distance = np.abs(t1.probability - t2.probability).sum(-1) / 2
-    predicted = score_t1.argmax(1) != score_t2.argmax(1)
-    verdict = Verdict("cdc_1", predicted, distance, score_t1, score_t2, arrays=arrays)
-    return write_verdict(trained, pairs.source, split, verdict, pairs.images_per_s, pairs.started)
+    predicted = scores[0].argmax(1) != scores[1].argmax(1)
+    return write_decision(cache.trained, pairs, "cdc_1", Decision(predicted, distance, scores, arrays=arrays))
 
 
-def cfsm(passes: Embedded, split: str, objective: Objective) -> Row:
-    """The row of CFSM with the threshold that is best on the validation pairs (or by cross-validation, without them).
+def cfsm(cache: FeatureCache, split: str, objective: Objective) -> Row:
+    """Write the row of CFSM, its threshold chosen on the validation pairs or, without them, by cross-validation.
 
     The classes of both dates are those of the scene classifier, as in CDC_1.
-
-    Raises:
-        InputError: the pairs do not allow to choose a threshold, or to scale distances as the recipe asks.
-        RunError: the SVM that names the classes does not converge.
     """
-    trained, pairs = passes.trained, passes.pairs(split)
-    settings, validation, scale = trained.recipe.change, None, Scale()
-    distance = _distance(trained, pairs)
-    if "validation" in pair_splits(passes.data):
-        known = passes.pairs("validation")
-        of_validation = _distance(trained, known)
-        if settings.scale == "validation":
-            scale = validation_scale(of_validation, known.source.name)
-        validation = scale(of_validation), known.source.column("changed").astype(bool)
-    elif settings.scale == "validation":
+    trained, pairs = cache.trained, cache.features(cache.pairs(split))
+    recipe, validation, scale = trained.recipe, None, Scale()
+    if "validation" in pair_splits(cache.data):
+        known = cache.features(cache.pairs("validation"))
+        known_distance = feature_distance(trained, known.values)
+        if recipe.change.scale == "validation":
+            scale = validation_scale(known_distance, known.source.name)
+        validation = scale(known_distance), known.source.column("changed").astype(bool)
+    elif recipe.change.scale == "validation":
         raise InputError(
             f"{pairs.source.name}: has no validation pairs, whose distances change.scale=validation needs; "
             "use --set change.scale=features or none"
         )
-    score_t1, score_t2 = _scores(passes, pairs)
-    verdict = judge(
+    decision = by_threshold(
         validation,
-        scale(distance),
+        scale(feature_distance(trained, pairs.values)),
         pairs.source.column("changed").astype(bool),
         objective,
-        protocol="cfsm",
         name=pairs.source.name,
-        resamples=trained.recipe.evaluation.resamples,
-        seed=trained.recipe.seed,
-        score_t1_nk=score_t1,
-        score_t2_nk=score_t2,
-        arrays={"scale": {"low": np.array(scale.low), "span": np.array(scale.span)}},
+        resamples=recipe.evaluation.resamples,
+        seed=recipe.seed,
     )
-    return write_verdict(trained, pairs.source, split, verdict, pairs.images_per_s, pairs.started)
+    arrays = {"scale": {"low": np.array(scale.low), "span": np.array(scale.span)}, **decision.arrays}
+    decision = replace(decision, scores=_class_scores(cache, pairs), arrays=arrays)
+    return write_decision(trained, pairs, "cfsm", decision)
 
 
 def validation_scale(distance_n: np.ndarray, name: str) -> Scale:
-    """The scale on which the validation distances reach from 0 to 1.
-
-    Raises:
-        InputError: they are all equal.
-    """
+    """Return the scale on which validation distances reach from 0 to 1; InputError where they are all equal."""
     low, high = float(distance_n.min()), float(distance_n.max())
     if low == high:
         raise InputError(
@@ -187,11 +164,7 @@ def validation_scale(distance_n: np.ndarray, name: str) -> Scale:
 
 
 def row_scale(workdir: Path, row: Row) -> Scale:
-    """The scale of a CFSM row's distances and threshold.
-
-    Raises:
-        InputError: it is needed, and the row's artefact is gone.
-    """
+    """Return the scale of a CFSM row's distances and threshold; InputError where its artefact is gone."""
     if row.recipe["change"]["scale"] != "validation":
         return Scale()
     found = load_artefact(workdir, row, "scale")
@@ -202,14 +175,33 @@ def row_scale(workdir: Path, row: Row) -> Scale:
     return Scale(float(found["low"]), float(found["span"]))
 
 
-def _distance(trained: Trained, pairs: Pass) -> np.ndarray:
-    return feature_distance(trained, pairs.images["image_t1"], pairs.images["image_t2"])
+def predicted_columns(trained: Trained, images: dict[str, Embedding]) -> dict[str, np.ndarray]:
+    """Return the columns of `predict` on pairs: whether the classes differ, the distance, and whether CFSM decides so.
+
+    CFSM decides by the newest threshold in the work directory that was chosen with the recipe's metric, scale and
+    objective. Where distances are scaled by those of validation pairs, they are scaled as in the row of the threshold.
+    """
+    distance, settings = feature_distance(trained, images), trained.recipe.change
+    differ = images["image_t1"].prediction != images["image_t2"].prediction
+    chosen = [
+        row
+        for row in load(trained.workdir)
+        if row.protocol == "cfsm"
+        and row.objective == settings.objective
+        and (row.recipe["change"]["metric"], row.recipe["change"]["scale"]) == (settings.metric, settings.scale)
+    ]
+    if not chosen:
+        return {"changed_cdc_1": differ.astype(int), "distance": distance}
+    threshold = np.inf if chosen[-1].threshold is None else chosen[-1].threshold
+    distance = row_scale(trained.workdir, chosen[-1])(distance)
+    changed = (distance >= threshold).astype(int)
+    return {"changed_cdc_1": differ.astype(int), "distance": distance, "changed_cfsm": changed}
 
 
-def _scores(passes: Embedded, pairs: Pass) -> tuple[np.ndarray, np.ndarray]:
-    """The class scores of both dates by the recipe's scene classifier."""
-    t1, t2 = pairs.images["image_t1"], pairs.images["image_t2"]
-    if passes.trained.recipe.scene.classifier == "head":
+def _class_scores(cache: FeatureCache, pairs: Features) -> Scores:
+    """Return the class scores of both dates by the recipe's scene classifier."""
+    t1, t2 = pairs.values["image_t1"], pairs.values["image_t2"]
+    if cache.trained.recipe.scene.classifier == "head":
         return t1.logits, t2.logits
-    classifier = scene_classifier(passes)
+    classifier = scene_classifier(cache)
     return classifier.scores(t1.features), classifier.scores(t2.features)

@@ -1,102 +1,139 @@
 """SSCD: change detection by learned similarity (the paper's Table 7, after Huang and Zhou 2022).
 
 A siamese network (`models/siamese.py`) has learned from the training pairs which of them changed. Its distance of a
-pair is 1 - similarity; the threshold is chosen on validation pairs, or, for a pair list without them, by
-cross-validation over the judged pairs, which the network has not learned from: pairs that it has are refused.
+pair is 1 - similarity. The threshold is chosen on validation pairs or, for a pair list without them, by
+cross-validation over the evaluated pairs. Pairs that the network has learned from are refused.
 """
 
-import time
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from mtsccd_jax.data.folder_source import ALL
-from mtsccd_jax.data.sources import Source, open_pairs, pair_splits
-from mtsccd_jax.engine import workdir as work
-from mtsccd_jax.engine.evaluate import Trained, compare
-from mtsccd_jax.engine.tasks import pixels_sha256
+import jax
+import numpy as np
+from flax import nnx
+from scipy.special import expit
+
+from mtsccd_jax.data.bands import normalize
+from mtsccd_jax.data.sources import Source, pair_splits
+from mtsccd_jax.engine.evaluate import timed_rows
+from mtsccd_jax.engine.parallel import Batch
+from mtsccd_jax.engine.state import Network, State
+from mtsccd_jax.engine.steps import OutputStep
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.recipes.config import Data, Objective
+from mtsccd_jax.models.siamese import PairOutput, dates
+from mtsccd_jax.recipes.config import Data
 from mtsccd_jax.report.rows import Row
-from mtsccd_jax.tasks.change.decisions import judge, write_verdict
+from mtsccd_jax.tasks.change.decisions import Scores, by_threshold, write_decision
+from mtsccd_jax.tasks.change.trained_pairs import check_new
+from mtsccd_jax.tasks.feature_cache import FeatureCache, Outputs
+
+PAIR_FIELDS = ("image_t1", "image_t2")
 
 
-def detect_similarity(
-    trained: Trained,
-    data: Data,
-    objective: Objective,
-    splits: Sequence[str],
-) -> list[Row]:
-    """A row for each split, written to the network's work directory.
+@dataclass(frozen=True)
+class Comparison:
+    """The outputs of a similarity network on every pair of a source.
 
-    Where the network has a scene head, its logits of both dates name the transition.
+    Attributes:
+        distance_n: 1 - similarity, (n,) float32 in [0, 1].
+        scores: scene logits (n, k) of both dates; None where no scene head was trained.
+    """
 
-    Args:
-        trained: a similarity network.
-        data: names the pairs that are judged.
-        objective: what the threshold is best at.
-        splits: of these.
+    distance_n: np.ndarray
+    scores: Scores | None
+
+
+def sscd(cache: FeatureCache, split: str, objective: str) -> Row:
+    """Write the row of SSCD on one split, its threshold chosen on the validation pairs or else by cross-validation.
+
+    Where the network has a scene head, its logits of both dates give the transition.
 
     Raises:
-        InputError: the network classifies scenes, has learned from some of the pairs, or there are too few pairs of
+        InputError: the network classifies scenes or has learned from some of the pairs, or there are too few pairs of
             one kind to choose a threshold on.
     """
-    trained.require_similarity()
-    # Before anything is computed: what follows may take minutes.
-    tuned_on = ["validation"] if "validation" in pair_splits(data) else []
-    sources = {split: new_pairs(trained, data, split) for split in dict.fromkeys([*tuned_on, *splits])}
-    validation, rows = None, []
-    for split, source in sources.items():
-        started = time.perf_counter()
-        compared, images_per_s = compare(trained, source)
-        if split in tuned_on:
-            validation = compared.distance, source.column("changed").astype(bool)
-        if split not in splits:
-            continue
-        verdict = judge(
-            validation,
-            compared.distance,
-            source.column("changed").astype(bool),
-            objective,
-            protocol="sscd",
-            name=source.name,
-            resamples=trained.recipe.evaluation.resamples,
-            seed=trained.recipe.seed,
-            score_t1_nk=compared.logits_t1,
-            score_t2_nk=compared.logits_t2,
-        )
-        rows.append(write_verdict(trained, source, split, verdict, images_per_s, started))
-    return rows
+    validation = None
+    if "validation" in pair_splits(cache.data):
+        known = compare(cache, new_pairs(cache, "validation"))
+        validation = known.values.distance_n, known.source.column("changed").astype(bool)
+    pairs = compare(cache, new_pairs(cache, split))
+    decision = by_threshold(
+        validation,
+        pairs.values.distance_n,
+        pairs.source.column("changed").astype(bool),
+        objective,
+        name=pairs.source.name,
+        resamples=cache.trained.recipe.evaluation.resamples,
+        seed=cache.trained.recipe.seed,
+    )
+    return write_decision(cache.trained, pairs, "sscd", replace(decision, scores=pairs.values.scores))
 
 
-def new_pairs(trained: Trained, data: Data, split: str) -> Source:
-    """The labelled pairs of a split, none of which the network has learned from.
-
-    Raises:
-        InputError: it has learned from some, or they do not exist.
-    """
-    source = open_pairs(data, split)
-    learned = work.read_trained_pairs(trained.workdir)
-    names = set(learned.names)
-    common = sum(pair in names for pair in _names(source))
-    if common and _same_images(data, source, learned):
+def new_pairs(cache: FeatureCache, split: str) -> Source:
+    """Open the labelled pairs of a split; InputError where a similarity network has learned from some of them."""
+    trained = cache.trained
+    if trained.recipe.model.task != "similarity":
         raise InputError(
-            f"{source.name}, {split}: the network of {trained.workdir} has learned from {common} of these "
-            f"{len(source)} pairs and would be judged by what it knows; judge another split, or other pairs"
+            f"{trained.workdir}: classifies scenes; SSCD needs a network trained on pairs, with "
+            "--set model.task=similarity"
         )
+    source = cache.pairs(split)
+    cache.once(("new", split), lambda: check_new(trained, cache.data, source))
     return source
 
 
-def _same_images(data: Data, source: Source, learned: work.TrainedPairs) -> bool:
-    """Whether pairs that bear the names of those learned from are these.
+def compare(cache: FeatureCache, source: Source) -> Outputs[Comparison]:
+    """Return the distance of every pair of a source and the scene logits of both dates, computed once.
 
-    Names of a data set are unique. Those of a list in another folder may be accidental: the pixels of the first decide.
+    Raises:
+        InputError: the source holds no pairs.
+        RunError: an output is not finite.
     """
-    if data.pairs is None or source.name == learned.data:
-        return True
-    everything, first = open_pairs(data, ALL), learned.names[0]
-    names = _names(everything)
-    return first in names and pixels_sha256(everything, names.index(first)) == learned.first_sha256
+    check_pairs(source)
+    trained = cache.trained
+    step = cache.once(
+        "compare step",
+        lambda: trained.parallel.compile_outputs(make_compare_step(trained.network, trained.recipe.data)),
+    )
+
+    def call(batch: Batch, place_b: np.ndarray) -> dict[str, jax.Array]:
+        return step(trained.state, pair_images(batch))
+
+    def compute() -> tuple[Comparison, float]:
+        outputs, images_per_s = timed_rows(trained, source, call, np.arange(len(source)), "compare")
+        scores = (outputs["logits_t1"], outputs["logits_t2"]) if trained.sees_scenes else None
+        return Comparison(change_distance(outputs["change"]), scores), images_per_s
+
+    return cache.outputs("comparison", source, compute)
 
 
-def _names(pairs: Source) -> list[tuple[str, str]]:
-    """The file names of both dates of each pair."""
-    return list(zip(pairs.column("filename_t1").tolist(), pairs.column("filename_t2").tolist(), strict=True))
+def make_compare_step(network: Network, data: Data) -> OutputStep:
+    """Return `compare_step(state, {"image_t1", "image_t2"}) -> {"change" (b,), "logits_t1", "logits_t2" (b, k)}`.
+
+    All are float32; `change` is the logit of "changed".
+    """
+
+    def compare_step(state: State, batch: Batch) -> dict[str, jax.Array]:
+        model = nnx.merge(network.eval_graph, state.params, state.statistics)
+        output: PairOutput = model(*(normalize(batch[name], data) for name in PAIR_FIELDS))
+        logits_t1, logits_t2 = dates(output.scenes.logits)
+        return {"change": output.change_b, "logits_t1": logits_t1, "logits_t2": logits_t2}
+
+    return compare_step
+
+
+def check_pairs(source: Source) -> None:
+    """Raise InputError unless the source holds pairs of images."""
+    if tuple(source.image_fields) != PAIR_FIELDS:
+        raise InputError(
+            f"{source.name}: holds {', '.join(source.fields)}, not pairs; give --pairs or a data set of pairs"
+        )
+
+
+def pair_images(batch: Batch) -> dict[str, jax.Array]:
+    """Return both dates of a batch of pairs, the inputs of the compare step."""
+    return {name: batch[name] for name in PAIR_FIELDS}
+
+
+def change_distance(change_n: np.ndarray) -> np.ndarray:
+    """Return 1 - similarity from the logit of "changed"; the similarity is the sigmoid of its negative, float32."""
+    return np.float32(1) - expit(-change_n.astype(np.float64)).astype(np.float32)

@@ -1,13 +1,12 @@
 """Bags of visual words: a dictionary of local descriptors, and how often each of its words occurs in an image.
 
 Wu et al. 2016 (Signal Processing 124:184-197), as the MtSCCD paper uses it in section 3.2. The local descriptors of an
-image are the channels of the network's last feature map, one a place, as they are. The dictionary are the centres of
-k-means over descriptors drawn from training images; each place of an image counts for its nearest centre, and the
-histogram of an image sums to 1. Counting happens where the network runs: no feature map ever leaves the device whole.
+image are the vectors of the network's last feature map, one a place, as they are. The dictionary holds the centres of
+k-means over descriptors drawn from training images. Each place of an image counts for its nearest centre, and the
+histogram of an image sums to 1. Words are counted on the device: no whole feature map leaves it.
 """
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,23 +14,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mtsccd_jax.data.bands import seen
 from mtsccd_jax.data.sources import Source, views
 from mtsccd_jax.engine.evaluate import Trained, outputs_of
-from mtsccd_jax.engine.steps import local_descriptors, make_descriptor_step, make_words_step
+from mtsccd_jax.engine.parallel import Batch
+from mtsccd_jax.engine.state import Network, State
+from mtsccd_jax.engine.steps import OutputStep, image_model
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.ops.kmeans import fit_kmeans
-from mtsccd_jax.tasks.feature_cache import Embedded
+from mtsccd_jax.ops.kmeans import fit_kmeans, nearest_center
+from mtsccd_jax.recipes.config import Data
+from mtsccd_jax.tasks.feature_cache import FeatureCache, Outputs
+
+# words_step((state, center_kd), {"image"}) -> {"words": (b, k)}
+WordsStep = Callable[[tuple[State, jax.Array], Batch], dict[str, jax.Array]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dictionary:
-    """Visual words.
+    """A dictionary of visual words.
 
     Attributes:
         center_kd: (k, c) float32, the words.
         inertia: sum of the squared distances of the descriptors to their words.
-        descriptors: how many descriptors it was fitted on.
-        fitted_on: the images that they were drawn from, in words.
+        descriptors: number of descriptors that it was fitted on.
+        fitted_on: the images that they were drawn from, for people.
     """
 
     center_kd: np.ndarray
@@ -40,39 +46,17 @@ class Dictionary:
     fitted_on: str
 
 
-@dataclass(frozen=True)
-class Words:
-    """The histograms of a source's images.
+def fit_dictionary(cache: FeatureCache, source: Source) -> Dictionary:
+    """Fit a dictionary of `change.words` words on at most `change.descriptors` local descriptors of a source's images.
 
-    Attributes:
-        images: (n, k) float32 by image field; a row sums to 1.
-        images_per_s: how fast they were counted.
-        seconds: how long it took.
-    """
-
-    images: Mapping[str, np.ndarray]
-    images_per_s: float
-    seconds: float
-
-    @property
-    def started(self) -> float:
-        """`time.perf_counter()` as it would read had they just been counted: what follows is timed as if."""
-        return time.perf_counter() - self.seconds
-
-
-def fit_dictionary(passes: Embedded, source: Source) -> Dictionary:
-    """The dictionary of `change.words` words on at most `change.descriptors` local descriptors of the source's images.
-
-    As many images as possible give the same number of descriptors each, from places that are drawn by the recipe's seed
-    and do not repeat (they are the same at both dates of a pair).
+    As many images as possible give the same number of descriptors each. Their places are drawn with the recipe's seed,
+    without repetition, and are the same at both dates of a pair.
 
     Raises:
-        InputError: fewer descriptors than words, or no words asked for.
+        InputError: fewer descriptors than words.
     """
-    trained, fields = passes.trained, len(views(source))
+    trained, fields = cache.trained, len(views(source))
     settings, images, places = trained.recipe.change, len(source) * fields, map_places(trained)
-    if settings.words < 1:
-        raise InputError(f"change.words={settings.words}: a dictionary has at least one word")
     each = min(-(-settings.descriptors // images), places)
     chosen = min(len(source), settings.descriptors // (each * fields)) if each > 0 else 0
     drawn = chosen * each * fields
@@ -85,39 +69,69 @@ def fit_dictionary(passes: Embedded, source: Source) -> Dictionary:
     generator = np.random.default_rng(trained.recipe.seed)
     rows = np.sort(generator.permutation(len(source))[:chosen])
     place = np.stack([generator.permutation(places)[:each] for _ in rows]).astype(np.int32)
-    step = passes.once(
-        "descriptor step",
-        lambda: trained.parallel.compile_outputs(make_descriptor_step(trained.network, trained.recipe.data)),
-    )
-    outputs, _ = outputs_of(
-        trained,
-        source,
-        step,
-        trained.state,
-        rows=rows,
-        arrays={"place": place},
-        title="describe",
-    )
+    step = trained.parallel.compile_outputs(make_descriptor_step(trained.network, trained.recipe.data))
+    outputs, _ = outputs_of(trained, source, step, trained.state, rows=rows, arrays={"place": place}, title="describe")
     descriptor_nd = np.concatenate([output["descriptors"] for output in outputs.values()]).reshape(drawn, -1)
     fitted = fit_kmeans(descriptor_nd, settings.words, trained.recipe.seed)
     return Dictionary(np.asarray(fitted.center_kd), float(fitted.inertia), drawn, f"{source.name}, {source.split}")
 
 
 def map_places(trained: Trained) -> int:
-    """How many places the network's last feature map has, height times width; nothing is computed."""
+    """Return the number of places of the network's last feature map, height times width; compute nothing."""
     size = trained.recipe.data.image_size
     local = partial(local_descriptors, trained.network, trained.recipe.data)
     image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8)
     return int(jax.eval_shape(local, trained.state, {"image": image}).shape[1])
 
 
-def count_words(passes: Embedded, source: Source, dictionary: Dictionary) -> Words:
-    """The share of each word in every image of a source."""
-    trained, started = passes.trained, time.perf_counter()
-    center_kd = jax.device_put(jnp.asarray(dictionary.center_kd), trained.parallel.replicated)
-    step = passes.once(
-        "words step", lambda: trained.parallel.compile_outputs(make_words_step(trained.network, trained.recipe.data))
-    )
-    outputs, rate = outputs_of(trained, source, step, (trained.state, center_kd), title="words")
-    images = {field: output["words"] for field, output in outputs.items()}
-    return Words(images, rate, time.perf_counter() - started)
+def count_words(cache: FeatureCache, source: Source, dictionary: Dictionary) -> Outputs[dict[str, np.ndarray]]:
+    """Return the share of each word in every image of a source, (n, k) float32 by image field; counted once."""
+    trained = cache.trained
+
+    def count() -> tuple[dict[str, np.ndarray], float]:
+        center_kd = jax.device_put(jnp.asarray(dictionary.center_kd), trained.parallel.replicated)
+        step = cache.once(
+            "words step",
+            lambda: trained.parallel.compile_outputs(make_words_step(trained.network, trained.recipe.data)),
+        )
+        outputs, rate = outputs_of(trained, source, step, (trained.state, center_kd), title="words")
+        return {field: output["words"] for field, output in outputs.items()}, rate
+
+    return cache.outputs(("words", dictionary), source, count)
+
+
+def make_descriptor_step(network: Network, data: Data) -> OutputStep:
+    """Return `descriptor_step(state, {"image", "place"}) -> {"descriptors": (b, m, c)}`, float32.
+
+    `place` (b, m) int32 are places of the last feature map, counted row by row.
+    """
+
+    def descriptor_step(state: State, batch: Batch) -> dict[str, jax.Array]:
+        local = local_descriptors(network, data, state, batch)
+        return {"descriptors": jnp.take_along_axis(local, batch["place"][:, :, None], axis=1)}
+
+    return descriptor_step
+
+
+def make_words_step(network: Network, data: Data) -> WordsStep:
+    """Return the step that gives the share of each word among the places of an image; shares sum to 1.
+
+    Each place of the last feature map counts for the nearest word.
+    """
+
+    def words_step(known: tuple[State, jax.Array], batch: Batch) -> dict[str, jax.Array]:
+        state, center_kd = known
+        local = local_descriptors(network, data, state, batch)
+        images, places, channels = local.shape
+        word = nearest_center(local.reshape(-1, channels), center_kd).reshape(images, places)
+        # Comparisons summed: a float scatter-add is hundreds of times slower on some GPUs.
+        count = jnp.sum(word[:, :, None] == jnp.arange(center_kd.shape[0]), axis=1, dtype=jnp.int32)
+        return {"words": count.astype(jnp.float32) / places}
+
+    return words_step
+
+
+def local_descriptors(network: Network, data: Data, state: State, batch: Batch) -> jax.Array:
+    """Return the last feature map of each image as (b, h w, c) float32, its places row by row."""
+    feature_map = image_model(network, state)(seen(batch, data)).feature_map
+    return feature_map.reshape(feature_map.shape[0], -1, feature_map.shape[-1]).astype(jnp.float32)

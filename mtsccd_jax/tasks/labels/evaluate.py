@@ -1,100 +1,151 @@
 """Multi-label classification: which labels a scene has, by the network's own head.
 
-A label is called present where its probability reaches a threshold: one half, as the papers have it, or the label's own
-threshold that is best on the validation split, found exactly.
+A label is predicted positive where its probability reaches a threshold: one half, as the papers have it, or the label's
+own threshold that is best on the validation split, found exactly.
 """
 
 import numpy as np
 
-from mtsccd_jax.data.sources import Source
+from mtsccd_jax.data.sources import Source, scene_splits
+from mtsccd_jax.engine.evaluate import Embedding, Trained
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.ops.multilabel import class_thresholds, decide, decision_counts, multilabel_metrics
+from mtsccd_jax.ops.multilabel import (
+    DECISION_METRICS,
+    METRICS,
+    class_thresholds,
+    decide,
+    decision_counts,
+    decision_metrics,
+    multilabel_metrics,
+)
 from mtsccd_jax.ops.multilabel_bootstrap import bootstrap_intervals
+from mtsccd_jax.recipes.config import Data, Recipe
 from mtsccd_jax.report import published
-from mtsccd_jax.report.rows import Row
-from mtsccd_jax.tasks.feature_cache import Embedded
-from mtsccd_jax.tasks.write_row import Result, interval_metrics, pictures, write_row
+from mtsccd_jax.report.measured import Measured
+from mtsccd_jax.report.rows import Row, load, load_artefact
+from mtsccd_jax.tasks.feature_cache import FeatureCache
+from mtsccd_jax.tasks.labels.source import label_source, names_of
+from mtsccd_jax.tasks.write_row import ChosenThreshold, Result, pictures, write_row
 
-# Scenes shown with their true and predicted labels in the report.
+# Scenes that the report shows with their true and predicted labels.
 PICTURES = 12
 
 
-def evaluate_labels(passes: Embedded, split: str) -> Row:
-    """The row of all labels of a split, written to the work directory of the network.
+def evaluate(cache: FeatureCache, split: str) -> Row:
+    """Write the row of all labels of a split to the work directory of the network.
 
-    Every metric of `ops.multilabel` has its 95 % interval over re-drawn scenes; thresholds stay as they are.
+    Every metric of `ops.multilabel` has its 95 % interval over resampled scenes; the thresholds stay as they are.
 
     Raises:
-        InputError: the source has other labels than the network, no scene to choose thresholds on or to evaluate, the
-            network has seen some of the scenes in another data set, or the recipe asks for an SVM.
-        RunError: the network's scores are not finite.
+        InputError: the source has other labels than the network, no scene to choose thresholds on or to evaluate, or
+            the recipe asks for an SVM.
+        LeakError: the network has learned from some of the scenes in another data set.
+        RunError: the network's outputs are not finite.
     """
-    trained, found = passes.trained, passes.labelled(split)
-    settings, source = trained.recipe.labels, found.source
-    if trained.recipe.scene.classifier == "svm":
+    recipe, settings = cache.trained.recipe, cache.trained.recipe.labels
+    outputs = cache.features(label_source(cache, split))
+    source = outputs.source
+    if recipe.scene.classifier == "svm":
         raise InputError("scene.classifier=svm: labels are named by the network's own head alone; set it to head")
-    label, probability = source.column("labels"), found.images["image"].label_probability
-    threshold = np.full(label.shape[1], 0.5)
+    label, probability = source.column("labels"), outputs.values["image"].label_probability
+    threshold, chosen = np.full(label.shape[1], 0.5), None
     arrays = {}
     if settings.threshold == "validation":
-        known = passes.labelled("validation")
-        chosen_on = {"label": known.source.column("labels"), "probability": known.images["image"].label_probability}
-        threshold = class_thresholds(chosen_on["label"], chosen_on["probability"], settings.objective).threshold_k
-        arrays["validation"] = chosen_on
-    called = decide(probability, threshold)
-    tp, fp, fn = decision_counts(label, called)
-    resamples, seed = trained.recipe.evaluation.resamples, trained.recipe.seed
-    intervals = bootstrap_intervals(label, probability, threshold, resamples=resamples, seed=seed)
+        known = cache.features(label_source(cache, "validation"))
+        known_label, known_probability = known.source.column("labels"), known.values["image"].label_probability
+        threshold = class_thresholds(known_label, known_probability, settings.objective).threshold_k
+        chosen = ChosenThreshold(settings.objective, "validation")
+        arrays["validation"] = {"label": known_label, "probability": known_probability}
+    predicted = decide(probability, threshold)
+    resamples, seed = recipe.evaluation.resamples, recipe.seed
+    measured = measure(label, probability, predicted, resamples=resamples, seed=seed)
     arrays |= {
         "predictions": {
             "label": label,
             "probability": probability,
-            "called": called,
+            "called": predicted,
             "threshold": threshold,
             "filename": names_of(source),
         },
         "patches": labelled_pictures(source),
     }
-    model, data = trained.recipe.model, trained.recipe.data
+    model = recipe.model
     result = Result(
         protocol="multilabel",
-        split=split,
-        metrics=interval_metrics(multilabel_metrics(label, probability, threshold), intervals),
-        confusion=np.stack([len(label) - tp - fp - fn, fp, fn, tp], 1),
-        class_names=trained.class_names,
-        objective=settings.objective if settings.threshold == "validation" else None,
-        threshold_from="validation" if settings.threshold == "validation" else None,
-        baseline=frequency_baseline(label),
-        published=published.multilabel(source.dataset, model.name, data.bands, model.width, split),
-        images_per_s=found.images_per_s,
-        started=found.started,
+        measured=measured,
+        class_names=cache.trained.class_names,
         arrays=arrays,
+        started=outputs.started,
+        published=published.multilabel(source.dataset, model.name, recipe.data.bands, model.width, split),
+        threshold=chosen,
     )
-    return write_row(trained, source, result)
+    return write_row(cache.trained, outputs, result)
 
 
-def frequency_baseline(label_nk: np.ndarray) -> dict[str, str | float]:
-    """The predictor that scores every label of every scene by the label's share in the split."""
-    share = np.broadcast_to(label_nk.mean(0), label_nk.shape)
-    return {"name": "label frequencies", **multilabel_metrics(label_nk, share)}
+def measure(
+    label_nk: np.ndarray, probability_nk: np.ndarray, predicted_nk: np.ndarray, *, resamples: int, seed: int
+) -> Measured:
+    """Return the numbers of a row of several labels a scene.
 
-
-def names_of(source: Source) -> np.ndarray:
-    """What the scenes of a source are called, (n,) str.
-
-    Raises:
-        InputError: the source has no such field.
+    Args:
+        label_nk: the truth, 0 and 1.
+        probability_nk: of each label.
+        predicted_nk: which labels are predicted positive, bool.
+        resamples: number of bootstrap resamples.
+        seed: of the resamples.
     """
-    for field in ("filename", "patch_id"):
-        if field in source.fields:
-            return source.column(field)
-    raise InputError(f"{source.name}: its scenes have no names (no field `filename` or `patch_id`)")
+    tp, fp, fn = decision_counts(label_nk, predicted_nk)
+    # Decisions as scores of 0 and 1: their metrics need no threshold, which differs from label to label.
+    decision = predicted_nk.astype(np.float32)
+    of_scores = [name for name in METRICS if name not in DECISION_METRICS]
+    intervals = {
+        **bootstrap_intervals(label_nk, probability_nk, metrics=of_scores, resamples=resamples, seed=seed),
+        **bootstrap_intervals(label_nk, decision, metrics=DECISION_METRICS, resamples=resamples, seed=seed),
+    }
+    share = np.broadcast_to(label_nk.mean(0), label_nk.shape)
+    return Measured(
+        n=len(label_nk),
+        confusion=np.stack([len(label_nk) - tp - fp - fn, fp, fn, tp], 1),
+        values=multilabel_metrics(label_nk, probability_nk) | decision_metrics(label_nk, predicted_nk),
+        intervals=intervals,
+        baseline={"name": "label frequencies", **multilabel_metrics(label_nk, share)},
+    )
+
+
+def evaluated_splits(recipe: Recipe, data: Data) -> list[str]:
+    """Return the splits to evaluate where none is named: all but training, and those that thresholds are chosen on."""
+    chosen_on = ["validation"] if recipe.labels.threshold == "validation" else []
+    return [name for name in scene_splits(data) if name not in ("train", *chosen_on)]
+
+
+def label_thresholds(trained: Trained) -> np.ndarray | float:
+    """Return the probability from which a label is predicted positive, one or (k,): one half, or as last chosen."""
+    if trained.recipe.labels.threshold == "half":
+        return 0.5
+    objective = trained.recipe.labels.objective
+    chosen = [row for row in load(trained.workdir) if row.protocol == "multilabel" and row.objective == objective]
+    found = load_artefact(trained.workdir, chosen[-1], "predictions") if chosen else None
+    if found is None:
+        raise InputError(
+            f"{trained.workdir}: labels.threshold=validation, and no thresholds by {objective} are there; run "
+            "`mtsccd-jax evaluate` first, or train with labels.threshold=half"
+        )
+    return found["threshold"]
+
+
+def predicted_columns(trained: Trained, embedding: Embedding) -> dict[str, np.ndarray]:
+    """Return the columns of `predict`: the labels that are predicted positive, and the probability of each."""
+    probability, names = embedding.label_probability, np.array(trained.class_names)
+    predicted = decide(probability, label_thresholds(trained))
+    columns = {"labels": np.array(["; ".join(names[row]) for row in predicted])}
+    digits = probability.astype(np.float64).round(6)
+    return columns | {f"p_{name}": digits[:, k] for k, name in enumerate(trained.class_names)}
 
 
 def labelled_pictures(source: Source) -> dict[str, np.ndarray]:
-    """Pictures of a few scenes that have labels (Table 3 of the BigEarthNet v1 paper), the same whatever the network.
+    """Return pictures of a few scenes that have labels (Table 3 of the BigEarthNet v1 paper).
 
-    `row` is the place of each in the split, by which what a network says of it is found in `predictions`.
+    They are the same whatever the network. `row` is the place of each in the split, and so in `predictions`.
     """
     some = np.flatnonzero(source.column("labels").any(1))
     row = np.sort(np.random.default_rng(0).permutation(some)[:PICTURES])

@@ -1,10 +1,9 @@
-"""An SVM that names the class of a scene from its features, with the penalty C that validation likes best.
+"""An SVM that predicts the class of a scene from its features, with the penalty C that is best on validation.
 
-Every feature is scaled to unit length before the SVM sees it, at training and afterwards, unless `scene.unit_length`
-says otherwise. The paper does not say what it did. This choice is ours: it is that of Razavian et al. 2014
-(arXiv:1403.6382, section 2) for the same kind of features, needs no statistics of the training split, and brings one
-grid of C to networks whose features differ in width and size by orders of magnitude. Histograms of visual words are
-treated alike.
+Features are scaled to unit length before the SVM sees them, in training and afterwards, unless `scene.unit_length` is
+false. The paper does not say what it did. The choice follows Razavian et al. 2014 (arXiv:1403.6382, section 2) for the
+same kind of features. It needs no statistics of the training split, and one grid of C fits networks whose features
+differ in width and size by orders of magnitude. Histograms of visual words are scaled likewise.
 """
 
 import logging
@@ -20,7 +19,8 @@ from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.ops.metrics import cohen_kappa, confusion_matrix, overall_accuracy
 from mtsccd_jax.ops.svm import LinearSVM, fit_kernel, fit_linear
 from mtsccd_jax.recipes.config import Scene
-from mtsccd_jax.tasks.feature_cache import Embedded
+from mtsccd_jax.tasks.feature_cache import FeatureCache
+from mtsccd_jax.tasks.scenes.source import scene_source
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +33,12 @@ class Classifier:
     """A fitted SVM and how its penalty was chosen.
 
     Attributes:
-        decide: features (n, d), scaled as `prepare` scales them -> decision values (n, k).
+        decide: features (n, d), scaled by `prepare` -> decision values (n, k).
         prepare: scales features for the SVM.
         c: the chosen penalty.
         tried_c: every penalty that was tried, ascending, (t,).
         value_c: the metric of each on validation, (t,).
-        metric: what the penalty is best at, "oa" or "kappa".
+        metric: what the penalty was chosen by, "oa" or "kappa".
         kernel: of the SVM.
     """
 
@@ -51,11 +51,11 @@ class Classifier:
     kernel: str
 
     def scores(self, feature_nd: np.ndarray) -> np.ndarray:
-        """The decision value of every class, (n, k) float32; the largest names the class."""
+        """Return the decision value of every class, (n, k) float32; the class of the largest is predicted."""
         return np.asarray(self.decide(self.prepare(feature_nd)), np.float32)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """How the penalty was chosen, as the artefact of a row."""
+        """Return the artefact of a row: how the penalty was chosen."""
         return {
             "c": np.array(self.c),
             "tried_c": self.tried_c,
@@ -69,55 +69,49 @@ class Classifier:
 
 
 def unit_length(feature_nd: np.ndarray) -> np.ndarray:
-    """The features scaled to Euclidean length 1, (n, d) float32; zeros stay zeros."""
+    """Scale features to Euclidean length 1, (n, d) float32; zeros stay zeros."""
     feature_nd = np.asarray(feature_nd, np.float32)
     length = np.linalg.norm(feature_nd, axis=1, keepdims=True)
     return feature_nd / np.where(length > 0, length, 1)
 
 
 def fit_classifier(
-    feature_nd: np.ndarray,
-    label_n: np.ndarray,
-    validation_feature_md: np.ndarray,
-    validation_label_m: np.ndarray,
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
     classes: int,
     settings: Scene,
     name: str,
     *,
     metric: Literal["oa", "kappa"] = "oa",
 ) -> Classifier:
-    """The SVM of the C in `settings.c` that is best on validation; the smallest among equals.
+    """Fit an SVM for every C in `settings.c` and return the best on validation, of the smallest C among equals.
 
     Args:
-        feature_nd: features of the training scenes.
-        label_n: their classes, 0 to classes - 1; some may be absent.
-        validation_feature_md: features of the validation scenes.
-        validation_label_m: their classes.
-        classes: how many there are.
+        train: features (n, d) and classes (n,), 0 to classes - 1, of the training scenes; some classes may be absent.
+        validation: likewise of the validation scenes.
+        classes: number of classes.
         settings: kernel and penalties.
         name: of the training data, for messages.
-        metric: what it is best at.
+        metric: what the penalty is chosen by.
 
     Raises:
-        InputError: no penalty, one that is not positive, features or labels that an SVM cannot be fitted to.
+        InputError: features or labels that an SVM cannot be fitted to.
         RunError: a fit does not converge.
     """
-    if not settings.c or min(settings.c) <= 0:
-        raise InputError(f"scene.c={','.join(map(str, settings.c))}: expected penalties above 0, separated by commas")
     # Moved to the device once for all penalties.
     prepare = unit_length if settings.unit_length else np.asarray
-    train_nd, known_md = jnp.asarray(prepare(feature_nd)), jnp.asarray(prepare(validation_feature_md))
+    train_nd, known_md = (jnp.asarray(prepare(feature)) for feature, _ in (train, validation))
     best: tuple[float, float, Decide] | None = None
     tried, values = sorted(set(settings.c)), []
     start: LinearSVM | None = None
     for c in tried:
         try:
             if settings.kernel == "linear":
-                fit = fit_linear(train_nd, label_n, classes, c, start=start)
+                fit = fit_linear(train_nd, train[1], classes, c, start=start)
                 # The next penalty begins where this one ended.
                 start = fit.svm if isinstance(fit.svm, LinearSVM) else None
             else:
-                fit = fit_kernel(train_nd, label_n, classes, c, kernel=settings.kernel)
+                fit = fit_kernel(train_nd, train[1], classes, c, kernel=settings.kernel)
             prediction = np.asarray(fit.svm.scores(known_md)).argmax(1)
         except ValueError as error:
             raise InputError(f"{name}: no SVM can be fitted ({error})") from error
@@ -126,7 +120,7 @@ def fit_classifier(
                 f"{name}: the {settings.kernel} SVM with C={c:g} did not converge in {fit.iterations} iterations; "
                 f"leave C={c:g} out of --set scene.c=..."
             )
-        confusion = np.asarray(confusion_matrix(validation_label_m, prediction, classes))
+        confusion = np.asarray(confusion_matrix(validation[1], prediction, classes))
         values.append({"oa": overall_accuracy, "kappa": cohen_kappa}[metric](confusion))
         if best is None or values[-1] > best[0]:
             best = values[-1], c, fit.svm.scores
@@ -134,28 +128,20 @@ def fit_classifier(
     return Classifier(best[2], prepare, best[1], np.array(tried), np.array(values), metric, settings.kernel)
 
 
-def scene_classifier(passes: Embedded) -> Classifier:
-    """The SVM on the features of the training scenes, its C chosen on the validation scenes; fitted once.
+def scene_classifier(cache: FeatureCache) -> Classifier:
+    """Fit the SVM on the features of the training scenes once, its C chosen on the validation scenes.
 
     Both are splits of the data that the network was trained on, whatever it is evaluated on.
-
-    Raises:
-        InputError: as `fit_classifier`, or these splits cannot be read.
-        RunError: the SVM does not converge.
     """
 
     def fit() -> Classifier:
-        train, validation = (passes.scenes(split, passes.training_data) for split in ("train", "validation"))
-        fitted = fit_classifier(
-            train.images["image"].features,
-            train.source.column("label"),
-            validation.images["image"].features,
-            validation.source.column("label"),
-            len(passes.trained.class_names),
-            passes.trained.recipe.scene,
-            f"{train.source.name}, train",
+        sources = [scene_source(cache, split, cache.training_data) for split in ("train", "validation")]
+        train, validation = (
+            (cache.features(source).values["image"].features, source.column("label")) for source in sources
         )
+        classes, settings = len(cache.trained.class_names), cache.trained.recipe.scene
+        fitted = fit_classifier(train, validation, classes, settings, f"{sources[0].name}, train")
         logger.info(f"scene classes by {fitted}")
         return fitted
 
-    return passes.once("scene classifier", fit)
+    return cache.once("scene classifier", fit)

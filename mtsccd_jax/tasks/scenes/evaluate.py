@@ -3,43 +3,44 @@
 import numpy as np
 
 from mtsccd_jax.data.sources import Source, scene_splits
+from mtsccd_jax.engine.evaluate import Embedding, Trained
 from mtsccd_jax.ops.bootstrap import bootstrap_interval
 from mtsccd_jax.ops.metrics import confusion_matrix, scene_metrics
 from mtsccd_jax.recipes.config import Data
 from mtsccd_jax.report import published
+from mtsccd_jax.report.measured import Measured
 from mtsccd_jax.report.rows import Row
-from mtsccd_jax.tasks.feature_cache import Embedded
+from mtsccd_jax.tasks.feature_cache import FeatureCache
 from mtsccd_jax.tasks.scenes.classifier import scene_classifier
-from mtsccd_jax.tasks.write_row import Result, interval_metrics, is_mtsccd, thumbnails, write_row
+from mtsccd_jax.tasks.scenes.source import scene_source
+from mtsccd_jax.tasks.write_row import Result, thumbnails, write_row
 
-# Scenes shown per class and city in the report.
+# Scenes of each class and city that the report shows.
 SHEET = 2
 
 
-def evaluate(passes: Embedded, split: str) -> Row:
-    """The row of the recipe's scene classifier on one split, written to the work directory of the network.
+def evaluate(cache: FeatureCache, split: str) -> Row:
+    """Write the row of the recipe's scene classifier on one split to the work directory of the network.
 
-    The artefact `predictions` holds class probabilities of the network's own head, decision values of an SVM.
+    The artefact `predictions` holds class probabilities of the network's own head, or decision values of an SVM.
 
     Raises:
         InputError: the source has other classes than the network, or no SVM can be fitted.
         RunError: the SVM does not converge.
     """
-    trained = passes.trained
-    scenes = passes.scenes(split)
-    source, embedding = scenes.source, scenes.images["image"]
+    trained, outputs = cache.trained, cache.features(scene_source(cache, split))
+    source, embedding = outputs.source, outputs.values["image"]
     arrays = {}
     if trained.recipe.scene.classifier == "svm":
-        classifier = scene_classifier(passes)
+        classifier = scene_classifier(cache)
         score = classifier.scores(embedding.features)
         prediction, certainty = score.argmax(1), {"decision": score}
         arrays["svm"] = classifier.arrays()
     else:
         prediction, certainty = embedding.prediction, {"probability": embedding.probability}
-    label, model = source.column("label"), trained.recipe.model
-    classes = len(trained.class_names)
-    confusion = np.asarray(confusion_matrix(label, prediction, classes), np.int64)
-    intervals = bootstrap_interval(confusion, resamples=trained.recipe.evaluation.resamples, seed=trained.recipe.seed)
+    label, recipe = source.column("label"), trained.recipe
+    resamples, seed = recipe.evaluation.resamples, recipe.seed
+    measured = measure(label, prediction, len(trained.class_names), resamples=resamples, seed=seed)
     arrays["predictions"] = {
         "label": label,
         "prediction": prediction.astype(np.int32),
@@ -49,36 +50,43 @@ def evaluate(passes: Embedded, split: str) -> Row:
     arrays["scenes"] = scene_sheet(source)
     result = Result(
         protocol="scene",
-        split=split,
-        metrics=interval_metrics(scene_metrics(confusion), intervals),
-        confusion=confusion,
+        measured=measured,
         class_names=trained.class_names,
-        baseline=majority_baseline(confusion),
-        published=published.scene(model.name, split, model.width) if is_mtsccd(source) else None,
-        images_per_s=scenes.images_per_s,
-        started=scenes.started,
         arrays=arrays,
+        started=outputs.started,
+        published=published_value(source.dataset, recipe.model.name, split, recipe.model.width),
     )
-    return write_row(trained, source, result)
+    return write_row(trained, outputs, result)
 
 
-def default_splits(data: Data) -> list[str]:
-    """The splits that are evaluated where none is named: all but training.
+def measure(label_n: np.ndarray, prediction_n: np.ndarray, classes: int, *, resamples: int, seed: int) -> Measured:
+    """Return the numbers of a scene row from the true and the predicted class of every scene."""
+    confusion = np.asarray(confusion_matrix(label_n, prediction_n, classes), np.int64)
+    intervals = bootstrap_interval(confusion, resamples=resamples, seed=seed)
+    most_frequent = float(confusion.sum(1).max() / confusion.sum())
+    baseline = {"name": "most frequent class", "oa": most_frequent, "kappa": 0.0}
+    return Measured(len(label_n), confusion, scene_metrics(confusion), intervals, baseline)
 
-    Raises:
-        InputError: the input does not exist or was not built.
-    """
+
+def published_value(dataset: str, model: str, split: str, width: float) -> published.Published | None:
+    """Return the entry of Table 6 for a network on a split of an MtSCCD data set; None where there is none."""
+    return published.scene(model, split, width) if dataset.startswith("mtsccd_") else None
+
+
+def evaluated_splits(data: Data) -> list[str]:
+    """Return the splits to evaluate where none is named: all but training."""
     return [name for name in scene_splits(data) if name != "train"]
 
 
-def majority_baseline(confusion: np.ndarray) -> dict[str, str | float]:
-    """The predictor that always names the split's most frequent class."""
-    counts = confusion.sum(1)
-    return {"name": "most frequent class", "oa": float(counts.max() / counts.sum()), "kappa": 0.0}
+def predicted_columns(trained: Trained, embedding: Embedding) -> dict[str, np.ndarray]:
+    """Return the columns of `predict`: the most probable class, its probability, and that of every class."""
+    probability, names = embedding.probability.astype(np.float64).round(6), trained.class_names
+    columns = {"label": np.array(names)[embedding.prediction], "probability": probability.max(-1)}
+    return columns | {f"p_{name}": probability[:, k] for k, name in enumerate(names)}
 
 
 def scene_sheet(source: Source) -> dict[str, np.ndarray]:
-    """Thumbnails of the first SHEET scenes of every class and city (the paper's Figure 1, per city)."""
+    """Return thumbnails of the first SHEET scenes of every class and city (the paper's Figure 1, per city)."""
     label = source.column("label")
     city = source.column("city") if "city" in source.fields else np.zeros(len(source), np.int32)
     phase = source.column("phase") if "phase" in source.fields else np.zeros(len(source), np.int32)

@@ -1,8 +1,8 @@
-"""The saved index of a gallery: what a search needs of a split, so that no image goes through the network twice.
+"""The saved index of a gallery: all that a search needs of a split, so that no image goes through the network twice.
 
-An index lies in the folder `index` of the work directory as one file a split: features, names, labels and thumbnails of
-its images, and the checksums of the data and of the network that they are of. It is used where both fit, and made again
-where they do not. It answers queries also where the data set is no longer at hand.
+An index is a file in the folder `index` of the work directory, one for each split. It holds features, names, labels and
+thumbnails of the images, and the checksums of their data and of the network. It is used where both checksums fit, and
+made again where they do not. It answers queries also where the data set is no longer there.
 """
 
 import dataclasses
@@ -28,33 +28,32 @@ from mtsccd_jax.data.stream import usable_cores
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
-from mtsccd_jax.recipes.config import Data
-from mtsccd_jax.tasks.feature_cache import Embedded
-from mtsccd_jax.tasks.labels.evaluate import names_of
+from mtsccd_jax.tasks.feature_cache import FeatureCache
+from mtsccd_jax.tasks.labels.source import check_labels, names_of
+from mtsccd_jax.tasks.scenes.source import check_scenes
 from mtsccd_jax.tasks.write_row import THUMB, pictures
 
 logger = logging.getLogger(__name__)
 
 INDEX_FOLDER = "index"
-# Version of the file's layout; part of what has to fit.
+# Version of the file's layout; a file of another version is made again.
 _FORMAT = 1
-# Images whose thumbnails are in memory at once, for each thread.
+# Images whose thumbnails each thread has in memory at once.
 _READ_AT_ONCE = 256
 _JPEG_QUALITY = 92
 
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """What is searched, n images.
+    """The index of n images.
 
     Attributes:
         features: (n, d) float32.
         filename: (n,) str.
         label: (n,) int32, the class of each image; or (n, k) uint8, its labels.
         names: of the classes or labels.
-        about: `format`, `dataset`, `split`, `folder` (None of TFDS data), and the checksums `data` and `network` that
-            the index is of.
-        jpeg: uint8, the thumbnails one after the other, as JPEG.
+        about: `format`, `dataset`, `split`, `folder` (None of TFDS data), and the checksums `data` and `network`.
+        jpeg: uint8, the thumbnails as JPEG, one after the other.
         jpeg_end: (n,) int64, where each ends.
     """
 
@@ -70,7 +69,7 @@ class Index:
         return len(self.features)
 
     def thumbs(self, row_n: np.ndarray) -> np.ndarray:
-        """The thumbnails of some images, (n, THUMB, THUMB, 3) uint8, red first; black for the row -1."""
+        """Decode the thumbnails of some rows, (n, THUMB, THUMB, 3) uint8, red first; black for the row -1."""
         thumbs = np.zeros((len(row_n), THUMB, THUMB, 3), np.uint8)
         for place, row in enumerate(row_n):
             if row >= 0:
@@ -79,34 +78,45 @@ class Index:
         return thumbs
 
     def labels_of(self, row: int) -> tuple[str, ...]:
-        """The class or the labels of an image, by name."""
+        """Return the class or the labels of an image, by name."""
         return label_names(self.label[row], self.names)
 
 
 def label_names(label: np.ndarray, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of a class number, or of the labels that are 1."""
+    """Return the name of a class number, or the names of the labels that are 1."""
     return tuple(names[place] for place in ([int(label)] if label.ndim == 0 else np.flatnonzero(label)))
 
 
+def search_source(cache: FeatureCache, split: str) -> Source:
+    """Open the images of a split that have a class or labels; these need not be the network's own."""
+    source = cache.scenes(split)
+    (check_labels if "labels" in source.names else check_scenes)(source)
+    return source
+
+
 def relevance(source: Source) -> tuple[np.ndarray, tuple[str, ...]]:
-    """`(label, names)`: what says which images are alike, their labels where they have several, else their class."""
+    """Return `(label, names)` that tell which images are alike: the labels of each, or else its class."""
     field = "labels" if "labels" in source.names else "label"
     return source.column(field), tuple(source.names[field])
 
 
-def open_index(passes: Embedded, split: str) -> Index:
-    """The index of a split of the data that the network is evaluated on: the saved one, or a new one, then saved.
+def open_index(cache: FeatureCache, split: str) -> Index:
+    """Open the index of a split of the evaluated data once: the saved one where it fits, else a new one, saved then.
 
     Raises:
         InputError: the split does not exist or holds no labelled images, and there is no saved index that fits.
     """
-    trained, place = passes.trained, index_path(passes, split)
+    return cache.once(("index", split), lambda: _open_index(cache, split))
+
+
+def _open_index(cache: FeatureCache, split: str) -> Index:
+    trained, place = cache.trained, index_path(cache, split)
     network, saved = network_sha256(trained), _load(place)
-    folder = str(Path(passes.data.folder).resolve()) if passes.data.folder else None
+    folder = str(Path(cache.data.folder).resolve()) if cache.data.folder else None
     asked = {"format": _FORMAT, "folder": folder, "split": split, "network": network}
     known = saved is not None and asked.items() <= saved.about.items()
     try:
-        source = passes.search_source(split)
+        source = search_source(cache, split)
     except InputError as error:
         if saved is None or not known:
             raise
@@ -117,7 +127,7 @@ def open_index(passes: Embedded, split: str) -> Index:
         logger.info(f"{place.name}: {len(saved):,} images, the saved index fits")
         return saved
     label, names = relevance(source)
-    features = passes.gallery(split).images["image"].features
+    features = cache.features(source).values["image"].features
     made = Index(features, names_of(source), label, names, about, *_jpegs(source))
     _save(place, made)
     why = "index built" if saved is None else "index built anew: the data or the network are others"
@@ -125,19 +135,19 @@ def open_index(passes: Embedded, split: str) -> Index:
     return made
 
 
-def index_path(passes: Embedded, split: str) -> Path:
-    """The file of a split's index; its name says of which data, and the file itself of exactly which."""
-    data: Data = passes.data
+def index_path(cache: FeatureCache, split: str) -> Path:
+    """Return the file of a split's index. Its name tells the data roughly; `about` in the file tells them exactly."""
+    data = cache.data
     dataset = str(data.dataset)
     if data.folder:
         name = Path(data.folder).resolve().name
     else:
         name = dataset if "/" in dataset else f"{dataset}_{data.config}"
-    return passes.trained.workdir / INDEX_FOLDER / f"{re.sub('[^A-Za-z0-9]+', '_', f'{name}_{split}').strip('_')}.npz"
+    return cache.trained.workdir / INDEX_FOLDER / f"{re.sub('[^A-Za-z0-9]+', '_', f'{name}_{split}').strip('_')}.npz"
 
 
 def network_sha256(trained: Trained) -> str:
-    """The checksum of everything that features depend on but the images: architecture, parameters, how it sees."""
+    """Return the checksum of all that features depend on beside the images: architecture, parameters, preprocessing."""
     recipe = trained.recipe
     seen = {name: getattr(recipe.data, name) for name in ("image_size", "bands", "resample", "mean", "std")}
     model = dataclasses.asdict(recipe.model) | {"init": None}
@@ -149,7 +159,7 @@ def network_sha256(trained: Trained) -> str:
 
 
 def _jpegs(source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """The thumbnails of a source as JPEG, one after the other, and where each ends."""
+    """Return the thumbnails of a source as JPEG, one after the other, and where each ends."""
 
     def encode(first: int) -> list[np.ndarray]:
         thumbs = pictures(source, np.arange(first, min(first + _READ_AT_ONCE, len(source))))
@@ -169,9 +179,9 @@ def _save(place: Path, index: Index) -> None:
 
 
 def _load(place: Path) -> Index | None:
-    """The index in a file; None where there is none, or none that can be read."""
+    """Read the index in a file; return None where there is none, or none that can be read."""
     try:
-        # Opened here: of a damaged file `np.load` leaves its own handle open.
+        # Opened here: where the file is damaged, `np.load` leaves a handle of its own open.
         with place.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             if (about := json.loads(str(arrays["about"]))).get("format") != _FORMAT:
                 return None

@@ -8,11 +8,12 @@ from jax import lax
 
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create
-from mtsccd_jax.engine.steps import cross_entropy, make_train_step
+from mtsccd_jax.engine.steps import make_train_step
 from mtsccd_jax.perf.flops import count_macs, model_flops
 from mtsccd_jax.perf.profile.layers import BETWEEN, jaxpr_layers
 from mtsccd_jax.perf.profile.scopes import module_scopes
 from mtsccd_jax.recipes.config import Data, Engine, Model, Optim, Recipe
+from mtsccd_jax.tasks.scenes.train import cross_entropy
 
 
 def shape(*sizes: int, dtype=jnp.float32) -> jax.ShapeDtypeStruct:

@@ -1,4 +1,4 @@
-"""Transitions against brute force, thresholds against a search by hand, folds, and what cannot be judged."""
+"""Transitions against brute force, thresholds against a search by hand, folds, and what cannot be decided."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from sklearn.metrics import cohen_kappa_score, f1_score
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.tasks.change.decisions import (
     FOLDS,
+    by_threshold,
     change_margin,
-    judge,
     stratified_folds,
     transition_share,
     transitions,
@@ -21,7 +21,7 @@ def scores(n=300, k=5, seed=0):
 
 
 @pytest.mark.parametrize("k", [2, 5])
-def test_the_transition_is_the_most_probable_of_all_that_the_verdict_allows(k):
+def test_the_transition_is_the_most_probable_of_all_that_the_decision_allows(k):
     t1, t2 = scores(k=k)
     predicted = np.random.default_rng(1).random(len(t1)) < 0.5
     found = np.stack(transitions(predicted, t1, t2), 1)
@@ -61,12 +61,12 @@ def test_one_class_has_no_transition():
 def test_the_share_of_right_transitions_is_among_changed_pairs_alone():
     generator = np.random.default_rng(0)
     changed, right = generator.random(400) < 0.3, generator.random(400) < 0.6
-    share = transition_share(changed, right, 1000, seed=1)
-    assert share["value"] == right[changed].mean()
+    value, interval = transition_share(changed, right, 1000, seed=1)
+    assert value == right[changed].mean()
     rows = generator.integers(0, 400, (2000, 400))
     drawn = (changed & right)[rows].sum(1) / changed[rows].sum(1)
-    np.testing.assert_allclose([share["low"], share["high"]], np.quantile(drawn, [0.025, 0.975]), atol=0.02)
-    assert transition_share(changed, right & False, 50, seed=0) == {"value": 0.0, "low": 0.0, "high": 0.0}
+    np.testing.assert_allclose(interval, np.quantile(drawn, [0.025, 0.975]), atol=0.02)
+    assert transition_share(changed, right & False, 50, seed=0) == (0.0, (0.0, 0.0))
 
 
 @pytest.mark.parametrize(("changed", "unchanged"), [(5, 5), (13, 50), (31, 33), (500, 7)])
@@ -86,22 +86,22 @@ def pairs(n, seed):
     return generator.normal(changed, 1).astype(np.float32), changed
 
 
-OPTIONS = {"protocol": "cfsm", "name": "here", "resamples": 20, "seed": 0}
+OPTIONS = {"name": "here", "resamples": 20, "seed": 0}
 
 
 def test_the_threshold_is_validations_best_and_is_applied_as_it_is():
     validation, (distance, changed) = pairs(80, 0), pairs(120, 1)
-    verdict = judge(validation, distance, changed, "f1", **OPTIONS)
+    decision = by_threshold(validation, distance, changed, "f1", **OPTIONS)
     best = max(f1_score(validation[1], validation[0] >= cut) for cut in validation[0])
-    assert f1_score(validation[1], validation[0] >= verdict.threshold) == pytest.approx(best)
-    np.testing.assert_array_equal(verdict.predicted_n, distance >= verdict.threshold)
-    assert verdict.threshold_from == "validation"
-    assert set(verdict.rechosen) >= {"oa", "kappa"}
+    assert f1_score(validation[1], validation[0] >= decision.threshold.value) == pytest.approx(best)
+    np.testing.assert_array_equal(decision.predicted_n, distance >= decision.threshold.value)
+    assert decision.threshold.chosen_on == "validation"
+    assert set(decision.threshold.intervals) >= {"oa", "kappa"}
 
 
-def test_without_validation_each_fold_is_judged_by_the_others():
+def test_without_validation_each_fold_is_decided_by_the_others():
     distance, changed = pairs(60, 2)
-    verdict = judge(None, distance, changed, "kappa", **OPTIONS)
+    decision = by_threshold(None, distance, changed, "kappa", **OPTIONS)
     fold = stratified_folds(changed, 0)
     thresholds = []
     for held_out in range(FOLDS):
@@ -109,29 +109,30 @@ def test_without_validation_each_fold_is_judged_by_the_others():
         cuts = np.sort(distance[~inside])[::-1]
         values = [cohen_kappa_score(changed[~inside], distance[~inside] >= cut) for cut in cuts]
         thresholds.append(cuts[np.argmax(np.array(values) >= max(values) - 1e-12)])
-        np.testing.assert_array_equal(verdict.predicted_n[inside], distance[inside] >= thresholds[-1])
-    assert verdict.threshold == pytest.approx(np.median(thresholds))
-    assert (verdict.threshold_from, verdict.rechosen, verdict.validation) == ("cross_validation_5", None, None)
+        np.testing.assert_array_equal(decision.predicted_n[inside], distance[inside] >= thresholds[-1])
+    assert decision.threshold.value == pytest.approx(np.median(thresholds))
+    assert (decision.threshold.chosen_on, decision.threshold.intervals) == ("cross_validation_5", None)
+    assert decision.arrays == {}
 
 
 @pytest.mark.parametrize(("kind", "word"), [(False, "unchanged"), (True, "changed")])
 def test_validation_pairs_of_one_kind_are_refused(kind, word):
     distance, changed = pairs(20, 0)
     with pytest.raises(InputError, match=f"here, validation: all 20 pairs are {word}; a threshold is chosen on"):
-        judge((distance, np.full(20, kind)), distance, changed, "kappa", **OPTIONS)
+        by_threshold((distance, np.full(20, kind)), distance, changed, "kappa", **OPTIONS)
 
 
 def test_too_few_pairs_of_a_kind_cannot_be_cross_validated():
     distance = np.arange(12, dtype=np.float32)
     with pytest.raises(InputError, match="here: 3 changed and 9 unchanged pairs; choosing a threshold by 5-fold"):
-        judge(None, distance, distance < 3, "kappa", **OPTIONS)
+        by_threshold(None, distance, distance < 3, "kappa", **OPTIONS)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("where", ["judged", "validation", "cross-validation"])
+@pytest.mark.parametrize("where", ["evaluated", "validation", "cross-validation"])
 def test_distances_that_are_not_finite_end_in_one_line(bad, where):
     (known, kind), (distance, changed) = pairs(60, 0), pairs(60, 1)
     (known if where == "validation" else distance)[7] = bad
     validation = None if where == "cross-validation" else (known, kind)
     with pytest.raises(RunError, match=r"here: the network's distances are not finite; lower optim\.learning_rate"):
-        judge(validation, distance, changed, "kappa", **OPTIONS)
+        by_threshold(validation, distance, changed, "kappa", **OPTIONS)

@@ -1,10 +1,11 @@
-"""Every method on the demonstration's network: verdicts, transitions and thresholds by other means, and refusals."""
+"""Every method on the demonstration's network: decisions, transitions and thresholds by other means, and refusals."""
 
 import csv
 import json
 import os
 import subprocess
 import sys
+from copy import copy
 from dataclasses import replace
 
 import cv2
@@ -19,18 +20,20 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.report.rows import load, load_artefact
 from mtsccd_jax.report.verify import verify
 from mtsccd_jax.tasks.change import evaluate as module
-from mtsccd_jax.tasks.change.cdc_2 import pair_features
+from mtsccd_jax.tasks.change.cdc_2 import fit_classifiers, pair_features
 from mtsccd_jax.tasks.change.evaluate import detect, supported_methods, validation_scale
-from mtsccd_jax.tasks.feature_cache import Embedded
+from mtsccd_jax.tasks.change.visual_words import count_words
+from mtsccd_jax.tasks.feature_cache import FeatureCache
+from mtsccd_jax.tasks.table import CHECKS
 
 
 @pytest.fixture(scope="module")
 def svm_run(run_copy):
     """Every row of one test city with SVMs and eight words, by one object that embeds each split once."""
     trained = load_trained(run_copy, ["scene.classifier=svm", "change.words=8", "evaluation.resamples=50"])
-    passes = Embedded(trained)
-    rows = {row.protocol: row for row in detect(passes, supported_methods(trained), "kappa", splits=["test_a"])}
-    return run_copy, passes, rows
+    cache = FeatureCache(trained)
+    rows = {row.protocol: row for row in detect(cache, supported_methods(trained), "kappa", splits=["test_a"])}
+    return run_copy, cache, rows
 
 
 def predictions(workdir, row):
@@ -46,13 +49,14 @@ def by_linear_svc(train, label, c, test):
 
 
 def test_cdc_1_compares_the_labels_of_the_svm(svm_run):
-    workdir, passes, rows = svm_run
+    workdir, cache, rows = svm_run
     found = predictions(workdir, rows["cdc_1"])
     svm = load_artefact(workdir, rows["cdc_1"], "svm")
-    train, pairs = passes.scenes("train"), passes.pairs("test_a")
+    scenes, pairs = cache.scenes("train"), cache.pairs("test_a")
+    train = cache.features(scenes).values["image"].features
     labels = [
-        by_linear_svc(train.images["image"].features, train.source.column("label"), float(svm["c"]), images.features)
-        for images in pairs.images.values()
+        by_linear_svc(train, scenes.column("label"), float(svm["c"]), images.features)
+        for images in cache.features(pairs).values.values()
     ]
     assert np.mean(found["predicted"] == (labels[0] != labels[1])) > 0.98, "but for ties"
     assert svm["c"] in svm["tried_c"]
@@ -63,15 +67,13 @@ def test_cdc_1_compares_the_labels_of_the_svm(svm_run):
 
 
 def test_cdc_2_compares_the_labels_of_an_svm_a_date(svm_run):
-    workdir, passes, rows = svm_run
+    workdir, cache, rows = svm_run
     found = predictions(workdir, rows["cdc_2"])
     words, svm = (load_artefact(workdir, rows["cdc_2"], name) for name in ("words", "svm"))
     assert words["center"].shape[0] == 8
     assert str(words["fitted_on"]).startswith("mtsccd_lucd")
     assert str(words["fitted_on"]).endswith("train")
-    made = {key[1]: value.images for key, value in passes._made.items() if key[0] == "words of pairs"}
-    assert set(made) == {"train", "validation", "test_a"}
-    train = passes.pair_source("train")
+    made, train = words_of(cache, "train", "test_a"), cache.pairs("train")
     labels = [
         by_linear_svc(
             made["train"][f"image_{date}"],
@@ -98,28 +100,29 @@ def test_the_transition_is_the_share_of_changed_pairs_named_rightly(svm_run, met
 
 
 def test_each_split_is_embedded_once_for_all_methods(svm_run, monkeypatch):
-    _, passes, _ = svm_run
+    _, cache, _ = svm_run
     monkeypatch.setattr("mtsccd_jax.tasks.feature_cache.embed", lambda *args, **kwargs: pytest.fail("embedded again"))
-    detect(passes, ["cfsm", "cdc_1", "cdc_2"], "oa", splits=["test_a"])
+    detect(cache, ["cfsm", "cdc_1", "cdc_2"], "oa", splits=["test_a"])
 
 
-def other(passes, **change):
-    """The same passes with other change settings that do not touch what is embedded."""
-    made = Embedded(
-        replace(
-            passes.trained,
-            recipe=replace(passes.trained.recipe, change=replace(passes.trained.recipe.change, **change)),
-        ),
-    )
-    made._made = {key: value for key, value in passes._made.items() if key != "visual words"}
-    return made
+def words_of(cache, *splits):
+    """The histograms of the pairs of some splits, as CDC_2 counts them."""
+    dictionary = fit_classifiers(cache).dictionary
+    return {split: count_words(cache, cache.pairs(split), dictionary).values for split in splits}
+
+
+def other(cache, **change):
+    """The cache with other change settings, which do not touch what is kept."""
+    recipe, same = cache.trained.recipe, copy(cache)
+    same.trained = replace(cache.trained, recipe=replace(recipe, change=replace(recipe.change, **change)))
+    return same
 
 
 def test_the_scale_of_distances_moves_the_threshold_and_nothing_else(svm_run):
-    workdir, passes, _ = svm_run
+    workdir, cache, _ = svm_run
     found = {}
     for scale in ("none", "validation"):
-        (row,) = detect(other(passes, scale=scale), ["cfsm"], "kappa", splits=["test_a"])
+        (row,) = detect(other(cache, scale=scale), ["cfsm"], "kappa", splits=["test_a"])
         found[scale] = row, predictions(workdir, row), load_artefact(workdir, row, "validation")["distance"]
     (plain, raw, known), (scaled, moved, known_scaled) = found["none"], found["validation"]
     assert plain.metrics == scaled.metrics
@@ -132,33 +135,33 @@ def test_the_scale_of_distances_moves_the_threshold_and_nothing_else(svm_run):
 
 @pytest.mark.parametrize(("metric", "scale"), [("cosine", "none"), ("euclidean", "features")])
 def test_cfsm_measures_features_as_the_recipe_says(svm_run, metric, scale):
-    workdir, passes, _ = svm_run
-    (row,) = detect(other(passes, metric=metric, scale=scale), ["cfsm"], "f1", splits=["test_a"])
-    x, y = (passes.pairs("test_a").images[name].features.astype(np.float64) for name in ("image_t1", "image_t2"))
+    workdir, cache, _ = svm_run
+    (row,) = detect(other(cache, metric=metric, scale=scale), ["cfsm"], "f1", splits=["test_a"])
+    images = cache.features(cache.pairs("test_a")).values
+    x, y = (images[name].features.astype(np.float64) for name in ("image_t1", "image_t2"))
     x, y = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (x, y))
     expected = 1 - (x * y).sum(1) if metric == "cosine" else np.linalg.norm(x - y, axis=1)
     np.testing.assert_allclose(predictions(workdir, row)["distance"], expected, atol=1e-5)
     assert row.objective == "f1"
 
 
-def test_words_of_pairs_judge_pairs(svm_run):
-    workdir, passes, _ = svm_run
-    asked = other(passes, words_svm="pairs")
+def test_an_svm_on_words_of_pairs_decides_on_pairs(svm_run):
+    workdir, cache, _ = svm_run
+    asked = other(cache, words_svm="pairs")
     (row,) = detect(asked, ["cdc_2"], "kappa", splits=["test_a"])
     found, svm = predictions(workdir, row), load_artefact(workdir, row, "svm")
     assert "prediction_t1" not in found, "an SVM on pairs knows no classes"
     assert "transition" not in row.metrics
     np.testing.assert_array_equal(found["predicted"], found["distance"] > 0)
-    made = {key[1]: value.images for key, value in asked._made.items() if key[0] == "words of pairs"}
     feature = {
         split: np.hstack([abs(one["image_t1"] - one["image_t2"]), np.minimum(one["image_t1"], one["image_t2"])])
-        for split, one in made.items()
+        for split, one in words_of(asked, "train", "validation", "test_a").items()
     }
-    label = asked.pair_source("train").column("changed")
+    label = asked.pairs("train").column("changed")
     expected = by_linear_svc(feature["train"], label, float(svm["c"]), feature["test_a"])
     assert np.mean(found["predicted"] == (expected == 1)) > 0.98
     known = by_linear_svc(feature["train"], label, float(svm["c"]), feature["validation"])
-    kappa = cohen_kappa_score(asked.pair_source("validation").column("changed"), known)
+    kappa = cohen_kappa_score(asked.pairs("validation").column("changed"), known)
     assert svm["validation"].max() == pytest.approx(kappa, abs=0.05)
 
 
@@ -239,7 +242,7 @@ HALVES = ["validation" if index < 10 else "test" for index in range(20)]
         ),
     ],
 )
-def test_what_cannot_be_judged_is_one_line(run_copy, tmp_path, capsys, changed, splits, options, message):
+def test_what_cannot_be_evaluated_is_one_line(run_copy, tmp_path, capsys, changed, splits, options, message):
     pairs = write_pairs(tmp_path / "pairs", changed, splits)
     assert main(["change", str(run_copy), "--pairs", str(pairs), "-q", *options]) == 2
     error = capsys.readouterr().err.strip()
@@ -248,7 +251,7 @@ def test_what_cannot_be_judged_is_one_line(run_copy, tmp_path, capsys, changed, 
 
 
 def test_every_row_of_every_method_is_what_its_artefacts_say(svm_run):
-    checked = list(verify(svm_run[0]))
+    checked = list(verify(svm_run[0], CHECKS))
     assert {row.protocol for _, row, _ in checked} >= {"cfsm", "cdc_1", "cdc_2"}
     assert [difference for _, _, differences in checked for difference in differences] == []
 
@@ -259,7 +262,7 @@ def test_equal_distances_have_no_scale():
 
 
 def test_real_scenes_and_real_pairs(real_data, tiny, tmp_path, capsys):
-    """EuroSAT trains and is evaluated; its network judges the SZTAKI pairs."""
+    """EuroSAT trains and is evaluated; its network is evaluated on the SZTAKI pairs."""
     workdir = tmp_path / "eurosat"
     command = [sys.executable, "-m", "mtsccd_jax", "train", "scenes_64", "-q", "--workdir", str(workdir), *tiny]
     command += ["--folder", str(real_data / "eurosat_rgb" / "2750")]

@@ -1,22 +1,26 @@
-"""SSCD: that it learns, whom it judges and whom it refuses to judge."""
+"""SSCD: that it learns, and which pairs it refuses."""
 
 import csv
 import shutil
 from dataclasses import replace
 
 import cv2
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import tfds_builders
 from mtsccd_jax.data.sources import open_pairs
-from mtsccd_jax.engine.evaluate import compare, load_trained
-from mtsccd_jax.errors import InputError
+from mtsccd_jax.engine.evaluate import load_trained
+from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.ops.threshold import best_threshold
 from mtsccd_jax.recipes.config import Data, Engine, Evaluation, Model, Optim, Recipe, Similarity
 from mtsccd_jax.report.rows import load, load_artefact
-from mtsccd_jax.tasks.change.evaluate import evaluated_splits
-from mtsccd_jax.tasks.change.sscd import detect_similarity
+from mtsccd_jax.tasks.change.evaluate import detect, evaluated_splits
+from mtsccd_jax.tasks.change.sscd import compare, sscd
+from mtsccd_jax.tasks.change.trained_pairs import read_trained_pairs, write_trained_pairs
+from mtsccd_jax.tasks.feature_cache import FeatureCache
 from mtsccd_jax.tasks.train import train
 from tfds_builders import synthetic
 
@@ -36,7 +40,8 @@ def test_it_learns_from_a_generated_archive(tmp_path):
         similarity=Similarity(width=32, scene_weight=0.5),
     )
     train(recipe, tmp_path / "run")
-    rows = detect_similarity(load_trained(tmp_path / "run"), recipe.data, "kappa", ("test_a", "test_b"))
+    cache = FeatureCache(load_trained(tmp_path / "run"))
+    rows = detect(cache, ("sscd",), "kappa", splits=("test_a", "test_b"))
     assert [(row.protocol, row.split, row.threshold_from) for row in rows] == [
         ("sscd", "test_a", "validation"),
         ("sscd", "test_b", "validation"),
@@ -60,13 +65,14 @@ def learned(pair_recipe, tmp_path_factory):
 
 def test_the_threshold_is_that_of_the_validation_pairs(learned):
     data = learned.recipe.data
-    (row,) = detect_similarity(learned, data, "f1", ["test"])
+    cache = FeatureCache(learned)
+    row = sscd(cache, "test", "f1")
     assert (row.split, row.objective, row.n, sum(row.confusion[1])) == ("test", "f1", 18, 6)
     validation, test = open_pairs(data, "validation"), open_pairs(data, "test")
-    said, _ = compare(learned, validation)
-    chosen = best_threshold(said.distance, validation.column("changed").astype(bool), "f1").threshold
+    known = compare(cache, validation).values.distance_n
+    chosen = best_threshold(known, validation.column("changed").astype(bool), "f1").threshold
     assert row.threshold == pytest.approx(float(chosen))
-    distance = 1 - compare(learned, test)[0].similarity
+    distance = compare(cache, test).values.distance_n
     found = load_artefact(learned.workdir, row, "predictions")
     np.testing.assert_array_equal(found["distance"], distance)
     np.testing.assert_array_equal(found["predicted"], distance >= chosen)
@@ -88,24 +94,24 @@ def elsewhere(learned, folder, columns, keep=lambda line: True):
 @pytest.mark.parametrize(("split", "known"), [("train", 48), ("all", 48)])
 def test_pairs_that_it_learned_from_are_refused(learned, split, known):
     with pytest.raises(InputError, match=f"{split}: the network of .* has learned from {known} of these"):
-        detect_similarity(learned, learned.recipe.data, "kappa", [split])
+        detect(FeatureCache(learned), ["sscd"], "kappa", splits=[split])
 
 
 def test_pairs_that_it_learned_from_are_known_at_another_place(learned, tmp_path):
     moved = elsewhere(learned, tmp_path / "moved", ("A", "B", "changed"))
     with pytest.raises(InputError, match="has learned from 48 of these 84 pairs"):
-        detect_similarity(learned, moved, "kappa", ["all"])
+        sscd(FeatureCache(learned, moved), "all", "kappa")
 
 
-def test_other_pairs_of_the_same_names_are_judged_by_cross_validation(learned, tmp_path):
+def test_other_pairs_of_the_same_names_are_decided_by_cross_validation(learned, tmp_path):
     others = elsewhere(learned, tmp_path / "others", ("A", "B", "changed"))
     for path in (tmp_path / "others").glob("[AB]/*.png"):
         cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
-    (row,) = detect_similarity(learned, others, "kappa", ["all"])
+    row = sscd(FeatureCache(learned, others), "all", "kappa")
     assert (row.split, row.n, row.threshold_from) == ("all", 84, "cross_validation_5")
 
 
-def test_a_list_without_a_split_to_judge_says_so(learned, tmp_path):
+def test_a_list_without_a_split_to_evaluate_is_refused(learned, tmp_path):
     columns = ("A", "B", "changed", "split")
     data = elsewhere(learned, tmp_path / "few", columns, lambda line: line["split"] != "test")
     with pytest.raises(InputError, match="has no split to judge beside train, validation; name one by --split"):
@@ -116,4 +122,20 @@ def test_a_network_of_scenes_is_not_asked(recipe, pair_recipe, tmp_path):
     scene = replace(recipe, model=Model("scnn", width=0.125), engine=replace(recipe.engine, epochs=1))
     train(scene, tmp_path)
     with pytest.raises(InputError, match="classifies scenes; SSCD needs a network trained on pairs"):
-        detect_similarity(load_trained(tmp_path), pair_recipe.data, "kappa", ["test"])
+        sscd(FeatureCache(load_trained(tmp_path), pair_recipe.data), "test", "kappa")
+
+
+def test_outputs_that_are_not_finite_end_with_one_line(learned):
+    params = jax.tree.map(lambda values: values * jnp.nan, learned.state.params)
+    broken = replace(learned, state=replace(learned.state, params=params))
+    with pytest.raises(RunError, match=r"the network's change of .*, test, are not finite; lower optim\.learning_rate"):
+        compare(FeatureCache(broken), open_pairs(learned.recipe.data, "test"))
+
+
+def test_the_pairs_trained_on_read_back_or_are_missed(learned, tmp_path):
+    pairs = open_pairs(learned.recipe.data, "test")
+    write_trained_pairs(tmp_path, pairs)
+    found = read_trained_pairs(tmp_path)
+    assert (found.data, len(found.names), found.names[0]) == (pairs.name, 18, ("test_0.png", "test_0.png"))
+    with pytest.raises(InputError, match="nobody can say which pairs are new"):
+        read_trained_pairs(tmp_path / "nothing")

@@ -14,11 +14,17 @@ from mtsccd_jax.data.bands import normalize
 from mtsccd_jax.data.folder_source import pair_files
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine.parallel import make_parallel
-from mtsccd_jax.engine.steps import make_descriptor_step, make_words_step
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.tasks.change import visual_words as module
-from mtsccd_jax.tasks.change.visual_words import Dictionary, count_words, fit_dictionary, map_places
-from mtsccd_jax.tasks.feature_cache import Embedded
+from mtsccd_jax.tasks.change.visual_words import (
+    Dictionary,
+    count_words,
+    fit_dictionary,
+    make_descriptor_step,
+    make_words_step,
+    map_places,
+)
+from mtsccd_jax.tasks.feature_cache import FeatureCache
 
 
 def local(trained, source, field="image"):
@@ -52,11 +58,11 @@ def test_the_share_of_each_word_is_that_of_its_nearest_places(born, validation):
     _, places, channels = descriptors.shape
     assert map_places(trained) == places == 16
     center = np.random.default_rng(0).permutation(descriptors.reshape(-1, channels))[:7]
-    words = count_words(Embedded(trained), validation, Dictionary(center, 0.0, 0, ""))
+    words = count_words(FeatureCache(trained), validation, Dictionary(center, 0.0, 0, ""))
     nearest = pairwise_distances_argmin(descriptors.reshape(-1, channels), center).reshape(-1, places)
     expected = [np.bincount(image, minlength=7) / places for image in nearest]
-    np.testing.assert_allclose(words.images["image"], expected, atol=1e-7)
-    np.testing.assert_allclose(words.images["image"].sum(1), 1, rtol=1e-6)
+    np.testing.assert_allclose(words.values["image"], expected, atol=1e-7)
+    np.testing.assert_allclose(words.values["image"].sum(1), 1, rtol=1e-6)
 
 
 def test_words_do_not_depend_on_how_the_devices_are_driven(born, validation):
@@ -64,9 +70,9 @@ def test_words_do_not_depend_on_how_the_devices_are_driven(born, validation):
     mapped = replace(trained, parallel=make_parallel("pmap"))
     found = {}
     for name, one in (("jit", trained), ("pmap", mapped)):
-        passes = Embedded(one)
-        dictionary = fit_dictionary(passes, validation)
-        found[name] = dictionary.center_kd, count_words(passes, validation, dictionary).images["image"]
+        cache = FeatureCache(one)
+        dictionary = fit_dictionary(cache, validation)
+        found[name] = dictionary.center_kd, count_words(cache, validation, dictionary).values["image"]
     np.testing.assert_allclose(found["jit"][0], found["pmap"][0], atol=1e-4)
     assert np.mean(found["jit"][1] == found["pmap"][1]) > 0.99, "rounding may move a place"
 
@@ -87,7 +93,7 @@ def test_both_steps_lower_for_every_platform_and_never_scatter_floats(born):
 
 def test_a_dictionary_on_all_descriptors_is_as_good_as_scikit_learns(born, validation):
     trained = born(words=6, descriptors=100_000)
-    dictionary = fit_dictionary(Embedded(trained), validation)
+    dictionary = fit_dictionary(FeatureCache(trained), validation)
     descriptors = local(trained, validation).reshape(-1, dictionary.center_kd.shape[1])
     assert dictionary.descriptors == len(descriptors), "all places of all images"
     assert dictionary.fitted_on == f"{validation.name}, validation"
@@ -106,13 +112,13 @@ def test_no_more_descriptors_are_drawn_than_asked_for_and_by_the_seed_alone(born
 
     monkeypatch.setattr(module, "fit_kmeans", keep)
     trained = born()
-    passes = Embedded(trained)
+    cache = FeatureCache(trained)
     known = {tuple(point) for point in local(trained, validation).reshape(-1, 16).round(3)}
     for descriptors in (150, 11):
         for seed in (3, 3, 9):
             change = replace(trained.recipe.change, words=5, descriptors=descriptors)
-            passes.trained = replace(trained, recipe=replace(trained.recipe, change=change, seed=seed))
-            assert fit_dictionary(passes, validation).descriptors == len(drawn[-1]) <= descriptors
+            cache.trained = replace(trained, recipe=replace(trained.recipe, change=change, seed=seed))
+            assert fit_dictionary(cache, validation).descriptors == len(drawn[-1]) <= descriptors
             assert len(drawn[-1]) > 0.75 * descriptors
             found = [tuple(point) for point in drawn[-1].round(3)]
             assert sum(point in known for point in found) > 0.9 * len(found), "rounding may part a few"
@@ -125,7 +131,7 @@ def test_both_dates_of_pairs_give_descriptors(born, scenes, tmp_path, monkeypatc
     (tmp_path / "A").symlink_to(scenes / "dark")
     (tmp_path / "B").symlink_to(scenes / "stripes")
     source = pair_files(tmp_path, image_size=32)
-    dictionary = fit_dictionary(Embedded(born(words=2, descriptors=10_000)), source)
+    dictionary = fit_dictionary(FeatureCache(born(words=2, descriptors=10_000)), source)
     assert dictionary.descriptors == len(source) * 2 * 16
 
 
@@ -134,11 +140,6 @@ def test_both_dates_of_pairs_give_descriptors(born, scenes, tmp_path, monkeypatc
 )
 def test_fewer_descriptors_than_words_are_refused(born, validation, settings, drawn):
     with pytest.raises(InputError, match=r"local descriptors .* are fewer than change.words=") as caught:
-        fit_dictionary(Embedded(born(**settings)), validation)
+        fit_dictionary(FeatureCache(born(**settings)), validation)
     assert drawn in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_a_dictionary_without_words_is_refused(born, validation):
-    with pytest.raises(InputError, match=r"change.words=0: a dictionary has at least one word"):
-        fit_dictionary(Embedded(born(words=0)), validation)

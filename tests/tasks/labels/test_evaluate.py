@@ -11,20 +11,20 @@ from sklearn import metrics
 
 from mtsccd_jax.cli import main
 from mtsccd_jax.data.sources import open_source
-from mtsccd_jax.engine.evaluate import load_trained
+from mtsccd_jax.engine.evaluate import embed, load_trained
 from mtsccd_jax.engine.export import seen_data, write_safetensors, write_stablehlo
 from mtsccd_jax.engine.workdir import load as load_run
-from mtsccd_jax.engine.workdir import read_history, read_validations
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.multilabel import METRICS
 from mtsccd_jax.recipes.config import Data
 from mtsccd_jax.report import page
 from mtsccd_jax.report.rows import load, load_artefact
-from mtsccd_jax.report.verify import verify_row
-from mtsccd_jax.tasks.feature_cache import Embedded
-from mtsccd_jax.tasks.labels.evaluate import PICTURES, evaluate_labels
-from mtsccd_jax.tasks.predict import label_thresholds
-from mtsccd_jax.tasks.search.evaluate import evaluate_retrieval
+from mtsccd_jax.report.verify import verify
+from mtsccd_jax.tasks.feature_cache import FeatureCache
+from mtsccd_jax.tasks.labels.evaluate import PICTURES, evaluate, label_thresholds
+from mtsccd_jax.tasks.labels.source import label_source
+from mtsccd_jax.tasks.search.evaluate import evaluate as evaluate_search
+from mtsccd_jax.tasks.table import CHECKS
 from mtsccd_jax.tasks.train import train
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 from tfds_builders.leaks import LeakError
@@ -32,29 +32,13 @@ from tfds_builders.leaks import LeakError
 
 @pytest.fixture(scope="module")
 def run(labels_run, tmp_path_factory):
-    """A copy of the trained work directory, and its rows of the test split: called from one half, and as chosen."""
+    """A copy of the trained work directory, and its rows of the test split by both kinds of thresholds."""
     workdir = shutil.copytree(labels_run, tmp_path_factory.mktemp("labelled") / "run")
     rows = {
-        threshold: evaluate_labels(Embedded(load_trained(workdir, [f"labels.threshold={threshold}"])), "test")
+        threshold: evaluate(FeatureCache(load_trained(workdir, [f"labels.threshold={threshold}"])), "test")
         for threshold in ("half", "validation")
     }
     return workdir, rows
-
-
-def test_training_minimises_the_loss_and_keeps_the_best_average_precision(label_recipe, labels_run):
-    history = read_history(labels_run)
-    per_epoch = len(history) // 3
-    assert np.mean([step.loss for step in history[-per_epoch:]]) < np.mean([step.loss for step in history[:per_epoch]])
-    validations = read_validations(labels_run, 10**9)
-    assert [entry.score_name for entry in validations] == ["ap_macro"] * 3
-    best = max(validations, key=lambda entry: entry.score)
-    source = open_source(label_recipe.data, "validation")
-    passes = Embedded(load_trained(labels_run))
-    label = source.column("labels")
-    logits = passes.labelled("validation").images["image"].logits
-    occurs = label.any(0)
-    expected = metrics.average_precision_score(label[:, occurs], logits[:, occurs], average="macro")
-    assert best.score == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("threshold", ["half", "validation"])
@@ -63,11 +47,11 @@ def test_a_row_is_its_predictions(run, label_recipe, threshold):
     row = rows[threshold]
     assert row in load(workdir)
     found = load_artefact(workdir, row, "predictions")
-    label, probability, called = found["label"], found["probability"], found["called"]
+    label, probability, predicted = found["label"], found["probability"], found["called"]
     source = open_source(label_recipe.data, "test")
     np.testing.assert_array_equal(label, source.column("labels"))
     np.testing.assert_array_equal(found["filename"], source.column("patch_id"))
-    np.testing.assert_array_equal(called, probability >= found["threshold"])
+    np.testing.assert_array_equal(predicted, probability >= found["threshold"])
     assert (row.protocol, row.split, row.n, row.threshold) == ("multilabel", "test", len(source), None)
     assert tuple(row.class_names) == CLASSES_19
     assert set(row.metrics) == set(METRICS)
@@ -79,15 +63,15 @@ def test_a_row_is_its_predictions(run, label_recipe, threshold):
     assert value["ap_micro"] == pytest.approx(metrics.average_precision_score(label, probability, average="micro"))
     for average in ("samples", "micro", "macro"):
         for name, beta in (("f1", 1), ("f2", 2)):
-            expected = metrics.fbeta_score(label, called, beta=beta, average=average, zero_division=0)
+            expected = metrics.fbeta_score(label, predicted, beta=beta, average=average, zero_division=0)
             assert value[f"{name}_{average}"] == pytest.approx(expected)
         for name in ("precision", "recall"):
-            expected = getattr(metrics, f"{name}_score")(label, called, average=average, zero_division=0)
+            expected = getattr(metrics, f"{name}_score")(label, predicted, average=average, zero_division=0)
             assert value[f"{name}_{average}"] == pytest.approx(expected)
     assert value["coverage_error"] == pytest.approx(metrics.coverage_error(label, probability))
     assert value["ranking_loss"] == pytest.approx(metrics.label_ranking_loss(label, probability))
     np.testing.assert_array_equal(
-        np.array(row.confusion).reshape(-1, 2, 2), metrics.multilabel_confusion_matrix(label, called)
+        np.array(row.confusion).reshape(-1, 2, 2), metrics.multilabel_confusion_matrix(label, predicted)
     )
     for metric in row.metrics.values():
         assert metric["low"] <= metric["high"]
@@ -124,7 +108,7 @@ def test_the_pictures_are_natural_colours_of_scenes_that_have_labels(run, label_
     np.testing.assert_allclose(half["thumb"].mean((1, 2)), means, atol=2)
 
 
-def test_a_network_that_learned_from_v1_is_not_judged_on_what_it_has_seen_in_v2(label_recipe, tmp_path, capsys):
+def test_a_network_that_learned_from_v1_is_not_evaluated_on_the_same_images_in_v2(label_recipe, tmp_path, capsys):
     engine = replace(label_recipe.engine, epochs=1, validate=False, keep="last")
     first = replace(label_recipe, name="v1", engine=engine, data=replace(label_recipe.data, dataset="bigearthnet_v1"))
     first = replace(first, data=replace(first.data, bands=("B04",)))
@@ -143,7 +127,7 @@ def test_a_network_that_learned_from_v1_is_not_judged_on_what_it_has_seen_in_v2(
         assert seen_data(workdir) == ("bigearthnet_v1/official", "bigearthnet_v2/official")
         assert load_run(workdir).learned_before == ("bigearthnet_v1/official",)
         with pytest.raises(LeakError, match="are in the train split of bigearthnet_v1"):
-            evaluate_labels(Embedded(load_trained(workdir)), "test")
+            evaluate(FeatureCache(load_trained(workdir)), "test")
 
 
 def test_networks_of_bands_say_what_they_cannot_do(run, label_data, scenes, tmp_path, capsys):
@@ -183,7 +167,7 @@ def test_the_exported_program_takes_bands_as_they_are_stored(run, label_recipe, 
     program = jax.export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))
     batch = open_source(label_recipe.data, "test").read(np.arange(5))
     answer = program.call({name: batch[name] for name in label_recipe.data.bands})
-    logits = Embedded(trained).labelled("test").images["image"].logits[:5]
+    logits = embed(trained, open_source(label_recipe.data, "test"))[0]["image"].logits[:5]
     np.testing.assert_allclose(answer["logits"], logits, rtol=1e-4, atol=1e-5)
 
 
@@ -192,7 +176,7 @@ def test_other_labels_than_the_network_has_are_refused(run, label_recipe):
     trained = load_trained(workdir)
     other = replace(trained, network=replace(trained.network, class_names=CLASSES_19[::-1]))
     with pytest.raises(InputError, match=r"its labels \(19: .*\) are not those the network"):
-        Embedded(other).labelled("test")
+        label_source(FeatureCache(other), "test")
 
 
 def test_images_with_several_labels_are_learned_named_and_embedded(label_data, label_recipe, scenes, tmp_path, capsys):
@@ -228,9 +212,10 @@ def test_images_with_several_labels_are_learned_named_and_embedded(label_data, l
 
 def test_rows_agree_with_what_is_recomputed_and_make_a_page(run, tmp_path):
     workdir, rows = run
-    searched = evaluate_retrieval(Embedded(load_trained(workdir)), "test")
-    for row in (*rows.values(), searched):
-        assert verify_row(workdir, row) == []
+    searched = evaluate_search(FeatureCache(load_trained(workdir)), "test")
+    checked = {row.id: differences for _, row, differences in verify(workdir, CHECKS)}
     text = page.write([workdir], tmp_path).read_text()
     assert "Not shown" not in text
-    assert all(row.id in text for row in (*rows.values(), searched))
+    for row in (*rows.values(), searched):
+        assert checked[row.id] == []
+        assert row.id in text

@@ -1,7 +1,6 @@
-"""Searches against brute force in float64 and scikit-learn, and the saved index against a new one."""
+"""Rows of searches against brute force in float64 and scikit-learn."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import cv2
@@ -11,56 +10,21 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, ndcg_score
 
 from mtsccd_jax.cli import main
-from mtsccd_jax.data.file_source import FileSource
-from mtsccd_jax.data.folder_source import folder_source
-from mtsccd_jax.engine.workdir import Run, claim
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.recipes.config import Data, Retrieval
 from mtsccd_jax.report.rows import load_artefact
 from mtsccd_jax.tasks import feature_cache
-from mtsccd_jax.tasks.feature_cache import Embedded
-from mtsccd_jax.tasks.search import evaluate
-from mtsccd_jax.tasks.search.evaluate import evaluate_retrieval, rank_gallery, ranked_rows, retrieve, without
-from mtsccd_jax.tasks.search.index import index_path, open_index
-
-LABELS = ("Arable land", "Pastures", "Transitional woodland, shrub", "Marine waters")
+from mtsccd_jax.tasks.labels import source
+from mtsccd_jax.tasks.search import evaluate as module
+from mtsccd_jax.tasks.search.evaluate import evaluate, own_rows, rank_gallery, ranked_rows, without
+from mtsccd_jax.tasks.search.index import open_index, search_source
 
 
-@pytest.fixture
-def searching(born, scenes):
-    """Passes of the newborn network in a work directory of its own, with other retrieval settings."""
-
-    def make(folder=scenes, **settings):
-        trained = born()
-        recipe = replace(
-            trained.recipe, data=replace(trained.recipe.data, folder=str(folder)), retrieval=Retrieval(**settings)
-        )
-        claim(trained.workdir, Run(recipe, trained.class_names, "folder", 10))
-        return Embedded(replace(trained, recipe=recipe))
-
-    return make
+def features(cache, split):
+    return cache.features(search_source(cache, split)).values["image"].features.astype(np.float64)
 
 
-@pytest.fixture
-def several_labels(monkeypatch, scenes):
-    """The scenes with several labels each, some with none, in place of their classes."""
-
-    def open_labelled(data: Data, split: str) -> FileSource:
-        source = folder_source(scenes, split, image_size=data.image_size)
-        name = source.column("filename")
-        random = {text: np.random.default_rng(list(text.encode())).random(len(LABELS)) < 0.3 for text in name}
-        columns = {"filename": name, "labels": np.array([random[text] for text in name], np.uint8)}
-        return replace(source, columns=columns, names={"labels": LABELS})
-
-    monkeypatch.setattr(feature_cache, "open_source", open_labelled)
-
-
-def features(passes, split):
-    return passes.gallery(split).images["image"].features.astype(np.float64)
-
-
-def names(passes, split):
-    return passes.gallery(split).source.column("filename")
+def names(cache, split):
+    return search_source(cache, split).column("filename")
 
 
 def of_one_query(order, overlap, near, cutoffs):
@@ -74,14 +38,14 @@ def of_one_query(order, overlap, near, cutoffs):
     }
 
 
-def check_row(passes, row, split):
+def check_row(cache, row, split):
     """The artefact `queries`; the row and it are compared with float64 distances and scikit-learn."""
-    recipe = passes.trained.recipe
-    settings, found = recipe.retrieval, load_artefact(passes.trained.workdir, row, "queries")
-    distance = cdist(features(passes, split), features(passes, settings.gallery), settings.metric)
+    recipe = cache.trained.recipe
+    settings, found = recipe.retrieval, load_artefact(cache.trained.workdir, row, "queries")
+    distance = cdist(features(cache, split), features(cache, settings.gallery), settings.metric)
     label, others = found["label"].astype(int), found["gallery_label"].astype(int)
     shared = (label[:, None] == others).astype(int) if label.ndim == 1 else label @ others.T
-    same = names(passes, split)[:, None] == names(passes, settings.gallery)
+    same = names(cache, split)[:, None] == names(cache, settings.gallery)
     np.testing.assert_array_equal(found["itself"], np.where(same.any(1), same.argmax(1), -1))
     figures = []
     for query, own in enumerate(found["itself"]):
@@ -113,9 +77,9 @@ def check_row(passes, row, split):
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_a_row_of_classes_is_what_brute_force_finds(searching, metric):
-    passes = searching(metric=metric, cutoffs=(1, 3))
-    row = evaluate_retrieval(passes, "test")
-    found = check_row(passes, row, "test")
+    cache = searching(metric=metric, cutoffs=(1, 3))
+    row = evaluate(cache, "test")
+    found = check_row(cache, row, "test")
     assert (found["itself"] == -1).all(), "test and train have no image in common"
     assert row.class_names == ["dark", "plain", "stripes"]
     relevant, g = found["relevant"], len(found["gallery_label"])
@@ -125,37 +89,38 @@ def test_a_row_of_classes_is_what_brute_force_finds(searching, metric):
 
 @pytest.mark.parametrize("gallery", ["test", "all"])
 def test_queries_in_the_gallery_leave_themselves_out(searching, gallery):
-    passes = searching(gallery=gallery, cutoffs=(1, 5))
-    found = check_row(passes, evaluate_retrieval(passes, "test"), "test")
+    cache = searching(gallery=gallery, cutoffs=(1, 5))
+    found = check_row(cache, evaluate(cache, "test"), "test")
     assert (found["itself"] >= 0).all()
     assert not (found["ranked"] == found["itself"][:, None]).any()
 
 
 def test_a_row_of_several_labels_is_what_brute_force_finds(searching, several_labels):
-    passes = searching(gallery="all", cutoffs=(1, 5))
-    row = evaluate_retrieval(passes, "validation")
-    found = check_row(passes, row, "validation")
-    assert row.class_names == list(LABELS)
+    cache = searching(gallery="all", cutoffs=(1, 5))
+    row = evaluate(cache, "validation")
+    found = check_row(cache, row, "validation")
+    labels = row.class_names
+    assert len(labels) == 4
     assert (found["relevant"] == 0).any(), "some queries have no label"
-    hits = load_artefact(passes.trained.workdir, row, "hits")
-    every = names(passes, "all")
+    hits = load_artefact(cache.trained.workdir, row, "hits")
+    every = names(cache, "all")
     for query, label, hit_names, hit_labels, right in zip(
         *(hits[key] for key in ("name_query", "label_query", "name_hit", "label_hit", "relevant_hit")), strict=True
     ):
         place = np.flatnonzero(found["filename"] == query)[0]
-        assert set(label.split("; ")) == {LABELS[k] for k in np.flatnonzero(found["label"][place])}
+        assert set(label.split("; ")) == {labels[k] for k in np.flatnonzero(found["label"][place])}
         for name, text, alike in zip(hit_names, hit_labels, right, strict=True):
             there = found["gallery_label"][np.flatnonzero(every == name)[0]]
-            assert set(text.split("; ")) - {""} == {LABELS[k] for k in np.flatnonzero(there)}
+            assert set(text.split("; ")) - {""} == {labels[k] for k in np.flatnonzero(there)}
             assert alike == bool(set(text.split("; ")) & set(label.split("; ")))
 
 
 def test_example_searches_are_of_every_class_and_the_same_for_every_network(searching, scenes):
-    passes = searching()
-    row = evaluate_retrieval(passes, "test")
-    hits = load_artefact(passes.trained.workdir, row, "hits")
+    cache = searching()
+    row = evaluate(cache, "test")
+    hits = load_artefact(cache.trained.workdir, row, "hits")
     other = searching(metric="euclidean", cutoffs=(2,))
-    again = load_artefact(other.trained.workdir, evaluate_retrieval(other, "test"), "hits")
+    again = load_artefact(other.trained.workdir, evaluate(other, "test"), "hits")
     np.testing.assert_array_equal(hits["row"], again["row"])
     assert set(hits["label_query"][:3]) == {"dark", "plain", "stripes"}
     np.testing.assert_array_equal(hits["relevant_hit"], hits["label_hit"] == hits["label_query"][:, None])
@@ -174,13 +139,13 @@ def test_lists_are_those_of_a_stable_sort_whatever_the_tiles(monkeypatch):
     query = np.concatenate([random.normal(size=(7, 8)).astype(np.float32), gallery[:4]])
     order = np.argsort(cdist(query, gallery).round(6), 1, kind="stable")
     sizes = []
-    measured = evaluate.pairwise_distance
+    measured = module.pairwise_distance
     monkeypatch.setattr(
-        evaluate, "pairwise_distance", lambda *args: (found := measured(*args), sizes.append(found.size))[0]
+        module, "pairwise_distance", lambda *args: (found := measured(*args), sizes.append(found.size))[0]
     )
     for at_once, by_thread in ((1 << 20, 1 << 20), (150, 100), (1, 1)):
-        monkeypatch.setattr(evaluate, "_DISTANCES_AT_ONCE", at_once)
-        monkeypatch.setattr(evaluate, "_SORTED_AT_ONCE", by_thread)
+        monkeypatch.setattr(module, "_DISTANCES_AT_ONCE", at_once)
+        monkeypatch.setattr(module, "_SORTED_AT_ONCE", by_thread)
         sizes.clear()
         lists = rank_gallery(query, gallery, "euclidean", lambda tile, order_tg, far_tg: (tile, order_tg, far_tg))
         assert max(sizes) <= max(at_once, len(gallery)), "no more distances at once than allowed, or one query's"
@@ -205,127 +170,6 @@ def test_what_is_left_out_of_a_list():
     assert without(lists, place, 2, -1).tolist() == [[3, 2], [0, 1], [2, 3]]
 
 
-def forbid_passes(passes, monkeypatch):
-    def refuse(*_):
-        raise AssertionError("an image went through the network again")
-
-    monkeypatch.setattr(passes, "_pass", refuse)
-    return passes
-
-
-def test_a_saved_index_is_used_again(searching, monkeypatch):
-    passes = searching()
-    made = open_index(passes, "train")
-    assert len(made) == len(folder_source(passes.data.folder, "train"))
-    saved = open_index(forbid_passes(Embedded(passes.trained), monkeypatch), "train")
-    for name in ("features", "filename", "label", "jpeg", "jpeg_end"):
-        np.testing.assert_array_equal(getattr(saved, name), getattr(made, name))
-    assert (saved.names, saved.about) == (made.names, made.about)
-    assert saved.thumbs(np.array([0, -1]))[1].max() == 0
-
-
-@pytest.mark.parametrize("what", ["network", "data", "damage", "format"])
-def test_an_index_that_does_not_fit_is_made_again(searching, scenes, tmp_path, what, monkeypatch):
-    folder = shutil.copytree(scenes, tmp_path / "tree")
-    passes = searching(folder)
-    made, place = open_index(passes, "train"), index_path(passes, "train")
-    trained = passes.trained
-    if what == "network":
-        trained = replace(trained, state=trained.network.initial(1))
-    elif what == "data":
-        name = str(made.filename[0])
-        (folder / name).rename((folder / name).with_name("a_new_name.png"))
-    elif what == "damage":
-        place.write_bytes(place.read_bytes()[:-200])
-    else:
-        monkeypatch.setattr("mtsccd_jax.tasks.search.index._FORMAT", 99)
-    again = open_index(Embedded(trained), "train")
-    assert again.about != made.about or what == "damage"
-    assert np.array_equal(again.features, made.features) == (what in ("damage", "format"))
-    saved = open_index(forbid_passes(Embedded(trained), monkeypatch), "train")
-    np.testing.assert_array_equal(saved.features, again.features)
-
-
-def test_an_index_answers_where_the_data_are_gone(searching, scenes, tmp_path):
-    folder = shutil.copytree(scenes, tmp_path / "tree")
-    passes = searching(folder)
-    query = scenes / "dark" / "0.png"
-    with_data = retrieve(passes, query, 3)
-    shutil.rmtree(folder)
-    gone = Embedded(passes.trained)
-    assert retrieve(gone, query, 3).hits == with_data.hits
-    with pytest.raises(InputError, match="tree"):
-        retrieve(Embedded(replace(gone.trained, recipe=other_gallery(gone.trained.recipe))), query, 3)
-
-
-def test_the_index_of_another_split_does_not_answer_where_the_data_are_gone(searching, scenes, tmp_path):
-    folder = shutil.copytree(scenes, tmp_path / "tree")
-    passes = searching(folder)
-    open_index(passes, "train")
-    shutil.rmtree(folder)
-    gone = Embedded(passes.trained)
-    assert index_path(gone, "train[:]") == index_path(gone, "train"), "their names are alike"
-    with pytest.raises(InputError, match="tree"):
-        open_index(gone, "train[:]")
-
-
-def test_the_index_of_another_folder_of_that_name_does_not_answer(searching, scenes, tmp_path):
-    passes = searching(shutil.copytree(scenes, tmp_path / "tree"))
-    open_index(passes, "train")
-    elsewhere = replace(passes.data, folder=str(tmp_path / "typo" / "tree"))
-    lost = Embedded(passes.trained, elsewhere)
-    assert index_path(lost, "train") == index_path(passes, "train"), "their names are alike"
-    with pytest.raises(InputError, match="typo"):
-        open_index(lost, "train")
-
-
-def other_gallery(recipe):
-    return replace(recipe, retrieval=replace(recipe.retrieval, gallery="test"))
-
-
-def test_hits_of_an_image_are_the_nearest_and_its_own_file_is_left_out(searching, scenes, tmp_path, monkeypatch):
-    passes = searching(gallery="all")
-    far = cdist(features(passes, "all"), features(passes, "all"), "cosine")
-    every, row = names(passes, "all"), 17
-    found = retrieve(passes, scenes / str(every[row]), 5)
-    order = [other for other in np.argsort(far[row], kind="stable") if other != row][:5]
-    assert [hit.name for hit in found.hits] == every[order].tolist()
-    assert [hit.distance for hit in found.hits] == pytest.approx(far[row][order], rel=1e-3, abs=1e-6)
-    assert [hit.labels[0] for hit in found.hits] == [name.partition("/")[0] for name in every[order]]
-    assert found.searched == len(every)
-    shutil.copy(scenes / str(every[row]), tmp_path / "elsewhere.png")
-    elsewhere = retrieve(passes, tmp_path / "elsewhere.png", len(every) + 9)
-    assert elsewhere.hits[0].name == every[row]
-    assert elsewhere.hits[0].distance == pytest.approx(0, abs=1e-6)
-    assert len(elsewhere.hits) == len(every)
-    monkeypatch.setattr(evaluate, "SHOWN", 5)
-    everything = retrieve(passes, scenes / str(every[row]), len(every))
-    assert len(everything.hits) == len(every) - 1
-    picture = cv2.imread(str(found.picture))
-    assert everything.picture == found.picture
-    assert picture.shape[1] < 7 * 128, "no picture of the whole gallery"
-    assert found.picture.parent.parent == passes.trained.workdir
-    assert picture.shape[1] > 6 * 128, "the query and five hits"
-
-
-def test_what_cannot_be_searched_is_refused(searching, tmp_path, monkeypatch):
-    passes = searching()
-    (tmp_path / "text.png").write_text("no image")
-    for query, text in ((tmp_path / "none.png", "no such file"), (tmp_path / "text.png", "text.png is damaged or not")):
-        with pytest.raises(InputError, match=text):
-            retrieve(passes, query, 3)
-    with pytest.raises(InputError, match="no split 'city'"):
-        evaluate_retrieval(passes, "city")
-    with pytest.raises(InputError, match=r"retrieval\.cutoffs=0,5: give lengths of at least 1"):
-        evaluate_retrieval(searching(cutoffs=(0, 5)), "test")
-    recipe = passes.trained.recipe
-    bands = replace(passes.trained, recipe=replace(recipe, data=replace(recipe.data, bands=("B02", "B8A"))))
-    with pytest.raises(InputError, match=r"text\.png is not a folder; give that of a patch"):
-        retrieve(Embedded(bands), tmp_path / "text.png", 3)
-    with pytest.raises(InputError, match=r"no file `\.\.\._B02\.tif` \(2 bands missing\); the folder has no bands"):
-        retrieve(Embedded(bands), tmp_path, 3)
-
-
 def test_images_that_the_network_has_seen_are_searched_but_are_no_queries(searching, several_labels, monkeypatch):
     open_labelled = feature_cache.open_source
 
@@ -337,35 +181,31 @@ def test_images_that_the_network_has_seen_are_searched_but_are_no_queries(search
         raise InputError(f"{split} has patches of {trained_on}")
 
     monkeypatch.setattr(feature_cache, "open_source", open_named)
-    monkeypatch.setattr(feature_cache, "seen_data", lambda workdir: ["bigearthnet_v1"])
+    monkeypatch.setattr(source, "seen_data", lambda workdir: ["bigearthnet_v1"])
     monkeypatch.setattr("tfds_builders.leaks.refuse_leak", refuse)
-    passes = searching()
+    cache = searching()
     with pytest.raises(InputError, match="test has patches of bigearthnet_v1"):
-        evaluate_retrieval(passes, "test")
-    assert len(open_index(passes, "train"))
+        evaluate(cache, "test")
+    assert len(open_index(cache, "train"))
 
 
 def test_names_that_do_not_tell_images_apart_are_refused(searching):
-    passes = searching()
-    index, source = open_index(passes, "train"), passes.gallery("train").source
+    cache = searching()
+    index, queries = open_index(cache, "train"), search_source(cache, "train")
     twice = replace(index, filename=np.where(np.arange(len(index)) == 1, index.filename[0], index.filename))
     with pytest.raises(InputError, match="2 images of the gallery are called"):
-        evaluate.own_rows(source, twice)
+        own_rows(queries, twice)
     other = replace(index, about={**index.about, "dataset": "folder:other"})
-    assert (evaluate.own_rows(source, other) == -1).all(), "images of another data set are other images"
+    assert (own_rows(queries, other) == -1).all(), "images of another data set are other images"
 
 
-def test_the_command_measures_and_searches(run_copy, demo_run, capsys):
-    archive = demo_run[0] / "archive"
+def test_the_command_measures(run_copy, capsys):
     assert main(["retrieve", str(run_copy), "--split", "test_a", "--gallery", "validation", "-q"]) == 0
     measured = json.loads(capsys.readouterr().out)
     assert (measured["rows"], measured["gallery"]) == (1, "validation")
     assert set(measured["test_a"]) >= {"map", "ndcg", "anmrr", "map_at_10", "precision_at_10", "ndcg_at_10", "queries"}
-    query = next(archive.rglob("*.jpg"))
-    assert main(["retrieve", str(run_copy), "--query", str(query), "-k", "3", "--gallery", "validation", "-q"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [set(hit) for hit in found["hits"]] == [{"name", "labels", "distance"}] * 3
-    assert found["picture"].startswith(str(run_copy.resolve()))
-    assert found["query"] == str(query.resolve())
-    assert main(["retrieve", str(run_copy), "--query", str(query), "--split", "test_a"]) == 2
-    assert "search with one image, or with those of a split" in capsys.readouterr().err
+
+
+def test_what_cannot_be_searched_is_refused(searching):
+    with pytest.raises(InputError, match="no split 'city'"):
+        evaluate(searching(), "city")

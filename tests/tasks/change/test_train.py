@@ -1,4 +1,4 @@
-"""Learning labels and the similarity of pairs: losses in plain NumPy, both ways to run, what is refused."""
+"""Similarity learning: its loss in plain NumPy, both ways to run, initial weights, and what is refused."""
 
 import csv
 import json
@@ -12,33 +12,30 @@ import pytest
 
 from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.data.sources import open_pairs
-from mtsccd_jax.engine.evaluate import compare, embed, load_trained
+from mtsccd_jax.engine.evaluate import embed, load_trained
 from mtsccd_jax.engine.export import evaluated_model, write_safetensors
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create
-from mtsccd_jax.engine.steps import change_entropy, label_entropy, make_compare_step, make_train_step
-from mtsccd_jax.engine.tasks import balanced_weights, open_task, pair_score
-from mtsccd_jax.engine.workdir import load, read_history, read_trained_pairs, read_validations
+from mtsccd_jax.engine.steps import make_train_step
+from mtsccd_jax.engine.workdir import load, read_history, read_validations
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS
 from mtsccd_jax.models.network import Output
 from mtsccd_jax.models.siamese import PairOutput
 from mtsccd_jax.models.weights.mapping import published
 from mtsccd_jax.ops.threshold import best_threshold
-from mtsccd_jax.recipes.config import Data, Model, Recipe
+from mtsccd_jax.recipes.config import Model
+from mtsccd_jax.tasks.change.sscd import compare, make_compare_step
+from mtsccd_jax.tasks.change.train import balanced_weights, change_entropy, pair_score
+from mtsccd_jax.tasks.change.trained_pairs import read_trained_pairs
+from mtsccd_jax.tasks.feature_cache import FeatureCache
+from mtsccd_jax.tasks.table import open_task
 from mtsccd_jax.tasks.train import train
 
 
 def with_part(recipe, part, **settings):
     return replace(recipe, **{part: replace(getattr(recipe, part), **settings)})
-
-
-def test_scenes_of_one_class_teach_nothing(scenes, tmp_path):
-    (tmp_path / "all").mkdir()
-    (tmp_path / "all" / "dark").symlink_to(scenes / "dark")
-    with pytest.raises(InputError, match="all scenes are of one class, dark"):
-        open_task(Recipe("r", "", data=Data(dataset=None, folder=str(tmp_path / "all"), image_size=32)))
 
 
 def test_the_loss_is_the_textbook_sum():
@@ -66,30 +63,10 @@ def test_the_loss_is_the_textbook_sum():
     np.testing.assert_array_equal(right, (change > 0) == changed)
 
 
-def test_the_loss_of_labels_is_the_textbook_mean():
-    generator = np.random.default_rng(0)
-    logits, side = generator.normal(size=(2, 6, 5))
-    logits[0] = 0  # called, as a probability of one half is
-    label = generator.integers(0, 2, (6, 5)).astype(np.uint8)
-
-    def model(image):
-        return Output(jnp.asarray(logits, jnp.float32), None, None, (jnp.asarray(side, jnp.float32),), 0.3)
-
-    loss, right = label_entropy(0.2)(model, {"image": None}, {"labels": jnp.asarray(label)})
-    target = np.where(label == 1, 0.9, 0.1)
-
-    def expected(logits):
-        probability = 1 / (1 + np.exp(-logits))
-        return -(target * np.log(probability) + (1 - target) * np.log(1 - probability)).mean(1)
-
-    np.testing.assert_allclose(loss, expected(logits) + 0.3 * expected(side), rtol=1e-5)
-    np.testing.assert_allclose(right, ((logits >= 0) == (label == 1)).mean(1), rtol=1e-6)
-
-
 def test_balanced_weights_make_both_kinds_count_alike(pair_recipe):
-    train = open_pairs(pair_recipe.data, "train")
-    changed = train.column("changed") == 1
-    weight_n = np.where(changed, *reversed(balanced_weights(train)))
+    pairs = open_pairs(pair_recipe.data, "train")
+    changed = pairs.column("changed") == 1
+    weight_n = np.where(changed, *reversed(balanced_weights(pairs)))
     assert weight_n[changed].sum() == pytest.approx(weight_n[~changed].sum())
     assert weight_n.mean() == pytest.approx(1)
 
@@ -143,12 +120,13 @@ def test_a_similarity_network_trains_on_pairs_and_keeps_its_best_kappa(learned, 
     trained = load_trained(workdir)
     assert int(trained.state.step) == done.best.step
     validation = open_pairs(recipe.data, "validation")
-    compared, rate = compare(trained, validation)
-    assert rate > 0
-    assert compared.similarity.shape == (18,)
-    assert compared.logits_t1 is None, "no scene head was trained"
-    assert ((compared.similarity > 0) & (compared.similarity < 1)).all()
-    kappa = best_threshold(compared.distance, validation.column("changed").astype(bool)).value
+    compared = compare(FeatureCache(trained), validation)
+    distance = compared.values.distance_n
+    assert compared.images_per_s > 0
+    assert distance.shape == (18,)
+    assert compared.values.scores is None, "no scene head was trained"
+    assert ((distance > 0) & (distance < 1)).all()
+    kappa = best_threshold(distance, validation.column("changed").astype(bool)).value
     assert float(kappa) == pytest.approx(done.best.score, abs=1e-9)
     assert read_trained_pairs(workdir).data == str(pair_list)
     assert read_trained_pairs(workdir).names[0] == ("train_0.png", "train_0.png")
@@ -261,12 +239,15 @@ def test_pairs_that_cannot_teach_are_refused(pair_recipe, pair_list, tmp_path, c
     assert not (tmp_path / "run").exists()
 
 
-def test_settings_that_cannot_be_are_refused(pair_recipe, scenes, tmp_path):
-    with pytest.raises(InputError, match="its pairs have no scene labels"):
-        train(with_part(pair_recipe, "similarity", scene_weight=0.5), tmp_path / "run")
-    with pytest.raises(InputError, match=r"scene_weight=-1\.0: must not be negative"):
-        train(with_part(pair_recipe, "similarity", scene_weight=-1.0), tmp_path / "run")
-    with pytest.raises(InputError, match="a folder of scenes; similarity learning takes"):
-        train(with_part(pair_recipe, "data", folder=str(scenes)), tmp_path / "run")
-    with pytest.raises(InputError, match="more than the 48 training pairs"):
-        train(with_part(pair_recipe, "engine", batch_size=64), tmp_path / "run")
+@pytest.mark.parametrize(
+    ("part", "settings", "message"),
+    [
+        ("similarity", {"scene_weight": 0.5}, "its pairs have no scene labels"),
+        ("similarity", {"scene_weight": -1.0}, r"scene_weight=-1\.0: must not be negative"),
+        ("data", {"folder": "scenes"}, "a folder of scenes; similarity learning takes"),
+        ("engine", {"batch_size": 64}, "more than the 48 training pairs"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(pair_recipe, tmp_path, part, settings, message):
+    with pytest.raises(InputError, match=message):
+        train(with_part(pair_recipe, part, **settings), tmp_path / "run")

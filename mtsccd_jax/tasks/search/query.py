@@ -1,0 +1,102 @@
+"""A search with one image: its nearest images in the gallery, and a picture of them."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mtsccd_jax.data.bands import band_names
+from mtsccd_jax.data.file_source import FileSource
+from mtsccd_jax.data.patch_source import patch_source
+from mtsccd_jax.data.sources import Source
+from mtsccd_jax.engine.evaluate import embed
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import replacing
+from mtsccd_jax.ops.distance import nearest_neighbors
+from mtsccd_jax.recipes.config import Data
+from mtsccd_jax.report.sheets import Search, Seen, search_sheet
+from mtsccd_jax.report.words import class_name
+from mtsccd_jax.tasks.feature_cache import FeatureCache
+from mtsccd_jax.tasks.search.index import Index, open_index
+from mtsccd_jax.tasks.write_row import pictures
+
+# Hits on the picture, which has them in one line.
+SHOWN = 50
+# Folder of the work directory with the pictures.
+PICTURES_FOLDER = "retrieved"
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An image of the gallery: its name, its class or labels, and its distance from the query."""
+
+    name: str
+    labels: tuple[str, ...]
+    distance: float
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """The outcome of a search with one image.
+
+    Attributes:
+        hits: the nearest first.
+        searched: number of images in the gallery.
+        picture: a PNG of the query and its first SHOWN hits, in the work directory.
+    """
+
+    hits: tuple[Hit, ...]
+    searched: int
+    picture: Path
+
+
+def retrieve(cache: FeatureCache, query: Path, k: int) -> Retrieved:
+    """Search the gallery for the k images nearest to an image file or a patch's folder.
+
+    A query that is a file in a folder that is searched is left out of its hits.
+
+    Raises:
+        InputError: the query is not what the network takes, an image or a folder with its bands; or as `open_index`.
+    """
+    trained, settings = cache.trained, cache.trained.recipe.retrieval
+    image = query_source(query, trained.recipe.data)
+    features = embed(trained, image)[0]["image"].features
+    index = open_index(cache, settings.gallery)
+    itself = _row_in_folder(query, cache.data, index)
+    searched = min(k + (itself >= 0), len(index))
+    found = nearest_neighbors(features, index.features, searched, settings.metric)
+    distance, row = (np.asarray(part)[0] for part in found)
+    others = np.flatnonzero(row != itself)[:k]
+    distance, row = distance[others], row[others]
+    hits = tuple(
+        Hit(str(index.filename[one]), index.labels_of(one), float(far)) for one, far in zip(row, distance, strict=True)
+    )
+    shown = tuple(
+        Seen(thumb, "; ".join(map(class_name, hit.labels)), hit.distance)
+        for thumb, hit in zip(index.thumbs(row[:SHOWN]), hits[:SHOWN], strict=True)
+    )
+    place = hashlib.sha256(str(query.resolve()).encode()).hexdigest()[:8]
+    picture = trained.workdir / PICTURES_FOLDER / f"{query.stem}-{place}.png"
+    with replacing(picture) as stream:
+        stream.write(search_sheet([Search(Seen(pictures(image, np.arange(1))[0], query.name), shown)]))
+    return Retrieved(hits, len(index), picture)
+
+
+def query_source(query: Path, data: Data) -> Source:
+    """Open one image file or, where the network sees bands, the patch in a folder, as a source of one row."""
+    if bands := band_names(data):
+        return patch_source(query, bands)
+    if not query.is_file():
+        raise InputError(f"--query {query}: no such file; give an image")
+    columns = {"filename": np.array([query.name])}
+    return FileSource(str(query), "query", query.parent, {"image": [query.name]}, columns, image_size=data.image_size)
+
+
+def _row_in_folder(query: Path, data: Data, index: Index) -> int:
+    """Return the gallery row of the query where the gallery is a folder that it lies in; else -1."""
+    folder = data.folder
+    if folder is None or not query.resolve().is_relative_to(Path(folder).resolve()):
+        return -1
+    rows = np.flatnonzero(index.filename == query.resolve().relative_to(Path(folder).resolve()).as_posix())
+    return int(rows[0]) if len(rows) else -1
