@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 from training import assert_close, result
 
-from mtsccd_jax.engine import loop, tasks
+from mtsccd_jax.engine import loop
 from mtsccd_jax.engine.evaluate import load_trained
 from mtsccd_jax.engine.loop import stop_requested
 from mtsccd_jax.engine.workdir import HISTORY_FILE, History, read_history, read_validations
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Model
+from mtsccd_jax.tasks.table import open_task
 from mtsccd_jax.tasks.train import train
 
 # The validation score of each epoch: the second is the best at first, the third equals it.
@@ -29,12 +30,12 @@ def small(recipe, monkeypatch):
     settings = replace(recipe.engine, epochs=6, batch_size=32, keep="best", patience=2, checkpoint_every_s=1e9)
     optim = replace(recipe.optim, schedule="constant", warmup_epochs=0, learning_rate=0.01)
     small = replace(recipe, model=Model("scnn", width=0.0625), optim=optim, engine=settings)
-    steps = len(tasks.open_task(small).train) // 32
+    steps = len(open_task(small).train) // 32
 
     def scripted(recipe, network, feed):
         return lambda state: SCORES[int(state.step) // steps - 1]
 
-    monkeypatch.setattr(tasks, "scene_score", scripted)
+    monkeypatch.setattr("mtsccd_jax.tasks.scenes.train.scene_score", scripted)
     return small, steps
 
 

@@ -3,12 +3,12 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from mtsccd_jax.models.layers.blocks import Output
 from sklearn import metrics
 
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine.evaluate import embed, load_trained
 from mtsccd_jax.engine.workdir import read_history, read_validations
+from mtsccd_jax.models.network import Output
 from mtsccd_jax.tasks.labels.train import label_entropy
 
 

@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from mtsccd_jax.models.layers.blocks import Output
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.models.network import Output
 from mtsccd_jax.recipes.config import Data, Recipe
 from mtsccd_jax.tasks.scenes.train import cross_entropy
 from mtsccd_jax.tasks.table import open_task

@@ -1,0 +1,58 @@
+"""What the commands need to know of a task: each folder of this one declares it once, in its `kind.py`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtsccd_jax.data.sources import Source
+from mtsccd_jax.engine.evaluate import Embedding, Trained
+from mtsccd_jax.engine.task import Task
+from mtsccd_jax.recipes.config import Data, Recipe
+from mtsccd_jax.report.rows import Row
+from mtsccd_jax.report.verify import Check
+from mtsccd_jax.tasks.feature_cache import FeatureCache
+
+
+@dataclass(frozen=True)
+class Training:
+    """How networks are trained for a task.
+
+    Attributes:
+        task: the value of `model.task`.
+        open_data: opens the training and the validation source of a recipe; None without validation.
+        make_task: makes the task of a recipe from these sources.
+    """
+
+    task: str
+    open_data: Callable[[Recipe], tuple[Source, Source | None]]
+    make_task: Callable[[Recipe, Source, Source | None], Task]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskKind:
+    """A task, with all that commands need of it.
+
+    Attributes:
+        protocols: of its rows.
+        headline: the metrics that a row is known by.
+        open_split: opens a split that a row is about.
+        evaluate: writes the row of a protocol on a split.
+        evaluated_splits: the splits of data to evaluate where none is named, given the recipe.
+        published_splits: the splits that the papers have, where `reproduce` evaluates these alone.
+        check: the check of a row by `verify`.
+        training: how networks are trained for it, where they are.
+        heads: the values of `model.task` whose networks predict it for single images, by their own head.
+        predicted_columns: the columns of `predict` from the outputs on images, where there are `heads`.
+    """
+
+    protocols: tuple[str, ...]
+    headline: tuple[str, str]
+    open_split: Callable[[Data, str], Source]
+    evaluate: Callable[[FeatureCache, str, str], Row]
+    evaluated_splits: Callable[[Recipe, Data], list[str]]
+    published_splits: tuple[str, ...] = ()
+    check: type[Check]
+    training: Training | None = None
+    heads: tuple[str, ...] = ()
+    predicted_columns: Callable[[Trained, Embedding], dict[str, np.ndarray]] | None = None
