@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
     data = commands.add_parser(
         "data", help="archives and TFDS data sets", epilog="example: mtsccd-jax data check MtSCCD.zip"
     )
-    data.set_defaults(run=lambda options: data.error("name one of synth, check, build"), json=False)
+    data.set_defaults(run=lambda options: data.error("name one of synth, check, build"), json=False, quiet=False)
     of_data = data.add_subparsers(title="commands", metavar="COMMAND")
     synth = command(
         of_data,
