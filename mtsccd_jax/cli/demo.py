@@ -16,6 +16,7 @@ from mtsccd_jax.report import page
 from mtsccd_jax.tasks.change.evaluate import detect
 from mtsccd_jax.tasks.feature_cache import Embedded
 from mtsccd_jax.tasks.scenes.evaluate import default_splits, evaluate
+from mtsccd_jax.tasks.table import REPORTS
 from tfds_builders import synthetic
 
 # Of the 65,548 scenes: 253 and 254 pairs in the two test cities.
@@ -50,7 +51,7 @@ def demo(workdir: Path, assignments: list[str], *, scale: float = SCALE, seed: i
         passes = Embedded(load_trained(workdir), recipe.data)
         scene_rows = [evaluate(passes, split) for split in default_splits(recipe.data)]
         change_rows = detect(passes, METHODS, recipe.change.objective)
-    report = page.write([workdir], workdir / "report")
+    report = page.write([workdir], workdir / "report", REPORTS)
     for row in (*scene_rows, *change_rows):
         scores = "  ".join(f"{name} {row.metrics[name]['value']:.3f}" for name in ("oa", "kappa"))
         console.print(f"{row.protocol:<6} {row.split:<11} {scores}  (n = {row.n:,})")

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.report import published, rows, words
-from mtsccd_jax.report.rows import CHANGE, Row
+from mtsccd_jax.report import published, rows, runs
+from mtsccd_jax.report.published.tables import METHOD_NAMES
+from mtsccd_jax.report.rows import Row
 
 Arrays = dict[str, np.ndarray]
 
@@ -29,7 +30,7 @@ class Difference:
     Attributes:
         workdir: The work directory of the row.
         row: The row's id.
-        what: Protocol, split, network and seed of the row, in words.
+        what: Protocol, split, network and seed of the row, in runs.
         key: Dotted name of the value, such as "metrics.kappa.low" or "artefacts.predictions".
         reason: What is saved and what was recomputed, or why it cannot be.
     """
@@ -60,7 +61,7 @@ class Check(abc.ABC):
     def fault(self, key: str, reason: str) -> None:
         """Keeps that a value cannot be right, and why."""
         row = self.row
-        what = f"{row.protocol} on {row.split}, {words.network(row)}, seed {row.seed}"
+        what = f"{row.protocol} on {row.split}, {runs.network(row)}, seed {row.seed}"
         self.differences.append(Difference(self.workdir, row.id, what, key, reason))
 
     def compare(self, key: str, saved: Any, recomputed: Any) -> None:
@@ -87,12 +88,12 @@ class Check(abc.ABC):
 
     def paper(self) -> published.Published | None:
         """What is published of the row's network, data and protocol."""
-        row, width = self.row, words.width(self.row)
+        row, width = self.row, runs.width(self.row)
         if row.protocol == "multilabel":
-            return published.multilabel(row.dataset, row.model, words.bands(row), width, row.split)
+            return published.multilabel(row.dataset, row.model, runs.bands(row), width, row.split)
         if not row.dataset.startswith("mtsccd_"):
             return None
-        if row.protocol in CHANGE:
+        if row.protocol in METHOD_NAMES:
             return published.change(row.protocol, row.model, row.split, width)
         return published.scene(row.model, row.split, width) if row.protocol == "scene" else None
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.report import recompute, rows
-from mtsccd_jax.report.folders import work_directories
 from mtsccd_jax.report.recompute import FOLDS, METRICS
 from mtsccd_jax.report.row_check import Arrays, Check, Difference
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.verify_labels import LabelCheck
 from mtsccd_jax.report.verify_retrieval import RetrievalCheck
+from mtsccd_jax.report.workdirs import work_directories
 
 
 def verify(folder: str | os.PathLike[str]) -> Iterator[tuple[Path, Row, list[Difference]]]:

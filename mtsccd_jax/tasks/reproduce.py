@@ -26,7 +26,7 @@ from mtsccd_jax.progress import console
 from mtsccd_jax.recipes.config import Data, Recipe, essentials, to_dict
 from mtsccd_jax.recipes.experiment import Experiment
 from mtsccd_jax.report import rows
-from mtsccd_jax.report.folders import FAILURES_FILE, Failure, failures
+from mtsccd_jax.report.workdirs import FAILURES_FILE, Failure, failures
 from mtsccd_jax.tasks.change.evaluate import detect, evaluated_splits
 from mtsccd_jax.tasks.feature_cache import Embedded
 from mtsccd_jax.tasks.labels.evaluate import evaluate_labels

@@ -12,7 +12,8 @@ from mtsccd_jax.ops.metrics import binary_metrics, scene_metrics
 from mtsccd_jax.ops.threshold import best_threshold
 from mtsccd_jax.recipes.config import Data, Engine, Evaluation, Model, Recipe, to_dict
 from mtsccd_jax.report import published, rows
-from mtsccd_jax.report.words import ABBREVIATIONS
+from mtsccd_jax.report.published.tables import PAIRS_CHANGED
+from mtsccd_jax.report.text import ABBREVIATIONS
 
 CLASSES = tuple(ABBREVIATIONS)
 CITIES = ("hangzhou", "shanghai", "wuhan", "nanjing", "hefei")
@@ -208,7 +209,7 @@ class Maker:
 
     def change(self, split: str, protocol: str) -> rows.Row:
         """A change row: a threshold on made-up distances, or the many false alarms of classifying twice."""
-        n, changed = (max(int(value * self.share), 24) for value in published.PAIRS_CHANGED[split])
+        n, changed = (max(int(value * self.share), 24) for value in PAIRS_CHANGED[split])
         first, second = pairs_of(n, changed, split)
         truth = first != second
         distance = self.distances(truth)
@@ -327,7 +328,7 @@ def make_workdir(
     """
     maker = Maker(workdir, name=name, model=model, seed=seed, skill=skill, share=share, **settings)
     made = [maker.scene(split) for split in splits] if scenes else []
-    return made + [maker.change(split, protocol) for protocol in protocols for split in published.PAIRS_CHANGED]
+    return made + [maker.change(split, protocol) for protocol in protocols for split in PAIRS_CHANGED]
 
 
 def make_reproduction(

@@ -41,7 +41,7 @@ class Verdict:
     """What a method says of every pair of a split.
 
     Attributes:
-        protocol: one of `rows.PROTOCOLS`.
+        protocol: of the row.
         predicted_n: whether each pair is called changed, (n,) bool.
         distance_n: how different the dates of each pair look, (n,) float32; larger is more different.
         score_t1_nk: (n, k) class scores of the first date, or None where the method knows no classes.

@@ -39,11 +39,11 @@ from mtsccd_jax.ops.retrieval import (
 )
 from mtsccd_jax.recipes.config import Data
 from mtsccd_jax.report.rows import Row
-from mtsccd_jax.report.sheets import Search, Seen, search_sheet
-from mtsccd_jax.report.words import class_name
+from mtsccd_jax.report.text import class_name
 from mtsccd_jax.tasks.feature_cache import Embedded
 from mtsccd_jax.tasks.labels.evaluate import names_of
 from mtsccd_jax.tasks.search.index import Index, label_names, open_index, relevance
+from mtsccd_jax.tasks.search.photos import Search, Seen, search_sheet
 from mtsccd_jax.tasks.write_row import Result, pictures, write_row
 
 logger = logging.getLogger(__name__)

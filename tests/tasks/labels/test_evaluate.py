@@ -7,6 +7,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from reports import write
 from sklearn import metrics
 
 from mtsccd_jax.cli import main
@@ -19,7 +20,6 @@ from mtsccd_jax.engine.workdir import read_history, read_validations
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.multilabel import METRICS
 from mtsccd_jax.recipes.config import Data
-from mtsccd_jax.report import page
 from mtsccd_jax.report.rows import load, load_artefact
 from mtsccd_jax.report.verify import verify_row
 from mtsccd_jax.tasks.feature_cache import Embedded
@@ -231,6 +231,6 @@ def test_rows_agree_with_what_is_recomputed_and_make_a_page(run, tmp_path):
     searched = evaluate_retrieval(Embedded(load_trained(workdir)), "test")
     for row in (*rows.values(), searched):
         assert verify_row(workdir, row) == []
-    text = page.write([workdir], tmp_path).read_text()
+    text = write([workdir], tmp_path).read_text()
     assert "Not shown" not in text
     assert all(row.id in text for row in (*rows.values(), searched))
