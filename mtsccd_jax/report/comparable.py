@@ -17,7 +17,7 @@ from mtsccd_jax.ops.paired_tests import mcnemar, paired_difference
 from mtsccd_jax.report import text
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, network, repeats_of
-from mtsccd_jax.report.sections import Fold, Folds, Place, Section, Tables
+from mtsccd_jax.report.sections import Block, Fold, Place, Section
 from mtsccd_jax.report.tables import Cell, Table
 from mtsccd_jax.report.text import NOT_KNOWN
 from mtsccd_jax.report.unique_names import titles_apart
@@ -58,14 +58,7 @@ def generated_note(rows: Sequence[Row]) -> str:
 
 
 def orientation_note(rows: Sequence[Row], whose: str, published: str, own: str) -> str:
-    """Say why published values are no comparison for these rows.
-
-    Args:
-        rows: The rows.
-        whose: Such as "The paper's values".
-        published: The published test sets, such as "test sets of 5,078 pairs".
-        own: Sizes of the rows' test sets.
-    """
+    """Say why values ("The paper's values") for `published` test sets are no comparison for rows on `own` ones."""
     what = f"drawn by a program, {own}" if any(row.generated for row in rows) else f"these hold {own}"
     return f"{whose} are for {published}; {what}. They stand here for orientation and are not a comparison."
 
@@ -114,11 +107,9 @@ def contests(
 
 
 def labelled(entries: Sequence[Entry], titles: Mapping[str, str] | None = None) -> list[Entry]:
-    """Return the entries with labels that tell them apart: method and network, and more where these are equal.
+    """Return the entries with labels that tell them apart: network, and more where these are equal.
 
-    Args:
-        entries: One contest.
-        titles: Protocol -> title, where the entries are of several protocols.
+    With several protocols, `titles` gives each the title that begins the label.
     """
     labels = [" ".join(filter(None, ((titles or {}).get(e.row.protocol), network(e.row)))) for e in entries]
     for more in (
@@ -135,12 +126,9 @@ def differences_section(
     found: Sequence[Sequence[Entry]],
     tables: Callable[[str, Sequence[Entry]], tuple[Table, Table]],
 ) -> Section:
-    """Return a task's part of the section on differences between rows.
+    """Return a task's part of the section on differences: the contests that it found, and how they become tables.
 
-    Args:
-        writer: Writes the tables.
-        found: The contests.
-        tables: Makes the tables of differences and of pairs from the title of a split and its entries.
+    `tables` makes the tables of differences and of pairs from the title of a split and its entries.
     """
     firsts = [entries[0].row for entries in found]
     titles = titles_apart([text.split_name(row.split, row.dataset) for row in firsts], firsts)
@@ -148,8 +136,14 @@ def differences_section(
     for where, entries in zip(titles, found, strict=True):
         differences, pairs = tables(where, entries)
         writer.table(pairs)
-        folds.append(Fold(differences.caption.split(":")[0], [Tables([writer.table(differences)], "matrix")]))
-    return Section("differences", "Which differences hold", Place.DIFFERENCES, [Folds(folds, True)], "Differences")
+        folds.append(Fold(differences.caption.split(":")[0], [Block("tables", [writer.table(differences)], "matrix")]))
+    return Section(
+        "differences",
+        "Which differences hold",
+        Place.DIFFERENCES,
+        [Block("details", folds, "first open")],
+        "Differences",
+    )
 
 
 def difference_table(
@@ -162,13 +156,7 @@ def difference_table(
 ) -> Table:
     """Return the table of every row beside the best, with a matrix of which of two rows is ahead.
 
-    Args:
-        what: What is compared, for the file name.
-        caption: Of the table.
-        entries: One contest.
-        columns: Between the name of the row and the matrix.
-        beside_best: Entry -> its cells and record.
-        mark: (entry, other) -> `AHEAD`, `BEHIND` or `EVEN`.
+    `beside_best` gives the cells and the record of an entry, `mark` of two entries `AHEAD`, `BEHIND` or `EVEN`.
     """
     rows, records = [], []
     for i, entry in enumerate(entries):
@@ -210,9 +198,9 @@ def kappa_tables(
         what: What is compared, such as "scenes".
         where: Title of the split.
         entries: One contest, the best kappa first.
-        truth: Array of the true classes.
-        predicted: Array of the predicted classes.
-        note: What else to know of the number of examples that are right.
+        truth: Name of the array of true classes.
+        predicted: Name of the array of predicted classes.
+        note: What to know of the number of examples that are right.
     """
     truth_n = entries[0].arrays[truth].astype(np.int64)
     predictions = [entry.arrays[predicted].astype(np.int64) for entry in entries]

@@ -5,13 +5,12 @@ import importlib.resources
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.report import provenance, summary, text, unique_names
 from mtsccd_jax.report.rows import ROWS_FILE
 from mtsccd_jax.report.runs import Run, group_runs
-from mtsccd_jax.report.sections import Block, Figures, Folds, Section, TaskReport, environment
+from mtsccd_jax.report.sections import Block, Section, TaskReport, environment
 from mtsccd_jax.report.workdirs import failures, load_all, still_missing
 from mtsccd_jax.report.writer import Writer, write_file
 
@@ -86,15 +85,13 @@ def put_together(parts: Iterable[Section]) -> list[Section]:
 
 
 def _joined(blocks: Iterable[Block]) -> list[Block]:
-    """Return the blocks, neighbouring grids of charts as one and neighbouring details as one; without empty ones."""
+    """Return the blocks without empty ones; neighbouring grids of charts become one, and so do neighbouring details."""
     joined: list[Block] = []
     for block in blocks:
-        last: Any = joined[-1] if joined else None
-        items: Any = getattr(block, "items", None)
-        joinable = isinstance(block, Figures | Folds) and isinstance(last, type(block))
-        if joinable and dataclasses.replace(last, items=items) == block:
-            joined[-1] = dataclasses.replace(last, items=[*last.items, *items])
-        elif items is None or items:
+        last = joined[-1] if joined else None
+        if last and block.kind in ("figures", "details") and (block.kind, block.style) == (last.kind, last.style):
+            joined[-1] = block._replace(content=[*last.content, *block.content])
+        elif block.content:
             joined.append(block)
     return joined
 

@@ -11,19 +11,7 @@ from mtsccd_jax.report import charts, text
 from mtsccd_jax.report.results import small_print
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, recipe_name
-from mtsccd_jax.report.sections import (
-    Block,
-    Figure,
-    Figures,
-    Fold,
-    Folds,
-    Html,
-    Place,
-    Protocol,
-    Section,
-    Tables,
-    fragment,
-)
+from mtsccd_jax.report.sections import Block, Figure, Fold, Place, Protocol, Section, fragment
 from mtsccd_jax.report.tables import Cell, Table
 from mtsccd_jax.report.text import NOT_KNOWN
 from mtsccd_jax.report.unique_names import rows_apart
@@ -35,10 +23,10 @@ _MANY = 14
 
 def training_section(figures: Sequence[Figure], throughput: Table) -> Section:
     """Return the section on training and speed."""
-    curves: Block = Figures(figures, large=True)
+    curves = Block("figures", figures, "large")
     if len(figures) > _MANY:
-        curves = Folds([Fold(f"{len(figures)} training curves", [Figures(figures)])])
-    blocks = [curves, Tables([throughput], folded=True)]
+        curves = Block("details", [Fold(f"{len(figures)} training curves", [Block("figures", figures)])])
+    blocks = [curves, Block("long tables", [throughput])]
     return Section("training", "Training and speed", Place.TRAINING, blocks, "Training")
 
 
@@ -49,7 +37,7 @@ def provenance_section(writer: Writer, runs: Sequence[Run], protocols: Mapping[s
         for run in runs
         for seed in run.seeds
     ]
-    return Section("provenance", "Provenance", Place.PROVENANCE, [Folds(folds)], "Provenance")
+    return Section("provenance", "Provenance", Place.PROVENANCE, [Block("details", folds)], "Provenance")
 
 
 def training_figures(writer: Writer, runs: Sequence[Run]) -> tuple[list[Figure], dict[tuple[str, int], float]]:
@@ -86,13 +74,7 @@ def training_figures(writer: Writer, runs: Sequence[Run]) -> tuple[list[Figure],
 def throughput_table(
     runs: Sequence[Run], training: Mapping[tuple[str, int], float], protocols: Mapping[str, Protocol]
 ) -> Table:
-    """Return the table of images per second of training (median step) and of every evaluation.
-
-    Args:
-        runs: All runs.
-        training: (recipe, seed) -> median images/s of its training.
-        protocols: By name.
-    """
+    """Return the table of images/s of training, by (recipe, seed), and of every evaluation."""
     rows, records = [], []
 
     def add(run: Run, row: Row, what: str, title: str, images: int | None, rate: float | None) -> None:
@@ -132,7 +114,7 @@ def _rate(images_per_s: float | None) -> str:
     return NOT_KNOWN if images_per_s is None else f"{images_per_s:,.0f}"
 
 
-def _origin(writer: Writer, run: Run, seed: int, protocols: Mapping[str, Protocol]) -> Html:
+def _origin(writer: Writer, run: Run, seed: int, protocols: Mapping[str, Protocol]) -> Block:
     """Return the facts, versions, recipe and rows of one network."""
     members = [row for row in run.rows if row.seed == seed]
     facts = {

@@ -11,7 +11,7 @@ from mtsccd_jax.report import charts, text
 from mtsccd_jax.report.charts import Estimate, Speed
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, network, recipe_name, repeats_of, settings, shown
-from mtsccd_jax.report.sections import Figure, Figures, Place, Protocol, Section
+from mtsccd_jax.report.sections import Block, Figure, Place, Protocol, Section
 from mtsccd_jax.report.tables import Cell, Table
 from mtsccd_jax.report.text import NOT_KNOWN
 from mtsccd_jax.report.unique_names import network_among, rows_apart
@@ -60,13 +60,7 @@ def result_table(
 ) -> Table:
     """Return the table of the rows of some protocols, with a line of mean and deviation after repetitions.
 
-    Args:
-        name: File name without suffix.
-        caption: Of the table.
-        columns: The first names the row, the second counts its examples.
-        runs: All runs.
-        protocols: Whose rows are shown.
-        footnotes: Sentences beneath the table.
+    The first column names the row, the second counts its examples.
     """
     lines: list[list[Cell]] = []
     summaries: set[int] = set()
@@ -114,11 +108,7 @@ def own_value(
 ) -> Cell:
     """Return our value: the mean over seeds with its deviation, and the interval of the first seed.
 
-    Args:
-        repeats: Repetitions of one row.
-        metric: The metric.
-        show: Writes the value and its deviation.
-        brief: Writes the ends of the interval.
+    `show` writes the value and its deviation, `brief` the ends of the interval.
     """
     known = _known(repeats, metric)
     if not known:
@@ -143,13 +133,9 @@ def own_record(repeats: Sequence[Row], split: str, metric: str) -> dict[str, Any
 
 
 def overview(writer: Writer, runs: Sequence[Run], protocols: Sequence[Protocol], name: str) -> list[Figure]:
-    """Draw kappa and overall accuracy of the rows of a task beside the trivial predictor and the paper.
+    """Draw kappa and overall accuracy of a task's rows beside the trivial predictor and the paper.
 
-    Args:
-        writer: Writes the charts.
-        runs: All runs.
-        protocols: The protocols of the task.
-        name: Of the task, in file names.
+    `name` stands for the task in file names.
     """
     members = shown(runs, [protocol.name for protocol in protocols])
     titles = {protocol.name: protocol.title for protocol in protocols}
@@ -176,14 +162,9 @@ def charts_by_archive(
     name: str,
     names_of: Callable[[Sequence[Row]], list[str]] = rows_apart,
 ) -> list[Figure]:
-    """Draw metrics of the rows of each data set beside the trivial predictor and the published values.
+    """Draw (metric, what it is, axis) of the rows of each data set beside the trivial and the published values.
 
-    Args:
-        writer: Writes the charts.
-        rows: The rows.
-        metrics: (metric, what it is, axis) of each chart.
-        name: Of the task, in file names.
-        names_of: Names rows so that they can be told apart.
+    `name` stands for the task in file names, `names_of` gives rows names that tell them apart.
     """
     by_archive: dict[str, list[Row]] = {}
     for row in rows:
@@ -207,18 +188,7 @@ def intervals(
     metric: str,
     source: str = "paper",
 ) -> list[Figure]:
-    """Draw one metric of rows beside the trivial predictor and the published value; nothing where no row has it.
-
-    Args:
-        writer: Writes the chart.
-        name: File name of the chart.
-        title: Title of the chart.
-        axis: What the values are.
-        rows: The rows.
-        labels: The label of each row.
-        metric: The metric.
-        source: What the published values are called.
-    """
+    """Draw one metric of rows with these labels beside the trivial and the published values, if any row has it."""
     found = []
     for row, label in zip(rows, labels, strict=True):
         value, ends = text.value_of(row, metric), text.interval_of(row, metric)
@@ -251,7 +221,7 @@ def pareto(
         rows: The rows of the chart.
         name: File name of the chart after "pareto_".
         what: What the rows are of, for the title.
-        metric: What networks reach.
+        metric: The metric that networks reach.
         axis: The same in words.
         titles: Protocol -> title, where the chart shows several protocols.
     """
@@ -285,7 +255,7 @@ def pareto(
 
 def speed_section(figures: Sequence[Figure]) -> Section:
     """Return a task's part of the section on accuracy against throughput."""
-    return Section("speed", "Accuracy against throughput", Place.SPEED, [Figures(figures, large=True)])
+    return Section("speed", "Accuracy against throughput", Place.SPEED, [Block("figures", figures, "large")])
 
 
 def _chart_labels(rows: Sequence[Row], titles: dict[str, str]) -> list[str]:

@@ -5,16 +5,21 @@ import functools
 import importlib.resources
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run
-from mtsccd_jax.report.tables import Table
 
 if TYPE_CHECKING:
     import jinja2
 
     from mtsccd_jax.report.writer import Writer
+
+
+# Kinds of block with text ("missing" says what is not shown) and with a list ("long tables" are folded away where they
+# are long, "columns" are small tables side by side, "details" are folded away).
+TextKind = Literal["heading", "subheading", "prose", "note", "missing", "html"]
+ListKind = Literal["sentences", "figures", "tables", "long tables", "columns", "details"]
 
 
 class Place(enum.IntEnum):
@@ -31,8 +36,7 @@ class Place(enum.IntEnum):
     PROVENANCE = enum.auto()
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(NamedTuple):
     """A chart on the page; where there is nothing to draw, `svg` is empty and `missing` says why."""
 
     title: str
@@ -42,83 +46,30 @@ class Figure:
     wide: bool = False
 
 
-@dataclass(frozen=True)
-class Heading:
-    """A heading within a section."""
+class Block(NamedTuple):
+    """A block of a section.
 
-    kind: ClassVar[str] = "heading"
-    text: str
-    level: int = 3
+    Attributes:
+        kind: Which macro of `page.html` lays it out.
+        content: The text, HTML, sentences, tables, `Figure`s or `Fold`s.
+        style: CSS classes of tables; "large" for charts; "first open" where the first of the details stands open.
+    """
 
-
-@dataclass(frozen=True)
-class Text:
-    """A paragraph: plain "prose", a "note" that stands out, or "missing", which says what is not shown."""
-
-    kind: ClassVar[str] = "text"
-    text: str
-    style: str = "prose"
-
-
-@dataclass(frozen=True)
-class Sentences:
-    """A list of sentences."""
-
-    kind: ClassVar[str] = "sentences"
-    items: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Tables:
-    """Tables with the CSS classes `style`; side by side, or long ones folded away."""
-
-    kind: ClassVar[str] = "tables"
-    items: Sequence[Table]
+    kind: TextKind | ListKind
+    content: Any
     style: str = ""
-    side_by_side: bool = False
-    folded: bool = False
 
 
-@dataclass(frozen=True)
-class Figures:
-    """Charts in a grid."""
-
-    kind: ClassVar[str] = "figures"
-    items: Sequence[Figure]
-    large: bool = False
-
-
-@dataclass(frozen=True)
-class Fold:
+class Fold(NamedTuple):
     """Blocks that are folded away under a title."""
 
     title: str
-    blocks: Sequence["Block"]
+    blocks: Sequence[Block]
 
     @property
-    def figures(self) -> int:
+    def charts(self) -> int:
         """Return the number of its charts."""
-        return sum(len(block.items) for block in self.blocks if isinstance(block, Figures))
-
-
-@dataclass(frozen=True)
-class Folds:
-    """Folded blocks; the first stands open where it is asked for and is not long."""
-
-    kind: ClassVar[str] = "folds"
-    items: Sequence[Fold]
-    first_open: bool = False
-
-
-@dataclass(frozen=True)
-class Html:
-    """HTML of a small template, as `fragment` makes it."""
-
-    kind: ClassVar[str] = "html"
-    html: str
-
-
-Block = Heading | Text | Sentences | Tables | Figures | Folds | Html
+        return sum(len(block.content) for block in self.blocks if block.kind == "figures")
 
 
 @dataclass(frozen=True)
@@ -184,16 +135,10 @@ class TaskReport:
     sections: tuple[Callable[["Writer", Sequence[Run]], Iterable[Section]], ...]
 
 
-def fragment(package: str, template: str, **values: Any) -> Html:
-    """Render a template of a package; all text in it is escaped.
-
-    Args:
-        package: Package with the template.
-        template: Its file name.
-        values: What it shows.
-    """
+def fragment(package: str, template: str, **values: Any) -> Block:
+    """Render a template of a package with these values; all text in it is escaped."""
     source = importlib.resources.files(package).joinpath(template).read_text(encoding="utf-8")
-    return Html(environment().from_string(source).render(**values))
+    return Block("html", environment().from_string(source).render(**values))
 
 
 @functools.cache

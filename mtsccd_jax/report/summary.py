@@ -7,16 +7,7 @@ from dataclasses import dataclass
 from mtsccd_jax.report import comparable, text
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run
-from mtsccd_jax.report.sections import (
-    Block,
-    Heading,
-    Place,
-    Protocol,
-    Section,
-    Sentences,
-    Tables,
-    fragment,
-)
+from mtsccd_jax.report.sections import Block, Place, Protocol, Section, fragment
 from mtsccd_jax.report.tables import Cell, Table
 from mtsccd_jax.report.text import NOT_KNOWN
 from mtsccd_jax.report.unique_names import network_among, titles_apart
@@ -42,21 +33,14 @@ def section(
     speeds: Mapping[tuple[str, int], float],
     failed: Table | None,
 ) -> Section:
-    """Return the summary of the page.
-
-    Args:
-        runs: All runs.
-        protocols: By name.
-        speeds: (recipe, seed) -> median images/s of its training.
-        failed: The table of rows that failed.
-    """
+    """Return the summary; `speeds` maps (recipe, seed) to the images/s of a training, `failed` lists failed rows."""
     note = comparable.generated_note([row for run in runs for row in run.rows])
-    blocks: list[Block] = [fragment(__package__, "tiles.html", tiles=_tiles(runs, protocols, speeds))]
+    blocks = [fragment(__package__, "tiles.html", tiles=_tiles(runs, protocols, speeds))]
     for title, sentences in headline(runs, protocols):
-        blocks += [Heading(title)] if title else []
-        blocks.append(Sentences(sentences))
+        blocks += [Block("heading", title)] if title else []
+        blocks.append(Block("sentences", sentences))
     if failed:
-        blocks += [Heading("Rows that failed"), Tables([failed], "reasons")]
+        blocks += [Block("heading", "Rows that failed"), Block("tables", [failed], "reasons")]
     return Section("summary", "Summary", Place.SUMMARY, blocks, "Summary", [note] if note else [])
 
 

@@ -17,7 +17,7 @@ from mtsccd_jax.report.published.tables import CITIES, METHOD_NAMES, PAIRS_CHANG
 from mtsccd_jax.report.results import EMPTY, own_record, own_value
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, recipe_name, repeats_of, rows_of, settings, width
-from mtsccd_jax.report.sections import Fold, Folds, Heading, Place, Section, Tables, Text
+from mtsccd_jax.report.sections import Block, Fold, Place, Section
 from mtsccd_jax.report.tables import Cell, Table
 from mtsccd_jax.report.unique_names import network_among
 from mtsccd_jax.report.writer import Writer
@@ -58,9 +58,9 @@ def beside_the_paper(writer: Writer, runs: Sequence[Run]) -> Iterator[Section]:
     if not found:
         return
     notes = [orientation_note(rows_of(runs, protocols)) for protocols in (("scene",), tuple(METHOD_NAMES))]
-    blocks: list[Any] = [Tables([writer.table(table) for table in found], "results paper")]
+    blocks = [Block("tables", [writer.table(table) for table in found], "results paper")]
     if leak := leak_table(writer, runs):
-        blocks += [Heading("What the leak was worth"), Tables([writer.table(leak)], "results")]
+        blocks += [Block("heading", "What the leak was worth"), Block("tables", [writer.table(leak)], "results")]
     yield Section(
         "paper", "Beside the paper", Place.BESIDE_PUBLISHED, blocks, "Beside the paper", list(filter(None, notes))
     )
@@ -77,8 +77,9 @@ def published_values(writer: Writer, runs: Sequence[Run]) -> Iterator[Section]:
         f"overall accuracy of never saying “changed”. For {recovered} entries one integer table fits both printed "
         "numbers, given the pairs and changed pairs of Hefei (5,078 and 933) and Nanjing (5,062 and 879)."
     )
-    folds = Folds([Fold("All entries of Table 7", [Tables([writer.table(audit_table())], "dense audit")])])
-    yield Section("audit", "The published values, checked", Place.PUBLISHED, [Text(prose), folds], "Published values")
+    table = Fold("All entries of Table 7", [Block("tables", [writer.table(audit_table())], "dense audit")])
+    blocks = [Block("prose", prose), Block("details", [table])]
+    yield Section("audit", "The published values, checked", Place.PUBLISHED, blocks, "Published values")
 
 
 def is_comparable(row: Row) -> bool:

@@ -16,7 +16,7 @@ from mtsccd_jax.report import rows, workdirs
 from mtsccd_jax.report.page import put_together
 from mtsccd_jax.report.published.tables import TABLE_7
 from mtsccd_jax.report.runs import run_name
-from mtsccd_jax.report.sections import Figure, Figures, Fold, Folds, Heading, Place, Section
+from mtsccd_jax.report.sections import Block, Figure, Fold, Place, Section
 
 
 @pytest.fixture(scope="module")
@@ -244,13 +244,15 @@ def test_rows_that_failed_cannot_be_read_from_another_file(workdir, tmp_path):
 
 def test_parts_of_a_section_become_one_in_the_order_of_the_page():
     one, two, fold = Figure("one"), Figure("two"), Fold("f", [])
-    late = Section("late", "Late", Place.IMAGES, [Heading("x")], "Late")
-    first = Section("a", "A", Place.SPEED, [Figures([one]), Folds([fold])], notes=["n"], footer=["foot"])
-    second = Section("a", "A", Place.SPEED, [Folds([]), Folds([fold]), Figures([two], large=True)], notes=["m"])
-    empty = Section("empty", "Empty", Place.SUMMARY, [Figures([])])
+    heading, figures, details = Block("heading", "x"), Block("figures", [one]), Block("details", [fold])
+    late = Section("late", "Late", Place.IMAGES, [heading], "Late")
+    first = Section("a", "A", Place.SPEED, [figures, details], notes=["n"], footer=["foot"])
+    more = [Block("details", []), details, Block("figures", [two], "large")]
+    second = Section("a", "A", Place.SPEED, more, notes=["m"])
+    empty = Section("empty", "Empty", Place.SUMMARY, [Block("figures", [])])
     merged, last = put_together([late, first, second, empty])
-    assert last == dataclasses.replace(late, notes=(), blocks=[Heading("x")], footer=())
-    assert list(merged.blocks) == [Figures([one]), Folds([fold, fold]), Figures([two], large=True)]
+    assert last == dataclasses.replace(late, notes=(), blocks=[heading], footer=())
+    assert merged.blocks == [figures, Block("details", [fold, fold]), Block("figures", [two], "large")]
     assert (merged.notes, merged.footer) == (("n", "m"), ("foot",))
 
 

@@ -10,7 +10,7 @@ from mtsccd_jax.report.chart_style import INK, MUTED, VERMILION
 from mtsccd_jax.report.published.tables import METHOD_NAMES
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, network, repeats_of
-from mtsccd_jax.report.sections import Block, Heading, Text, fragment
+from mtsccd_jax.report.sections import Block, fragment
 from mtsccd_jax.report.writer import Arrays, Writer
 
 _EXAMPLES = ("row", "thumb_t1", "thumb_t2", "changed", "label_t1", "label_t2", "class_names")
@@ -55,16 +55,17 @@ def example_blocks(writer: Writer, runs: Sequence[Run]) -> Iterator[Block]:
     by_split: dict[tuple[str, str], list[tuple[Run, Row]]] = {}
     for run, (row, *_) in repeats_of(runs, METHOD_NAMES):
         by_split.setdefault((row.dataset, row.split), []).append((run, row))
-    yield Heading("Example pairs and every method's verdict")
-    yield Text(
+    yield Block("heading", "Example pairs and every method's verdict")
+    yield Block(
+        "prose",
         "As in the paper's Table 8: the same pairs for every method, first date above the second, drawn without regard "
-        "to any verdict. ✓ right, ✕ wrong; beneath, what was said and the distance."
+        "to any verdict. ✓ right, ✕ wrong; beneath, what was said and the distance.",
     )
     order = list(METHOD_NAMES)
     for members in by_split.values():
         grid, missing = example_grid(writer, sorted(members, key=lambda pair: order.index(pair[1].protocol)))
-        yield Heading(text.place(members[0][1]), 4)
-        yield from (Text(f"Not shown. {reason}", "missing") for reason in missing)
+        yield Block("subheading", text.place(members[0][1]))
+        yield from (Block("missing", f"Not shown. {reason}") for reason in missing)
         if grid:
             yield fragment(__package__, "examples.html", grid=grid)
 

@@ -9,29 +9,18 @@ from mtsccd_jax.report import results, text
 from mtsccd_jax.report.charts import confusion
 from mtsccd_jax.report.comparable import contests, differences_section, kappa_tables, labelled
 from mtsccd_jax.report.published.tables import METHOD_NAMES, table_7
+from mtsccd_jax.report.results import EMPTY, Column, baseline_column, metric_column, result_table, small_print
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, rows_of, shown
-from mtsccd_jax.report.sections import (
-    Block,
-    Figure,
-    Figures,
-    Fold,
-    Folds,
-    Heading,
-    Place,
-    Protocol,
-    Section,
-    Tables,
-    TaskReport,
-    Text,
-)
+from mtsccd_jax.report.sections import Block, Figure, Fold, Place, Protocol, Section, TaskReport
 from mtsccd_jax.report.summary import contains, estimate
+from mtsccd_jax.report.tables import Cell, Table
 from mtsccd_jax.report.writer import Writer
 from mtsccd_jax.tasks import mtsccd_paper
 from mtsccd_jax.tasks.change.charts import Point, curve, distance_histogram, kappa_plane, threshold_curves
 from mtsccd_jax.tasks.change.examples import example_blocks
-from mtsccd_jax.tasks.change.tables import change_table
 from mtsccd_jax.tasks.change.transitions import transition_folds
+from mtsccd_jax.tasks.mtsccd_paper import paper_accuracy, threshold_text
 
 # Fewer pairs than this leave intervals so wide that the sentence says so.
 FEW_PAIRS = 200
@@ -83,14 +72,14 @@ def _against_trivial(rows: Sequence[Row]) -> str:
 def change_section(writer: Writer, runs: Sequence[Run]) -> Iterator[Section]:
     """Yield the results: every row, charts of them, distances and thresholds, and transitions."""
     drawn = results.overview(writer, runs, REPORT.protocols, "change")
-    blocks: list[Block] = [
-        Text(_METHODS),
-        Tables([writer.table(change_table(runs))], "results", folded=True),
-        Figures([*drawn, _kappa_plane(writer, shown(runs, METHOD_NAMES))]),
-        Folds(list(_details(writer, runs)), first_open=True),
+    blocks = [
+        Block("prose", _METHODS),
+        Block("long tables", [writer.table(change_table(runs))], "results"),
+        Block("figures", [*drawn, _kappa_plane(writer, shown(runs, METHOD_NAMES))]),
+        Block("details", list(_details(writer, runs)), "first open"),
     ]
     if transitions := transition_folds(writer, runs):
-        blocks += [Heading("From which class to which"), Folds(transitions)]
+        blocks += [Block("heading", "From which class to which"), Block("details", transitions)]
     footer = [mtsccd_paper.CITATION]
     yield Section("change", "Change detection", Place.RESULTS, blocks, "Change", footer=footer)
 
@@ -147,7 +136,7 @@ def _details(writer: Writer, runs: Sequence[Run]) -> Iterator[Fold]:
                 drawn += _figures(writer, row)
                 writer.table(results.confusion_table(row, METHOD_NAMES[row.protocol]))
             if members:
-                yield Fold(f"{run.network}, recipe {run.name}, seed {seed}", [Figures(drawn)])
+                yield Fold(f"{run.network}, recipe {run.name}, seed {seed}", [Block("figures", drawn)])
 
 
 def _figures(writer: Writer, row: Row) -> list[Figure]:
@@ -168,7 +157,7 @@ def _distance_figures(writer: Writer, row: Row, where: str) -> list[Figure]:
     if isinstance(test, str):
         return [Figure(title, missing=test) for title in titles]
     changed, distance = test["changed"].astype(bool), test["distance"].astype(np.float64)
-    alt = f"Histogram of distances on {where}; threshold {mtsccd_paper.threshold_text(row)}"
+    alt = f"Histogram of distances on {where}; threshold {threshold_text(row)}"
     chart = distance_histogram(distance, changed, row.threshold, distance_label(row), alt)
     name = f"{row.protocol}_{row.split}_{row.id}"
     drawn = [writer.draw(f"distances_{name}", titles[0], "", chart)]
@@ -201,6 +190,55 @@ def distance_label(row: Row) -> str:
     kind = "unit-length features" if settings.get("scale") == "features" else "features"
     scaled = ", by the validation range" if settings.get("scale") == "validation" else " (no unit)"
     return f"{metric} distance of {kind}{scaled}"
+
+
+def change_table(runs: Sequence[Run]) -> Table:
+    """Return the table of every change row; footnotes say why a published value of theirs is impossible."""
+    caption = (
+        "Change detection. Intervals are 95 %, from re-drawn test pairs at the fixed threshold; the second, where "
+        "there is one, re-chooses the threshold on re-drawn validation pairs as well. From-to: the share of the "
+        "changed pairs whose classes at both dates are named rightly. Paper: Table 7."
+    )
+    columns = (
+        Column("Method and test set", lambda run, row: Cell(_method_and_split(row), small_print(run, row)), False),
+        Column("Pairs", lambda run, row: Cell(f"{row.n:,}", (f"{sum(row.confusion[1]):,} changed",))),
+        *map(metric_column, ("oa", "kappa", "f1", "precision", "recall", "transition")),
+        Column("Threshold", lambda run, row: _threshold(row)),
+        baseline_column("OA of all unchanged", "oa"),
+        Column("Paper's OA", lambda run, row: paper_accuracy(row)),
+        Column("Paper's kappa", lambda run, row: _paper_kappa(row)),
+    )
+    impossible = [
+        f"Paper, {METHOD_NAMES[row.protocol]}, {row.published['model']}, {text.short_split(row.split, row.dataset)}: "
+        f"{row.published.get('reason')}."
+        for row in rows_of(runs, METHOD_NAMES)
+        if row.published and not row.published.get("possible", True)
+    ]
+    return result_table("change", caption, columns, runs, tuple(METHOD_NAMES), tuple(dict.fromkeys(impossible)))
+
+
+def _method_and_split(row: Row) -> str:
+    return f"{METHOD_NAMES[row.protocol]}, {text.short_split(row.split, row.dataset)}"
+
+
+def _threshold(row: Row) -> Cell:
+    """Return the threshold, what it is the best by, where it was chosen, and the paper's."""
+    notes = []
+    if row.threshold is not None and row.objective:
+        notes.append(f"best {text.metric_name(row.objective).lower()}")
+    if row.threshold_from:
+        notes.append({"validation": "on validation"}.get(row.threshold_from, "by cross-validation"))
+    if (paper := text.published_of(row, "threshold")) is not None:
+        notes.append(f"paper {text.number(paper)}, on its own scale")
+    return Cell(threshold_text(row), tuple(notes))
+
+
+def _paper_kappa(row: Row) -> Cell:
+    """Return the paper's kappa, and whether it is possible."""
+    if not row.published:
+        return EMPTY
+    note, kind = ("possible", "") if row.published.get("possible") else ("impossible", "bad")
+    return Cell(text.number(row.published.get("kappa")), (note,), kind)
 
 
 REPORT = TaskReport(

@@ -9,7 +9,7 @@ from mtsccd_jax.report.charts import confusion
 from mtsccd_jax.report.published.tables import METHOD_NAMES, TABLE_5
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, shown
-from mtsccd_jax.report.sections import Figure, Figures, Fold
+from mtsccd_jax.report.sections import Block, Figure, Fold
 from mtsccd_jax.report.unique_names import network_among
 from mtsccd_jax.report.writer import Arrays, Writer
 
@@ -56,7 +56,7 @@ def class_names(writer: Writer, members: Sequence[tuple[Row, Arrays]]) -> list[s
 
 
 def _fold(title: str, drawn: list[Figure]) -> Fold:
-    return Fold(title, [Figures(drawn, large=True)])
+    return Fold(title, [Block("figures", drawn, "large")])
 
 
 def _transitions(

@@ -11,7 +11,7 @@ from mtsccd_jax.report.chart_style import INK, MUTED, VERMILION
 from mtsccd_jax.report.published.labels import channels
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, bands, network, repeats_of
-from mtsccd_jax.report.sections import Block, Fold, Folds, Heading, Text, fragment
+from mtsccd_jax.report.sections import Block, Fold, fragment
 from mtsccd_jax.report.unique_names import titles_apart
 from mtsccd_jax.report.writer import Arrays, Writer
 from mtsccd_jax.tasks.labels.tables import names_apart
@@ -56,20 +56,21 @@ def example_blocks(found: Sequence[Examples]) -> Iterator[Block]:
     """Yield the blocks of the example images."""
     if not found:
         return
-    yield Heading("Example images and the labels they are given")
-    yield Text(
+    yield Block("heading", "Example images and the labels they are given")
+    yield Block(
+        "prose",
         "As in Table 3 of the BigEarthNet paper: the same images for every network, drawn without regard to what any "
-        "says. ✓ right, ✕ wrong, ○ true and not said."
+        "says. ✓ right, ✕ wrong, ○ true and not said.",
     )
     for examples in found:
         networks = len(examples.images[0].predictions) if examples.images else 0
-        blocks: list[Block] = [Text(f"Not shown. {reason}", "missing") for reason in examples.missing]
+        blocks = [Block("missing", f"Not shown. {reason}") for reason in examples.missing]
         blocks += [fragment(__package__, "examples.html", images=examples.images)] if examples.images else []
         if networks > _MANY:
             title = f"{examples.title}: {len(examples.images)} images and what {networks} networks say of them"
-            yield Folds([Fold(title, blocks)])
+            yield Block("details", [Fold(title, blocks)])
         else:
-            yield Heading(examples.title, 4)
+            yield Block("subheading", examples.title)
             yield from blocks
 
 

@@ -6,20 +6,7 @@ from mtsccd_jax.report import comparable, results, text
 from mtsccd_jax.report.published.labels import source_of
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, rows_of, shown
-from mtsccd_jax.report.sections import (
-    Block,
-    Figure,
-    Figures,
-    Fold,
-    Folds,
-    Heading,
-    Place,
-    Protocol,
-    Section,
-    Tables,
-    TaskReport,
-    Text,
-)
+from mtsccd_jax.report.sections import Block, Figure, Fold, Place, Protocol, Section, TaskReport
 from mtsccd_jax.report.summary import beside_trivial, estimate
 from mtsccd_jax.report.tables import Table
 from mtsccd_jax.report.unique_names import titles_apart
@@ -59,15 +46,15 @@ def label_section(writer: Writer, runs: Sequence[Run]) -> Iterator[Section]:
     footer = [_FOOTER]
     for source, table in published_tables(runs):
         note = orientation_note([row for row in rows_of(runs, ["multilabel"]) if text.archive(row) == source.dataset])
-        blocks += [Heading(source.title), *([Text(note, "note")] if note else [])]
-        blocks.append(Tables([writer.table(table)], "results paper"))
+        blocks += [Block("heading", source.title), *([Block("note", note)] if note else [])]
+        blocks.append(Block("tables", [writer.table(table)], "results paper"))
         footer.append(f"{source.name}.")
     members = shown(runs, ["multilabel"])
     blocks += [
-        Heading("Every row"),
-        Tables([writer.table(label_table(runs))], "results", folded=True),
-        Figures(results.charts_by_archive(writer, members, _CHARTS, "multilabel", names_apart)),
-        Folds(label_folds(writer, members), first_open=True),
+        Block("heading", "Every row"),
+        Block("long tables", [writer.table(label_table(runs))], "results"),
+        Block("figures", results.charts_by_archive(writer, members, _CHARTS, "multilabel", names_apart)),
+        Block("details", label_folds(writer, members), "first open"),
         *example_blocks(label_examples(writer, runs)),
     ]
     yield Section("labels", "Labels", Place.RESULTS, blocks, "Labels", footer=footer)
@@ -131,7 +118,7 @@ def label_folds(writer: Writer, rows: Sequence[Row]) -> list[Fold]:
             caption = "By falling share of the images, which is what scores that say nothing reach."
             drawn.append(writer.draw(f"by_label_{row.split}_{row.id}", who, caption, chart))
             tables.append(writer.table(labels_of_row_table(row, values, who)))
-        blocks: list[Block] = [Figures(drawn, large=True), Tables(tables, "dense", side_by_side=True)]
+        blocks = [Block("figures", drawn, "large"), Block("columns", tables)]
         folds.append(Fold(f"Every label, {title}", blocks))
     return folds
 

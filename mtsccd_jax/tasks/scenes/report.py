@@ -5,31 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mtsccd_jax.ops.metrics import precision_recall_f1
 from mtsccd_jax.report import charts, photos, results, text
 from mtsccd_jax.report.chart_style import INK, MUTED
 from mtsccd_jax.report.comparable import contests, differences_section, kappa_tables, labelled
+from mtsccd_jax.report.results import Column, baseline_column, metric_column, result_table, small_print
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, network, rows_of, shown
-from mtsccd_jax.report.sections import (
-    Block,
-    Figure,
-    Figures,
-    Fold,
-    Folds,
-    Heading,
-    Place,
-    Protocol,
-    Section,
-    Tables,
-    TaskReport,
-    Text,
-    fragment,
-)
+from mtsccd_jax.report.sections import Block, Figure, Fold, Place, Protocol, Section, TaskReport, fragment
 from mtsccd_jax.report.summary import beside_trivial, estimate
+from mtsccd_jax.report.tables import Cell, Table
 from mtsccd_jax.report.unique_names import network_among, titles_apart
 from mtsccd_jax.report.writer import Arrays, Writer
 from mtsccd_jax.tasks import mtsccd_paper
-from mtsccd_jax.tasks.scenes.tables import class_table, scene_table
+from mtsccd_jax.tasks.mtsccd_paper import is_comparable, paper_accuracy
 
 _PAPER_FIGURES = {"test_a": "as in the paper's Figure 4", "test_b": "as in the paper's Figure 5"}
 _SHEET = ("thumb", "label", "city", "phase", "class_names", "city_names")
@@ -66,10 +55,10 @@ def sentence(rows: Sequence[Row]) -> str:
 
 def scene_section(writer: Writer, runs: Sequence[Run]) -> Iterator[Section]:
     """Yield the results: every row, charts of them, confusion matrices and classes."""
-    blocks: list[Block] = [
-        Tables([writer.table(scene_table(runs))], "results", folded=True),
-        Figures(results.overview(writer, runs, REPORT.protocols, "scene"), large=True),
-        Folds(_details(writer, shown(runs, ["scene"])), first_open=True),
+    blocks = [
+        Block("long tables", [writer.table(scene_table(runs))], "results"),
+        Block("figures", results.overview(writer, runs, REPORT.protocols, "scene"), "large"),
+        Block("details", _details(writer, shown(runs, ["scene"])), "first open"),
     ]
     footer = [mtsccd_paper.CITATION]
     yield Section("scenes", "Scene classification", Place.RESULTS, blocks, "Scenes", footer=footer)
@@ -103,7 +92,7 @@ def images(writer: Writer, runs: Sequence[Run]) -> Iterator[Section]:
         arrays = writer.artefact(row, "scenes", _SHEET)
         if isinstance(arrays, str):
             where = text.split_name(row.split, row.dataset)
-            blocks.append(Text(f"No sheet of scenes. {where}: {arrays}", "missing"))
+            blocks.append(Block("missing", f"No sheet of scenes. {where}: {arrays}"))
         else:
             found.append(arrays)
     classes = scene_classes(found)
@@ -111,10 +100,10 @@ def images(writer: Writer, runs: Sequence[Run]) -> Iterator[Section]:
         writer.picture("scenes", scene_sheet(classes))
         columns = min(max(len(scene_class.scenes) for scene_class in classes), _ACROSS)
         blocks += [
-            Heading("Scenes of every class"),
+            Block("heading", "Scenes of every class"),
             fragment(__package__, "scenes.html", classes=classes, columns=columns),
         ]
-    blocks = blocks or [Text("No images with these rows.", "missing")]
+    blocks = blocks or [Block("missing", "No images with these rows.")]
     yield Section("images", "What it looks like", Place.IMAGES, blocks, "Images")
 
 
@@ -171,9 +160,10 @@ def _details(writer: Writer, rows: Sequence[Row]) -> list[Fold]:
         first = members[0]
         number = _PAPER_FIGURES.get(first.split) if first.dataset.startswith("mtsccd") else None
         title = ", ".join(filter(None, ("Confusion matrices", where, number)))
-        folds.append(Fold(title, [Figures([_confusion(writer, row, members) for row in members], large=True)]))
+        drawn = [_confusion(writer, row, members) for row in members]
+        folds.append(Fold(title, [Block("figures", drawn, "large")]))
     classes = [writer.table(class_table(row)) for row in rows]
-    return [*folds, Fold("Precision, recall and F1 of every class", [Tables(classes, "dense", side_by_side=True)])]
+    return [*folds, Fold("Precision, recall and F1 of every class", [Block("columns", classes)])]
 
 
 def _confusion(writer: Writer, row: Row, among: Sequence[Row]) -> Figure:
@@ -187,6 +177,50 @@ def _confusion(writer: Writer, row: Row, among: Sequence[Row]) -> Figure:
     chart = charts.confusion(np.asarray(row.confusion)[np.ix_(order, order)], names, alt)
     title, caption = f"{network_among(row, among)}, seed {row.seed}", "Rows are the truth and sum to 100 %."
     return writer.draw(f"confusion_scene_{row.split}_{row.id}", title, caption, chart, wide=len(names) > 12)
+
+
+def scene_table(runs: Sequence[Run]) -> Table:
+    """Return the table of every scene row."""
+    caption = (
+        "Scene classification. Intervals are 95 %, from re-drawn test scenes. "
+        "Trivial: always naming the most frequent class. Paper: Table 6."
+    )
+    columns = (
+        Column(
+            "Test set", lambda run, row: Cell(text.short_split(row.split, row.dataset), small_print(run, row)), False
+        ),
+        Column("Scenes", lambda run, row: Cell(f"{row.n:,}")),
+        metric_column("oa"),
+        metric_column("kappa"),
+        metric_column("balanced"),
+        metric_column("f1", "Mean F1"),
+        baseline_column("Trivial OA", "oa"),
+        Column("Paper's OA", lambda run, row: paper_accuracy(row)),
+        Column("Difference", lambda run, row: Cell(text.signed(_difference(row)))),
+    )
+    return result_table("scene", caption, columns, runs, ("scene",))
+
+
+def class_table(row: Row) -> Table:
+    """Return the table of precision, recall and F1 of every class of a scene row."""
+    precision_k, recall_k, f1_k = precision_recall_f1(np.asarray(row.confusion))
+    shorts = text.short_class_names(row.class_names)
+    rows, records = [], []
+    for i, name in enumerate(row.class_names):
+        values = {"precision": float(precision_k[i]), "recall": float(recall_k[i]), "f1": float(f1_k[i])}
+        n, title = sum(row.confusion[i]), text.class_name(name)
+        named = title if shorts[i].lower() == title.lower() else f"{title} ({shorts[i]})"
+        rows.append([Cell(named), Cell(f"{n:,}"), *(Cell(text.number(value)) for value in values.values())])
+        records.append({"class": name, "n": n, **values})
+    columns = (("Class", False), ("Scenes", True), ("Precision", True), ("Recall", True), ("F1", True))
+    where = text.split_name(row.split, row.dataset)
+    return Table(f"classes_{row.split}_{row.id}", f"By class on {where}.", columns, rows, records)
+
+
+def _difference(row: Row) -> float | None:
+    """Return the overall accuracy minus the paper's, where they are of as many scenes."""
+    oa, paper = text.value_of(row, "oa"), text.published_of(row, "oa")
+    return oa - paper if oa is not None and paper is not None and is_comparable(row) else None
 
 
 REPORT = TaskReport(

@@ -1,31 +1,20 @@
 """The page on image search: results, and queries with their first hits."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from mtsccd_jax.report import results, text
+from mtsccd_jax.report.results import Column, baseline_column, metric_column, result_table, small_print
 from mtsccd_jax.report.rows import Row
-from mtsccd_jax.report.runs import Run, repeats_of, shown
-from mtsccd_jax.report.sections import (
-    Block,
-    Figures,
-    Fold,
-    Folds,
-    Heading,
-    Place,
-    Protocol,
-    Section,
-    Tables,
-    TaskReport,
-    Text,
-    fragment,
-)
+from mtsccd_jax.report.runs import Run, repeats_of, rows_of, shown
+from mtsccd_jax.report.sections import Block, Fold, Place, Protocol, Section, TaskReport, fragment
 from mtsccd_jax.report.summary import beside_trivial, estimate
+from mtsccd_jax.report.tables import Cell, Table
 from mtsccd_jax.report.unique_names import rows_apart
 from mtsccd_jax.report.writer import Arrays, Writer
 from mtsccd_jax.tasks.search.photos import Search, Seen, search_sheet
-from mtsccd_jax.tasks.search.tables import gallery, retrieval_table
 
 # (metric, what it is, axis) of the charts of rows.
 _CHARTS = (
@@ -58,15 +47,16 @@ def sentence(rows: Sequence[Row]) -> str:
 def search_section(writer: Writer, runs: Sequence[Run]) -> Iterator[Section]:
     """Yield every row, charts of them, and queries with their first hits."""
     members = shown(runs, ["retrieval"])
-    blocks: list[Block] = [
-        Tables([writer.table(retrieval_table(runs))], "results", folded=True),
-        Figures(results.charts_by_archive(writer, members, _CHARTS, "retrieval")),
-        Heading("Queries and their first hits"),
-        Text(
+    blocks = [
+        Block("long tables", [writer.table(retrieval_table(runs))], "results"),
+        Block("figures", results.charts_by_archive(writer, members, _CHARTS, "retrieval")),
+        Block("heading", "Queries and their first hits"),
+        Block(
+            "prose",
             "Queries are drawn from the truth alone, hits stand nearest first with their distance. ✓ relevant: the "
-            "query's class, or a label in common; ✕ not."
+            "query's class, or a label in common; ✕ not.",
         ),
-        Folds(search_folds(writer, runs), first_open=True),
+        Block("details", search_folds(writer, runs), "first open"),
     ]
     yield Section("retrieval", "Retrieval", Place.RESULTS, blocks, "Retrieval")
 
@@ -82,7 +72,7 @@ def search_folds(writer: Writer, runs: Sequence[Run]) -> list[Fold]:
     for row in members:
         title, hits = f"{text.place(row)}, {names[row.id]}", writer.artefact(row, "hits", _HITS)
         if isinstance(hits, str):
-            folds.append(Fold(title, [Text(f"Not shown. {hits}", "missing")]))
+            folds.append(Fold(title, [Block("missing", f"Not shown. {hits}")]))
             continue
         found = [search_of(hits, query) for query in range(len(hits["name_query"]))]
         writer.picture(f"hits_{row.split}_{row.id}", search_sheet(found))
@@ -105,6 +95,46 @@ def search_of(hits: Arrays, query: int) -> Search:
             for place in there
         ),
     )
+
+
+def retrieval_table(runs: Sequence[Run]) -> Table:
+    """Return the table of every search."""
+    names = dict.fromkeys(name for row in rows_of(runs, ["retrieval"]) for name in row.metrics)
+    at_k = [name for name in names if name.startswith("precision_at_")]
+    at_k += [name for name in names if name.startswith("map_at_") and not name.endswith("_of_found")]
+
+    def first(run: Run, row: Row) -> Cell:
+        searched = f"searched in {gallery(row)}", f"{_measure(row)} distance"
+        return Cell(text.place(row), (*small_print(run, row), *searched))
+
+    columns = (
+        Column("Queries and network", first, False),
+        Column("Queries", lambda run, row: Cell(f"{row.n:,}")),
+        *map(metric_column, ("map", *at_k, "ndcg", "anmrr")),
+        baseline_column("mAP of a random order", "map"),
+    )
+    caption = (
+        "Searches for images like a query: an image is relevant if it has the query's class or shares a label with it. "
+        "mAP@k is over the most that k hits could give; of ANMRR (0 to 1) low is good. Intervals are 95 %, from "
+        "re-drawn queries."
+    )
+    return result_table("retrieval", caption, columns, runs, ("retrieval",))
+
+
+def gallery(row: Row) -> str:
+    """Return the split that is searched, in words."""
+    split = str(_settings(row).get("gallery", "an unnamed gallery"))
+    return text.short_split(split, row.dataset if row.dataset.startswith("mtsccd") else "")
+
+
+def _measure(row: Row) -> str:
+    """Return the distance of the search: "cosine" or "Euclidean"."""
+    metric = str(_settings(row).get("metric", text.NOT_KNOWN))
+    return {"euclidean": "Euclidean"}.get(metric, metric)
+
+
+def _settings(row: Row) -> dict[str, Any]:
+    return row.recipe.get("retrieval") or {}
 
 
 REPORT = TaskReport(

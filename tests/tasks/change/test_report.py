@@ -15,8 +15,7 @@ from mtsccd_jax.report import chart_style, photos, published, rows, text
 from mtsccd_jax.report.tables import markdown_text
 from mtsccd_jax.tasks.change.charts import curve
 from mtsccd_jax.tasks.change.examples import Grid, decisions, example_pairs, example_sheet
-from mtsccd_jax.tasks.change.report import distance_label
-from mtsccd_jax.tasks.change.tables import change_table
+from mtsccd_jax.tasks.change.report import change_table, distance_label
 from mtsccd_jax.tasks.change.transitions import class_names, transition_folds
 
 
@@ -50,7 +49,7 @@ def made(tmp_path):
 def test_transitions_are_drawn_only_between_the_classes_of_the_labels(made):
     members, writer = made
     folds = transition_folds(writer, runs_of(members))
-    titles = [[figure.title for figure in fold.blocks[0].items] for fold in folds]
+    titles = [[figure.title for figure in fold.blocks[0].content] for fold in folds]
     assert (folds[0].title, len(titles[0])) == ("Transitions, the paper's Table 5", 1)
     predicted = [f"Predicted by {method}, ResNet101, seed 0" for method in ("CDC_1", "CDC_2")]
     assert titles[1:] == [["True transitions", *predicted]] * 2
@@ -66,7 +65,7 @@ def test_transitions_are_drawn_only_between_the_classes_of_the_labels(made):
         checksums={"artefacts": first.checksums["artefacts"] | {"predictions": checksum}},
     )
     found = transition_folds(writer, runs_of([other, *members[1:]]))[1:]
-    assert sorted(fold.figures for fold in found) == [2, 3]
+    assert sorted(fold.charts for fold in found) == [2, 3]
     assert transition_folds(writer, runs_of([other])) == []
 
 

@@ -160,7 +160,7 @@ def test_missing_artefacts_are_said_so(made, writer):
     assert shown.images == ()
     assert any("names no “predictions” artefact" in reason for reason in shown.missing)
     (fold,) = label_folds(writer, bare)
-    assert all("predictions" in figure.missing for figure in fold.blocks[0].items)
+    assert all("predictions" in figure.missing for figure in fold.blocks[0].content)
     only = [dataclasses.replace(row, artefacts={"predictions": row.artefacts["predictions"]}) for row in made[1][:1]]
     (shown,) = label_examples(writer, runs_of(only))
     assert "names no “patches” artefact" in shown.missing[0]
@@ -168,13 +168,13 @@ def test_missing_artefacts_are_said_so(made, writer):
 
 def test_charts_are_labelled_with_what_tells_rows_apart(made, writer):
     (section,) = label_section(writer, runs_of(made[1]))
-    drawn = next(block for block in section.blocks if block.kind == "figures").items
+    drawn = next(block for block in section.blocks if block.kind == "figures").content
     assert len(drawn) == 4
     for words in ("ResNet-50, S1+S2, seed", "ResNet-50, S1", "ViT-B/8-224", "published"):
         assert words in drawn[0].svg.replace("\n", " "), words
     (fold,) = label_folds(writer, made[1])
-    assert [len(block.items) for block in fold.blocks] == [4, 4]
-    assert "Land principally occupied by…" in fold.blocks[0].items[0].svg
+    assert [len(block.content) for block in fold.blocks] == [4, 4]
+    assert "Land principally occupied by…" in fold.blocks[0].content[0].svg
     short = short_names(["a" * 40, "a" * 41, "b"])
     assert len(set(short)) == 3
     assert max(map(len, short)) <= 30

@@ -13,8 +13,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from mtsccd_jax.report import photos, results
 from mtsccd_jax.report.tables import csv_text
-from mtsccd_jax.tasks.scenes.report import REPORT, scene_classes, scene_section, scene_sheet
-from mtsccd_jax.tasks.scenes.tables import class_table, scene_table
+from mtsccd_jax.tasks.scenes.report import REPORT, class_table, scene_classes, scene_section, scene_sheet, scene_table
 
 
 def sheet_of(city, labels, size=32):
@@ -110,7 +109,7 @@ def test_recipes_of_one_network_have_labels_of_their_own(tmp_path):
     writer, runs = writer_of(tmp_path / "runs", tmp_path / "out"), runs_of(made)
     drawn = results.overview(writer, runs, REPORT.protocols, "scene")
     (section,) = scene_section(writer, runs)
-    titles = [figure.title for figure in section.blocks[2].items[0].blocks[0].items]
+    titles = [figure.title for figure in section.blocks[2].content[0].blocks[0].content]
     assert titles == [f"resnet18 x0.25, {name}, seed 0" for name in ("one", "two")]
     for name in ("one", "two"):
         assert f"Hefei, resnet18 x0.25, {name}" in drawn[0].svg

@@ -11,8 +11,7 @@ from reports import runs_of, sentence, writer_of
 
 from mtsccd_jax.report import photos, results, rows
 from mtsccd_jax.tasks.search.photos import Search, Seen, search_sheet
-from mtsccd_jax.tasks.search.report import search_folds, search_of, search_section
-from mtsccd_jax.tasks.search.tables import retrieval_table
+from mtsccd_jax.tasks.search.report import retrieval_table, search_folds, search_of, search_section
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +54,9 @@ def test_hits_stand_with_their_labels_and_distances(made, tmp_path):
     hits["name_hit"][0, 2:] = ""
     assert len(search_of(hits, 0).hits) == 2
     (missing,) = search_folds(writer, runs_of([dataclasses.replace(row, artefacts={})]))
-    assert "names no “hits” artefact" in missing.blocks[0].text
+    assert "names no “hits” artefact" in missing.blocks[0].content
     (section,) = search_section(writer, runs_of([row]))
-    assert len(section.blocks[1].items) == 2
+    assert len(section.blocks[1].content) == 2
     assert results.charts_by_archive(writer, [row], [("none", "", "")], "x") == []
 
 
