@@ -82,19 +82,9 @@ def throughput_table(
         seconds = float(seconds) if isinstance(seconds, int | float) else None
         numbers = NOT_KNOWN if images is None else f"{images:,}", text.number(seconds, 1), _rate(rate)
         rows.append([Cell(title, small_print(run, row)), *map(Cell, numbers), Cell(row.device)])
-        records.append(
-            {
-                "what": what,
-                "split": row.split if images is not None else "",
-                "recipe": recipe_name(row),
-                "model": row.model,
-                "seed": row.seed,
-                "images": images,
-                "seconds": seconds,
-                "images_per_s": rate,
-                "device": row.device,
-            }
-        )
+        names = ("what", "split", "recipe", "model", "seed", "images", "seconds", "images_per_s", "device")
+        of_row = "" if images is None else row.split, recipe_name(row), row.model, row.seed
+        records.append(dict(zip(names, (what, *of_row, images, seconds, rate, row.device), strict=True)))
 
     for run in runs:
         for seed in run.seeds:

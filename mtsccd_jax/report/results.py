@@ -299,16 +299,8 @@ def _known(rows: Sequence[Row], metric: str) -> list[tuple[Row, float]]:
 
 def _record(row: Row) -> dict[str, Any]:
     """Return the row as flat values."""
-    record: dict[str, Any] = {
-        "id": row.id,
-        "recipe": recipe_name(row),
-        "model": row.model,
-        "seed": row.seed,
-        "dataset": row.dataset,
-        "protocol": row.protocol,
-        "split": row.split,
-        "n": row.n,
-    }
+    facts = ("model", "seed", "dataset", "protocol", "split", "n")
+    record: dict[str, Any] = {"id": row.id, "recipe": recipe_name(row), **{name: getattr(row, name) for name in facts}}
     for name, entry in row.metrics.items():
         record |= {name: entry["value"], f"{name}_low": entry["low"], f"{name}_high": entry["high"]}
     for name, entry in (row.metrics_rechosen or {}).items():

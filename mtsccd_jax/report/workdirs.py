@@ -73,14 +73,8 @@ def failures(folder: str | os.PathLike[str]) -> list[Failure]:
     try:
         entries: Any = json.loads(path.read_text(encoding="utf-8"))
         return [
-            Failure(
-                str(entry["network"]),
-                str(entry["protocol"]),
-                str(entry["split"] or ""),
-                int(entry["seed"]),
-                str(entry["reason"]),
-            )
-            for entry in entries
+            Failure(str(e["network"]), str(e["protocol"]), str(e["split"] or ""), int(e["seed"]), str(e["reason"]))
+            for e in entries
         ]
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(

@@ -13,7 +13,7 @@ from mtsccd_jax.report import chart_style, charts
 from mtsccd_jax.report.charts import Estimate, Speed
 from mtsccd_jax.tasks.change import charts as change_charts
 from mtsccd_jax.tasks.change.charts import Curve, Point
-from mtsccd_jax.tasks.labels.charts import by_label
+from mtsccd_jax.tasks.labels.report import label_chart
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 
@@ -52,7 +52,7 @@ def made_charts():
         "loss": charts.loss_curve(step, np.exp(-step / 300), np.full(900, 0.1), "alt"),
         "throughput": charts.throughput(step, np.full(900, 812.0), "alt"),
         "pareto": charts.pareto([Speed(900, 0.7, "slow"), Speed(5000, 0.6, "fast", "other")], "kappa", "alt"),
-        "by_label": by_label(["a", "b"], np.array([0.9, 0.4]), np.array([0.8, 0.3]), np.array([0.5, 0.2]), "alt"),
+        "by_label": label_chart(["a", "b"], np.array([0.9, 0.4]), np.array([0.8, 0.3]), np.array([0.5, 0.2]), "alt"),
         "plane": change_charts.kappa_plane([Point(0.7, 0.3)], [Point(0.8, 0.8)], [Point(0.3, -0.2, "mine")], "alt"),
     }
 

@@ -94,25 +94,14 @@ TABLE_7_THRESHOLDS: dict[tuple[str, str], float] = {
 
 METHOD_NAMES: dict[str, str] = {"cdc_1": "CDC_1", "cdc_2": "CDC_2", "cfsm": "CFSM", "sscd": "SSCD"}
 
-# Names of networks, in lower case without punctuation -> the paper's name of the network that it used (section 3.2).
+# Name of a network, in lower case without punctuation -> the paper's name of the network that it used (section 3.2).
 PAPER_NAMES: dict[str, str] = {
-    "alexnet": "AlexNet",
-    "vgg16": "VGG16",
-    "vgg19": "VGG19",
-    "googlenet": "GoogLeNet",
-    "resnet18": "ResNet18",
-    "resnet50": "ResNet50",
-    "resnet101": "ResNet101",
-    "densenet": "DenseNet",
+    **{name.lower(): name for name in TABLE_6},
     "densenet201": "DenseNet",
-    "efficientnet": "EfficientNet",
     "efficientnetb0": "EfficientNet",
-    "senet": "SENet",
     "seresnet50": "SENet",
-    "vit": "ViT",
     "vitb16": "ViT",
     "vitbasepatch16": "ViT",
-    "swint": "SwinT",
     "swintiny": "SwinT",
 }
 

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from mtsccd_jax.report import comparable, results, text
+import numpy as np
+
+from mtsccd_jax.report import chart_style, comparable, results, text
+from mtsccd_jax.report.chart_style import BLUE, INK, MUTED, VERMILION, WIDTH_IN, Chart
 from mtsccd_jax.report.published.labels import source_of
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, rows_of, shown
@@ -11,7 +14,6 @@ from mtsccd_jax.report.summary import beside_trivial, estimate
 from mtsccd_jax.report.tables import Table
 from mtsccd_jax.report.unique_names import titles_apart
 from mtsccd_jax.report.writer import Writer
-from mtsccd_jax.tasks.labels import charts
 from mtsccd_jax.tasks.labels.differences import label_contests, label_tables
 from mtsccd_jax.tasks.labels.examples import PREDICTIONS, example_blocks, label_examples
 from mtsccd_jax.tasks.labels.tables import by_label, label_table, labels_of_row_table, names_apart, published_tables
@@ -114,13 +116,51 @@ def label_folds(writer: Writer, rows: Sequence[Row]) -> list[Fold]:
                 continue
             values = by_label(arrays["label"], arrays["probability"], arrays["called"])
             alt = f"Average precision and F1 of every label by {who} on {title}"
-            chart = charts.by_label(short_names(row.class_names), values["ap"], values["f1"], values["share"], alt)
+            chart = label_chart(short_names(row.class_names), values["ap"], values["f1"], values["share"], alt)
             caption = "By falling share of the images, which is what scores that say nothing reach."
             drawn.append(writer.draw(f"by_label_{row.split}_{row.id}", who, caption, chart))
             tables.append(writer.table(labels_of_row_table(row, values, who)))
         blocks = [Block("figures", drawn, "large"), Block("columns", tables)]
         folds.append(Fold(f"Every label, {title}", blocks))
     return folds
+
+
+def label_chart(names: Sequence[str], ap_k: np.ndarray, f1_k: np.ndarray, share_k: np.ndarray, alt: str) -> Chart:
+    """Draw average precision and F1 of every label beside its share of the images, the most frequent label above.
+
+    Args:
+        names: Names of the labels, short enough to stand beside the axis.
+        ap_k: Average precision, (k,).
+        f1_k: F1, (k,).
+        share_k: Share of the images with the label, (k,), which is the average precision of random scores.
+        alt: Description of the chart.
+    """
+    order = np.argsort(-np.asarray(share_k), kind="stable")
+    with chart_style.figure(WIDTH_IN, 1.0 + 0.235 * len(names)) as (figure, axes):
+        y = np.arange(len(names))[::-1]
+        for position, label in zip(y, order, strict=True):
+            axes.plot([share_k[label], ap_k[label]], [position] * 2, color=BLUE, linewidth=1.4, alpha=0.45)
+        axes.plot(np.asarray(share_k)[order], y, "|", color=MUTED, markersize=9, markeredgewidth=1.6, label="share")
+        axes.plot(
+            np.asarray(f1_k)[order],
+            y,
+            "D",
+            color=VERMILION,
+            markerfacecolor=chart_style.SURFACE,
+            markersize=4.5,
+            markeredgewidth=1.4,
+            label="F1",
+        )
+        axes.plot(np.asarray(ap_k)[order], y, "o", color=BLUE, markersize=5, label="average precision")
+        axes.set_yticks(y, [names[label] for label in order])
+        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9.0)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.7, len(names) - 0.3)
+        axes.set_xlabel("0 to 1")
+        axes.spines["left"].set_visible(False)
+        chart_style.legend_below(figure, axes, columns=3)
+        return chart_style.chart(figure, alt)
 
 
 def short_names(names: Sequence[str]) -> list[str]:
