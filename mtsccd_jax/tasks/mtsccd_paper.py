@@ -25,7 +25,7 @@ from mtsccd_jax.report.writer import Writer
 SPLITS = tuple(PAIRS_CHANGED)
 CITATION = (
     "MtSCCD: Zhou, Liu, Peng, Guan and Shao, National Remote Sensing Bulletin 28(2), 2024, doi 10.11834/jrs.20243210. "
-    "A pair is called changed if and only if its distance is at least the threshold."
+    "A pair is predicted changed if and only if its distance is at least the threshold."
 )
 # Protocols whose validation the paper's split makes too good: CDC_1 and CDC_2 choose nothing on pairs, and the pairs
 # that SSCD learns from are never its validation pairs.
@@ -125,7 +125,7 @@ def table_6(runs: Sequence[Run]) -> Table | None:
         records.append(record)
     caption = (
         "Overall accuracy of scene classification in the layout of the paper's Table 6: the mean over seeds with its "
-        "standard deviation, and the 95 % interval over re-drawn scenes of one network."
+        "standard deviation, and the 95 % interval over resampled scenes of one network."
     )
     return Table("table6", caption, tuple(columns), rows, records)
 
@@ -165,7 +165,7 @@ def table_7(runs: Sequence[Run]) -> Table | None:
             records.append(record | {"paper_threshold": threshold, "threshold": first.threshold if first else None})
     caption = (
         "Change detection in the layout of the paper's Table 7: the mean over seeds with its standard deviation, and "
-        "the 95 % interval over re-drawn pairs of one network. A dash: the paper has no such entry, or this report no "
+        "the 95 % interval over resampled pairs of one network. A dash: the paper has no such entry, or this report no "
         "such row. The paper's thresholds are of similarity on a scale that it does not give, ours are of distance: "
         "they are no comparison."
     )

@@ -12,11 +12,12 @@ from page_reader import read
 from reports import write
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.report import rows, workdirs
+from mtsccd_jax.report import page, rows, workdirs
 from mtsccd_jax.report.page import put_together
 from mtsccd_jax.report.published.tables import TABLE_7
 from mtsccd_jax.report.runs import run_name
-from mtsccd_jax.report.sections import Block, Figure, Fold, Place, Section
+from mtsccd_jax.report.sections import Block, Figure, Fold, Place, Protocol, Section, TaskReport
+from mtsccd_jax.tasks.table import REPORTS
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +177,8 @@ def reproduction(tmp_path_factory):
     """The report of a small made-up reproduction with two seeds, both splits and a failed row: (page, its folder)."""
     folder = tmp_path_factory.mktemp("reproduction")
     networks = ("alexnet", "densenet201")
-    make_reproduction(folder, networks=networks, similar=("resnet18",), seeds=(0, 1), share=0.03)
-    make_reproduction(folder, networks=("alexnet",), similar=(), share=0.03, config="paired")
+    make_reproduction(folder, networks=networks, similar=("resnet18",), seeds=(0, 1))
+    make_reproduction(folder, networks=("alexnet",), config="paired")
     return write([folder], tmp_path_factory.mktemp("out")), folder
 
 
@@ -256,8 +257,20 @@ def test_parts_of_a_section_become_one_in_the_order_of_the_page():
     assert (merged.notes, merged.footer) == (("n", "m"), ("foot",))
 
 
-def test_a_row_of_no_task_is_refused(workdir, tmp_path):
-    row = dataclasses.replace(rows.load(workdir)[0], protocol="guess", artefacts={})
+def test_a_new_task_shows_its_rows_without_an_edit_of_the_report(workdir, tmp_path):
+    metrics = {"error": {"value": 2.5, "low": 2.0, "high": 3.0}}
+    row = dataclasses.replace(rows.load(workdir)[0], protocol="counting", metrics=metrics, artefacts={}, confusion=[])
     rows.append(tmp_path / "run", row)
-    with pytest.raises(InputError, match=rf"rows\.jsonl, row {row.id}: protocol 'guess' is none of scene, cfsm, cdc_1"):
+    known = "scene, cfsm, cdc_1, cdc_2, sscd, multilabel, retrieval"
+    with pytest.raises(InputError, match=rf"rows\.jsonl, row {row.id}: protocol 'counting' is none of {known}"):
         write([tmp_path / "run"], tmp_path / "out")
+
+    def sections(writer, runs):
+        yield Section("counts", "Counts", Place.RESULTS, [Block("prose", f"{len(runs)} run")], "Counts")
+
+    protocol = Protocol("counting", "Counting", "Counting, error", "error", lambda rows: "It counts.")
+    task = TaskReport("Images", ("counts",), (protocol,), (sections,))
+    reader = read(page.write([tmp_path / "run"], tmp_path / "out", (*REPORTS, task)))
+    assert "counts" in reader.ids
+    for words in ("Images: counts", "1 run", "It counts.", "Counting, error", "2.50", "Counting, Hefei"):
+        assert words in reader.text, words

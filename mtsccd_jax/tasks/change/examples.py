@@ -55,11 +55,11 @@ def example_blocks(writer: Writer, runs: Sequence[Run]) -> Iterator[Block]:
     by_split: dict[tuple[str, str], list[tuple[Run, Row]]] = {}
     for run, (row, *_) in repeats_of(runs, METHOD_NAMES):
         by_split.setdefault((row.dataset, row.split), []).append((run, row))
-    yield Block("heading", "Example pairs and every method's verdict")
+    yield Block("heading", "Example pairs and every method's prediction")
     yield Block(
         "prose",
         "As in the paper's Table 8: the same pairs for every method, first date above the second, drawn without regard "
-        "to any verdict. ✓ right, ✕ wrong; beneath, what was said and the distance.",
+        "to any prediction. ✓ right, ✕ wrong; beneath, the prediction and the distance.",
     )
     order = list(METHOD_NAMES)
     for members in by_split.values():
@@ -92,7 +92,7 @@ def example_grid(writer: Writer, members: Sequence[tuple[Run, Row]]) -> tuple[Gr
         if isinstance(arrays, str):
             missing.append(f"{who}: {arrays}")
         elif _pairs_of(writer, member) != same or places.max(initial=-1) >= len(arrays["changed"]):
-            missing.append(f"{who}: it judged other pairs.")
+            missing.append(f"{who}: its predictions are of other pairs.")
         else:
             decided = decisions(pairs, arrays["predicted"][places], arrays["distance"][places])
             methods.append((_title(run, member, members), decided))

@@ -26,8 +26,8 @@ from mtsccd_jax.tasks.mtsccd_paper import paper_accuracy, threshold_text
 FEW_PAIRS = 200
 
 _METHODS = (
-    "CDC_1 names the land use at both dates and calls a pair changed where the names differ; CDC_2 does so from counts "
-    "of visual words. CFSM calls a pair changed where the distance between its two feature vectors reaches a threshold "
+    "CDC_1 names the land use at both dates and predicts a change where the names differ; CDC_2 does so from counts "
+    "of visual words. CFSM predicts a change where the distance between its two feature vectors reaches a threshold "
     "chosen on validation pairs; SSCD learns that distance."
 )
 
@@ -37,14 +37,14 @@ def sentence(rows: Sequence[Row]) -> str:
     row, method = rows[0], f"{METHOD_NAMES[rows[0].protocol]} on {text.place(rows[0])}"
     (_, fp), (fn, tp) = row.confusion
     if len(rows) == 1 and not fp + tp:
-        why = "no pair is called changed"
+        why = "no pair is predicted changed"
         if row.threshold_from and row.threshold is None:
-            why = "no threshold did better on validation than calling nothing changed"
+            why = "no threshold did better on validation than predicting no change"
         return f"{method}: {why}, so all {fn + tp:,} changed pairs of {row.n:,} are missed."
     kappa, spread = estimate(rows, "kappa")
     said = f"{method}: kappa {text.number(kappa)} ({spread})"
     if len(rows) == 1:
-        said += f"; it calls {fp + tp:,} of {row.n:,} pairs changed and finds {tp:,} of the {fn + tp:,} that are"
+        said += f"; it predicts {fp + tp:,} of {row.n:,} pairs changed and finds {tp:,} of the {fn + tp:,} that are"
     said += "."
     if row.n < FEW_PAIRS:
         said += f" {row.n:,} pairs are few: such an interval settles little."
@@ -195,8 +195,8 @@ def distance_label(row: Row) -> str:
 def change_table(runs: Sequence[Run]) -> Table:
     """Return the table of every change row; footnotes say why a published value of theirs is impossible."""
     caption = (
-        "Change detection. Intervals are 95 %, from re-drawn test pairs at the fixed threshold; the second, where "
-        "there is one, re-chooses the threshold on re-drawn validation pairs as well. From-to: the share of the "
+        "Change detection. Intervals are 95 %, from resampled test pairs at the fixed threshold; the second, where "
+        "there is one, re-chooses the threshold on resampled validation pairs as well. From-to: the share of the "
         "changed pairs whose classes at both dates are named rightly. Paper: Table 7."
     )
     columns = (

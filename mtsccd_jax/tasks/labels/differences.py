@@ -101,7 +101,7 @@ def label_tables(where: str, entries: Sequence[Entry]) -> tuple[Table, Table]:
 
     caption = (
         f"{where}, labels: {len(entries)} rows on the same {entries[0].row.n:,} images. Beneath each value: how "
-        "far it is from the best row's, with the 95 % interval over re-drawn images, the same ones for both, "
+        "far it is from the best row's, with the 95 % interval over resampled images, the same ones for both, "
         "uncorrected. ▲ the average precision is above that of the row of that number, ▽ below; · not settled."
     )
     columns = [(text.METRICS[metric], True) for metric in METRICS]

@@ -25,7 +25,7 @@ _CHARTS = (
     ("f1_micro", "F1 over all decisions", "F1 micro (0 to 1)"),
     ("f1_samples", "F1, mean of images", "F1 samples (0 to 1)"),
 )
-_FOOTER = "A label is called present if and only if its probability is at least its threshold."
+_FOOTER = "A label is predicted present if and only if its probability is at least its threshold."
 # Characters of a label beside the axis of a chart.
 _NAME_LENGTH = 30
 

@@ -42,8 +42,8 @@ def label_table(runs: Sequence[Run]) -> Table:
     """Return the table of every row with several labels an image."""
     caption = (
         f"Several labels an image. AP is average precision, P precision, R recall ({_MEANS}). Intervals are 95 %, from "
-        "re-drawn images at fixed thresholds; of rare labels those of AP lie high. Trivial: every label scored by its "
-        "share of the images, and called where that is one half or more."
+        "resampled images at fixed thresholds; of rare labels those of AP lie high. Trivial: every label scored by its "
+        "share of the images, and predicted where that is one half or more."
     )
 
     def first(run: Run, row: Row) -> Cell:
@@ -54,7 +54,7 @@ def label_table(runs: Sequence[Run]) -> Table:
         Column("Data and network", first, False),
         Column("Images", lambda run, row: Cell(f"{row.n:,}", (f"{len(row.class_names)} labels",))),
         *map(metric_column, _SHOWN),
-        Column("Called from", lambda run, row: _threshold(row)),
+        Column("Predicted from", lambda run, row: _threshold(row)),
         baseline_column("Trivial AP macro", "ap_macro"),
         baseline_column("Trivial F1 samples", "f1_samples"),
     )

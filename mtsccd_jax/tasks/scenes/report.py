@@ -182,7 +182,7 @@ def _confusion(writer: Writer, row: Row, among: Sequence[Row]) -> Figure:
 def scene_table(runs: Sequence[Run]) -> Table:
     """Return the table of every scene row."""
     caption = (
-        "Scene classification. Intervals are 95 %, from re-drawn test scenes. "
+        "Scene classification. Intervals are 95 %, from resampled test scenes. "
         "Trivial: always naming the most frequent class. Paper: Table 6."
     )
     columns = (

@@ -116,7 +116,7 @@ def retrieval_table(runs: Sequence[Run]) -> Table:
     caption = (
         "Searches for images like a query: an image is relevant if it has the query's class or shares a label with it. "
         "mAP@k is over the most that k hits could give; of ANMRR (0 to 1) low is good. Intervals are 95 %, from "
-        "re-drawn queries."
+        "resampled queries."
     )
     return result_table("retrieval", caption, columns, runs, ("retrieval",))
 

@@ -117,16 +117,16 @@ def test_the_sheet_of_pairs_is_a_png_with_every_pair():
     ("fields", "expected"),
     [
         ({}, "CFSM on Hefei (test A): kappa 0.300 (95\u202f% interval 0.200 to 0.400)"),
-        ({}, "calls 11 of 100 pairs changed and finds 8 of the 20 that are"),
+        ({}, "predicts 11 of 100 pairs changed and finds 8 of the 20 that are"),
         ({}, "overall accuracy, 0.850, is above that of never saying “changed” (0.800)"),
         ({"oa": (0.6, 0.5, 0.7)}, "below that of never saying “changed” (0.800): the trivial answer wins"),
         ({"oa": (0.82, 0.79, 0.85)}, "not distinguishable from that of never saying"),
         ({"kappa": (0.05, -0.02, 0.12)}, "contains 0: it may be no better than chance"),
         ({"kappa": (-0.2, -0.3, -0.1)}, "worse than chance"),
-        ({"confusion": [[80, 0], [20, 0]]}, "no pair is called changed, so all 20"),
+        ({"confusion": [[80, 0], [20, 0]]}, "no pair is predicted changed, so all 20"),
         (
             {"confusion": [[80, 0], [20, 0]], "threshold": None},
-            "no threshold did better on validation than calling nothing changed, so all 20 changed pairs of 100 are",
+            "no threshold did better on validation than predicting no change, so all 20 changed pairs of 100 are",
         ),
     ],
 )
