@@ -31,6 +31,7 @@ def run(options: argparse.Namespace) -> Json:
     from mtsccd_jax.tasks.change.evaluate import detect
     from mtsccd_jax.tasks.feature_cache import FeatureCache
     from mtsccd_jax.tasks.scenes.evaluate import evaluate, evaluated_splits
+    from mtsccd_jax.tasks.table import REPORTS
     from mtsccd_jax.tasks.train import train
 
     started = time.perf_counter()
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> Json:
         cache = FeatureCache(load_trained(workdir), recipe.data)
         scene_rows = [evaluate(cache, split) for split in evaluated_splits(recipe.data)]
         change_rows = detect(cache, METHODS, recipe.change.objective)
-    report = page.write([workdir], workdir / "report")
+    report = page.write([workdir], workdir / "report", REPORTS)
     scene: dict[str, Any] = {}
     change: dict[str, dict[str, Any]] = {method: {} for method in METHODS}
     for row in (*scene_rows, *change_rows):

@@ -54,9 +54,10 @@ def add(commands: Any) -> None:
 def run_report(options: argparse.Namespace) -> Json:
     """One self-contained page from rows and artefacts."""
     from mtsccd_jax.report.page import write
+    from mtsccd_jax.tasks.table import REPORTS
 
     out = options.out or options.workdirs[0] / "report"
-    return {"report": write(options.workdirs, out)}
+    return {"report": write(options.workdirs, out, REPORTS)}
 
 
 def run_verify(options: argparse.Namespace) -> Json:
@@ -90,7 +91,7 @@ def run_audit(options: argparse.Namespace) -> Json:
     from rich.table import Table
 
     from mtsccd_jax.progress import console
-    from mtsccd_jax.report.audit import audit, counts
+    from mtsccd_jax.report.published.audit import audit, counts
 
     findings = audit(options.file)
     titles = list(dict.fromkeys(name for finding in findings for name in finding.entry.label))
@@ -98,10 +99,10 @@ def run_audit(options: argparse.Namespace) -> Json:
     for title in (*titles, "OA", "kappa", "largest kappa", "finding"):
         table.add_column(escape(title))
     for finding in findings:
-        entry, found = finding.entry, finding.judgement
+        entry, found = finding.entry, finding.audit
         numbers = (f"{entry.oa:.4f}", f"{entry.kappa:.4f}", f"{found.bound:.4f}")
         style = None if found.possible else "red"
-        table.add_row(*(escape(entry.label.get(title, "")) for title in titles), *numbers, finding.words, style=style)
+        table.add_row(*(escape(entry.label.get(title, "")) for title in titles), *numbers, finding.text, style=style)
     Console(stderr=True, width=max(console.width, 150), quiet=console.quiet).print(table)
     return {**counts(findings), "findings": [finding.record for finding in findings]}
 

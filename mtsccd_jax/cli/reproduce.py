@@ -59,6 +59,7 @@ def run_reproduce(options: argparse.Namespace) -> Json:
     from mtsccd_jax.recipes.experiment import stand_in
     from mtsccd_jax.report.page import write
     from mtsccd_jax.tasks.reproduce import reproduce
+    from mtsccd_jax.tasks.table import REPORTS
 
     if options.split != "official" and (options.folder or options.pairs):
         raise InputError("--split paired is a build of the MtSCCD data sets; leave out --folder and --pairs")
@@ -91,7 +92,7 @@ def run_reproduce(options: argparse.Namespace) -> Json:
     ]
     result = reproduce(matrix, options.workdir, seeds=options.seeds)
     options.status = 3 if result.failures else 0
-    report = write([options.workdir], options.workdir / "report") if result.done else None
+    report = write([options.workdir], options.workdir / "report", REPORTS) if result.done else None
     return {
         "rows": result.rows,
         "done": result.done,

@@ -1,7 +1,8 @@
-"""One result as one JSON object, and the arrays that stand behind it.
+"""A row: one result as one JSON object, and the arrays that it was computed from.
 
-A work directory holds `rows.jsonl`, one row a line, and `artefacts/*.npz` (no pickles) that the rows name with their
-checksums. Both are replaced whole: a run that dies while writing leaves the previous file.
+A work directory holds `rows.jsonl`, one row a line, and `artefacts/*.npz` (no pickles), which the rows name with their
+checksums. Both are replaced whole: a run that dies while writing leaves the previous file. Tasks write rows and the
+report reads them; nothing here depends on the task.
 """
 
 import dataclasses
@@ -15,7 +16,8 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -27,43 +29,37 @@ SCHEMA = 2
 ROWS_FILE = "rows.jsonl"
 ARTEFACTS_FOLDER = "artefacts"
 
-CHANGE = ("cdc_1", "cdc_2", "cfsm", "sscd")
-PROTOCOLS = ("scene", *CHANGE, "multilabel", "retrieval")
-
-# What may differ between two runs of the same row: times, paths, versions, and checksums of files that hold times.
+# What may differ between two runs of the same row: times, paths, versions, and checksums of files with times in them.
 _INCIDENTAL = ("times", "images_per_s", "versions", "commit", "artefacts")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One result of one model on one split by one protocol, with what is needed to believe it.
+    """One result of one model on one split by one protocol, with what is needed to check it.
 
     Attributes:
         id: `row_id` of the recipe, split, protocol and seed.
         dataset: Such as "mtsccd_lusc/official" or "folder:eurosat".
-        generated: Whether its images are drawn by `mtsccd-jax data synth`: no result of the real data set.
+        generated: Whether `mtsccd-jax data synth` has drawn its images, so that it is no result of the real data set.
         split: Such as "test_a".
-        protocol: One of `PROTOCOLS`.
+        protocol: How the result was made, such as "scene", "cfsm" or "multilabel"; a task defines its protocols.
         model: Name of the network.
         seed: Seed of the run.
         n: Number of examples (scenes, pairs, labelled images or queries).
-        metrics: Name (oa, kappa, f1, precision, recall, balanced) -> {"value", "low", "high"}; low and high bound the
-            bootstrap's 95 % interval, or are None. Of change with scene labels and class scores also "transition": the
-            share of the truly changed pairs whose classes at both dates are named rightly. Of several labels an image
-            `ops.multilabel.METRICS`, of retrieval those of `ops.ranking.retrieval_metrics`.
-        metrics_rechosen: The same with the interval of a threshold chosen anew on re-drawn validation pairs, or None.
-        confusion: Integer counts, rows are truth. Change: [[tn, fp], [fn, tp]]. Several labels an image: [tn, fp, fn,
-            tp] of each label. Retrieval: none.
-        class_names: Names of the rows of `confusion`; of retrieval the classes or labels that say what is relevant.
-        threshold: The distance from which a pair is called changed; None: nothing is called changed (cfsm, sscd),
-            or the protocol has no threshold.
+        metrics: Name -> {"value", "low", "high"}; low and high are the ends of the bootstrap's 95 % interval, or None.
+        metrics_rechosen: The same with the interval of a threshold chosen again on resampled validation pairs, or None.
+        confusion: Counts, rows are truth: a square matrix that sums to n (change: [[tn, fp], [fn, tp]]), or
+            [tn, fp, fn, tp] of each label that sum to n each, or empty.
+        class_names: Names of the rows of `confusion`; without one, the classes that decide what is relevant.
+        threshold: The distance from which on a pair is predicted changed. None: the protocol has no threshold, or no
+            pair is predicted changed (`threshold_from` is given then).
         objective: What the threshold maximises, or None.
         threshold_from: "validation" or "cross_validation_5", or None.
         baseline: The trivial predictor {"name", "oa", "kappa"}, or with its value of other metrics.
         published: `dataclasses.asdict(published.Published)`, or None.
         recipe: The whole recipe.
         versions: Package -> version.
-        device: Kind and number of devices, in words.
+        device: Kind and number of devices.
         commit: Revision of the source, or None.
         times: Name -> seconds, and "started" / "finished" as ISO 8601.
         images_per_s: Throughput of this evaluation, or None.
@@ -100,34 +96,15 @@ class Row:
     schema: int = SCHEMA
 
 
-# What each key of a line must be; keys of `Row` that are not here may be null.
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "id": str,
-    "dataset": str,
-    "split": str,
-    "protocol": str,
-    "model": str,
-    "seed": int,
-    "n": int,
-    "metrics": dict,
-    "confusion": list,
-    "class_names": list,
-    "recipe": dict,
-    "versions": dict,
-    "device": str,
-    "times": dict,
-    "checksums": dict,
-    "artefacts": dict,
-    "generated": bool,
-    "metrics_rechosen": (dict, type(None)),
-    "threshold": (int, float, type(None)),
-    "objective": (str, type(None)),
-    "threshold_from": (str, type(None)),
-    "baseline": (dict, type(None)),
-    "published": (dict, type(None)),
-    "commit": (str, type(None)),
-    "images_per_s": (int, float, type(None)),
-}
+def _kinds(hint: Any) -> tuple[type, ...]:
+    """Return the types that a value of an annotated field may have in JSON; an integer may stand for a float."""
+    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    kinds = tuple(get_origin(part) or part for part in parts)
+    return (*kinds, int) if float in kinds else kinds
+
+
+# Field of a row -> the types that it may have.
+_KINDS: dict[str, tuple[type, ...]] = {name: _kinds(hint) for name, hint in get_type_hints(Row).items()}
 
 
 def row_id(
@@ -139,19 +116,19 @@ def row_id(
     objective: str | None = None,
     dataset: str | None = None,
 ) -> str:
-    """The identity of a row: 16 hexadecimal digits of the hash of its recipe, split, protocol and seed.
+    """Return the identity of a row: 16 hexadecimal digits of the hash of its recipe, split, protocol and seed.
 
     Paths in the recipe do not count (`config.PATH_KEYS`), nor does the order of its keys.
 
     Args:
         recipe: The recipe as nested dictionaries.
         split: Evaluated split.
-        protocol: One of `PROTOCOLS`.
+        protocol: Protocol of the row.
         seed: Seed of the run.
-        objective: Of the threshold, where it is not the recipe's own.
+        objective: Objective of the threshold, where it is not the recipe's own.
         dataset: `data_identity` of the evaluated data.
     """
-    identity: dict[str, Any] = {"recipe": recipe_identity(recipe), "split": split, "protocol": protocol, "seed": seed}
+    identity: dict[str, Any] = {"recipe": essentials(recipe), "split": split, "protocol": protocol, "seed": seed}
     if objective is not None:
         identity["objective"] = objective
     if dataset is not None:
@@ -160,7 +137,7 @@ def row_id(
 
 
 def data_identity(dataset: str, fingerprint: str) -> str:
-    """What tells evaluated data from others: a data set's name; of a folder, which any may be called, its content too.
+    """Return the identity of evaluated data: the name of a data set, and for a folder of any name its content too.
 
     Args:
         dataset: `Source.dataset`.
@@ -170,12 +147,12 @@ def data_identity(dataset: str, fingerprint: str) -> str:
 
 
 def append(workdir: str | os.PathLike[str], row: Row) -> None:
-    """Nothing; adds the row as the last line of the work directory's `rows.jsonl`, which is replaced whole.
+    """Add the row as the last line of the work directory's `rows.jsonl`, which is replaced whole.
 
     Numbers that are not finite become null.
 
     Raises:
-        InputError: The file already there cannot be read.
+        InputError: The present file cannot be read, or the row could not be read back.
     """
     path = Path(workdir) / ROWS_FILE
     load(workdir)  # never add to a file that could not be read back
@@ -189,9 +166,10 @@ def append(workdir: str | os.PathLike[str], row: Row) -> None:
 
 
 def load(workdir: str | os.PathLike[str]) -> list[Row]:
-    """The rows of a work directory in the order first written; a later line of the same id replaces the earlier.
+    """Read the rows of a work directory in the order first written; a later line of an id replaces the earlier.
 
-    Empty where there is no file yet.
+    Returns:
+        The rows; none where there is no file yet.
 
     Raises:
         InputError: A line cannot be read, is cut off, or has another schema; the message names file and line.
@@ -219,17 +197,20 @@ def load(workdir: str | os.PathLike[str]) -> list[Row]:
 
 
 def save_artefact(workdir: str | os.PathLike[str], name: str, arrays: Mapping[str, Any]) -> tuple[str, str]:
-    """(path relative to the work directory, sha256 of the file) of arrays saved as a compressed .npz without pickles.
+    """Save arrays as a compressed .npz without pickles; the same arrays give the same bytes.
 
-    The same arrays give the same bytes. The file appears whole or not at all.
+    The file appears whole or not at all.
 
     Args:
         workdir: The work directory; made if absent.
         name: File name without suffix: letters, digits, "_", "-" and ".".
         arrays: Name -> array of numbers, booleans or strings.
 
+    Returns:
+        The path relative to the work directory, and the sha256 of the file.
+
     Raises:
-        ValueError: A name that cannot be a file name, or an array of Python objects.
+        ValueError: The name cannot be a file name, or an array holds Python objects.
     """
     if not name or name.startswith(".") or not all(c.isalnum() or c in "_-." for c in name):
         raise ValueError(f"'{name}' cannot name an artefact: use letters, digits, '_', '-' and '.'")
@@ -252,7 +233,7 @@ def save_artefact(workdir: str | os.PathLike[str], name: str, arrays: Mapping[st
 
 
 def load_artefact(workdir: str | os.PathLike[str], row: Row, name: str) -> dict[str, np.ndarray] | None:
-    """The arrays of a row's artefact, or None where the row names none of that name or its file is not there.
+    """Read the arrays of a row's artefact; None where the row names no such artefact or its file is absent.
 
     Raises:
         InputError: The file is not the one the row was made with (checksum), cannot be read, or lies outside the work
@@ -278,28 +259,23 @@ def load_artefact(workdir: str | os.PathLike[str], row: Row, name: str) -> dict[
 
 
 def same(a: Row, b: Row) -> bool:
-    """Whether two rows are the same result: equal but for times, paths and versions."""
+    """Return whether two rows are the same result: equal but for times, paths and versions."""
     return _essence(a) == _essence(b)
 
 
 def _essence(row: Row) -> dict[str, Any]:
-    """The row as JSON holds it, without what may differ between two runs of the same row."""
+    """Return the row as JSON holds it, without what may differ between two runs of the same row."""
     values = json.loads(_json(dataclasses.asdict(row)))
-    values["recipe"] = recipe_identity(values["recipe"])
+    values["recipe"] = essentials(values["recipe"])
     values["checksums"].pop("artefacts", None)
     return {key: value for key, value in values.items() if key not in _INCIDENTAL}
 
 
-def recipe_identity(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The dotted keys and values of a recipe that make its result what it is: no paths, pacing or prose."""
-    return essentials(recipe)
-
-
 def _row_of(values: Any, where: str) -> Row:
-    """The row of one decoded line.
+    """Return the row of one decoded line.
 
     Raises:
-        InputError: It is of another schema, or a key is missing, unknown or of the wrong kind.
+        InputError: The line has another schema, or a key is missing, unknown or of the wrong type.
     """
     if not isinstance(values, dict) or "schema" not in values:
         raise InputError(f"{where}: not a row (a JSON object with the key 'schema'); correct or delete the line")
@@ -308,19 +284,16 @@ def _row_of(values: Any, where: str) -> Row:
             f"{where}: schema {values['schema']!r}, but this version reads schema {SCHEMA}; "
             "evaluate again, or use the version that wrote it"
         )
-    known = {f.name for f in dataclasses.fields(Row)}
-    if missing := sorted(known - values.keys()):
+    if missing := sorted(_KINDS.keys() - values.keys()):
         raise InputError(f"{where}: the row lacks {', '.join(missing)}; evaluate that row again")
-    if unknown := sorted(values.keys() - known):
+    if unknown := sorted(values.keys() - _KINDS.keys()):
         raise InputError(f"{where}: the row has unknown keys: {', '.join(unknown)}; delete them")
-    for key, kind in _TYPES.items():
-        if not isinstance(values[key], kind) or (isinstance(values[key], bool) and kind is not bool):
+    for key, kinds in _KINDS.items():
+        if not isinstance(values[key], kinds) or (isinstance(values[key], bool) and bool not in kinds):
             raise InputError(f"{where}: '{key}' is {_shown(values[key])}, which cannot be; evaluate that row again")
-    if values["protocol"] not in PROTOCOLS:
-        raise InputError(f"{where}: protocol {values['protocol']!r} is none of {', '.join(PROTOCOLS)}")
     if not isinstance(values["checksums"].get("artefacts", {}), dict):
         raise InputError(f"{where}: 'checksums.artefacts' is not a table of name and sha256; evaluate that row again")
-    _check_confusion(values, where)
+    _check_confusion(values["confusion"], len(values["class_names"]), values["n"], where)
     values["recipe"] = with_current_names(values["recipe"])
     for name, metrics in (("metrics", values["metrics"]), ("metrics_rechosen", values["metrics_rechosen"] or {})):
         for metric, entry in metrics.items():
@@ -329,37 +302,33 @@ def _row_of(values: Any, where: str) -> Row:
     return Row(**values)
 
 
-def _check_confusion(values: dict[str, Any], where: str) -> None:
-    """Nothing; raises InputError unless the confusion matrix is over the named classes and sums to n.
-
-    It is square, or has four counts a label that sum to n each; a search has none.
-    """
-    confusion, k, protocol = values["confusion"], len(values["class_names"]), values["protocol"]
-    lines, columns = (0, 0) if protocol == "retrieval" else (k, 4 if protocol == "multilabel" else k)
-    fits = len(confusion) == lines and all(isinstance(line, list) and len(line) == columns for line in confusion)
-    if not fits or not all(type(count) is int and count >= 0 for line in confusion for count in line):
-        raise InputError(f"{where}: 'confusion' is not a {lines} x {columns} table of counts; evaluate that row again")
-    if protocol == "retrieval":
+def _check_confusion(confusion: list[Any], k: int, n: int, where: str) -> None:
+    """Raise InputError unless the confusion matrix is k x k and sums to n, k x 4 with lines that sum to n, or empty."""
+    if not confusion:
         return
-    totals = [sum(line) for line in confusion]
-    for total in totals if protocol == "multilabel" else [sum(totals)]:
-        if total != values["n"]:
-            raise InputError(f"{where}: 'confusion' sums to {total}, but n is {values['n']}; evaluate that row again")
+    columns = 4 if isinstance(confusion[0], list) and len(confusion[0]) == 4 else k
+    fits = len(confusion) == k and all(isinstance(line, list) and len(line) == columns for line in confusion)
+    if not fits or not all(type(count) is int and count >= 0 for line in confusion for count in line):
+        raise InputError(f"{where}: 'confusion' is not a {k} x {columns} table of counts; evaluate that row again")
+    sums = [sum(line) for line in confusion]
+    of_labels = columns != k or (k == 4 and set(sums) == {n})
+    if wrong := [total for total in (sums if of_labels else [sum(sums)]) if total != n]:
+        raise InputError(f"{where}: 'confusion' sums to {wrong[0]}, but n is {n}; evaluate that row again")
 
 
 def _shown(value: Any) -> str:
-    """The value in at most 40 characters."""
+    """Return the value in at most 40 characters."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _json(value: Any, *, sort_keys: bool = False) -> str:
-    """The value as one line of strict JSON; NumPy values become plain ones, and what is not finite becomes null."""
+    """Return the value as one line of strict JSON; NumPy values become plain, and what is not finite becomes null."""
     return json.dumps(_plain(value), sort_keys=sort_keys, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:
-    """The value of dicts, lists, strings, numbers, booleans and None only."""
+    """Return the value as dicts, lists, strings, numbers, booleans and None only."""
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

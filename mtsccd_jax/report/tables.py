@@ -1,4 +1,4 @@
-"""A table once as cells for readers and once as records for machines, and how it becomes CSV, Markdown and LaTeX."""
+"""A table as cells for readers and as records for machines, and its CSV, Markdown and LaTeX."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# What LaTeX takes for something else, and characters that its fonts lack.
+# Characters with a meaning in LaTeX, and characters that its fonts lack.
 _LATEX: dict[str, str] = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -30,11 +30,16 @@ _LATEX: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, smaller lines beneath, and "bad" or "good" where it should stand out."""
+    """One cell: its text, smaller lines beneath, and "bad" or "good" where it stands out."""
 
     text: str
     notes: tuple[str, ...] = ()
     kind: str = ""
+
+    @property
+    def line(self) -> str:
+        """Return the cell on one line."""
+        return f"{self.text} ({'; '.join(self.notes)})" if self.notes else self.text
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,9 @@ class Table:
         caption: What it shows, one or two sentences.
         columns: (title, whether numbers stand in it).
         rows: Lists of cells, as long as `columns`.
-        summaries: Indices of rows that sum up the rows above them (mean over seeds).
         records: The same as plain values under plain names, for CSV.
-        footnotes: Sentences to stand beneath.
+        summaries: Indices of rows that sum up the rows above them (mean over seeds).
+        footnotes: Sentences beneath the table.
     """
 
     name: str
@@ -61,7 +66,7 @@ class Table:
 
 
 def csv_text(table: Table) -> str:
-    """The records of a table as CSV; unknown values are empty."""
+    """Return the records of a table as CSV; unknown values are empty."""
     names = list(dict.fromkeys(name for record in table.records for name in record))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
@@ -71,20 +76,20 @@ def csv_text(table: Table) -> str:
 
 
 def markdown_text(table: Table) -> str:
-    """The cells of a table as a Markdown table under its caption."""
+    """Return the cells of a table as a Markdown table under its caption."""
 
     def line(texts: Sequence[str]) -> str:
         return f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |"
 
     titles = [title for title, _ in table.columns]
     rules = ["---:" if numeric else "---" for _, numeric in table.columns]
-    body = [[f"{c.text} ({'; '.join(c.notes)})" if c.notes else c.text for c in row] for row in table.rows]
+    body = [[cell.line for cell in row] for row in table.rows]
     footnotes = ["", *(f"- {sentence}" for sentence in table.footnotes)] if table.footnotes else []
     return "\n".join([table.caption, "", line(titles), line(rules), *map(line, body), *footnotes]) + "\n"
 
 
 def latex_text(table: Table) -> str:
-    """The cells of a table as a LaTeX table (packages booktabs and amssymb), its caption and footnotes with it."""
+    """Return the cells of a table as LaTeX (packages booktabs and amssymb), with its caption and footnotes."""
     alignment = "".join("r" if numeric else "l" for _, numeric in table.columns)
 
     def line(texts: Sequence[str]) -> str:
@@ -94,23 +99,19 @@ def latex_text(table: Table) -> str:
     for index, row in enumerate(table.rows):
         if index in table.summaries:
             body.append(r"\midrule")
-        body.append(line([f"{c.text} ({'; '.join(c.notes)})" if c.notes else c.text for c in row]))
+        body.append(line([cell.line for cell in row]))
     caption, *footnotes = (line([text]).removesuffix(r" \\") for text in (table.caption, *table.footnotes))
-    return (
-        "\n".join(
-            [
-                r"\begin{table}",
-                rf"\caption{{{caption}}}",
-                rf"\begin{{tabular}}{{{alignment}}}",
-                r"\toprule",
-                line([title for title, _ in table.columns]),
-                r"\midrule",
-                *body,
-                r"\bottomrule",
-                r"\end{tabular}",
-                *(rf"\par\footnotesize {sentence}" for sentence in footnotes),
-                r"\end{table}",
-            ]
-        )
-        + "\n"
-    )
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{caption}}}",
+        rf"\begin{{tabular}}{{{alignment}}}",
+        r"\toprule",
+        line([title for title, _ in table.columns]),
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        *(rf"\par\footnotesize {sentence}" for sentence in footnotes),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"

@@ -18,11 +18,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.report import rows, words
-from mtsccd_jax.report.folders import work_directories
+from mtsccd_jax.report import rows, runs
 from mtsccd_jax.report.measured import Measured
 from mtsccd_jax.report.published import Published
 from mtsccd_jax.report.rows import Row
+from mtsccd_jax.report.workdirs import work_directories
 
 Arrays = dict[str, np.ndarray]
 
@@ -37,7 +37,7 @@ class Difference:
     Attributes:
         workdir: the work directory of the row.
         row: the row's id.
-        what: protocol, split, network and seed of the row, in words.
+        what: protocol, split, network and seed of the row, in runs.
         key: dotted name of the value, such as "metrics.kappa.low" or "artefacts.predictions".
         reason: what is saved and what was recomputed, or why it cannot be.
     """
@@ -78,7 +78,7 @@ class Check(abc.ABC):
     def __init__(self, workdir: Path, row: Row):
         self.workdir, self.row = workdir, row
         self.differences: list[Difference] = []
-        self.width = words.width(row)
+        self.width = runs.width(row)
         resamples = (row.recipe.get("evaluation") or {}).get("resamples")
         self.resamples = resamples if isinstance(resamples, int) and resamples > 0 else None
 
@@ -106,7 +106,7 @@ class Check(abc.ABC):
     def fault(self, key: str, reason: str) -> None:
         """Keep that a value cannot be right, and why."""
         row = self.row
-        what = f"{row.protocol} on {row.split}, {words.network(row)}, seed {row.seed}"
+        what = f"{row.protocol} on {row.split}, {runs.network(row)}, seed {row.seed}"
         self.differences.append(Difference(self.workdir, row.id, what, key, reason))
 
     def compare(self, key: str, saved: Any, recomputed: Any) -> None:

@@ -24,7 +24,7 @@ from mtsccd_jax.progress import console
 from mtsccd_jax.recipes.config import Data, Recipe, essentials, to_dict
 from mtsccd_jax.recipes.experiment import Experiment
 from mtsccd_jax.report import rows
-from mtsccd_jax.report.folders import FAILURES_FILE, Failure, failures
+from mtsccd_jax.report.workdirs import FAILURES_FILE, Failure, failures
 from mtsccd_jax.tasks.feature_cache import FeatureCache
 from mtsccd_jax.tasks.table import BY_HEAD, BY_PROTOCOL, summary_line
 from mtsccd_jax.tasks.train import train

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import tfds_builders
-from mtsccd_jax.report import folders, rows
+from mtsccd_jax.report import rows, workdirs
 from tfds_builders.synthetic import write_archive
 
 KILLS = 12
@@ -15,7 +15,7 @@ KILLS = 12
 
 def rows_below(root):
     """Return every row below a folder by its id."""
-    return {row.id: row for workdir in folders.work_directories(root) for row in rows.load(workdir)}
+    return {row.id: row for workdir in workdirs.work_directories(root) for row in rows.load(workdir)}
 
 
 @pytest.mark.fault

@@ -1,4 +1,4 @@
-"""Rows for tests of words and names."""
+"""Rows for tests of texts and names."""
 
 import dataclasses
 
@@ -26,6 +26,7 @@ def change_row(*, kappa=(0.3, 0.2, 0.4), oa=(0.85, 0.83, 0.87), threshold=0.5, t
         class_names=["unchanged", "changed"],
         recipe=RECIPE,
         threshold=threshold,
+        threshold_from="validation",
         baseline={"name": "all unchanged", "oa": trivial, "kappa": 0.0},
     )
     return dataclasses.replace(row, **fields)

@@ -1,11 +1,10 @@
-"""The report of a made-up run, written once."""
+"""A made-up run and its report, written once."""
 
 from pathlib import Path
 
 import pytest
 from made_up_runs import make_workdir
-
-from mtsccd_jax.report import page
+from reports import write
 
 
 @pytest.fixture(scope="session")
@@ -19,4 +18,4 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def index(workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of that run."""
-    return page.write([workdir], tmp_path_factory.mktemp("report"))
+    return write([workdir], tmp_path_factory.mktemp("report"))

@@ -9,9 +9,15 @@ from xml.etree import ElementTree
 import pytest
 from made_up_runs import make_reproduction
 from page_reader import read
+from reports import write
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.report import folders, page, published, rows, words
+from mtsccd_jax.report import page, rows, workdirs
+from mtsccd_jax.report.page import put_together
+from mtsccd_jax.report.published.tables import TABLE_7
+from mtsccd_jax.report.runs import run_name
+from mtsccd_jax.report.sections import Block, Figure, Fold, Place, Protocol, Section, TaskReport
+from mtsccd_jax.tasks.table import REPORTS
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +114,7 @@ def test_missing_and_foreign_artefacts_are_said_so_in_their_place(workdir, tmp_p
             path.write_bytes(b"another file")
     cfsm = next(row for row in rows.load(copy) if (row.protocol, row.split) == ("cfsm", "test_a"))
     rows.save_artefact(copy, cfsm.artefacts["predictions"].removeprefix("artefacts/").removesuffix(".npz"), {"x": [1]})
-    text = read(page.write([copy], tmp_path / "out")).text
+    text = read(write([copy], tmp_path / "out")).text
     assert f"{cfsm.artefacts['examples']} is missing from the work directory." in text
     assert "No validation curves:" in text
     assert "training.npz: not the file of row" in text
@@ -129,7 +135,7 @@ def test_a_row_without_artefacts_or_published_value_makes_a_page(workdir, tmp_pa
         metrics={"oa": row.metrics["oa"]},
     )
     rows.append(tmp_path / "bare", bare)
-    index = page.write([tmp_path / "bare"], tmp_path / "out")
+    index = write([tmp_path / "bare"], tmp_path / "out")
     reader = read(index)
     assert "The row names no “training” artefact." in reader.text
     assert "class & 3" in reader.text
@@ -143,7 +149,7 @@ def test_the_same_recipe_in_two_directories_is_shown_as_repetitions(workdir, tmp
     for name, oa in (("one", 0.6), ("two", 0.7)):
         metrics = {"oa": {"value": oa, "low": None, "high": None}}
         rows.append(tmp_path / name, dataclasses.replace(scene, metrics=metrics, artefacts={}))
-    text = read(page.write([tmp_path / "one", tmp_path / "two"], tmp_path / "out")).text
+    text = read(write([tmp_path / "one", tmp_path / "two"], tmp_path / "out")).text
     assert "mean of 2 runs, standard deviation 7.1 %" in text
     assert f"{scene.id}-2" in text
 
@@ -151,18 +157,18 @@ def test_the_same_recipe_in_two_directories_is_shown_as_repetitions(workdir, tmp
 def test_the_same_rows_give_the_same_page(workdir, tmp_path):
     row = dataclasses.replace(next(row for row in rows.load(workdir) if row.protocol == "scene"), artefacts={})
     rows.append(tmp_path / "run", row)
-    pages = [page.write([tmp_path / "run"], tmp_path / name).read_bytes() for name in ("a", "b")]
+    pages = [write([tmp_path / "run"], tmp_path / name).read_bytes() for name in ("a", "b")]
     assert pages[0] == pages[1]
 
 
 def test_what_cannot_be_reported_is_said_with_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"rows\.jsonl: no rows; run `mtsccd-jax evaluate"):
-        page.write([tmp_path / "nothing"], tmp_path / "out")
+        write([tmp_path / "nothing"], tmp_path / "out")
     with pytest.raises(InputError, match="name at least one"):
-        page.write([], tmp_path / "out")
+        write([], tmp_path / "out")
     (tmp_path / "rows.jsonl").write_text('{"schema": 7}\n')
     with pytest.raises(InputError, match=r"rows\.jsonl, line 1: schema 7"):
-        page.write([tmp_path], tmp_path / "out")
+        write([tmp_path], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -171,17 +177,18 @@ def reproduction(tmp_path_factory):
     """The report of a small made-up reproduction with two seeds, both splits and a failed row: (page, its folder)."""
     folder = tmp_path_factory.mktemp("reproduction")
     networks = ("alexnet", "densenet201")
-    make_reproduction(folder, networks=networks, similar=("resnet18",), seeds=(0, 1), share=0.03)
-    make_reproduction(folder, networks=("alexnet",), similar=(), share=0.03, config="paired")
-    return page.write([folder], tmp_path_factory.mktemp("out")), folder
+    make_reproduction(folder, networks=networks, similar=("resnet18",), seeds=(0, 1))
+    make_reproduction(folder, networks=("alexnet",), config="paired")
+    return write([folder], tmp_path_factory.mktemp("out")), folder
 
 
 def test_a_row_that_came_in_the_end_is_no_failure(reproduction):
-    made = [row for workdir in folders.work_directories(reproduction[1]) for row in rows.load(workdir)]
+    made = [row for _, row in workdirs.load_all([reproduction[1]])]
     paired = next(row for row in made if row.dataset.endswith("/paired"))
-    came = folders.Failure(f"{words.recipe_name(paired)}-paired", paired.protocol, paired.split, paired.seed, "killed")
+    came = workdirs.Failure(run_name(paired), paired.protocol, paired.split, paired.seed, "killed")
     missing = dataclasses.replace(came, seed=99)
-    assert page.still_missing([came, missing], made) == [missing]
+    assert came.network.endswith("-paired")
+    assert workdirs.still_missing([came, missing], made) == [missing]
 
 
 def test_a_folder_of_work_directories_is_one_report(reproduction):
@@ -192,7 +199,7 @@ def test_a_folder_of_work_directories_is_one_report(reproduction):
         assert text in reader.text, text
     with (index.parent / "tables" / "table7.csv").open() as stream:
         lines = {(r["method"], r["network"], r["dataset"]): r for r in csv.DictReader(stream)}
-    assert {key[:2] for key in lines} >= set(published.TABLE_7) | {("sscd", "ResNet18")}
+    assert {key[:2] for key in lines} >= set(TABLE_7) | {("sscd", "ResNet18")}
     assert lines["cdc_1", "ViT", ""]["test_a_kappa"] == "", "no such row: the cell is empty"
     one = lines["cfsm", "DenseNet", "mtsccd_lucd/official"]
     assert one["test_a_paper_kappa_possible"] == "False"
@@ -233,4 +240,37 @@ def test_rows_of_other_examples_are_not_compared(reproduction):
 def test_rows_that_failed_cannot_be_read_from_another_file(workdir, tmp_path):
     (tmp_path / "failures.json").write_text('{"network": 1}')
     with pytest.raises(InputError, match=r"failures\.json: not a list of objects"):
-        page.write([tmp_path], tmp_path / "out")
+        write([tmp_path], tmp_path / "out")
+
+
+def test_parts_of_a_section_become_one_in_the_order_of_the_page():
+    one, two, fold = Figure("one"), Figure("two"), Fold("f", [])
+    heading, figures, details = Block("heading", "x"), Block("figures", [one]), Block("details", [fold])
+    late = Section("late", "Late", Place.IMAGES, [heading], "Late")
+    first = Section("a", "A", Place.SPEED, [figures, details], notes=["n"], footer=["foot"])
+    more = [Block("details", []), details, Block("figures", [two], "large")]
+    second = Section("a", "A", Place.SPEED, more, notes=["m"])
+    empty = Section("empty", "Empty", Place.SUMMARY, [Block("figures", [])])
+    merged, last = put_together([late, first, second, empty])
+    assert last == dataclasses.replace(late, notes=(), blocks=[heading], footer=())
+    assert merged.blocks == [figures, Block("details", [fold, fold]), Block("figures", [two], "large")]
+    assert (merged.notes, merged.footer) == (("n", "m"), ("foot",))
+
+
+def test_a_new_task_shows_its_rows_without_an_edit_of_the_report(workdir, tmp_path):
+    metrics = {"error": {"value": 2.5, "low": 2.0, "high": 3.0}}
+    row = dataclasses.replace(rows.load(workdir)[0], protocol="counting", metrics=metrics, artefacts={}, confusion=[])
+    rows.append(tmp_path / "run", row)
+    known = "scene, cfsm, cdc_1, cdc_2, sscd, multilabel, retrieval"
+    with pytest.raises(InputError, match=rf"rows\.jsonl, row {row.id}: protocol 'counting' is none of {known}"):
+        write([tmp_path / "run"], tmp_path / "out")
+
+    def sections(writer, runs):
+        yield Section("counts", "Counts", Place.RESULTS, [Block("prose", f"{len(runs)} run")], "Counts")
+
+    protocol = Protocol("counting", "Counting", "Counting, error", "error", lambda rows: "It counts.")
+    task = TaskReport("Images", ("counts",), (protocol,), (sections,))
+    reader = read(page.write([tmp_path / "run"], tmp_path / "out", (*REPORTS, task)))
+    assert "counts" in reader.ids
+    for words in ("Images: counts", "1 run", "It counts.", "Counting, error", "2.50", "Counting, Hefei"):
+        assert words in reader.text, words

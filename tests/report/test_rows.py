@@ -148,7 +148,6 @@ def test_a_whole_last_line_without_its_newline_is_read_and_added_to(tmp_path):
         (as_line(make_row(n="ten")), "line 2: 'n' is 'ten'"),
         (as_line(make_row(seed=True)), "line 2: 'seed' is True"),
         (as_line(make_row(threshold="high")), "line 2: 'threshold' is 'high'"),
-        (as_line(make_row(protocol="guess")), "line 2: protocol 'guess' is none of scene, cdc_1, cdc_2, cfsm, sscd"),
         (as_line(make_row(confusion=[[6, 1]])), "line 2: 'confusion' is not a 2 x 2 table of counts"),
         (as_line(make_row(confusion=[[6.5, 1], [1, 2]])), "line 2: 'confusion' is not a 2 x 2 table"),
         (as_line(make_row(confusion=[[7, 1], [1, 2]])), "line 2: 'confusion' sums to 11, but n is 10"),
@@ -165,21 +164,34 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path, line, message):
     assert "\n" not in str(raised.value)
 
 
-def test_labels_have_four_counts_each_and_searches_none(tmp_path):
-    labels = make_row(id="l", protocol="multilabel", confusion=[[6, 1, 1, 2], [10, 0, 0, 0]])
-    search = make_row(id="s", protocol="retrieval", confusion=[], class_names=["a", "b", "c"])
-    for row in (labels, search):
+ABCD = ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("confusion", "class_names", "message"),
+    [
+        ([[6, 1], [1, 2]], ["a", "b"], ""),
+        ([[6, 1, 1, 2], [10, 0, 0, 0]], ["a", "b"], ""),
+        ([[10, 0, 0, 0]] * 4, ABCD, ""),
+        ([[4, 0, 0, 0], [0, 3, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]], ABCD, ""),
+        ([], ["a", "b", "c"], ""),
+        ([[6, 1, 1, 2]], ["a", "b"], "not a 2 x 4 table of counts"),
+        ([[6, 1, 1, 2], [1, 2, 3, 3]], ["a", "b"], "sums to 9, but n is 10"),
+        ([[5, 0, 0, 0], [0, 3, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]], ABCD, "sums to 11, but n is 10"),
+        ([[10]], ["a", "b", "c"], "not a 3 x 3 table"),
+        ([[6, 1], 3], ["a", "b"], "not a 2 x 2 table"),
+    ],
+)
+def test_confusions_are_square_or_have_four_counts_a_label_whatever_the_protocol(
+    tmp_path, confusion, class_names, message
+):
+    row = make_row(protocol="a new one", confusion=confusion, class_names=class_names)
+    if not message:
         rows.append(tmp_path, row)
-    assert rows.load(tmp_path) == [labels, search]
-    for wrong, message in (
-        (dataclasses.replace(labels, confusion=[[6, 1, 1, 2]]), "not a 2 x 4 table of counts"),
-        (dataclasses.replace(labels, confusion=[[6, 1, 1, 2], [1, 2, 3, 3]]), "sums to 9, but n is 10"),
-        (dataclasses.replace(labels, confusion=[[6, 1], [1, 2]]), "not a 2 x 4 table"),
-        (dataclasses.replace(search, confusion=[[10]]), "not a 0 x 0 table"),
-        (make_row(confusion=[], class_names=[]), "sums to 0, but n is 10"),
-    ):
+        assert rows.load(tmp_path) == [row]
+    else:
         with pytest.raises(InputError, match=message):
-            rows.append(tmp_path, wrong)
+            rows.append(tmp_path, row)
 
 
 def test_a_row_that_could_not_be_read_back_is_not_written(tmp_path):

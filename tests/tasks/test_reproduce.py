@@ -12,8 +12,9 @@ from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.recipes import EXPERIMENTS
 from mtsccd_jax.recipes.config import Change, Data, Engine, Evaluation, Model, Optim, Recipe, Scene, Similarity
 from mtsccd_jax.recipes.experiment import Experiment, stand_in
-from mtsccd_jax.report import label_results, published, rows
-from mtsccd_jax.report.folders import FAILURES_FILE, Failure, failures
+from mtsccd_jax.report import published, rows
+from mtsccd_jax.report.published import labels, tables
+from mtsccd_jax.report.workdirs import FAILURES_FILE, Failure, failures
 from mtsccd_jax.tasks import reproduce as matrix
 from mtsccd_jax.tasks.change import evaluate as change
 from mtsccd_jax.tasks.reproduce import missing, reproduce
@@ -60,13 +61,11 @@ def rows_of(root):
 def test_the_tables_of_the_paper_are_asked_for():
     """Table 6: twelve networks. Table 7: its 23 entries, and similarity learning on three more networks."""
     scenes, change = EXPERIMENTS["table6"], EXPERIMENTS["table7"]
-    assert [published.paper_name(item.recipe.model.name) for item in scenes] == list(published.TABLE_6)
-    entries = [
-        (protocol, published.paper_name(item.recipe.model.name)) for item in change for protocol in item.protocols
-    ]
-    assert set(published.TABLE_7) <= set(entries)
-    assert len(entries) == len(set(entries)) == len(published.TABLE_7) + 3
-    assert {protocol for protocol, network in set(entries) - set(published.TABLE_7)} == {"sscd"}
+    assert [tables.paper_name(item.recipe.model.name) for item in scenes] == list(tables.TABLE_6)
+    entries = [(protocol, tables.paper_name(item.recipe.model.name)) for item in change for protocol in item.protocols]
+    assert set(tables.TABLE_7) <= set(entries)
+    assert len(entries) == len(set(entries)) == len(tables.TABLE_7) + 3
+    assert {protocol for protocol, network in set(entries) - set(tables.TABLE_7)} == {"sscd"}
     trained = EXPERIMENTS["all"]
     assert len(trained) == len({item.recipe.name for item in trained}) == 16
     assert sum(len(item.protocols) for item in trained) == 12 + 26
@@ -81,7 +80,7 @@ def test_a_stand_in_is_no_network_of_the_paper():
             item.recipe.model.task,
             None,
         )
-        assert published.paper_name(small.model.name, small.model.width) is None
+        assert tables.paper_name(small.model.name, small.model.width) is None
 
 
 def test_every_published_row_of_several_labels_has_a_recipe():
@@ -103,7 +102,7 @@ def test_every_published_row_of_several_labels_has_a_recipe():
             assert published.multilabel(dataset, small.model.name, data.bands, small.model.width) is None
     expected = {
         (source.name, entry.model, tuple(entry.metrics.items()))
-        for source in label_results.SOURCES
+        for source in labels.SOURCES
         for entry in source.entries
         if not entry.repeated
     }

@@ -15,8 +15,8 @@ from mtsccd_jax.perf.profile.roofline import attainable_flops_per_s
 from mtsccd_jax.perf.records import as_csv, significant
 from mtsccd_jax.provenance import environment
 from mtsccd_jax.recipes.config import Recipe, to_dict
-from mtsccd_jax.report import drawing
-from mtsccd_jax.report.drawing import BLUE, GREEN, HEIGHT_IN, INK, MUTED, VERMILION, WIDTH_IN, Chart
+from mtsccd_jax.report import chart_style
+from mtsccd_jax.report.chart_style import BLUE, GREEN, HEIGHT_IN, INK, MUTED, VERMILION, WIDTH_IN, Chart
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,7 +86,7 @@ def roofline_chart(profile: Profile, network: str) -> Chart:
         f"Roofline: {network} does {place.intensity:.3g} operations a byte and reaches "
         f"{_prefixed(place.flops_per_s)}FLOP/s, {place.share:.0%} of the roof there."
     )
-    with drawing.figure(WIDTH_IN, HEIGHT_IN + 0.6) as (figure, axes):
+    with chart_style.figure(WIDTH_IN, HEIGHT_IN + 0.6) as (figure, axes):
         from matplotlib.ticker import NullFormatter
 
         def roof(x: float) -> float:
@@ -121,8 +121,8 @@ def roofline_chart(profile: Profile, network: str) -> Chart:
         )
         axes.set_xlabel("floating-point operations of products a byte")
         axes.set_ylabel("FLOP/s of one device")
-        drawing.legend_below(figure, axes, columns=2)
-        return drawing.chart(figure, alt)
+        chart_style.legend_below(figure, axes, columns=2)
+        return chart_style.chart(figure, alt)
 
 
 def table(profile: Profile) -> "Table":

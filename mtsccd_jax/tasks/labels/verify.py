@@ -6,7 +6,7 @@ import numpy as np
 
 from mtsccd_jax.ops.multilabel import class_thresholds
 from mtsccd_jax.ops.threshold import OBJECTIVES
-from mtsccd_jax.report import published, words
+from mtsccd_jax.report import published, runs
 from mtsccd_jax.report.verify import Arrays, Check
 from mtsccd_jax.tasks.labels.evaluate import measure
 
@@ -17,7 +17,7 @@ class LabelCheck(Check):
     def published(self) -> published.Published | None:
         """Return the published value of the network with its bands on the row's data set."""
         row = self.row
-        return published.multilabel(row.dataset, row.model, words.bands(row), self.width, row.split)
+        return published.multilabel(row.dataset, row.model, runs.bands(row), self.width, row.split)
 
     def content(self, arrays: Mapping[str, Arrays]) -> None:
         """Compare the numbers of the row with those of its labels, probabilities and decisions."""

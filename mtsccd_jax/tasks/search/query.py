@@ -15,10 +15,10 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
 from mtsccd_jax.ops.distance import nearest_neighbors
 from mtsccd_jax.recipes.config import Data
-from mtsccd_jax.report.sheets import Search, Seen, search_sheet
-from mtsccd_jax.report.words import class_name
+from mtsccd_jax.report.text import class_name
 from mtsccd_jax.tasks.feature_cache import FeatureCache
 from mtsccd_jax.tasks.search.index import Index, open_index
+from mtsccd_jax.tasks.search.photos import Search, Seen, search_sheet
 from mtsccd_jax.tasks.write_row import pictures
 
 # Hits on the picture, which has them in one line.

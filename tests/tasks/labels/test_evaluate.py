@@ -7,6 +7,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from reports import write
 from sklearn import metrics
 
 from mtsccd_jax.cli import main
@@ -17,7 +18,6 @@ from mtsccd_jax.engine.workdir import load as load_run
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.multilabel import METRICS
 from mtsccd_jax.recipes.config import Data
-from mtsccd_jax.report import page
 from mtsccd_jax.report.rows import load, load_artefact
 from mtsccd_jax.report.verify import verify
 from mtsccd_jax.tasks.feature_cache import FeatureCache
@@ -214,7 +214,7 @@ def test_rows_agree_with_what_is_recomputed_and_make_a_page(run, tmp_path):
     workdir, rows = run
     searched = evaluate_search(FeatureCache(load_trained(workdir)), "test")
     checked = {row.id: differences for _, row, differences in verify(workdir, CHECKS)}
-    text = page.write([workdir], tmp_path).read_text()
+    text = write([workdir], tmp_path).read_text()
     assert "Not shown" not in text
     for row in (*rows.values(), searched):
         assert checked[row.id] == []

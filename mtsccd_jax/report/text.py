@@ -1,0 +1,180 @@
+"""Names and numbers as the report writes them."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from mtsccd_jax.report.published.tables import CITIES
+from mtsccd_jax.report.rows import Row
+
+# Class -> abbreviation in the figures of the MtSCCD paper.
+ABBREVIATIONS: dict[str, str] = {
+    "residential_land": "RL",
+    "public_service_and_commercial_land": "PSCL",
+    "educational_land": "EL",
+    "industrial_land": "IL",
+    "transportation_land": "TL",
+    "agricultural_land": "AL",
+    "water_body": "WB",
+    "green_space": "GS",
+    "woodland": "WL",
+    "bare_land": "BL",
+}
+
+# Metric of `ops` -> title; a metric that is not here is shown under its own name.
+METRICS: dict[str, str] = {
+    "oa": "OA",
+    "kappa": "Kappa",
+    "f1": "F1",
+    "precision": "Precision",
+    "recall": "Recall",
+    "balanced": "Balanced accuracy",
+    "transition": "From-to",
+    "ap_macro": "AP macro",
+    "ap_micro": "AP micro",
+    "f1_macro": "F1 macro",
+    "f1_micro": "F1 micro",
+    "f1_samples": "F1 samples",
+    "f2_samples": "F2 samples",
+    "precision_macro": "P macro",
+    "precision_micro": "P micro",
+    "precision_samples": "P samples",
+    "recall_samples": "R samples",
+    "ranking_loss": "Ranking loss",
+    "map": "mAP",
+    "ndcg": "NDCG",
+    "anmrr": "ANMRR",
+}
+
+# Data set -> title.
+DATA_NAMES: dict[str, str] = {
+    "bigearthnet_v1": "BigEarthNet v1",
+    "bigearthnet_v2": "BigEarthNet v2",
+    "mlrsnet": "MLRSNet",
+}
+
+NOT_KNOWN = "–"
+
+
+def archive(row: Row) -> str:
+    """Return the name of the row's data set without its configuration."""
+    return row.dataset.partition("/")[0]
+
+
+def data_name(dataset: str) -> str:
+    """Return the title of a data set, whatever its configuration: "MLRSNet"."""
+    name = dataset.partition("/")[0]
+    return DATA_NAMES.get(name, name.replace("_", " "))
+
+
+def split_name(split: str, dataset: str) -> str:
+    """Return the title of a split: "Hefei (test A)" for MtSCCD's "test_a", "MLRSNet test", or the split's own name."""
+    words = split.replace("_", " ")
+    if dataset.partition("/")[0] in DATA_NAMES:
+        return f"{data_name(dataset)} {words}"
+    if not dataset.startswith("mtsccd") or not split.startswith("test_"):
+        return words
+    city = CITIES.get(split, split.removeprefix("test_").title())
+    return f"{city} (test {split[-1].upper()})" if split in CITIES else f"{city} (test)"
+
+
+def short_split(split: str, dataset: str) -> str:
+    """Return the title of a split in one word where there is one: "Hefei", or "MLRSNet" for its test split."""
+    if dataset.partition("/")[0] in DATA_NAMES:
+        return data_name(dataset) if split == "test" else split_name(split, dataset)
+    return CITIES[split] if dataset.startswith("mtsccd") and split in CITIES else split.replace("_", " ")
+
+
+def is_leak_free(row: Row) -> bool:
+    """Return whether the row's split has both dates of every tile on one side."""
+    return row.dataset.endswith("/paired")
+
+
+def place(row: Row) -> str:
+    """Return the title of the row's split, and whether it is the leak-free one."""
+    return split_name(row.split, row.dataset) + (", leak-free split" if is_leak_free(row) else "")
+
+
+def short_place(row: Row) -> str:
+    """Return `place` for a narrow column."""
+    return short_split(row.split, row.dataset) + (", leak-free" if is_leak_free(row) else "")
+
+
+def class_name(name: str) -> str:
+    """Return a class as words: "Residential land"."""
+    return name.replace("_", " ").strip().capitalize()
+
+
+def short_class_names(names: Sequence[str]) -> list[str]:
+    """Return the paper's abbreviations if all classes are MtSCCD's, else different names of at most 12 characters."""
+    if all(name in ABBREVIATIONS for name in names):
+        return [ABBREVIATIONS[name] for name in names]
+    shortened = [name if len(name) <= 12 else f"{name[:11]}…" for name in (n.replace("_", " ") for n in names)]
+    if len(set(shortened)) == len(shortened):
+        return shortened
+    return [f"{index} {name[:9]}" for index, name in enumerate(shortened)]
+
+
+def metric_name(metric: str) -> str:
+    """Return the title of a metric, such as "OA", or "P@10" for "precision_at_10"."""
+    name, at, k = metric.partition("_at_")
+    title = {"precision": "P"}.get(name) if at else None
+    return f"{title or METRICS.get(name, name)}{'@' * bool(at)}{k}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return the value with so many decimals; a dash where it is not known."""
+    return NOT_KNOWN if value is None or not math.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def four(value: float) -> str:
+    """Return the value with four decimals."""
+    return number(value, 4)
+
+
+def signed(value: float | None) -> str:
+    """Return a difference with its sign and three decimals; a dash where it is not known."""
+    return NOT_KNOWN if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """Return the value, in [0, 1], in per cent."""
+    return f"{100 * value:.{digits}f}\u202f%"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Return an interval such as "[0.699, 0.724]", or "" where it is not known."""
+    return "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
+
+
+def value_of(row: Row, metric: str) -> float | None:
+    """Return the row's value of a metric, or None."""
+    return row.metrics.get(metric, {}).get("value")
+
+
+def interval_of(row: Row, metric: str) -> tuple[float, float] | None:
+    """Return the ends of the 95 % interval of a metric, or None where the row has none."""
+    entry = row.metrics.get(metric, {})
+    low, high = entry.get("low"), entry.get("high")
+    return None if low is None or high is None else (low, high)
+
+
+def baseline_of(row: Row, metric: str) -> float | None:
+    """Return the trivial predictor's value of a metric, or None."""
+    return (row.baseline or {}).get(metric)
+
+
+def published_of(row: Row, metric: str) -> float | None:
+    """Return the published value of a metric beside the row, or None."""
+    published = row.published or {}
+    return (published.get("metrics") or published).get(metric)
+
+
+def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean, and the sample standard deviation or None for fewer than two values."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: "1 row", "2 rows"."""
+    return f"{count} {noun}{'s' * (count != 1)}"

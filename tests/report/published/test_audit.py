@@ -1,0 +1,111 @@
+"""The audit of published values: Table 7's three counts, any file of such values, and what is refused of a file."""
+
+import json
+
+import pytest
+
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.report.published import audit
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_table_7_holds_16_impossible_5_all_unchanged_and_22_recovered():
+    findings = audit.audit()
+    assert audit.counts(findings) == {"entries": 46, "impossible": 16, "all_unchanged": 5, "recovered": 22}
+    recovered = [f for f in findings if f.audit.possible and f.audit.recovered]
+    assert sum(f.entry.label["test set"] == "A (Hefei)" for f in recovered) == 12
+    assert sum(f.entry.label["test set"] == "B (Nanjing)" for f in recovered) == 10
+
+
+def test_table_7_as_a_file_gives_the_same_counts(tmp_path):
+    entries = audit.table_7()
+    lines = ["Method,OA,Kappa,n,positives"]
+    lines += [f"{e.label['method']} {e.label['network']},{e.oa},{e.kappa},{e.n},{e.positives}" for e in entries]
+    from_csv = audit.audit(write(tmp_path / "table.csv", "\n".join(lines) + "\n"))
+    records = [{"of": e.label, "oa": e.oa, "kappa": e.kappa, "n": e.n, "positives": e.positives} for e in entries]
+    from_json = audit.audit(write(tmp_path / "table.json", json.dumps(records)))
+    assert audit.counts(from_csv) == audit.counts(from_json) == audit.counts(audit.audit())
+    assert from_csv[0].entry.label == {"method": "CDC_1 AlexNet"}
+
+
+def test_what_is_said_depends_on_what_is_known(tmp_path):
+    text = "\ufeffoa, kappa ,n,positives,note\n0.9,0.9,,,a\n0.8163,0.0,5078,933,b\n\n0.9,0.5,10,,c\n0.95,0.5,10,,d\n"
+    text += "0.9,0.5,,,e\n0.1,-0.9,,,f\n0.9,0.7,10,2,g\n"
+    findings = audit.audit(write(tmp_path / "mine.csv", text))
+    said = {finding.entry.label["note"]: finding for finding in findings}
+    assert said["a"].text == "impossible: kappa is at most 0.8020"
+    assert said["b"].audit.all_unchanged
+    assert said["c"].text == said["e"].text == "possible"
+    assert said["d"].text == "no table of 10 rounds to both"
+    assert said["f"].text == "impossible: kappa is too low"
+    assert said["g"].record["table"] is None
+    assert said["g"].text == "no table of 10 with 2 positives rounds to both"
+    assert said["c"].audit.all_unchanged is None
+    assert audit.counts(findings) == {"entries": 7, "impossible": 2, "all_unchanged": 1, "recovered": 1}
+
+
+def test_a_recovered_table_is_that_of_the_numbers(tmp_path):
+    (finding,) = audit.audit(write(tmp_path / "one.csv", "oa,kappa,n,positives\n0.8533,0.5202,5078,933\n"))
+    assert finding.record["table"] == (3749, 396, 349, 584)
+    assert "TN 3749" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("oa,kappa\n0.8,0.2\n1.2,0.3\n", r"line 3: oa is 1\.2, outside 0 to 1; write shares, not per cent"),
+        ("oa,kappa\n63.17,0.3\n", r"line 2: oa is 63\.17, outside 0 to 1; write shares, not per cent"),
+        ("oa,kappa\n0.8,-1.5\n", r"line 2: kappa is -1\.5, outside -1 to 1"),
+        ("oa,n\n0.8,5\n", r"line 1: no column kappa; the columns are oa, kappa\[, n, positives\]"),
+        ("a,b\n", "line 1: no column oa and kappa"),
+        ("", "line 1: no column oa and kappa"),
+        ("oa,oa,kappa\n1,1,1\n", "line 1: the column oa is there twice"),
+        ("oa,kappa\n", "no entries"),
+        ("oa,kappa\nhigh,0.3\n", "line 2: oa is 'high', not a number"),
+        ("oa,kappa\nnan,0.3\n", "line 2: oa is 'nan', not a number"),
+        ("oa,kappa\n,0.3\n", "line 2: no oa; every entry needs oa and kappa"),
+        ("oa,kappa,positives\n0.8,0.3,12\n", "line 2: positives without n says nothing"),
+        ("oa,kappa,n,positives\n0.8,0.3,,12\n", "line 2: positives without n says nothing"),
+        ("oa,kappa,n,positives\n0.8,0.3,10,12\n", "line 2: 12 positives among 10 examples"),
+        ("oa,kappa,n\n0.8,0.3,10.5\n", r"line 2: n is 10\.5, not a whole number"),
+        ("oa,kappa,n\n0.8,0.3,0\n", "line 2: n is 0, outside 1 to 1,000,000"),
+        ("oa,kappa\n0.8,0.3,7\n", "line 2: 3 values under 2 columns"),
+        ('oa,kappa\n"0.8\n', r"line 2: 1 values under 2 columns"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path, text, message):
+    path = write(tmp_path / "bad.csv", text)
+    with pytest.raises(InputError, match=message) as caught:
+        audit.audit(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"oa": 1.5, "kappa": 0}]', "entry 1: oa is 1.5, outside 0 to 1"),
+        ('[{"oa": 0.5, "kappa": 0}, {"oa": true, "kappa": 0}]', "entry 2: oa is True, not a number"),
+        ('[{"oa": 0.5, "kappa": [1]}]', "entry 1: kappa is .1., not a number"),
+        ('[{"oa": 0.5}]', "entry 1: no column kappa"),
+        ("[3]", "entry 1: not an object"),
+        ('{"oa": 1}', "not a list of objects"),
+        ("[\n{,\n]", "line 2: not JSON"),
+        ("[]", "no entries"),
+    ],
+)
+def test_what_is_wrong_with_json_is_said_with_its_place(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        audit.audit(write(tmp_path / "bad.json", text))
+
+
+def test_files_that_are_none_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        audit.audit(tmp_path / "absent.csv")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(InputError, match="not a text file"):
+        audit.audit(tmp_path / "binary.csv")
