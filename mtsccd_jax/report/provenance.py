@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from mtsccd_jax.recipes.config import flatten
-from mtsccd_jax.report import charts, text
+from mtsccd_jax.report import text
+from mtsccd_jax.report.pictures import charts
 from mtsccd_jax.report.results import small_print
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, recipe_name

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mtsccd_jax.report import charts, text
-from mtsccd_jax.report.charts import Estimate, Speed
+from mtsccd_jax.report import text
+from mtsccd_jax.report.pictures import charts
+from mtsccd_jax.report.pictures.charts import Estimate, Speed
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, network, recipe_name, repeats_of, settings, shown
 from mtsccd_jax.report.sections import Block, Figure, Place, Protocol, Section

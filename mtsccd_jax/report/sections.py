@@ -146,7 +146,8 @@ def environment() -> "jinja2.Environment":
     """Return the environment of all templates of the page."""
     import jinja2
 
-    from mtsccd_jax.report import photos, text
+    from mtsccd_jax.report import text
+    from mtsccd_jax.report.pictures import photos
 
     made = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.globals.update(data_uri=photos.data_uri, number=text.number)

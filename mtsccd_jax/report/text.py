@@ -6,20 +6,11 @@ from collections.abc import Sequence
 
 from mtsccd_jax.report.published.tables import CITIES
 from mtsccd_jax.report.rows import Row
+from tfds_builders.catalog import TITLES
+from tfds_builders.mtsccd.names import CLASSES
 
-# Class -> abbreviation in the figures of the MtSCCD paper.
-ABBREVIATIONS: dict[str, str] = {
-    "residential_land": "RL",
-    "public_service_and_commercial_land": "PSCL",
-    "educational_land": "EL",
-    "industrial_land": "IL",
-    "transportation_land": "TL",
-    "agricultural_land": "AL",
-    "water_body": "WB",
-    "green_space": "GS",
-    "woodland": "WL",
-    "bare_land": "BL",
-}
+# The abbreviations of the MtSCCD paper's figures, by class name.
+ABBREVIATIONS: dict[str, str] = {entry.name: entry.abbreviation for entry in CLASSES}
 
 # Metric of `ops` -> title; a metric that is not here is shown under its own name.
 METRICS: dict[str, str] = {
@@ -46,12 +37,8 @@ METRICS: dict[str, str] = {
     "anmrr": "ANMRR",
 }
 
-# Data set -> title.
-DATA_NAMES: dict[str, str] = {
-    "bigearthnet_v1": "BigEarthNet v1",
-    "bigearthnet_v2": "BigEarthNet v2",
-    "mlrsnet": "MLRSNet",
-}
+# Titles of the data sets whose splits are told by them; those of MtSCCD are told by their cities.
+DATA_NAMES: dict[str, str] = {name: title for name, title in TITLES.items() if not name.startswith("mtsccd")}
 
 NOT_KNOWN = "–"
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
-from mtsccd_jax.report import chart_style, rows, tables
-from mtsccd_jax.report.chart_style import Chart
+from mtsccd_jax.report import rows, tables
+from mtsccd_jax.report.pictures import chart_style
+from mtsccd_jax.report.pictures.chart_style import Chart
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.sections import Figure
 from mtsccd_jax.report.tables import Table

@@ -15,8 +15,8 @@ from mtsccd_jax.perf.profile.roofline import attainable_flops_per_s
 from mtsccd_jax.perf.records import as_csv, significant
 from mtsccd_jax.provenance import environment
 from mtsccd_jax.recipes.config import Recipe, to_dict
-from mtsccd_jax.report import chart_style
-from mtsccd_jax.report.chart_style import BLUE, GREEN, HEIGHT_IN, INK, MUTED, VERMILION, WIDTH_IN, Chart
+from mtsccd_jax.report.pictures import chart_style
+from mtsccd_jax.report.pictures.chart_style import BLUE, GREEN, HEIGHT_IN, INK, MUTED, VERMILION, WIDTH_IN, Chart
 
 if TYPE_CHECKING:
     from rich.table import Table

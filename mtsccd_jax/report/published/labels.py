@@ -9,32 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mtsccd_jax.report.published.value import Published
-
-_S1 = ("VV", "VH")
-_RGB = ("B04", "B03", "B02")
-_10M = ("B02", "B03", "B04", "B08")
-_10M_20M = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
-_S2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
-
-# Name of a set of bands, as recipes give it -> its bands.
-CHANNEL_SETS: dict[str, tuple[str, ...]] = {
-    "s1": _S1,
-    "rgb": _RGB,
-    "10m": _10M,
-    "10m_20m": _10M_20M,
-    "s2": _S2,
-    "s1_10m_20m": _S1 + _10M_20M,
-    "s1_s2": _S1 + _S2,
-}
+from tfds_builders.bigearthnet.bands import CHANNEL_SETS
 
 # What networks see, in the words of the sources -> bands. The model cards call the ten bands of 10 and 20 m "S2".
 _MODALITIES: dict[str, tuple[str, ...]] = {
-    "S1": _S1,
-    "RGB": _RGB,
-    "S2": _10M_20M,
-    "S1+S2": _S1 + _10M_20M,
-    "12 bands": _S2,
-    "S1 and 12 bands": _S1 + _S2,
+    "S1": CHANNEL_SETS["s1"],
+    "RGB": CHANNEL_SETS["rgb"],
+    "S2": CHANNEL_SETS["10m_20m"],
+    "S1+S2": CHANNEL_SETS["s1_10m_20m"],
+    "12 bands": CHANNEL_SETS["s2"],
+    "S1 and 12 bands": CHANNEL_SETS["s1_s2"],
 }
 
 
@@ -109,7 +93,7 @@ def _paper(model: str, network: str, bands: tuple[str, ...], run: str, *values: 
 
 def _card(model: str, network: str, modality: str, note: str, *values: float, repeated: bool = False) -> Entry:
     """Return the entry of a model card; some early cards print average precision in place of precision."""
-    bands = {"S1": _S1, "S2": _10M_20M, "S1+S2": _S1 + _10M_20M}[modality]
+    bands = {"S1": CHANNEL_SETS["s1"], "S2": CHANNEL_SETS["10m_20m"], "S1+S2": CHANNEL_SETS["s1_10m_20m"]}[modality]
     metrics = dict(zip(_CARD_AND_PRECISION if len(values) == 6 else _CARD, values, strict=True))
     return Entry(model, network, metrics, bands, _RECOMMENDED, modality, note, repeated)
 
@@ -133,9 +117,9 @@ BIGEARTHNET_V1 = Source(
     title="BigEarthNet v1, Table 4",
     dataset="bigearthnet_v1",
     entries=(
-        _paper("Inception-v2", "inception_v2", _RGB, "RGB", 0.4823, 0.5679, 0.4988, 0.5301),
-        _paper("S-CNN-RGB", "scnn", _RGB, "RGB", 0.6506, 0.7557, 0.6759, 0.7139),
-        _paper("S-CNN-All", "scnn", _S2, "12 bands", 0.6993, 0.7710, 0.7098, 0.7384),
+        _paper("Inception-v2", "inception_v2", CHANNEL_SETS["rgb"], "RGB", 0.4823, 0.5679, 0.4988, 0.5301),
+        _paper("S-CNN-RGB", "scnn", CHANNEL_SETS["rgb"], "RGB", 0.6506, 0.7557, 0.6759, 0.7139),
+        _paper("S-CNN-All", "scnn", CHANNEL_SETS["s2"], "12 bands", 0.6993, 0.7710, 0.7098, 0.7384),
     ),
     metrics=_SAMPLES,
     # 20 % of the 519,339 patches without snow, cloud and shadow.

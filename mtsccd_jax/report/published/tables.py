@@ -9,31 +9,22 @@ from dataclasses import dataclass
 
 from mtsccd_jax.report.published.confusion_feasibility import Feasibility, feasibility
 from mtsccd_jax.report.published.value import Published
+from tfds_builders.mtsccd import names as mtsccd
+from tfds_builders.mtsccd.tables import CHANGED_PAIRS, TABLE_3, TABLE_4_PAIRS
 
 SOURCE_TABLE_6 = "MtSCCD paper, Table 6"
 SOURCE_TABLE_7 = "MtSCCD paper, Table 7"
 
+# The test cities (section 2.1).
+CITIES: dict[str, str] = dict(sorted((city.role, city.name.title()) for city in mtsccd.CITIES if city.role != "train"))
+# split -> scenes (Table 3)
+SCENES: dict[str, int] = {split: sum(TABLE_3[split]) for split in CITIES}
 # split -> (pairs, changed pairs). Pairs: Table 4. The paper does not print the changed pairs. They follow from Table 7:
 # its all-unchanged entries have OA 4,145/5,078 and 4,183/5,062, and at these counts most other entries have an integer
 # table.
-PAIRS_CHANGED: dict[str, tuple[int, int]] = {"test_a": (5078, 933), "test_b": (5062, 879)}
-# Table 5: pairs by class of the first date (rows) and of the second (columns), all five cities, in the order of labels.
-TABLE_5: tuple[tuple[int, ...], ...] = (
-    (6329, 7, 30, 11, 81, 6, 2, 11, 1, 133),
-    (5, 940, 0, 1, 13, 0, 0, 2, 0, 3),
-    (9, 2, 1076, 0, 4, 0, 1, 0, 0, 3),
-    (59, 6, 20, 1764, 115, 5, 0, 24, 2, 211),
-    (191, 60, 65, 38, 5943, 11, 6, 45, 8, 10),
-    (273, 57, 59, 84, 626, 3175, 63, 312, 106, 266),
-    (15, 3, 2, 7, 87, 18, 3812, 66, 4, 61),
-    (108, 25, 25, 21, 107, 2, 40, 1715, 25, 41),
-    (16, 0, 5, 7, 18, 12, 8, 7, 3009, 19),
-    (387, 102, 57, 67, 185, 16, 23, 114, 12, 252),
-)
-# The test cities (section 2.1).
-CITIES: dict[str, str] = {"test_a": "Hefei", "test_b": "Nanjing"}
-# split -> scenes (Table 3)
-SCENES: dict[str, int] = {"test_a": 10156, "test_b": 10124}
+PAIRS_CHANGED: dict[str, tuple[int, int]] = {
+    split: (TABLE_4_PAIRS[split], CHANGED_PAIRS[city.lower()]) for split, city in CITIES.items()
+}
 
 # Table 6: overall accuracy in per cent on (test A Hefei, test B Nanjing).
 TABLE_6: dict[str, tuple[float, float]] = {

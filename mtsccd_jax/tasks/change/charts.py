@@ -7,8 +7,8 @@ import numpy as np
 
 from mtsccd_jax.ops.metrics import binary_metrics
 from mtsccd_jax.ops.threshold import threshold_curve
-from mtsccd_jax.report import chart_style
-from mtsccd_jax.report.chart_style import BLUE, GREEN, HEIGHT_IN, MUTED, VERMILION, WIDTH_IN, Chart
+from mtsccd_jax.report.pictures import chart_style
+from mtsccd_jax.report.pictures.chart_style import BLUE, GREEN, HEIGHT_IN, MUTED, VERMILION, WIDTH_IN, Chart
 
 
 @dataclass(frozen=True)

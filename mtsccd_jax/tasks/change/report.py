@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from mtsccd_jax.report import results, text
-from mtsccd_jax.report.charts import confusion
 from mtsccd_jax.report.comparable import contests, differences_section, kappa_tables, labelled
+from mtsccd_jax.report.pictures.charts import confusion
 from mtsccd_jax.report.published.tables import METHOD_NAMES, table_7
 from mtsccd_jax.report.results import EMPTY, Column, baseline_column, metric_column, result_table, small_print
 from mtsccd_jax.report.rows import Row

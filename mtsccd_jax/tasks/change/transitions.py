@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtsccd_jax.report import results, text
-from mtsccd_jax.report.charts import confusion
-from mtsccd_jax.report.published.tables import METHOD_NAMES, TABLE_5
+from mtsccd_jax.report.pictures.charts import confusion
+from mtsccd_jax.report.published.tables import METHOD_NAMES
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, shown
 from mtsccd_jax.report.sections import Block, Figure, Fold
 from mtsccd_jax.report.unique_names import network_among
 from mtsccd_jax.report.writer import Arrays, Writer
+from tfds_builders.mtsccd.tables import TABLE_5
 
 _TRUE, _PREDICTED = ("label_t1", "label_t2"), ("prediction_t1", "prediction_t2")
 

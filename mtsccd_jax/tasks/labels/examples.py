@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtsccd_jax.report import photos, text
-from mtsccd_jax.report.chart_style import INK, MUTED, VERMILION
+from mtsccd_jax.report import text
+from mtsccd_jax.report.pictures import photos
+from mtsccd_jax.report.pictures.chart_style import INK, MUTED, VERMILION
 from mtsccd_jax.report.published.labels import channels
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, bands, network, repeats_of

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mtsccd_jax.report import chart_style, comparable, results, text
-from mtsccd_jax.report.chart_style import BLUE, INK, MUTED, VERMILION, WIDTH_IN, Chart
+from mtsccd_jax.report import comparable, results, text
+from mtsccd_jax.report.pictures import chart_style
+from mtsccd_jax.report.pictures.chart_style import BLUE, INK, MUTED, VERMILION, WIDTH_IN, Chart
 from mtsccd_jax.report.published.labels import source_of
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, rows_of, shown

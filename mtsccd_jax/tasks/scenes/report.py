@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtsccd_jax.ops.metrics import precision_recall_f1
-from mtsccd_jax.report import charts, photos, results, text
-from mtsccd_jax.report.chart_style import INK, MUTED
+from mtsccd_jax.report import results, text
 from mtsccd_jax.report.comparable import contests, differences_section, kappa_tables, labelled
+from mtsccd_jax.report.pictures import charts, photos
+from mtsccd_jax.report.pictures.chart_style import INK, MUTED
 from mtsccd_jax.report.results import Column, baseline_column, metric_column, result_table, small_print
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, network, rows_of, shown

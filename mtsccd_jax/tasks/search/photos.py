@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtsccd_jax.report import photos
-from mtsccd_jax.report.chart_style import INK, MUTED, VERMILION
+from mtsccd_jax.report.pictures import photos
+from mtsccd_jax.report.pictures.chart_style import INK, MUTED, VERMILION
 
 # Hits that stand side by side; more go on below.
 HITS_ACROSS = 10

@@ -6,7 +6,6 @@ from mtsccd_jax.models import MODELS
 from mtsccd_jax.ops.multilabel import METRICS
 from mtsccd_jax.report import published
 from mtsccd_jax.report.published import labels
-from tfds_builders.bigearthnet import bands as stored
 from tfds_builders.bigearthnet_v1.config import CONFIGS as V1_CONFIGS
 from tfds_builders.bigearthnet_v2.config import CONFIGS as V2_CONFIGS
 from tfds_builders.mlrsnet import config as mlrsnet
@@ -30,10 +29,6 @@ def test_every_entry_is_of_a_network_configuration_and_metric_that_there_are():
         assert set(entry.configs) <= set(configs[source.dataset])
         assert set(source.examples) <= set(configs[source.dataset])
     assert len(entries()) == 3 + 8 + 8 * 3
-
-
-def test_channel_sets_are_the_builders():
-    assert labels.CHANNEL_SETS == stored.CHANNEL_SETS
 
 
 def test_configurations_have_the_labels_and_patches_that_the_values_are_of():

@@ -10,7 +10,6 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score
 
 from mtsccd_jax.report import published
 from mtsccd_jax.report.published import confusion_feasibility, tables
-from tfds_builders import mtsccd
 
 
 def exact(tn, fp, fn, tp):
@@ -178,12 +177,3 @@ def test_tables_agree_with_each_other():
     for pairs, changed in tables.PAIRS_CHANGED.values():
         assert 0 < changed < pairs
     assert {split: 2 * pairs for split, (pairs, _) in tables.PAIRS_CHANGED.items()} == tables.SCENES
-
-
-def test_what_the_builders_know_as_well_is_the_same():
-    """The report imports nothing of the builders, which may not be there where rows are."""
-    assert tables.TABLE_5 == mtsccd.TABLE_5
-    assert {split: pairs for split, (pairs, _) in tables.PAIRS_CHANGED.items()} == {
-        split: mtsccd.TABLE_4_PAIRS[split] for split in tables.PAIRS_CHANGED
-    }
-    assert {split: sum(mtsccd.TABLE_3[split]) for split in tables.SCENES} == tables.SCENES

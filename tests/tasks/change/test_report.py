@@ -11,7 +11,8 @@ from PIL import Image
 from reports import runs_of, sentence, writer_of
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 
-from mtsccd_jax.report import chart_style, photos, published, rows, text
+from mtsccd_jax.report import published, rows, text
+from mtsccd_jax.report.pictures import chart_style, photos
 from mtsccd_jax.report.tables import markdown_text
 from mtsccd_jax.tasks.change.charts import curve
 from mtsccd_jax.tasks.change.examples import Grid, decisions, example_pairs, example_sheet

@@ -11,7 +11,8 @@ from PIL import Image
 from reports import runs_of, sentence, writer_of
 from sklearn.metrics import precision_recall_fscore_support
 
-from mtsccd_jax.report import photos, results
+from mtsccd_jax.report import results
+from mtsccd_jax.report.pictures import photos
 from mtsccd_jax.report.tables import csv_text
 from mtsccd_jax.tasks.scenes.report import REPORT, class_table, scene_classes, scene_section, scene_sheet, scene_table
 

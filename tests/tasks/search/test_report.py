@@ -9,7 +9,8 @@ from made_up_labels import LabelMaker
 from PIL import Image
 from reports import runs_of, sentence, writer_of
 
-from mtsccd_jax.report import photos, results, rows
+from mtsccd_jax.report import results, rows
+from mtsccd_jax.report.pictures import photos
 from mtsccd_jax.tasks.search.photos import Search, Seen, search_sheet
 from mtsccd_jax.tasks.search.report import retrieval_table, search_folds, search_of, search_section
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtsccd_jax.report import chart_style
-from mtsccd_jax.report.chart_style import BLUE, GREEN, HEIGHT_IN, INK, MUTED, RULE, VERMILION, WIDTH_IN, Chart
+from mtsccd_jax.report.pictures import chart_style
+from mtsccd_jax.report.pictures.chart_style import BLUE, GREEN, HEIGHT_IN, INK, MUTED, RULE, VERMILION, WIDTH_IN, Chart
 
 # Characters of a line of a row's name in a chart, and lines of it.
 _LINE_LENGTH = 26

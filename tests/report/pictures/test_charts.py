@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtsccd_jax.report import chart_style, charts
-from mtsccd_jax.report.charts import Estimate, Speed
+from mtsccd_jax.report.pictures import chart_style, charts
+from mtsccd_jax.report.pictures.charts import Estimate, Speed
 from mtsccd_jax.tasks.change import charts as change_charts
 from mtsccd_jax.tasks.change.charts import Curve, Point
 from mtsccd_jax.tasks.labels.report import label_chart

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtsccd_jax.report import photos
+from mtsccd_jax.report.pictures import photos
 
 
 @pytest.mark.parametrize(("size", "expected"), [(40, 40), (300, photos.THUMB)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mtsccd_jax.report import chart_style
+from mtsccd_jax.report.pictures import chart_style
 
 
 def test_long_series_are_thinned_with_their_ends():
