@@ -153,8 +153,8 @@ def _prints_as(numerator: np.ndarray, denominator: np.ndarray, value: float, rou
     """Return where numerator/denominator, in integers, prints as `value`; never where the denominator is 0."""
     units = round(value * UNITS)
     scaled = numerator * UNITS
-    if rounding == "nearest":
-        fits = 2 * np.abs(scaled - units * denominator) <= denominator
-    else:
+    fits: np.ndarray = 2 * np.abs(scaled - units * denominator) <= denominator
+    if rounding == "down":
         fits = np.sign(scaled) * (np.abs(scaled) // np.maximum(denominator, 1)) == units
-    return fits & (denominator > 0)
+    fits &= denominator > 0
+    return fits
