@@ -36,10 +36,7 @@ from mtsccd_jax.tasks.table import open_task
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--image-size", type=int, default=96)
-    options = parser.parse_args()
+    options = make_parser(__doc__, steps=6, image_size=96).parse_args()
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as place:
         result = measure(options, Path(place))

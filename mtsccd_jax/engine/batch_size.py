@@ -38,7 +38,6 @@ class BatchChoice:
             device fits.
         step_bytes: of each device that the step of that batch takes, as compiled.
         limit_bytes: of each device that it may take.
-        compiled: number of programs that were compiled to find it.
     """
 
     batch_size: int
@@ -54,14 +53,8 @@ def largest_batch(bytes_of: Callable[[int], int], limit_bytes: int, *, devices: 
     """Return the largest batch of a power of two examples a device whose program fits.
 
     The program of that batch was compiled and fits. The program of twice the batch was compiled and does not fit, or
-    the line through the programs that fit says so, or the batch would exceed `most`.
-
-    Args:
-        bytes_of: returns the bytes of each device that the program of a batch size takes; see
-            `engine.memory.program_bytes`. It compiles, so it is called once a batch size.
-        limit_bytes: of each device.
-        devices: number of devices that the batch is divided over.
-        most: the largest batch size allowed, such as the number of examples of an epoch.
+    the line through the programs that fit says so, or the batch would exceed `most`. `bytes_of(batch_size)` is, as the
+    limit, of each device (see `engine.memory.program_bytes`); it compiles, so it is called once a batch size.
 
     Raises:
         ValueError: `most` is less than one example a device.
@@ -99,9 +92,6 @@ def with_largest_batch(recipe: Recipe, task: Task, workdir: Path) -> Recipe:
     """Return the recipe with the largest batch that fits, or with the batch that its work directory began with.
 
     Programs are compiled and do not run; the work directory keeps them.
-
-    Raises:
-        InputError: not even one example of each device fits, or the compiler does not report memory.
     """
     if (workdir / RECIPE_FILE).exists():
         return with_batch(recipe, load(workdir).recipe.engine.batch_size)
@@ -117,17 +107,7 @@ def with_largest_batch(recipe: Recipe, task: Task, workdir: Path) -> Recipe:
 
 
 def largest_program(recipe: Recipe, task: Task, feed: Feed, limit_bytes: int) -> Program:
-    """Return the compiled training step of a recipe with the largest batch that fits.
-
-    Args:
-        recipe: its own batch size does not matter.
-        task: the data and the loss.
-        feed: of the training split; a resident split counts as memory.
-        limit_bytes: of each device.
-
-    Raises:
-        InputError: not even one example of each device fits, or the compiler does not report memory.
-    """
+    """Return the compiled training step of a recipe with the largest batch that fits."""
     logger.info("looking for the largest batch that fits; nothing runs yet")
 
     @cache
@@ -178,11 +158,7 @@ def compile_program(program: Program, recipe: Recipe, task: Task, limit_bytes: i
 
 
 def estimated_bytes(program: Program) -> int:
-    """Return the bytes of each device that a dispatch takes, from a program that need not be the one that runs.
-
-    Raises:
-        InputError: the compiler does not report memory.
-    """
+    """Return the bytes of each device that a dispatch takes, from a program that need not be the one that runs."""
     needed = program.estimated_bytes()
     if needed is None:
         raise InputError("--batch auto: this compiler does not say what memory a program takes; give --batch N")
@@ -198,13 +174,7 @@ def compiled_bytes(program: Program) -> int | None:
 
 
 def refusal(key: str, batch_size: int, largest: BatchChoice) -> InputError:
-    """Return the error for a batch that does not fit; it names the largest that does.
-
-    Args:
-        key: the setting or option that gave the batch size.
-        batch_size: the batch size that does not fit.
-        largest: the largest that fits, with the `step_bytes` of the one that does not.
-    """
+    """Return the error for a batch that takes `largest.step_bytes` and does not fit; it names the largest that does."""
     fits = f"the largest that fits is {largest.batch_size}" if largest.batch_size else "not one example a device fits"
     return InputError(
         f"{key}={batch_size}: a step takes {largest.step_bytes / 1e9:,.2f} GB of each device, "

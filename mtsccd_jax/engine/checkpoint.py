@@ -68,11 +68,7 @@ class Checkpoints:
         return self.directory / str(step)
 
     def save(self, state: State, *, wait: bool = False) -> None:
-        """Save the state under its step, in the background unless `wait` is set.
-
-        Raises:
-            OSError: the disk is full.
-        """
+        """Save the state under its step, in the background unless `wait` is set."""
         step = int(state.step)
         try:
             if step != self.latest:

@@ -109,11 +109,7 @@ def load_trained(workdir: Path, assignments: Sequence[str] = ()) -> Trained:
 
 
 def best_step(workdir: Path, checkpoints: Checkpoints) -> int:
-    """Return the last step of the best validated epoch, among the epochs before the newest checkpoint.
-
-    Raises:
-        InputError: no epoch has been validated yet.
-    """
+    """Return the last step of the best validated epoch, among the epochs before the newest checkpoint."""
     best = work.best_of(work.read_validations(workdir, checkpoints.latest or 0))
     if best is None:
         raise InputError(f"{workdir}: no epoch has been validated yet; run `mtsccd-jax train` again to continue")
@@ -165,11 +161,7 @@ def outputs_of(
 def timed_rows(
     trained: Trained, source: Source, call: Callable[[Batch, np.ndarray], Any], rows: np.ndarray, title: str
 ) -> tuple[Any, float]:
-    """Return the finite outputs of `call` on rows of a source, as `every_row` does, and the images/s.
-
-    Raises:
-        RunError: an output is not finite.
-    """
+    """Return the finite outputs of `call` on rows of a source, as `every_row` does, and the images/s."""
     feed, batch_size = Feed(source, trained.parallel, "stream"), evaluation_batch(trained, len(rows))
     started = time.perf_counter()
     with bar(f"{title} {source.name}"[:22]) as advance:
@@ -201,13 +193,8 @@ def every_row(
 ) -> Any:
     """Return the outputs of `call(batch, place_b)` on each of the `rows`, joined: a tree of arrays (n, ...).
 
-    Args:
-        call: returns a tree of arrays as a step compiled by `compile_outputs` does; `place_b` are the places of the
-            batch's examples in `rows`.
-        feed: reads the batches.
-        rows: the rows to read.
-        batch_size: of all devices together.
-        advance: called as `advance(done, total)` after every batch.
+    `call` returns arrays as a step compiled by `compile_outputs` does; `place_b` are the places of the batch's examples
+    in `rows`. `advance(done, total)` is called after every batch.
     """
     indices, mask = evaluation_batches(len(rows), batch_size)
     parts: list[Any] = []

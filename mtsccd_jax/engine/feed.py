@@ -30,8 +30,6 @@ class Feed:
     """A source and the way its batches reach the devices.
 
     Args:
-        source: the split.
-        parallel: the devices.
         mode: "resident" (the split as uint8 on the devices), "stream" (read and decoded ahead of time), or "auto":
             resident if the split takes at most RESIDENT_SHARE of the free memory.
         spare_bytes: of each device, free now but needed for something else.

@@ -25,7 +25,6 @@ class Task:
 
     Attributes:
         class_names: names of the outputs of the network's classifier.
-        train: the source of training examples.
         validation: the source that every epoch is scored on, or None.
         objective: the loss of each example, and whether the network is right about it.
         score_name: name of the score that `make_score` computes.

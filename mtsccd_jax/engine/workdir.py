@@ -21,10 +21,6 @@ class Run:
     """The training that a work directory belongs to.
 
     Attributes:
-        recipe: its recipe.
-        class_names: names of the outputs of its network.
-        data: name of the training data.
-        train_examples: number of training examples.
         weights_sha256: checksum of the initial weights (a published file, or another run's); None for random ones.
         train_sha256: fingerprint of the training data; None in work directories that were written without it.
         learned_before: names of the data that the initial weights were trained on, where they are known.

@@ -23,12 +23,7 @@ class Energy:
     """Energy and state of one GPU during a block; None where the driver does not say.
 
     Attributes:
-        seconds: Length of the block.
         joules: Energy by the GPU's own counter, or else power times time.
-        watts: Average power.
-        limit_watts: Power limit.
-        sm_mhz: Clock of the processors, the median reading.
-        memory_mhz: Clock of the memory, the median reading.
         celsius: Temperature, the highest reading.
         throttled: Reasons for reduced clocks at any reading, as NVML's bits; 0 for none.
     """

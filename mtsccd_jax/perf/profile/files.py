@@ -25,14 +25,7 @@ PROFILE_FILE, LAYERS_FILE, ROOFLINE = "profile.json", "layers.csv", "roofline"
 
 
 def write_files(profile: Profile, recipe: Recipe, workdir: Path, command: str) -> dict[str, Path]:
-    """Write a profile into a work directory; return its files by name: `profile`, `layers`, `roofline`.
-
-    Args:
-        profile: The measurements.
-        recipe: The recipe that was measured.
-        workdir: Made where it is missing; older files there are replaced.
-        command: The command that measured.
-    """
+    """Write a profile into a work directory; return its files by name: `profile`, `layers`, `roofline`."""
     paths = {
         "profile": workdir / PROFILE_FILE,
         "layers": workdir / LAYERS_FILE,

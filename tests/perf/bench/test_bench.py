@@ -109,7 +109,7 @@ def test_what_cannot_be_is_a_row_with_its_reason(record):
 
 def test_auto_takes_the_largest_batch_that_fits_and_a_larger_one_is_refused(record, monkeypatch, caplog):
     limit = 2_500_000
-    monkeypatch.setattr(models, "free_bytes", lambda parallel: limit)
+    monkeypatch.setattr(models, "usable_bytes", lambda parallel: limit)
     with caplog.at_level(logging.INFO):
         (row,) = models.run(replace(TINY, batch=("auto",)), record, SHORT)
     largest = row.details["batch_size"]
@@ -148,7 +148,7 @@ def test_scenes_that_do_not_fit_are_not_even_made(record, monkeypatch):
         assert (limit_bytes, most) == (limit, batch - 1)
         return BatchChoice(64, 1, limit_bytes, 3)
 
-    monkeypatch.setattr(models, "free_bytes", lambda parallel: 100_000_000)
+    monkeypatch.setattr(models, "usable_bytes", lambda parallel: limit)
     monkeypatch.setattr(models, "_largest", found)
     (row,) = models.run(replace(TINY, batch=(batch,)), record, SHORT)
     # 3 x 16 x 16 bytes of each scene, an eighth of them on each device.
