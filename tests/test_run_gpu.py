@@ -24,13 +24,8 @@ def run(tmp_path):
 
     def script(*arguments: str, fail: str = "nothing", slow: str = "nothing", seconds: int = 60):
         calls.write_text("")
-        settings = {
-            "MTSCCD_PYTHON": str(python),
-            "MTSCCD_SECONDS": str(seconds),
-            "FAIL": fail,
-            "SLOW": slow,
-            "TMPDIR": str(tmp_path),
-        }
+        settings = {"MTSCCD_PYTHON": str(python), "MTSCCD_SECONDS": str(seconds), "TMPDIR": str(tmp_path)}
+        settings |= {"FAIL": fail, "SLOW": slow}
         done = subprocess.run([SCRIPT, *arguments], env=os.environ | settings, capture_output=True, text=True)
         return done, calls.read_text().splitlines()
 
