@@ -1,4 +1,4 @@
-"""What the training loop costs beyond the compiled step: gather, metrics, history, progress, dispatch.
+"""The cost of the training loop beyond the compiled step: gather, metrics, history, progress, dispatch.
 
     python benchmarks/step_overhead.py [--steps 6] [--rounds 7] [--image-size 96] [--out FILE]
 
@@ -106,7 +106,7 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
 
 
 def write_scenes(root: Path, count: int, size: int) -> None:
-    """Noise in two class folders below train/ and validation/."""
+    """Write noise into two class folders below train/ and validation/."""
     generator = np.random.default_rng(0)
     for split, images in (("train", count), ("validation", 2)):
         for index in range(images):

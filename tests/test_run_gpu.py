@@ -12,7 +12,7 @@ PARTS = ("device", "torch", "search", "verdicts", "numerics", "models", "tests")
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs the script with a Python that only writes down what it was asked for."""
+    """Return a function that runs the script with a Python that only writes down its arguments."""
     calls, python = tmp_path / "calls.txt", tmp_path / "python"
     python.write_text(
         "#!/bin/sh\n"

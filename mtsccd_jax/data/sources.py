@@ -60,7 +60,7 @@ class Source(Protocol):
 
     @property
     def generated(self) -> bool:
-        """Whether a program drew the images: true for data sets built from a generated archive."""
+        """True if a program drew the images, as for data sets built from a generated archive."""
 
     def __len__(self) -> int: ...
 

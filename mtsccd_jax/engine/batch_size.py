@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.memory import usable_bytes
+from mtsccd_jax.engine.memory import reported, usable_bytes
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import Program, make_program
 from mtsccd_jax.engine.task import Task
@@ -34,10 +34,10 @@ class BatchChoice:
     """The largest batch that fits.
 
     Attributes:
-        batch_size: of all devices together, a power of two times their number; 0 where not even one example of each
-            device fits.
-        step_bytes: of each device that the step of that batch takes, as compiled.
-        limit_bytes: of each device that it may take.
+        batch_size: The batch of all devices together, a power of two times their number; 0 where not even one example
+            of each device fits.
+        step_bytes: Bytes of each device that the compiled step of that batch takes.
+        limit_bytes: Bytes of each device that it may take.
     """
 
     batch_size: int
@@ -115,7 +115,9 @@ def largest_program(recipe: Recipe, task: Task, feed: Feed, limit_bytes: int) ->
         return make_program(with_batch(recipe, batch_size), task, feed)
 
     devices, most = feed.parallel.mesh.size, len(feed.source)
-    choice = largest_batch(lambda size: estimated_bytes(program_of(size)), limit_bytes, devices=devices, most=most)
+    choice = largest_batch(
+        lambda size: reported(program_of(size).estimated_bytes()), limit_bytes, devices=devices, most=most
+    )
     if choice.batch_size:
         note = f"; there are {most:,} examples" if 2 * choice.batch_size > most else ""
         logger.info(f"{choice}, from {choice.compiled} compiled programs{note}")
@@ -136,7 +138,7 @@ def compile_program(program: Program, recipe: Recipe, task: Task, limit_bytes: i
     With `data.input=auto` the split is streamed only if the step does not fit beside the resident split.
 
     Raises:
-        InputError: its batch does not fit; the message names the largest that does.
+        InputError: Its batch does not fit; the message names the largest that does.
     """
     step_bytes = compiled_bytes(program)
     if step_bytes is None or step_bytes <= limit_bytes:
@@ -147,7 +149,7 @@ def compile_program(program: Program, recipe: Recipe, task: Task, limit_bytes: i
         return compile_program(make_program(recipe, task, feed.streamed()), recipe, task, limit_bytes)
 
     def bytes_of(batch_size: int) -> int:
-        return estimated_bytes(make_program(with_batch(recipe, batch_size), task, feed))
+        return reported(make_program(with_batch(recipe, batch_size), task, feed).estimated_bytes())
 
     logger.info("it does not fit; looking for the largest batch that does")
     devices, most = feed.parallel.mesh.size, program.batch_size - 1
@@ -155,14 +157,6 @@ def compile_program(program: Program, recipe: Recipe, task: Task, limit_bytes: i
     if most >= devices:
         largest = largest_batch(bytes_of, limit_bytes, devices=devices, most=most)
     raise refusal("engine.batch_size", program.batch_size, replace(largest, step_bytes=step_bytes))
-
-
-def estimated_bytes(program: Program) -> int:
-    """Return the bytes of each device that a dispatch takes, from a program that need not be the one that runs."""
-    needed = program.estimated_bytes()
-    if needed is None:
-        raise InputError("--batch auto: this compiler does not say what memory a program takes; give --batch N")
-    return needed
 
 
 def compiled_bytes(program: Program) -> int | None:

@@ -91,7 +91,7 @@ class Checkpoints:
         """Return the state of a step (default: the newest), with the shapes, types and placement of `abstract`.
 
         Raises:
-            InputError: there is no such checkpoint, or it belongs to another network.
+            InputError: There is no such checkpoint, or it belongs to another network.
         """
         if self.latest is None:
             raise InputError(f"{self.directory}: no checkpoint; run `mtsccd-jax train` first")

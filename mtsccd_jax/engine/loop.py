@@ -50,13 +50,13 @@ class Fit:
     """The result of a training.
 
     Attributes:
-        loss: mean of the last epoch.
-        images_per_s: of the median step.
-        compile_s: seconds that compiling the training step took; None where no step was left to train.
-        train_s: seconds in all, compiling included.
-        batch_size: images or pairs of a step, of all devices together.
-        checkpoint: the checkpoint that is the result, of the last step or of the best epoch.
-        stopped_early: whether patience ended the training.
+        loss: Mean of the last epoch.
+        images_per_s: Rate of the median step.
+        compile_s: Seconds that compiling the training step took; None where no step was left to train.
+        train_s: Seconds in all, compiling included.
+        batch_size: Images or pairs of a step, of all devices together.
+        checkpoint: The checkpoint that is the result, of the last step or of the best epoch.
+        stopped_early: Whether patience ended the training.
     """
 
     step: int
@@ -74,8 +74,8 @@ def fit(recipe: Recipe, task: Task, workdir: Path) -> Fit:
     """Train the network of a recipe on a task, or continue where its work directory stopped.
 
     Raises:
-        InputError: the recipe, its batch size or the work directory cannot be used.
-        RunError: a loss or gradient is not finite.
+        InputError: The recipe, its batch size or the work directory cannot be used.
+        RunError: A loss or gradient is not finite.
         Stopped: SIGINT or SIGTERM arrived; the state is saved.
     """
     engine, keep_best, started = recipe.engine, recipe.engine.keep == "best", time.perf_counter()

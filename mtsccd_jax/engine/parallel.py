@@ -156,7 +156,7 @@ def find_devices(platform: Literal["cpu", "gpu", "tpu"] | None = None) -> list[j
     it before anything uses a device.
 
     Raises:
-        InputError: the platform has no device here.
+        InputError: The platform has no device here.
     """
     if platform is not None:
         jax.config.update("jax_platforms", "cpu" if platform == "cpu" else None)

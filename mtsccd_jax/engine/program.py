@@ -41,7 +41,7 @@ def steps_of_dispatch(engine: Engine, feed: Feed, steps_per_epoch: int) -> int:
     program of its own.
 
     Raises:
-        InputError: the recipe asks for several steps where only one is possible.
+        InputError: The recipe asks for several steps where only one is possible.
     """
     asked = engine.steps_per_dispatch
     if asked is not None and asked > 1 and (feed.mode == "stream" or feed.parallel.mode == "pmap"):
@@ -64,7 +64,7 @@ class Program:
     """The training step of a run, compiled once for every number of steps that a dispatch takes.
 
     Args:
-        steps: of a dispatch; the last dispatch of an epoch may take fewer.
+        steps: Steps of a dispatch; the last one of an epoch may take fewer.
     """
 
     def __init__(self, network: Network, step: Step, feed: Feed, batch_size: int, steps: int):

@@ -37,8 +37,8 @@ class Network:
     """The static half of a model: everything about it that training does not change.
 
     Attributes:
-        class_names: the scene classes; empty where a similarity network learns from pairs without any.
-        make_state: returns the first state for a key, placed on the mesh. One compiled call, because a state that is
+        class_names: The scene classes; empty where a similarity network learns from pairs without any.
+        make_state: Returns the first state for a key, placed on the mesh. One compiled call, because a state that is
             placed afterwards compiles the first step twice.
     """
 
@@ -127,7 +127,7 @@ def freeze_rule(prefixes: tuple[str, ...], model: nnx.Module) -> Callable[[tuple
     """Return a function that tells whether `optim.freeze` freezes the module or parameter at a path.
 
     Raises:
-        InputError: no parameter begins with a prefix; the message names the parts of the network.
+        InputError: No parameter begins with a prefix; the message names the parts of the network.
     """
     paths = [tuple(map(str, path)) for path, _ in nnx.to_flat_state(nnx.state(model, nnx.Param))]
     rules = [tuple(prefix.split(".")) for prefix in prefixes if prefix != "backbone"]

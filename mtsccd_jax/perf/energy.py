@@ -119,14 +119,15 @@ class _Readings:
     def take(self) -> None:
         """Read every value once; a value that the GPU does not know is left out."""
         nvml, handle = self.nvml, self.handle
-        for name, read in (
-            ("watts", lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
-            ("limit_watts", lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1e3),
-            ("sm_mhz", lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
-            ("memory_mhz", lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
-            ("celsius", lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
-            ("throttled", lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)),
-        ):
+        readers: dict[str, Callable[[], float]] = {
+            "watts": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3,
+            "limit_watts": lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1e3,
+            "sm_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
+            "memory_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
+            "celsius": lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
+            "throttled": lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle),
+        }
+        for name, read in readers.items():
             try:
                 self.values[name].append(read())
             except nvml.NVMLError:

@@ -50,15 +50,15 @@ class Model:
     """The network and how it begins.
 
     Attributes:
-        name: of the network.
-        width: multiplies its channels.
-        init: weights to begin with: a .safetensors or .pth file, `hf:OWNER/NAME[@REVISION][:FILE]`, or the work
+        name: The network.
+        width: Multiplies its channels.
+        init: Weights to begin with: a .safetensors or .pth file, `hf:OWNER/NAME[@REVISION][:FILE]`, or the work
             directory of another run; None for random ones.
-        task: name the class of a scene, all of its labels, or the similarity of both dates of a pair (SSCD).
-        features: of AlexNet and VGG, after the rectifier of their layer or before it; other networks have no choice.
-        hidden: width of a rectified layer between features and classifier, None for no such layer.
-        dropout: rate before that layer and before the classifier; None as the network was published.
-        drop_path: share of examples that skip the last block in training; fewer skip earlier blocks, but in an
+        task: To name the class of a scene, all of its labels, or the similarity of both dates of a pair (SSCD).
+        features: AlexNet's and VGG's are after the rectifier of their layer or before it; other networks have no choice.
+        hidden: Width of a rectified layer between features and classifier, None for no such layer.
+        dropout: Rate before that layer and before the classifier; None as the network was published.
+        drop_path: Share of examples that skip the last block in training; fewer skip earlier blocks, but in an
             MLP-Mixer all blocks are alike. None as the network was published.
     """
 
@@ -94,7 +94,7 @@ class Optim:
 
 @dataclass(frozen=True)
 class Engine:
-    """How the steps run: global batch size, epochs, parallelism, compute type, and seconds between checkpoints.
+    """The running of steps: global batch size, epochs, parallelism, compute type, and seconds between checkpoints.
 
     Training stops after `patience` epochs without a better validation. `keep` chooses the parameters that are the
     result: those of the last step, or of the best epoch. `steps_per_dispatch` is the number of steps that one call of
@@ -349,7 +349,7 @@ def override(recipe: Recipe, assignments: list[str]) -> Recipe:
     """Return the recipe with every `part.key=value` of the command line applied in order.
 
     Raises:
-        InputError: an assignment has no "=", its key is unknown (the message names the nearest), or its value has the
+        InputError: An assignment has no "=", its key is unknown (the message names the nearest), or its value has the
             wrong type.
     """
     for assignment in assignments:

@@ -17,7 +17,7 @@ from mtsccd_jax.tasks.train import train
 
 @pytest.fixture(scope="module")
 def finished(recipe, tmp_path_factory):
-    """An uninterrupted run, made once and not to be written to: (its work directory, its result)."""
+    """Return an uninterrupted run, made once and not to be written to: (its work directory, its result)."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
     return workdir, train(recipe, workdir)
 

@@ -12,7 +12,7 @@ SIDE = 24
 
 
 def encoded(seed: int, side: int = SIDE, form: str = "JPEG") -> bytes:
-    """A textured image: smooth enough for JPEG, different for every seed."""
+    """Return a textured image: smooth enough for JPEG, different for every seed."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8))
     file = io.BytesIO()

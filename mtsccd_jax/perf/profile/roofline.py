@@ -94,11 +94,7 @@ def verdict(measured: Measurements, *, bfloat16: bool = False) -> Verdict:
     overhead_s = measured.dispatch_s + measured.launch_s
     if read_s is None and stall < 1:  # nothing is read: real steps wait for the host, which sends the next rows
         overhead_s += measured.step_s * stall / (1 - stall)
-    needs: dict[Kind, float] = {
-        "dispatch": overhead_s,
-        "memory": measured.memory_s,
-        "compute": measured.compute_s,
-    }
+    needs: dict[Kind, float] = {"dispatch": overhead_s, "memory": measured.memory_s, "compute": measured.compute_s}
     kind = max(needs, key=lambda name: needs[name])
     share = needs[kind] / measured.step_s
     what = {

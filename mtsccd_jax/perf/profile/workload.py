@@ -9,12 +9,11 @@ import jax
 import numpy as np
 
 from mtsccd_jax.data.resident import gather
-from mtsccd_jax.engine.memory import program_bytes
+from mtsccd_jax.engine.memory import program_bytes, reported
 from mtsccd_jax.engine.parallel import Parallel
 from mtsccd_jax.engine.program import LOOKED_AT
 from mtsccd_jax.engine.state import Network, State, create
 from mtsccd_jax.engine.steps import make_embed_step, make_train_step
-from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Recipe
 from mtsccd_jax.tasks.scenes.train import cross_entropy
 
@@ -81,10 +80,7 @@ class Workload:
         shapes = {name: self.parallel.abstract_layout(shape) for name, shape in self.batch_shapes(batch_size).items()}
         jitted: Any = self.jitted(work)
         lowered = jitted.lower(self.network.abstract(), shapes)
-        needed = program_bytes(lowered.compile(compiler_options=LOOKED_AT.get(self.parallel.platform)))
-        if needed is None:
-            raise InputError("--batch auto: this compiler does not say what memory a program takes; give --batch N")
-        return needed
+        return reported(program_bytes(lowered.compile(compiler_options=LOOKED_AT.get(self.parallel.platform))))
 
     def window(self, work: Work, steps: int) -> Window:
         """Compile some steps, dispatched as a run dispatches them.
