@@ -54,8 +54,8 @@ class Model:
         width: Multiplies its channels.
         init: Weights to begin with: a .safetensors or .pth file, `hf:OWNER/NAME[@REVISION][:FILE]`, or the work
             directory of another run; None for random ones.
-        task: To name the class of a scene, all of its labels, or the similarity of both dates of a pair (SSCD).
-        features: AlexNet's and VGG's are after the rectifier of their layer or before it; other networks have no choice.
+        task: The class of a scene, all of its labels, or the similarity of both dates of a pair (SSCD).
+        features: Those of AlexNet and VGG, after the rectifier of their layer or before it; others have no choice.
         hidden: Width of a rectified layer between features and classifier, None for no such layer.
         dropout: Rate before that layer and before the classifier; None as the network was published.
         drop_path: Share of examples that skip the last block in training; fewer skip earlier blocks, but in an
