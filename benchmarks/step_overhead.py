@@ -1,4 +1,4 @@
-"""What the training loop costs beyond the compiled step: gather, metrics, history, progress, dispatch.
+"""The cost of the training loop beyond the compiled step: gather, metrics, history, progress, dispatch.
 
     python benchmarks/step_overhead.py [--steps 6] [--rounds 7] [--image-size 96] [--out FILE]
 
@@ -36,10 +36,7 @@ from mtsccd_jax.tasks.table import open_task
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--image-size", type=int, default=96)
-    options = parser.parse_args()
+    options = make_parser(__doc__, steps=6, image_size=96).parse_args()
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as place:
         result = measure(options, Path(place))
@@ -109,7 +106,7 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
 
 
 def write_scenes(root: Path, count: int, size: int) -> None:
-    """Noise in two class folders below train/ and validation/."""
+    """Write noise into two class folders below train/ and validation/."""
     generator = np.random.default_rng(0)
     for split, images in (("train", count), ("validation", 2)):
         for index in range(images):

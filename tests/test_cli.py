@@ -13,6 +13,7 @@ from unittest import mock
 import cv2
 import numpy as np
 import pytest
+from commands import refused, run
 from safetensors import safe_open
 
 from mtsccd_jax import models
@@ -23,27 +24,6 @@ COMMANDS = {
     *("demo", "data", "recipes", "models", "train", "evaluate", "change", "predict", "embed", "retrieve"),
     *("report", "export", "verify", "audit", "reproduce", "profile", "bench"),
 }
-
-
-def run(capsys, *arguments):
-    """Return the exit status, the JSON of the last line on standard output, and standard error."""
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        status = stop.code
-    captured = capsys.readouterr()
-    lines = captured.out.strip().splitlines()
-    return status, json.loads(lines[-1]) if lines else None, captured.err
-
-
-def refused(capsys, *arguments):
-    """Return the single line on standard error of a command that must end with status 2."""
-    status, result, err = run(capsys, *arguments)
-    assert status == 2
-    assert result is None
-    lines = err.strip().splitlines()
-    assert len(lines) == 1, err
-    return lines[0]
 
 
 def parsers(parser, name=()):
@@ -258,15 +238,9 @@ SMALLER_THAN_A_PATCH = ["--set", "data.image_size=12", "--set", "data.crop_paddi
         (["data", "check", "{empty}/nothing"], "nothing"),
         (["data", "build", "mtsccd_lusc", "--archive", "{empty}", "--data-dir", "{empty}/t"], "{empty}"),
         (["data", "build", "mtsccd_luscc", "--archive", "{empty}", "--data-dir", "{empty}/t"], "mtsccd_lusc"),
-        (
-            ["data", "synth", "--dataset", "mlrsnet", "--out", "{empty}/a", "--layout", "1"],
-            "--layout: archives of mlrs",
-        ),
+        (["data", "synth", "--dataset", "mlrsnet", "--out", "{empty}/a", "--layout", "1"], "--layout: archives"),
         (["data", "synth", "--dataset", "bigearthnet_v1", "--out", "{empty}/a", "--image-size", "64"], "--image-size:"),
-        (
-            ["data", "synth", "--dataset", "mlrsnet", "--out", "{empty}/a", "--image-size", "8"],
-            "give 16 pixels or more",
-        ),
+        (["data", "synth", "--dataset", "mlrsnet", "--out", "{empty}/a", "--image-size", "8"], "16 pixels or more"),
         (["data", "synth", "--dataset", "eurosat", "--out", "{empty}/a"], "--dataset"),
         (["data", "check", "{empty}", "--dataset", "mlrsnet"], "holds no label file"),
         (["data", "build", "mlrsnet", "--archive", "{empty}", "--data-dir", "{empty}/t"], "holds no label file"),

@@ -27,12 +27,9 @@ def conditions(compare):
 
 def rows(conditions, task: str) -> list[Measurement]:
     """Return our row and PyTorch's, at 100 and 50 images/s."""
-    cases = [vars(conditions) | {"task": task, "side": side} for side in ("jax", "torch")]
-    rates = (100.0, 50.0)
-    return [
-        Measurement(name="resnet18", conditions=case, unit="images/s", rate=rate)
-        for case, rate in zip(cases, rates, strict=True)
-    ]
+    cases = {side: vars(conditions) | {"task": task, "side": side} for side in ("jax", "torch")}
+    rates = {"jax": 100.0, "torch": 50.0}
+    return [Measurement(name="resnet18", conditions=cases[side], unit="images/s", rate=rates[side]) for side in cases]
 
 
 def test_the_csv_has_the_columns_of_timm(compare, conditions):

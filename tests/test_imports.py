@@ -4,8 +4,6 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 # Machines with accelerators may lack these packages.
 MISSING = (
     *("tensorflow", "tensorflow_datasets", "grain", "array_record", "google_crc32c", "importlib_resources"),
@@ -32,25 +30,12 @@ print(json.dumps({{"builders": builders, "train": train.getvalue(), "status": st
 """
 
 
-@pytest.fixture(scope="module")
-def without_them(tmp_path_factory):
-    """The report of a process that can import none of MISSING."""
-    place = tmp_path_factory.mktemp("without")
-    done = subprocess.run([sys.executable, "-c", PROGRAM, place], capture_output=True, text=True)
+def test_a_process_without_them_imports_all_names_what_a_command_lacks_and_measures(tmp_path):
+    done = subprocess.run([sys.executable, "-c", PROGRAM, tmp_path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def test_every_module_can_be_imported_without_the_builders(without_them):
-    assert without_them["builders"] == []
-
-
-def test_a_command_that_needs_one_names_it_in_one_line(without_them):
-    assert without_them["status"] == 2
-    assert without_them["train"].splitlines()[-1] == (
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["builders"] == [], "no module needs the builders"
+    assert (found["status"], found["bench"]) == (2, 0)
+    assert found["train"].splitlines()[-1] == (
         "mtsccd-jax: tensorflow_datasets is not installed and this command needs it; install it with pip"
     )
-
-
-def test_thresholds_are_measured_without_them(without_them):
-    assert without_them["bench"] == 0

@@ -12,7 +12,7 @@ PARTS = ("device", "torch", "search", "verdicts", "numerics", "models", "tests")
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs the script with a Python that only writes down what it was asked for."""
+    """Return a function that runs the script with a Python that only writes down its arguments."""
     calls, python = tmp_path / "calls.txt", tmp_path / "python"
     python.write_text(
         "#!/bin/sh\n"
@@ -24,13 +24,8 @@ def run(tmp_path):
 
     def script(*arguments: str, fail: str = "nothing", slow: str = "nothing", seconds: int = 60):
         calls.write_text("")
-        settings = {
-            "MTSCCD_PYTHON": str(python),
-            "MTSCCD_SECONDS": str(seconds),
-            "FAIL": fail,
-            "SLOW": slow,
-            "TMPDIR": str(tmp_path),
-        }
+        settings = {"MTSCCD_PYTHON": str(python), "MTSCCD_SECONDS": str(seconds), "TMPDIR": str(tmp_path)}
+        settings |= {"FAIL": fail, "SLOW": slow}
         done = subprocess.run([SCRIPT, *arguments], env=os.environ | settings, capture_output=True, text=True)
         return done, calls.read_text().splitlines()
 

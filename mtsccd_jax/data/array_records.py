@@ -36,12 +36,7 @@ class Records:
         return self._stops[-1] if self._stops else 0
 
     def __getitem__(self, row: int) -> bytes:
-        """Return the bytes of a record.
-
-        Raises:
-            IndexError: There is no such row.
-            InputError: The file is missing or damaged.
-        """
+        """Return the bytes of a record."""
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         at = bisect_right(self._stops, row)

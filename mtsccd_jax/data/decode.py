@@ -82,7 +82,6 @@ class ImageBatch:
     """Images decoded one after the other into one uint8 array (batch, height, width, 3).
 
     Args:
-        batch: The number of images.
         image_size: Side in pixels that images of another size are resized to. With None all images must have the size
             of the first.
     """

@@ -19,13 +19,10 @@ class FileSource:
 
     Attributes:
         name: The folder as the user gave it.
-        split: The split.
         root: The folder that `paths` are relative to.
         paths: The path of each row below `root`, for each image field.
-        columns: The value of each row, for each other field.
         names: The names of the values, for each class field.
         image_size: Side in pixels that images are resized to; None keeps them.
-        skipped: One line for each unreadable row that was left out.
     """
 
     name: str
@@ -68,11 +65,7 @@ class FileSource:
         return {name: value[0] for name, value in self.read(np.array([row])).items()}
 
     def read(self, row_b: np.ndarray) -> dict[str, np.ndarray]:
-        """Read rows as one batch: images (b, h, w, 3) uint8, other fields (b,).
-
-        Raises:
-            InputError: A file is missing, damaged or not an image, or sizes differ and `image_size` is None.
-        """
+        """Read rows as one batch: images (b, h, w, 3) uint8, other fields (b,)."""
         batch: dict[str, np.ndarray] = {}
         for image_field, paths in self.paths.items():
             images = ImageBatch(len(row_b), self.image_size)
@@ -83,11 +76,7 @@ class FileSource:
         return batch | {name: values[row_b] for name, values in self.columns.items()}
 
     def encoded(self, row_b: np.ndarray) -> list[bytes]:
-        """Return the encoded images of the rows, as `read` decodes them.
-
-        Raises:
-            InputError: A file is missing or cannot be read.
-        """
+        """Return the encoded images of the rows, as `read` decodes them."""
         return [_file_bytes(self.root / paths[row]) for paths in self.paths.values() for row in row_b]
 
     def column(self, field: str) -> np.ndarray:
@@ -136,10 +125,7 @@ def readable_source(
 ) -> FileSource:
     """Return the source over the rows whose files can be read; `skip_bad` leaves out the others.
 
-    Without `skip_bad` only names and sizes are checked; a file that does not decode is an error when it is read.
-
-    Raises:
-        InputError: A file fails the check and `skip_bad` is not set, or no row is left.
+    Without it only names and sizes are checked; a file that does not decode is an error when it is read.
     """
 
     def problem(row_paths: tuple[str, ...]) -> str | None:

@@ -72,11 +72,7 @@ def folder_source(
 
 
 def folder_splits(root: str | Path) -> tuple[str, ...]:
-    """Return the splits of a class-folder tree: its folders of these names or, without any, all of `FOLDER_SPLITS`.
-
-    Raises:
-        InputError: The folder is missing.
-    """
+    """Return the splits of a class-folder tree: its folders of these names or, without any, all of `FOLDER_SPLITS`."""
     return tuple(_split_folders(existing_folder(root)) or FOLDER_SPLITS)
 
 
@@ -131,11 +127,7 @@ def pairs_source(
 
 
 def pair_list_splits(root: str | Path) -> tuple[str, ...]:
-    """Return the sorted splits of a folder's `pairs.csv`; ("all",) where it has no column `split`.
-
-    Raises:
-        InputError: As in `pairs_source`.
-    """
+    """Return the sorted splits of a folder's `pairs.csv`; ("all",) where it has no column `split`."""
     table, columns = _pair_list(existing_folder(root))
     return tuple(sorted({table.text(line, "split") for line in table.lines})) if "split" in columns else (ALL,)
 
@@ -163,11 +155,7 @@ def pair_files(root: str | Path, *, image_size: int | None = None, skip_bad: boo
 
 
 def image_files(root: str | Path, *, image_size: int | None = None, skip_bad: bool = False) -> FileSource:
-    """Open every image below a folder, in order of path; fields image and filename (the path below the folder).
-
-    Raises:
-        InputError: The folder is missing or without images, or a file in it is empty or not an image.
-    """
+    """Open every image below a folder, in order of path; fields image and filename (the path below the folder)."""
     root = existing_folder(root)
     paths = files_below(root, root)
     columns = {"filename": np.array(paths, np.str_)}

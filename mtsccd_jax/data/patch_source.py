@@ -15,13 +15,7 @@ SUFFIXES = (".tif", ".tiff")
 
 @dataclass(frozen=True, eq=False)
 class PatchSource:
-    """One patch without labels, read from a file `<name>_<band>.tif` per band.
-
-    Attributes:
-        root: The folder.
-        paths: The file of every band in the folder.
-        band_fields: The bands to read.
-    """
+    """One patch without labels, read from a file `<name>_<band>.tif` per band."""
 
     root: Path
     paths: Mapping[str, Path]
@@ -58,11 +52,7 @@ class PatchSource:
         return tuple(self.paths)
 
     def reading(self, bands: Sequence[str]) -> "PatchSource":
-        """Return a source over the same patch that reads other bands.
-
-        Raises:
-            InputError: A band has no file.
-        """
+        """Return a source over the same patch that reads other bands."""
         return _complete(self.root, self.paths, bands)
 
     def __len__(self) -> int:
@@ -74,11 +64,7 @@ class PatchSource:
         return {name: value[0] for name, value in self.read(np.zeros(1, np.int64)).items()}
 
     def read(self, row_b: np.ndarray) -> dict[str, np.ndarray]:
-        """Read the patch as a batch, once for each row: bands (b, h, w) of their own size and type, and `filename`.
-
-        Raises:
-            ArchiveError: A file is damaged, or its size or type is not that of the band.
-        """
+        """Read the patch as a batch, once for each row: bands (b, h, w) of their own size and type, and `filename`."""
         from tfds_builders.reading.geotiff import read_tiff
 
         known = known_bands().BANDS

@@ -60,7 +60,7 @@ class Source(Protocol):
 
     @property
     def generated(self) -> bool:
-        """Whether a program drew the images: true for data sets built from a generated archive."""
+        """True if a program drew the images, as for data sets built from a generated archive."""
 
     def __len__(self) -> int: ...
 
@@ -96,11 +96,7 @@ def open_source(data: Data, split: str) -> Source:
 
 
 def open_pairs(data: Data, split: str) -> Source:
-    """Open the bi-temporal pairs of a recipe: its pair list, or else its TFDS data set of pairs.
-
-    Raises:
-        InputError: As in `open_source`.
-    """
+    """Open the bi-temporal pairs of a recipe: its pair list, or else its TFDS data set of pairs."""
     if data.pairs is not None:
         return pairs_source(
             data.pairs, split, image_size=data.image_size, changed_above=data.changed_above, skip_bad=data.skip_bad
@@ -110,11 +106,7 @@ def open_pairs(data: Data, split: str) -> Source:
 
 
 def scene_splits(data: Data) -> tuple[str, ...]:
-    """Return the splits of the scenes that `open_source` opens.
-
-    Raises:
-        InputError: The input does not exist or was not built.
-    """
+    """Return the splits of the scenes that `open_source` opens."""
     if data.folder is not None:
         return folder_splits(data.folder)
     if data.dataset is None and data.pairs is not None:
@@ -123,11 +115,7 @@ def scene_splits(data: Data) -> tuple[str, ...]:
 
 
 def pair_splits(data: Data) -> tuple[str, ...]:
-    """Return the splits of the pairs that `open_pairs` opens; ("all",) for a pair list without splits.
-
-    Raises:
-        InputError: As in `scene_splits`.
-    """
+    """Return the splits of the pairs that `open_pairs` opens; ("all",) for a pair list without splits."""
     if data.pairs is not None:
         return pair_list_splits(data.pairs)
     return built_splits(_with_config(data.pair_dataset, data, _NO_PAIRS), data.data_dir)

@@ -74,21 +74,13 @@ class TfdsSource:
         return {field: value[0] for field, value in self.read(np.array([row])).items()}
 
     def reading(self, bands: Sequence[str]) -> "TfdsSource":
-        """Return a source over the same rows that reads other bands.
-
-        Raises:
-            InputError: A band is not among `stored_bands`.
-        """
+        """Return a source over the same rows that reads other bands."""
         return TfdsSource(self._builder, self.split, self.image_size, bands)
 
     def read(self, row_b: np.ndarray) -> dict[str, np.ndarray]:
         """Read rows as one batch: images (b, h, w, 3) uint8, integers int32, floats float32, text `str`.
 
         Bands (b, h, w) and vectors (b, k) keep the shape and type that they were built with.
-
-        Raises:
-            IndexError: The split has no such row.
-            InputError: A file or an image is damaged, or image sizes differ and `image_size` is None.
         """
         images = {field: ImageBatch(len(row_b), self.image_size) for field in self.image_fields}
         bands = {
@@ -108,12 +100,7 @@ class TfdsSource:
         return {field: batch.image_bhwc for field, batch in images.items()} | bands | columns
 
     def encoded(self, row_b: np.ndarray) -> list[bytes]:
-        """Return the encoded images of the rows, as `read` decodes them.
-
-        Raises:
-            IndexError: The split has no such row.
-            InputError: A file is damaged.
-        """
+        """Return the encoded images of the rows, as `read` decodes them."""
         examples = [_parse(self._records[row]) for row in row_b.tolist()]
         return [example[field].bytes_list.value[0] for field in self.image_fields for example in examples]
 
@@ -286,11 +273,7 @@ def tfds_source(
 
 
 def built_splits(name: str, data_dir: str | Path | None = None) -> tuple[str, ...]:
-    """Return the splits of a built TFDS data set.
-
-    Raises:
-        InputError: The data set is not built there.
-    """
+    """Return the splits of a built TFDS data set."""
     return tuple(_builder(name, data_dir).info.splits)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.memory import usable_bytes
+from mtsccd_jax.engine.memory import reported, usable_bytes
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import Program, make_program
 from mtsccd_jax.engine.task import Task
@@ -34,11 +34,10 @@ class BatchChoice:
     """The largest batch that fits.
 
     Attributes:
-        batch_size: of all devices together, a power of two times their number; 0 where not even one example of each
-            device fits.
-        step_bytes: of each device that the step of that batch takes, as compiled.
-        limit_bytes: of each device that it may take.
-        compiled: number of programs that were compiled to find it.
+        batch_size: The batch of all devices together, a power of two times their number; 0 where not even one example
+            of each device fits.
+        step_bytes: Bytes of each device that the compiled step of that batch takes.
+        limit_bytes: Bytes of each device that it may take.
     """
 
     batch_size: int
@@ -54,14 +53,8 @@ def largest_batch(bytes_of: Callable[[int], int], limit_bytes: int, *, devices: 
     """Return the largest batch of a power of two examples a device whose program fits.
 
     The program of that batch was compiled and fits. The program of twice the batch was compiled and does not fit, or
-    the line through the programs that fit says so, or the batch would exceed `most`.
-
-    Args:
-        bytes_of: returns the bytes of each device that the program of a batch size takes; see
-            `engine.memory.program_bytes`. It compiles, so it is called once a batch size.
-        limit_bytes: of each device.
-        devices: number of devices that the batch is divided over.
-        most: the largest batch size allowed, such as the number of examples of an epoch.
+    the line through the programs that fit says so, or the batch would exceed `most`. `bytes_of(batch_size)` is, as the
+    limit, of each device (see `engine.memory.program_bytes`); it compiles, so it is called once a batch size.
 
     Raises:
         ValueError: `most` is less than one example a device.
@@ -99,9 +92,6 @@ def with_largest_batch(recipe: Recipe, task: Task, workdir: Path) -> Recipe:
     """Return the recipe with the largest batch that fits, or with the batch that its work directory began with.
 
     Programs are compiled and do not run; the work directory keeps them.
-
-    Raises:
-        InputError: not even one example of each device fits, or the compiler does not report memory.
     """
     if (workdir / RECIPE_FILE).exists():
         return with_batch(recipe, load(workdir).recipe.engine.batch_size)
@@ -117,17 +107,7 @@ def with_largest_batch(recipe: Recipe, task: Task, workdir: Path) -> Recipe:
 
 
 def largest_program(recipe: Recipe, task: Task, feed: Feed, limit_bytes: int) -> Program:
-    """Return the compiled training step of a recipe with the largest batch that fits.
-
-    Args:
-        recipe: its own batch size does not matter.
-        task: the data and the loss.
-        feed: of the training split; a resident split counts as memory.
-        limit_bytes: of each device.
-
-    Raises:
-        InputError: not even one example of each device fits, or the compiler does not report memory.
-    """
+    """Return the compiled training step of a recipe with the largest batch that fits."""
     logger.info("looking for the largest batch that fits; nothing runs yet")
 
     @cache
@@ -135,7 +115,9 @@ def largest_program(recipe: Recipe, task: Task, feed: Feed, limit_bytes: int) ->
         return make_program(with_batch(recipe, batch_size), task, feed)
 
     devices, most = feed.parallel.mesh.size, len(feed.source)
-    choice = largest_batch(lambda size: estimated_bytes(program_of(size)), limit_bytes, devices=devices, most=most)
+    choice = largest_batch(
+        lambda size: reported(program_of(size).estimated_bytes()), limit_bytes, devices=devices, most=most
+    )
     if choice.batch_size:
         note = f"; there are {most:,} examples" if 2 * choice.batch_size > most else ""
         logger.info(f"{choice}, from {choice.compiled} compiled programs{note}")
@@ -156,7 +138,7 @@ def compile_program(program: Program, recipe: Recipe, task: Task, limit_bytes: i
     With `data.input=auto` the split is streamed only if the step does not fit beside the resident split.
 
     Raises:
-        InputError: its batch does not fit; the message names the largest that does.
+        InputError: Its batch does not fit; the message names the largest that does.
     """
     step_bytes = compiled_bytes(program)
     if step_bytes is None or step_bytes <= limit_bytes:
@@ -167,7 +149,7 @@ def compile_program(program: Program, recipe: Recipe, task: Task, limit_bytes: i
         return compile_program(make_program(recipe, task, feed.streamed()), recipe, task, limit_bytes)
 
     def bytes_of(batch_size: int) -> int:
-        return estimated_bytes(make_program(with_batch(recipe, batch_size), task, feed))
+        return reported(make_program(with_batch(recipe, batch_size), task, feed).estimated_bytes())
 
     logger.info("it does not fit; looking for the largest batch that does")
     devices, most = feed.parallel.mesh.size, program.batch_size - 1
@@ -175,18 +157,6 @@ def compile_program(program: Program, recipe: Recipe, task: Task, limit_bytes: i
     if most >= devices:
         largest = largest_batch(bytes_of, limit_bytes, devices=devices, most=most)
     raise refusal("engine.batch_size", program.batch_size, replace(largest, step_bytes=step_bytes))
-
-
-def estimated_bytes(program: Program) -> int:
-    """Return the bytes of each device that a dispatch takes, from a program that need not be the one that runs.
-
-    Raises:
-        InputError: the compiler does not report memory.
-    """
-    needed = program.estimated_bytes()
-    if needed is None:
-        raise InputError("--batch auto: this compiler does not say what memory a program takes; give --batch N")
-    return needed
 
 
 def compiled_bytes(program: Program) -> int | None:
@@ -198,13 +168,7 @@ def compiled_bytes(program: Program) -> int | None:
 
 
 def refusal(key: str, batch_size: int, largest: BatchChoice) -> InputError:
-    """Return the error for a batch that does not fit; it names the largest that does.
-
-    Args:
-        key: the setting or option that gave the batch size.
-        batch_size: the batch size that does not fit.
-        largest: the largest that fits, with the `step_bytes` of the one that does not.
-    """
+    """Return the error for a batch that takes `largest.step_bytes` and does not fit; it names the largest that does."""
     fits = f"the largest that fits is {largest.batch_size}" if largest.batch_size else "not one example a device fits"
     return InputError(
         f"{key}={batch_size}: a step takes {largest.step_bytes / 1e9:,.2f} GB of each device, "

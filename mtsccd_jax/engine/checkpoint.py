@@ -68,11 +68,7 @@ class Checkpoints:
         return self.directory / str(step)
 
     def save(self, state: State, *, wait: bool = False) -> None:
-        """Save the state under its step, in the background unless `wait` is set.
-
-        Raises:
-            OSError: the disk is full.
-        """
+        """Save the state under its step, in the background unless `wait` is set."""
         step = int(state.step)
         try:
             if step != self.latest:
@@ -95,7 +91,7 @@ class Checkpoints:
         """Return the state of a step (default: the newest), with the shapes, types and placement of `abstract`.
 
         Raises:
-            InputError: there is no such checkpoint, or it belongs to another network.
+            InputError: There is no such checkpoint, or it belongs to another network.
         """
         if self.latest is None:
             raise InputError(f"{self.directory}: no checkpoint; run `mtsccd-jax train` first")

@@ -37,7 +37,7 @@ def compilation_cache(place: Path) -> Iterator[None]:
     of processor has a folder of its own, because its programs may use instructions that another one lacks.
 
     Args:
-        place: a folder, made if it is missing. Whoever can write there can make this process run any code.
+        place: A folder, made if it is missing. Whoever can write there can make this process run any code.
     """
     folder = place / _machine()
     try:

@@ -40,18 +40,21 @@ class Embedding:
     @property
     def prediction(self) -> np.ndarray:
         """The most probable class of each image, (n,) int64."""
-        return self.logits.argmax(-1)
+        prediction_n: np.ndarray = self.logits.argmax(-1)
+        return prediction_n
 
     @property
     def probability(self) -> np.ndarray:
         """Softmax of the logits, (n, k) float32."""
-        shifted = np.exp(self.logits - self.logits.max(-1, keepdims=True))
-        return shifted / shifted.sum(-1, keepdims=True)
+        shifted_nk = np.exp(self.logits - self.logits.max(-1, keepdims=True))
+        probability_nk: np.ndarray = shifted_nk / shifted_nk.sum(-1, keepdims=True)
+        return probability_nk
 
     @property
     def label_probability(self) -> np.ndarray:
         """Sigmoid of the logits, (n, k) float32: the probability of each label on its own."""
-        return expit(self.logits)
+        probability_nk: np.ndarray = expit(self.logits)
+        return probability_nk
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Trained:
 
     @property
     def sees_scenes(self) -> bool:
-        """Whether the network has learned from single scenes, and not from the similarity of pairs alone."""
+        """True if the network has learned from single scenes, and not from the similarity of pairs alone."""
         return self.recipe.model.task != "similarity" or self.recipe.similarity.scene_weight > 0
 
     def require_scenes(self) -> None:
@@ -88,7 +91,7 @@ def load_trained(workdir: Path, assignments: Sequence[str] = ()) -> Trained:
     """Load the trained network of a work directory, its recipe changed by `KEY=VALUE` assignments.
 
     Raises:
-        InputError: the directory holds no run or no checkpoint, the recipe keeps the best epoch and none has been
+        InputError: The directory holds no run or no checkpoint, the recipe keeps the best epoch and none has been
             validated, or an assignment would need another training or asks for no resample.
     """
     run = work.load(workdir)
@@ -109,11 +112,7 @@ def load_trained(workdir: Path, assignments: Sequence[str] = ()) -> Trained:
 
 
 def best_step(workdir: Path, checkpoints: Checkpoints) -> int:
-    """Return the last step of the best validated epoch, among the epochs before the newest checkpoint.
-
-    Raises:
-        InputError: no epoch has been validated yet.
-    """
+    """Return the last step of the best validated epoch, among the epochs before the newest checkpoint."""
     best = work.best_of(work.read_validations(workdir, checkpoints.latest or 0))
     if best is None:
         raise InputError(f"{workdir}: no epoch has been validated yet; run `mtsccd-jax train` again to continue")
@@ -139,17 +138,17 @@ def outputs_of(
     """Return the outputs of a compiled step on every image (or set of bands) of a source by field, and the images/s.
 
     Args:
-        trained: the network, whose devices and batch size are used.
-        source: the source, of n rows.
+        trained: The network, whose devices and batch size are used.
+        source: The source, of n rows.
         step: `step(known, {"image" (b, h, w, c) or bands, ...}) -> {name: (b, ...)}`, compiled by `compile_outputs`.
-        known: the first argument of the step, the same for all batches.
-        rows: the rows to read; None for all.
-        arrays: further inputs of the step, one entry for each row that is read.
-        title: title of the progress bar.
+        known: The first argument of the step, the same for all batches.
+        rows: The rows to read; None for all.
+        arrays: Further inputs of the step, one entry for each row that is read.
+        title: Title of the progress bar.
 
     Raises:
-        InputError: the network has not learned from single scenes, or the source lacks the images or bands it takes.
-        RunError: an output is not finite.
+        InputError: The network has not learned from single scenes, or the source lacks the images or bands it takes.
+        RunError: An output is not finite.
     """
     trained.require_scenes()
     check_views(source, trained.recipe.data)
@@ -165,11 +164,7 @@ def outputs_of(
 def timed_rows(
     trained: Trained, source: Source, call: Callable[[Batch, np.ndarray], Any], rows: np.ndarray, title: str
 ) -> tuple[Any, float]:
-    """Return the finite outputs of `call` on rows of a source, as `every_row` does, and the images/s.
-
-    Raises:
-        RunError: an output is not finite.
-    """
+    """Return the finite outputs of `call` on rows of a source, as `every_row` does, and the images/s."""
     feed, batch_size = Feed(source, trained.parallel, "stream"), evaluation_batch(trained, len(rows))
     started = time.perf_counter()
     with bar(f"{title} {source.name}"[:22]) as advance:
@@ -189,7 +184,7 @@ def evaluation_batch(trained: Trained, rows: int) -> int:
     A small batch is a power of two on each device, so that few programs are compiled and few padded rows computed.
     """
     devices = trained.parallel.mesh.size
-    return min(trained.recipe.engine.eval_batch_size, devices * 2 ** math.ceil(math.log2(-(-rows // devices))))
+    return min(trained.recipe.engine.eval_batch_size, devices << math.ceil(math.log2(-(-rows // devices))))
 
 
 def every_row(
@@ -201,13 +196,8 @@ def every_row(
 ) -> Any:
     """Return the outputs of `call(batch, place_b)` on each of the `rows`, joined: a tree of arrays (n, ...).
 
-    Args:
-        call: returns a tree of arrays as a step compiled by `compile_outputs` does; `place_b` are the places of the
-            batch's examples in `rows`.
-        feed: reads the batches.
-        rows: the rows to read.
-        batch_size: of all devices together.
-        advance: called as `advance(done, total)` after every batch.
+    `call` returns arrays as a step compiled by `compile_outputs` does; `place_b` are the places of the batch's examples
+    in `rows`. `advance(done, total)` is called after every batch.
     """
     indices, mask = evaluation_batches(len(rows), batch_size)
     parts: list[Any] = []
@@ -221,4 +211,5 @@ def every_row(
 
 def _rows_kept(parallel: Parallel, mask_b: np.ndarray, array: np.ndarray) -> np.ndarray:
     """Return the rows of a batch's output that are no padding."""
-    return parallel.flatten(array)[mask_b]
+    kept: np.ndarray = parallel.flatten(array)[mask_b]
+    return kept

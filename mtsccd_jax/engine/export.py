@@ -16,12 +16,12 @@ from jax import export
 
 from mtsccd_jax.data.bands import band_names, known_bands, seen, statistics
 from mtsccd_jax.engine.evaluate import Trained, load_trained
+from mtsccd_jax.engine.steps import image_model
 from mtsccd_jax.engine.workdir import load
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
 from mtsccd_jax.models import MODELS
 from mtsccd_jax.models.network import HEAD
-from mtsccd_jax.models.siamese import backbone_of
 from mtsccd_jax.models.weights.files import TRAINED_ON, WeightFile
 from mtsccd_jax.models.weights.mapping import published, slots
 
@@ -30,16 +30,13 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 def evaluated_model(trained: Trained) -> nnx.Module:
     """Return the trained network that takes one image, in evaluation mode."""
-    return backbone_of(nnx.merge(trained.network.eval_graph, trained.state.params, trained.state.statistics))
+    return image_model(trained.network, trained.state)
 
 
 def weights_of_run(workdir: Path, name: str, class_names: tuple[str, ...]) -> WeightFile:
     """Return the weights of the network trained in a work directory, to begin another training of it.
 
     Its head is included if its classes are `class_names`, in the same order.
-
-    Raises:
-        InputError: the work directory holds no run, or another network.
     """
     trained = load_trained(workdir)
     recipe = trained.recipe
@@ -65,9 +62,6 @@ def write_safetensors(trained: Trained, path: Path) -> None:
 
     A classifier with a hidden layer has two parts, in a ResNet `fc.hidden` and `fc.output`, with a rectifier between
     them. The header holds the network, its classes in order, image size, bands and normalisation.
-
-    Raises:
-        InputError: the network was not trained on single scenes.
     """
     from safetensors.numpy import save
 
@@ -97,9 +91,6 @@ def write_stablehlo(trained: Trained, path: Path) -> None:
     `jax.export.deserialize(path.read_bytes()).call(image)` takes stored images (b, size, size, 3) uint8, or a dict of
     stored bands, each (b, h, w); b is free. It returns `{"logits": (b, k), "features": (b, d)}` in float32.
     `.mlir_module()` is the StableHLO.
-
-    Raises:
-        InputError: the network was not trained on single scenes.
     """
     trained.require_scenes()
     model, data = evaluated_model(trained), trained.recipe.data

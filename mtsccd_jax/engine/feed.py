@@ -30,15 +30,13 @@ class Feed:
     """A source and the way its batches reach the devices.
 
     Args:
-        source: the split.
-        parallel: the devices.
         mode: "resident" (the split as uint8 on the devices), "stream" (read and decoded ahead of time), or "auto":
             resident if the split takes at most RESIDENT_SHARE of the free memory.
-        spare_bytes: of each device, free now but needed for something else.
+        spare_bytes: Bytes of each device that are free now but needed for something else.
 
     Attributes:
-        resident: whether the split is, or will be, on the devices.
-        choice: one line that says so and why, for the log.
+        resident: Whether the split is, or will be, on the devices.
+        choice: One line that says so and why, for the log.
 
     Raises:
         InputError: "resident" was asked for and the split does not fit; only one example has been read.

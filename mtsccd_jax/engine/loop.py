@@ -50,15 +50,13 @@ class Fit:
     """The result of a training.
 
     Attributes:
-        step: the last step.
-        loss: mean of the last epoch.
-        images_per_s: of the median step.
-        compile_s: seconds that compiling the training step took; None where no step was left to train.
-        train_s: seconds in all, compiling included.
-        batch_size: images or pairs of a step, of all devices together.
-        checkpoint: the checkpoint that is the result, of the last step or of the best epoch.
-        best: the best validation, None without any.
-        stopped_early: whether patience ended the training.
+        loss: Mean of the last epoch.
+        images_per_s: Rate of the median step.
+        compile_s: Seconds that compiling the training step took; None where no step was left to train.
+        train_s: Seconds in all, compiling included.
+        batch_size: Images or pairs of a step, of all devices together.
+        checkpoint: The checkpoint that is the result, of the last step or of the best epoch.
+        stopped_early: Whether patience ended the training.
     """
 
     step: int
@@ -75,14 +73,9 @@ class Fit:
 def fit(recipe: Recipe, task: Task, workdir: Path) -> Fit:
     """Train the network of a recipe on a task, or continue where its work directory stopped.
 
-    Args:
-        recipe: network, optimiser, batch size and number of epochs.
-        task: the data, the loss and the validation score.
-        workdir: receives checkpoints, history and compiled programs.
-
     Raises:
-        InputError: the recipe, its batch size or the work directory cannot be used.
-        RunError: a loss or gradient is not finite.
+        InputError: The recipe, its batch size or the work directory cannot be used.
+        RunError: A loss or gradient is not finite.
         Stopped: SIGINT or SIGTERM arrived; the state is saved.
     """
     engine, keep_best, started = recipe.engine, recipe.engine.keep == "best", time.perf_counter()
@@ -175,10 +168,6 @@ class MetricsLog:
     """Write the metrics of dispatches to the history, each of them LATE dispatches after it was started.
 
     Reading a metric waits for the device. Because metrics are read late, the device always has its next steps already.
-
-    Args:
-        history: where the metrics are written.
-        images_per_step: of all devices together.
     """
 
     def __init__(self, history: History, images_per_step: int):
@@ -196,9 +185,6 @@ class MetricsLog:
         """Take the metrics of the dispatch that ends with `last_step`; write those of the dispatch LATE before it.
 
         A dispatch that had to wait for the compiler is noticed by new `compiled_sizes`; its rate is not recorded.
-
-        Raises:
-            RunError: a metric that is written is not finite.
         """
         if compiled_sizes != self._compiled_sizes:
             self._compiled_sizes, self._reads_without_rate = compiled_sizes, LATE + 1
@@ -206,11 +192,7 @@ class MetricsLog:
         self._write(LATE)
 
     def write_all(self) -> None:
-        """Write the metrics of all dispatches so far; this waits for the device.
-
-        Raises:
-            RunError: one of them is not finite.
-        """
+        """Write the metrics of all dispatches so far; this waits for the device."""
         self._write(0)
 
     def _write(self, late: int) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from mtsccd_jax.engine.parallel import Parallel
+from mtsccd_jax.errors import InputError
 from mtsccd_jax.host_memory import available_bytes
 
 # Largest share of the free memory for a program; the rest is lost to fragmentation and to libraries.
@@ -45,3 +46,10 @@ def program_bytes(compiled: jax.stages.Compiled) -> int | None:
         - analysis.alias_size_in_bytes
         + analysis.temp_size_in_bytes
     )
+
+
+def reported(needed: int | None) -> int:
+    """Return the bytes that a program takes; raise InputError where the compiler does not report them."""
+    if needed is None:
+        raise InputError("--batch auto: this compiler does not say what memory a program takes; give --batch N")
+    return needed

@@ -156,7 +156,7 @@ def find_devices(platform: Literal["cpu", "gpu", "tpu"] | None = None) -> list[j
     it before anything uses a device.
 
     Raises:
-        InputError: the platform has no device here.
+        InputError: The platform has no device here.
     """
     if platform is not None:
         jax.config.update("jax_platforms", "cpu" if platform == "cpu" else None)
@@ -183,10 +183,6 @@ def _reason(error: Exception) -> str:
 
 
 def make_parallel(mode: Literal["jit", "pmap"], devices: list[jax.Device] | None = None) -> Parallel:
-    """Return all devices of all processes, or those given, as one data-parallel mesh.
-
-    Raises:
-        InputError: the platform that JAX_PLATFORMS names has no device here.
-    """
+    """Return all devices of all processes, or those given, as one data-parallel mesh."""
     chosen = devices or find_devices()
     return Parallel(mode, jax.make_mesh((len(chosen),), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen))

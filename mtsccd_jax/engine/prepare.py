@@ -34,14 +34,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """A training that can start.
-
-    Attributes:
-        recipe: its recipe.
-        task: its data, loss and validation score.
-        program: its training step, compiled where steps are left.
-        weights: published weights that a new run begins with; None for random ones, or where the run resumes.
-    """
+    """A training that can start; a new run begins with `weights`, and None are random ones."""
 
     recipe: Recipe
     task: Task
@@ -81,9 +74,6 @@ def prepare(recipe: Recipe, task: Task, workdir: Path) -> Plan:
     """Return the plan of a training once nothing it needs is missing; the work directory then belongs to this run.
 
     The training step is compiled if steps are left.
-
-    Raises:
-        InputError: the recipe, its batch size, its weights or the work directory cannot be used.
     """
     check_recipe(workdir, recipe)
     recipe.check()
@@ -140,11 +130,7 @@ def is_finished(recipe: Recipe, task: Task, workdir: Path, step: int) -> bool:
 
 
 def initial_weights(recipe: Recipe, class_names: tuple[str, ...]) -> WeightFile:
-    """Read the weights that `model.init` names: a published file, or the work directory of another run.
-
-    Raises:
-        InputError: they cannot be read, or the work directory holds another network.
-    """
+    """Read the weights that `model.init` names: a published file, or the work directory of another run."""
     assert recipe.model.init is not None
     place = Path(recipe.model.init).expanduser()
     return weights_of_run(place, recipe.model.name, class_names) if place.is_dir() else read_weights(recipe.model.init)

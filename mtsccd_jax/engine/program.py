@@ -41,7 +41,7 @@ def steps_of_dispatch(engine: Engine, feed: Feed, steps_per_epoch: int) -> int:
     program of its own.
 
     Raises:
-        InputError: the recipe asks for several steps where only one is possible.
+        InputError: The recipe asks for several steps where only one is possible.
     """
     asked = engine.steps_per_dispatch
     if asked is not None and asked > 1 and (feed.mode == "stream" or feed.parallel.mode == "pmap"):
@@ -64,11 +64,7 @@ class Program:
     """The training step of a run, compiled once for every number of steps that a dispatch takes.
 
     Args:
-        network: the network whose state is trained.
-        step: the pure step.
-        feed: where its batches come from.
-        batch_size: of all devices together.
-        steps: of a dispatch; the last dispatch of an epoch may take fewer.
+        steps: Steps of a dispatch; the last one of an epoch may take fewer.
     """
 
     def __init__(self, network: Network, step: Step, feed: Feed, batch_size: int, steps: int):
@@ -158,12 +154,7 @@ def _dispatch(update: jax.stages.Compiled, *inputs: Any) -> Dispatch:
 
 
 def make_program(recipe: Recipe, task: Task, feed: Feed) -> Program:
-    """Return the training step of a recipe with its network, not yet compiled.
-
-    Raises:
-        InputError: the network does not exist or does not accept the recipe's settings, or that many steps a dispatch
-            are not possible.
-    """
+    """Return the training step of a recipe with its network, not yet compiled."""
     steps_per_epoch = len(feed.source) // recipe.engine.batch_size
     steps = steps_of_dispatch(recipe.engine, feed, steps_per_epoch)
     network = create(recipe, task.class_names, steps_per_epoch, feed.parallel)

@@ -37,14 +37,9 @@ class Network:
     """The static half of a model: everything about it that training does not change.
 
     Attributes:
-        train_graph: the graph of the model in training mode.
-        eval_graph: the graph of the model in evaluation mode.
-        optimizer: its optimiser.
-        schedule: the learning rate by step.
-        class_names: the scene classes; empty where a similarity network learns from pairs without any.
-        make_state: returns the first state for a key, placed on the mesh. One compiled call, because a state that is
+        class_names: The scene classes; empty where a similarity network learns from pairs without any.
+        make_state: Returns the first state for a key, placed on the mesh. One compiled call, because a state that is
             placed afterwards compiles the first step twice.
-        placement: the placement of the state.
     """
 
     train_graph: nnx.GraphDef[nnx.Module]
@@ -77,11 +72,7 @@ class Network:
 
 
 def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, parallel: Parallel) -> Network:
-    """Return the network of a recipe; nothing is computed yet.
-
-    Raises:
-        InputError: the recipe's network, size, bands or frozen part does not exist.
-    """
+    """Return the network of a recipe; nothing is computed yet."""
     statistics(recipe.data)
 
     model, size, similarity = recipe.model, recipe.data.image_size, recipe.similarity
@@ -126,25 +117,17 @@ def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, p
 
 
 def fit_weights(network: Network, name: str, weights: WeightFile) -> Fitted:
-    """Return published weights as arrays of the network of that name, or of the backbone of a siamese network.
-
-    Raises:
-        InputError: the weights belong to another network.
-    """
+    """Return published weights as arrays of the network of that name, or of the backbone of a siamese network."""
     state = network.abstract()
     model = nnx.merge(network.train_graph, state.params, state.statistics)
     return fit(backbone_of(model), MODELS[name].names, weights)
 
 
 def freeze_rule(prefixes: tuple[str, ...], model: nnx.Module) -> Callable[[tuple[Any, ...]], bool]:
-    """Return a function that tells whether the module or parameter at a path is frozen.
-
-    Args:
-        prefixes: of paths, as in `optim.freeze`; "backbone" means everything but the classifier.
-        model: the network.
+    """Return a function that tells whether `optim.freeze` freezes the module or parameter at a path.
 
     Raises:
-        InputError: no parameter begins with a prefix; the message names the parts of the network.
+        InputError: No parameter begins with a prefix; the message names the parts of the network.
     """
     paths = [tuple(map(str, path)) for path, _ in nnx.to_flat_state(nnx.state(model, nnx.Param))]
     rules = [tuple(prefix.split(".")) for prefix in prefixes if prefix != "backbone"]

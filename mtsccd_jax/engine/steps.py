@@ -6,6 +6,7 @@ divided over devices. In evaluation it holds `mask`, which is False in padded ro
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +50,7 @@ def make_train_step(network: Network, objective: Objective, data: Data, axis_nam
         }
         dropout_key_b = jnp.repeat(dropout_key_b, len(images), axis=0)
 
-        def mean_loss(params: nnx.State) -> tuple[jax.Array, tuple[nnx.State, jax.Array]]:
+        def mean_loss(params: nnx.State[Any, Any]) -> tuple[jax.Array, tuple[nnx.State[Any, Any], jax.Array]]:
             model = nnx.merge(network.train_graph, params, state.statistics, copy=True)
             model = nnx.view(model, example_keys=dropout_key_b, raise_if_not_found=False)
             loss_b, right_b = objective(model, images, batch)

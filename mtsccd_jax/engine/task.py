@@ -1,4 +1,4 @@
-"""What the training loop is handed: data that are open, a loss, and a score of the validation split.
+"""A training task as the loop takes it: open data, a loss, and a score of the validation split.
 
 The loop opens no data and knows no kind of task. `mtsccd_jax.tasks.table.open_task` makes the task of a recipe.
 """
@@ -24,15 +24,14 @@ class Task:
     """One training task with its open data.
 
     Attributes:
-        class_names: names of the outputs of the network's classifier.
-        train: the source of training examples.
-        validation: the source that every epoch is scored on, or None.
-        objective: the loss of each example, and whether the network is right about it.
-        score_name: name of the score that `make_score` computes.
-        examples: what the sources hold, for messages ("scenes" or "pairs").
-        make_score: takes the recipe, the network and the feed of the validation split, and returns the function that
+        class_names: Names of the outputs of the network's classifier.
+        validation: The source that every epoch is scored on, or None.
+        objective: The loss of each example, and whether the network is right about it.
+        score_name: Name of the score that `make_score` computes.
+        examples: What the sources hold, for messages ("scenes" or "pairs").
+        make_score: Takes the recipe, the network and the feed of the validation split, and returns the function that
             scores a state; larger is better. It compiles nothing yet.
-        write_notes: writes what the task keeps in a new work directory, before the first checkpoint.
+        write_notes: Writes what the task keeps in a new work directory, before the first checkpoint.
     """
 
     class_names: tuple[str, ...]

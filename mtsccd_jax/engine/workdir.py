@@ -21,13 +21,9 @@ class Run:
     """The training that a work directory belongs to.
 
     Attributes:
-        recipe: its recipe.
-        class_names: names of the outputs of its network.
-        data: name of the training data.
-        train_examples: number of training examples.
-        weights_sha256: checksum of the initial weights (a published file, or another run's); None for random ones.
-        train_sha256: fingerprint of the training data; None in work directories that were written without it.
-        learned_before: names of the data that the initial weights were trained on, where they are known.
+        weights_sha256: Checksum of the initial weights (a published file, or another run's); None for random ones.
+        train_sha256: Fingerprint of the training data; None in work directories that were written without it.
+        learned_before: Names of the data that the initial weights were trained on, where they are known.
     """
 
     recipe: Recipe
@@ -59,7 +55,7 @@ def claim(workdir: Path, run: Run) -> None:
     """Make the work directory this run's, or check that it already is.
 
     Raises:
-        InputError: it holds another recipe, other classes, weights or training data; the message names the difference.
+        InputError: It holds another recipe, other classes, weights or training data; the message names the difference.
     """
     check_recipe(workdir, run.recipe)
     if (workdir / RECIPE_FILE).exists():
@@ -88,7 +84,7 @@ def load(workdir: Path) -> Run:
     """Read the run of a work directory.
 
     Raises:
-        InputError: it holds none, or its recipe file cannot be read.
+        InputError: It holds none, or its recipe file cannot be read.
     """
     path = workdir / RECIPE_FILE
     if not path.exists():

@@ -1,1 +1,1 @@
-"""How fast the engine runs, and what limits it."""
+"""The speed of the engine, and its limits."""

@@ -23,12 +23,7 @@ class Energy:
     """Energy and state of one GPU during a block; None where the driver does not say.
 
     Attributes:
-        seconds: Length of the block.
         joules: Energy by the GPU's own counter, or else power times time.
-        watts: Average power.
-        limit_watts: Power limit.
-        sm_mhz: Clock of the processors, the median reading.
-        memory_mhz: Clock of the memory, the median reading.
         celsius: Temperature, the highest reading.
         throttled: Reasons for reduced clocks at any reading, as NVML's bits; 0 for none.
     """
@@ -124,14 +119,15 @@ class _Readings:
     def take(self) -> None:
         """Read every value once; a value that the GPU does not know is left out."""
         nvml, handle = self.nvml, self.handle
-        for name, read in (
-            ("watts", lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
-            ("limit_watts", lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1e3),
-            ("sm_mhz", lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
-            ("memory_mhz", lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
-            ("celsius", lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
-            ("throttled", lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)),
-        ):
+        readers: dict[str, Callable[[], float]] = {
+            "watts": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3,
+            "limit_watts": lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1e3,
+            "sm_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
+            "memory_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
+            "celsius": lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
+            "throttled": lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle),
+        }
+        for name, read in readers.items():
             try:
                 self.values[name].append(read())
             except nvml.NVMLError:

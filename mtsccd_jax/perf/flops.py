@@ -15,10 +15,6 @@ def count_macs(function: Callable[..., Any], *args: Any) -> int:
     Elementwise work is not counted; products with the zeros of padding are, as in published tables. FLOPs are twice the
     result.
 
-    Args:
-        function: Any traceable function.
-        *args: Arrays or `jax.ShapeDtypeStruct`, as the function takes them.
-
     Raises:
         ValueError: The function has products in a loop whose number of turns is unknown at trace time.
     """

@@ -23,7 +23,6 @@ class GeneratedSource:
 
     Args:
         recipe: Its task sets the fields of the rows, its data the bands and the size of images.
-        rows: The number of rows.
     """
 
     split = "train"
@@ -67,11 +66,7 @@ class GeneratedSource:
         return {field: value[0] for field, value in self.read(np.array([row])).items()}
 
     def read(self, row_b: np.ndarray) -> dict[str, np.ndarray]:
-        """Read rows as one batch: images (b, h, w, 3) uint8, bands (b, h, w) of their own type, labels.
-
-        Raises:
-            IndexError: There is no such row.
-        """
+        """Read rows as one batch: images (b, h, w, 3) uint8, bands (b, h, w) of their own type, labels."""
         if len(row_b) and not 0 <= row_b.min() <= row_b.max() < self._rows:
             raise IndexError(f"rows {row_b.min()} to {row_b.max()} of {self._rows}")
         batch: dict[str, np.ndarray] = {}

@@ -16,13 +16,10 @@ class Peak:
     """Nominal dense peaks of one device, without sparsity, as its maker states them.
 
     Attributes:
-        name: The device.
         bfloat16_flops_per_s: Products of bfloat16 with float32 sums.
         float32_flops_per_s: Products of float32 at JAX's default precision, TF32 on NVIDIA's tensor cores; None where
             the maker states none (a TPU computes one as several bfloat16 products).
         vector_flops_per_s: float32 outside matrix units; None where the maker states none.
-        memory_bytes_per_s: Device memory.
-        source: The document.
     """
 
     name: str
@@ -90,11 +87,8 @@ class Ceilings:
     """Rates that a device reached in the best of some rounds: lower bounds of its limits.
 
     Attributes:
-        dtype: The type of the matrix product.
         flops_per_s: Rate of a square product of that type at JAX's default precision.
         bytes_per_s: Rate of a scaled copy, read and write counted.
-        product_size: Rows and columns of the product.
-        copy_bytes: Bytes read and written.
     """
 
     dtype: str

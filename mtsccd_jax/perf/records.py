@@ -42,9 +42,7 @@ class Measurement:
         unit: The unit of the rate, such as "images/s". More is better.
         rate: The rate of the median window, None where nothing could be measured.
         rate_p10: The rate that nine tenths of the windows reach; one tenth reach `rate_p90`.
-        windows: The number of timed windows.
         details: Other values, such as `compile_s` and `peak_bytes`; None for an unknown one.
-        reason: The reason why there is no rate.
     """
 
     name: str
@@ -76,15 +74,7 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """The rows of one benchmark, with the environment of their measurement.
-
-    Attributes:
-        benchmark: The benchmark, such as "models".
-        command: The command that made the record, or added to it last.
-        date: The date of the last row, UTC, ISO 8601.
-        environment: Hardware, versions and revision: `provenance.environment()`.
-        rows: The rows in the order of measurement.
-    """
+    """The rows of one benchmark in the order of measurement; date (UTC, ISO 8601) and command are the last row's."""
 
     benchmark: str
     command: str
@@ -146,11 +136,7 @@ class RecordFile:
     """A record that grows on disk: FOLDER/STEM.json and FOLDER/STEM.csv, complete after every row.
 
     Args:
-        folder: The folder of both files, made where it is missing.
         stem: Their name; it holds the conditions that all rows share.
-        benchmark: The benchmark, such as "models".
-        command: The command that measures.
-        environment: The environment of this process.
         table: Makes the lines of the CSV: `plain_table` or a benchmark's own.
 
     Raises:

@@ -66,11 +66,7 @@ def measure(callables: dict[str, Callable[[], Any]], *, warmup: int = 1, rounds:
 
 
 def ratio(a: Timing, b: Timing) -> tuple[float, float, float]:
-    """Return `(median, 10th, 90th percentile)` of a's time over b's, round by round; above 1, b is faster.
-
-    Raises:
-        ValueError: The two were not measured over the same rounds.
-    """
+    """Return `(median, 10th, 90th percentile)` of a's time over b's, round by round; above 1, b is faster."""
     if len(a.samples_s) != len(b.samples_s):
         raise ValueError(f"the timings have {len(a.samples_s)} and {len(b.samples_s)} rounds: measure them together")
     median, low, high = np.quantile(np.divide(a.samples_s, b.samples_s), [0.5, 0.1, 0.9])

@@ -21,7 +21,7 @@ def get_recipe(name: str) -> Recipe:
     """Return the recipe of a name.
 
     Raises:
-        InputError: there is none; the message names the nearest.
+        InputError: There is none; the message names the nearest.
     """
     if name not in RECIPES:
         raise InputError(f"unknown recipe '{name}'.{nearest(name, RECIPES)} `mtsccd-jax recipes` lists them")

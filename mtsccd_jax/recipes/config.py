@@ -50,15 +50,15 @@ class Model:
     """The network and how it begins.
 
     Attributes:
-        name: of the network.
-        width: multiplies its channels.
-        init: weights to begin with: a .safetensors or .pth file, `hf:OWNER/NAME[@REVISION][:FILE]`, or the work
+        name: The network.
+        width: Multiplies its channels.
+        init: Weights to begin with: a .safetensors or .pth file, `hf:OWNER/NAME[@REVISION][:FILE]`, or the work
             directory of another run; None for random ones.
-        task: name the class of a scene, all of its labels, or the similarity of both dates of a pair (SSCD).
-        features: of AlexNet and VGG, after the rectifier of their layer or before it; other networks have no choice.
-        hidden: width of a rectified layer between features and classifier, None for no such layer.
-        dropout: rate before that layer and before the classifier; None as the network was published.
-        drop_path: share of examples that skip the last block in training; fewer skip earlier blocks, but in an
+        task: The class of a scene, all of its labels, or the similarity of both dates of a pair (SSCD).
+        features: Those of AlexNet and VGG, after the rectifier of their layer or before it; others have no choice.
+        hidden: Width of a rectified layer between features and classifier, None for no such layer.
+        dropout: Rate before that layer and before the classifier; None as the network was published.
+        drop_path: Share of examples that skip the last block in training; fewer skip earlier blocks, but in an
             MLP-Mixer all blocks are alike. None as the network was published.
     """
 
@@ -94,7 +94,7 @@ class Optim:
 
 @dataclass(frozen=True)
 class Engine:
-    """How the steps run: global batch size, epochs, parallelism, compute type, and seconds between checkpoints.
+    """The running of steps: global batch size, epochs, parallelism, compute type, and seconds between checkpoints.
 
     Training stops after `patience` epochs without a better validation. `keep` chooses the parameters that are the
     result: those of the last step, or of the best epoch. `steps_per_dispatch` is the number of steps that one call of
@@ -223,54 +223,42 @@ class Recipe:
 RULES: tuple[tuple[str, Callable[[Recipe], bool], str], ...] = (
     (
         "data.crop_padding",
-        lambda recipe: 0 <= recipe.data.crop_padding < recipe.data.image_size,
+        lambda r: 0 <= r.data.crop_padding < r.data.image_size,
         "must be 0 or more and below data.image_size",
     ),
     (
         "data.color_jitter",
-        lambda recipe: not (recipe.data.color_jitter and recipe.data.bands),
+        lambda r: not (r.data.color_jitter and r.data.bands),
         "bands have physical units and no brightness to change; set it to 0",
     ),
-    (
-        "optim.label_smoothing",
-        lambda recipe: 0 <= recipe.optim.label_smoothing < 1,
-        "must be 0 or more and below 1",
-    ),
+    ("optim.label_smoothing", lambda r: 0 <= r.optim.label_smoothing < 1, "must be 0 or more and below 1"),
     (
         "engine.patience",
-        lambda recipe: recipe.engine.patience is None or recipe.engine.validate,
+        lambda r: r.engine.patience is None or r.engine.validate,
         "needs validation after every epoch; set engine.validate=true",
     ),
     (
         "engine.keep",
-        lambda recipe: recipe.engine.keep == "last" or recipe.engine.validate,
+        lambda r: r.engine.keep == "last" or r.engine.validate,
         "needs validation after every epoch; set engine.validate=true",
     ),
     (
         "engine.patience",
-        lambda recipe: recipe.engine.patience is None or recipe.engine.patience >= 1,
+        lambda r: r.engine.patience is None or r.engine.patience >= 1,
         "must be 1 epoch or more, or none to never stop early",
     ),
     (
         "engine.steps_per_dispatch",
-        lambda recipe: recipe.engine.steps_per_dispatch is None or recipe.engine.steps_per_dispatch >= 1,
+        lambda r: r.engine.steps_per_dispatch is None or r.engine.steps_per_dispatch >= 1,
         "must be 1 or more, or none for what suits the devices",
     ),
-    ("scene.c", lambda recipe: min(recipe.scene.c, default=0) > 0, "expected penalties above 0, separated by commas"),
-    (
-        "retrieval.cutoffs",
-        lambda recipe: min(recipe.retrieval.cutoffs, default=0) >= 1,
-        "give lengths of at least 1",
-    ),
-    ("change.words", lambda recipe: recipe.change.words >= 1, "a dictionary has at least one word"),
-    ("evaluation.resamples", lambda recipe: recipe.evaluation.resamples >= 1, "an interval needs 1 or more"),
-    ("similarity.width", lambda recipe: recipe.similarity.width >= 1, "must be positive"),
-    (
-        "similarity.radius",
-        lambda recipe: recipe.similarity.radius >= 0,
-        "must not be negative; 0 compares equal places alone",
-    ),
-    ("similarity.scene_weight", lambda recipe: recipe.similarity.scene_weight >= 0, "must not be negative"),
+    ("scene.c", lambda r: min(r.scene.c, default=0) > 0, "expected penalties above 0, separated by commas"),
+    ("retrieval.cutoffs", lambda r: min(r.retrieval.cutoffs, default=0) >= 1, "give lengths of at least 1"),
+    ("change.words", lambda r: r.change.words >= 1, "a dictionary has at least one word"),
+    ("evaluation.resamples", lambda r: r.evaluation.resamples >= 1, "an interval needs 1 or more"),
+    ("similarity.width", lambda r: r.similarity.width >= 1, "must be positive"),
+    ("similarity.radius", lambda r: r.similarity.radius >= 0, "must not be negative; 0 compares equal places alone"),
+    ("similarity.scene_weight", lambda r: r.similarity.scene_weight >= 0, "must not be negative"),
 )
 
 # Places and speed do not change a result, so these keys are no part of a recipe's identity.
@@ -310,11 +298,7 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
 
 
 def from_dict(values: dict[str, Any]) -> Recipe:
-    """Return the recipe that `to_dict` wrote.
-
-    Raises:
-        InputError: a key is unknown, or a value has the wrong type.
-    """
+    """Return the recipe that `to_dict` wrote."""
     recipe = Recipe(name=str(values.get("name", "")), summary=str(values.get("summary", "")))
     for key, value in flatten(with_current_names(values)).items():
         if key not in ("name", "summary"):
@@ -365,7 +349,7 @@ def override(recipe: Recipe, assignments: list[str]) -> Recipe:
     """Return the recipe with every `part.key=value` of the command line applied in order.
 
     Raises:
-        InputError: an assignment has no "=", its key is unknown (the message names the nearest), or its value has the
+        InputError: An assignment has no "=", its key is unknown (the message names the nearest), or its value has the
             wrong type.
     """
     for assignment in assignments:
@@ -377,11 +361,7 @@ def override(recipe: Recipe, assignments: list[str]) -> Recipe:
 
 
 def replace_key(recipe: Recipe, key: str, value: Any) -> Recipe:
-    """Return the recipe with one dotted key set; a text is parsed by the type of the key.
-
-    Raises:
-        InputError: the key is unknown (the message names the nearest), or the value has the wrong type.
-    """
+    """Return the recipe with one dotted key set; a text is parsed by the type of the key, or refused as InputError."""
     key = next((current for current, first in FIRST_NAMES.items() if first == key), key)
     known = [name for name in flatten(to_dict(recipe)) if name not in ("name", "summary")]
     if key not in known:

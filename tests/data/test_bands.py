@@ -1,4 +1,4 @@
-"""What a network sees: images, and bands brought to one size, stacked and normalised."""
+"""The input of a network: images, and bands brought to one size, stacked and normalised."""
 
 import subprocess
 import sys

@@ -103,7 +103,7 @@ def test_a_cpu_device_uses_it_where_it_lies_and_keeps_it():
 
 
 def test_results_that_are_read_late_are_those_of_their_batch(train_tiles):
-    """Nothing overwrites the memory of a batch before the programs that use it have run."""
+    """The memory of a batch is kept until the programs that use it have run."""
 
     @jax.jit
     def slow_sum(image):

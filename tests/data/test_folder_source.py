@@ -97,9 +97,7 @@ def test_split_folders_win_and_share_their_classes(class_tree, tmp_path):
     assert test.column("label").tolist() == [1] * 10
     assert len(folder_source(root, "train")) == 20
     assert len(folder_source(root, "all")) == 30
-    with pytest.raises(
-        InputError, match=r"has test, train, but no folder 'validation'; add it or choose another split$"
-    ):
+    with pytest.raises(InputError, match="has test, train, but no folder 'validation'; add it or choose another"):
         folder_source(root, "validation")
 
 
@@ -148,12 +146,8 @@ def test_bad_files_are_named_or_skipped_counted_and_named(class_tree):
     (class_tree / "forest" / "other.gif").write_bytes(b"GIF")
     source = folder_source(class_tree, "all", image_size=24, skip_bad=True)
     assert len(source) == 18
-    assert len(source.skipped) == 3
-    assert [line.split(" is ")[0].removeprefix(f"{class_tree}/") for line in source.skipped] == [
-        "forest/1.png",
-        "forest/other.gif",
-        "water/0.JPG",
-    ]
+    skipped = [line.split(" is ")[0].removeprefix(f"{class_tree}/") for line in source.skipped]
+    assert skipped == ["forest/1.png", "forest/other.gif", "water/0.JPG"]
     assert source.read(np.arange(18))["image"].shape == (18, 24, 24, 3)
 
 
@@ -197,10 +191,7 @@ def test_pair_list_with_flags_and_splits_and_a_byte_order_mark(pair_tree):
     ("lines", "message"),
     [
         (["A,changed", "0.JPG,1"], r"pairs.csv lacks the column B; it has A, changed$"),
-        (
-            ["A,B", "0.JPG,0.JPG"],
-            r"needs one of the columns 'changed' and 'changed_fraction'; it has neither among A, B$",
-        ),
+        (["A,B", "0.JPG,0.JPG"], "one of the columns 'changed' and 'changed_fraction'; it has neither among A, B$"),
         (["A,B,changed,changed_fraction", "0.JPG,0.JPG,1,0.5"], "it has both$"),
         (["A,B,changed", "0.JPG,0.JPG,yes"], "pairs.csv, line 2: 'changed' must be 0 or 1, not 'yes'$"),
         (["A,B,changed", "0.JPG,0.JPG,1", "1.png,,0"], "pairs.csv, line 3: 'B' is empty; fill it in$"),

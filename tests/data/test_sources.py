@@ -42,11 +42,7 @@ def test_open_source_picks_what_the_recipe_names(tiles_dir, class_tree, tmp_path
 @pytest.mark.parametrize(
     ("call", "data", "message"),
     [
-        (
-            lambda data: open_source(data, "train"),
-            Data(dataset=None),
-            "give --folder DIR, --dataset NAME or --pairs DIR$",
-        ),
+        (lambda data: open_source(data, "train"), Data(dataset=None), "--folder DIR, --dataset NAME or --pairs DIR$"),
         (scene_splits, Data(dataset=None), "no input is named"),
         (lambda data: open_pairs(data, "train"), Data(pair_dataset=None), "one of data.pair_dataset and data.pairs$"),
         (pair_splits, Data(pair_dataset=None), "no pairs are named"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mtsccd_jax.data.folder_source import folder_source
-from mtsccd_jax.data.order import batch_indices, evaluation_batches
+from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.data.stream import stream, to_device
 from mtsccd_jax.data.tfds_source import tfds_source
 from mtsccd_jax.errors import InputError
@@ -38,15 +38,6 @@ def test_batches_come_in_order_and_name_their_rows(train_tiles, threads, reader)
 def test_short_streams_end(tiles_dir, steps, reader):
     source = tfds_source("scene_tiles", "test_a", data_dir=tiles_dir)
     assert len(list(stream(source, np.zeros((steps, 1), np.int64)))) == steps
-
-
-def test_padded_batches_repeat_row_0(tiles_dir):
-    source = tfds_source("scene_tiles", "test_a", data_dir=tiles_dir)
-    rows, mask = evaluation_batches(len(source), 4)
-    batches = list(stream(source, rows))
-    labels = np.concatenate([batch["label"] for batch in batches])[mask.ravel()]
-    np.testing.assert_array_equal(labels, source.column("label"))
-    np.testing.assert_array_equal(batches[1]["image"][1:], np.stack([batches[0]["image"][0]] * 3))
 
 
 def test_errors_arrive_where_their_batch_is_due(class_tree, reader):

@@ -5,7 +5,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -70,14 +69,6 @@ def test_damaged_and_missing_files_are_named(tiles_dir, tmp_path):
     file.unlink()
     with pytest.raises(InputError, match=rf"^{file} is missing; build the data set again$"):
         tfds_source("scene_tiles", "train", data_dir=place).column("label")
-
-
-def test_several_threads_read_at_once(train_tiles):
-    expected = train_tiles.read(np.arange(37))["image"]
-    orders = [np.random.default_rng(seed).permutation(37) for seed in range(8)]
-    with ThreadPoolExecutor(4) as threads:
-        for order, batch in zip(orders, threads.map(train_tiles.read, orders), strict=True):
-            np.testing.assert_array_equal(batch["image"], expected[order])
 
 
 def test_what_is_not_built_says_how_to_build_it(tiles_dir, tmp_path):

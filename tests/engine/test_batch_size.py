@@ -63,7 +63,7 @@ def test_fewer_examples_than_devices_are_refused():
 
 @pytest.fixture(scope="module")
 def small(recipe):
-    """A recipe of one epoch on a network that is quick to compile, its scenes as they are."""
+    """Return a recipe of one epoch on a network that is quick to compile, its scenes as they are."""
     engine = replace(recipe.engine, epochs=1, validate=False, batch_size=16)
     data = replace(recipe.data, flip=False, turn=False, crop_padding=0, color_jitter=0.0)
     return replace(recipe, model=Model("scnn", width=0.0625), data=data, engine=engine)
@@ -78,7 +78,7 @@ def one_device(monkeypatch):
 
 @pytest.fixture(scope="module")
 def parts(small):
-    """The task, its feed on one device, and what a step of 8 and of 16 scenes takes."""
+    """Return the task, its feed on one device, and what a step of 8 and of 16 scenes takes."""
     task = open_task(small)
     feed = Feed(task.train, make_parallel("jit", jax.devices()[:1]), "resident")
     sizes = {batch: make_program(with_batch(small, batch), task, feed).estimated_bytes() for batch in (8, 16)}

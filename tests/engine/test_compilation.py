@@ -14,7 +14,7 @@ HIT, MISS = "/jax/compilation_cache/cache_hits", "/jax/compilation_cache/cache_m
 
 @pytest.fixture
 def events():
-    """The hits and misses of the cache so far."""
+    """Return the hits and misses of the cache so far."""
     heard = []
 
     def hear(event, **details):

@@ -19,7 +19,7 @@ from mtsccd_jax.tasks.train import train
 
 @pytest.fixture(scope="module")
 def first_run(recipe, tmp_path_factory):
-    """The folder of a trained network and of its exported weights."""
+    """Return the folder of a trained network and of its exported weights."""
     folder = tmp_path_factory.mktemp("first")
     train(recipe, folder / "run")
     write_safetensors(load_trained(folder / "run"), folder / "weights.safetensors")

@@ -1,4 +1,4 @@
-"""How a split reaches the devices: chosen by the free memory, or refused before anything is read."""
+"""The way of a split to the devices: chosen by the free memory, or refused before anything is read."""
 
 import threading
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ def source(recipe):
 
 @pytest.fixture
 def free(monkeypatch):
-    """A function that sets how many bytes of each device are free."""
+    """Return a function that sets how many bytes of each device are free."""
     return lambda size: monkeypatch.setattr(feed_module, "free_bytes", lambda parallel: size)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 from training import assert_close, result, stopped_after
@@ -16,7 +17,7 @@ from mtsccd_jax.tasks.train import train
 
 @pytest.fixture(scope="module")
 def finished(recipe, tmp_path_factory):
-    """An uninterrupted run, made once and not to be written to: (its work directory, its result)."""
+    """Return an uninterrupted run, made once and not to be written to: (its work directory, its result)."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
     return workdir, train(recipe, workdir)
 
@@ -53,6 +54,14 @@ def test_embedding_covers_every_row_in_order(recipe, finished):
     rows = [list(source.column("filename")).index(name) for name in few.column("filename")]
     part, _ = embed(trained, few)
     np.testing.assert_allclose(part["image"].features, embedded.features[rows], rtol=1e-4, atol=1e-5)
+
+
+def test_outputs_that_are_not_finite_end_with_one_line(recipe, finished):
+    trained = load_trained(finished[0])
+    params = jax.tree.map(lambda values: values * np.nan, trained.state.params)
+    broken = replace(trained, state=replace(trained.state, params=params))
+    with pytest.raises(RunError, match=r"are not finite; lower optim\.learning_rate and train in a new --workdir"):
+        embed(broken, open_source(recipe.data, "test"))
 
 
 def test_a_loss_that_is_not_finite_names_step_and_metric(tmp_path, recipe):

@@ -21,7 +21,7 @@ from mtsccd_jax.tasks.scenes.train import cross_entropy
 
 @cache  # several tests look at the same steps
 def three_steps(recipe, mode, devices=8, input_mode="stream"):
-    """Parameters, statistics and losses after three steps."""
+    """Return parameters, statistics and losses after three steps."""
     parallel = make_parallel(mode, jax.devices()[:devices])
     source = open_source(recipe.data, "train")
     network = create(recipe, source.class_names, 4, parallel)

@@ -24,7 +24,7 @@ from mtsccd_jax.tasks.train import train
 
 @pytest.fixture(scope="module")
 def small(recipe):
-    """A recipe on resident scenes with a network that is quick to compile: one epoch of eight steps.
+    """Return a recipe on resident scenes with a network that is quick to compile: one epoch of eight steps.
 
     Runs of it take 1, 3 and 2 steps a dispatch, so that all share three compiled programs.
     """
@@ -39,7 +39,7 @@ def with_steps(recipe, steps):
 
 @pytest.fixture(scope="module")
 def one_by_one(small, tmp_path_factory):
-    """The run of one step a dispatch, not to be written to: (its work directory, its result)."""
+    """Return the run of one step a dispatch, not to be written to: (its work directory, its result)."""
     workdir = tmp_path_factory.mktemp("one") / "run"
     return workdir, train(with_steps(small, 1), workdir)
 

@@ -13,7 +13,7 @@ PLATFORMS = ["cpu", "cuda", "tpu"]
 
 
 def abstract(parallel, batch):
-    """The batch as shapes, placed as the step takes it."""
+    """Return the batch as shapes, placed as the step takes it."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), parallel.place(batch))
 
 

@@ -26,7 +26,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def small(recipe, monkeypatch):
-    """A recipe of six epochs on a very small network that scores SCORES, and its steps an epoch."""
+    """Return a recipe of six epochs whose very small network scores SCORES, and its steps an epoch."""
     settings = replace(recipe.engine, epochs=6, batch_size=32, keep="best", patience=2, checkpoint_every_s=1e9)
     optim = replace(recipe.optim, schedule="constant", warmup_epochs=0, learning_rate=0.01)
     small = replace(recipe, model=Model("scnn", width=0.0625), optim=optim, engine=settings)
@@ -40,7 +40,7 @@ def small(recipe, monkeypatch):
 
 
 def everything(workdir):
-    """What comes of a run: the state that is evaluated, the losses, and all validations."""
+    """Return the results of a run: the state that is evaluated, the losses, and all validations."""
     return result(workdir), [record.loss for record in read_history(workdir)], read_validations(workdir, 10**9)
 
 
@@ -87,7 +87,7 @@ def test_without_patience_a_late_best_is_found(small, tmp_path, with_engine):
 
 @pytest.mark.parametrize("every_s", [0.0, 1e9], ids=["checkpoint-every-step", "checkpoint-of-best-only"])
 def test_killed_around_every_epoch_the_run_ends_as_if_never_killed(small, tmp_path, with_engine, monkeypatch, every_s):
-    """In every epoch: before its validation, between the validation and its checkpoint, and after the checkpoint."""
+    """Kill every epoch before its validation, between the validation and its checkpoint, and after the checkpoint."""
     recipe, steps = small
     recipe = with_engine(recipe, patience=3, epochs=4, checkpoint_every_s=every_s)
     train(recipe, tmp_path / "whole")

@@ -24,26 +24,17 @@ def a_record(step):
     return StepRecord(step=step, epoch=0, loss=1.0 / step, accuracy=0.5, gradient_norm=1.0, learning_rate=0.1)
 
 
-def test_a_claimed_directory_reads_back(tmp_path, recipe):
+def test_a_claimed_directory_reads_back_and_names_how_another_run_differs(tmp_path, recipe):
     run = Run(recipe, ("a", "b"), "folder", 10)
-    claim(tmp_path / "run", run)
-    assert load(tmp_path / "run") == run
-    claim(tmp_path / "run", run)
-
-
-def test_another_recipe_is_refused_and_the_difference_named(tmp_path, recipe):
-    claim(tmp_path, Run(recipe, ("a", "b"), "folder", 10))
+    claim(tmp_path, run)
+    assert load(tmp_path) == run
+    moved = replace(recipe, data=replace(recipe.data, folder="/elsewhere", input="stream"))
+    claim(tmp_path, replace(run, recipe=moved))
     other = replace(recipe, optim=replace(recipe.optim, learning_rate=0.5))
     with pytest.raises(InputError, match=r"differing: optim\.learning_rate \(0\.05 there, 0\.5 asked for\)"):
-        claim(tmp_path, Run(other, ("a", "b"), "folder", 10))
+        claim(tmp_path, replace(run, recipe=other))
     with pytest.raises(InputError, match=r"classes \(2 there, 3 asked for\)"):
-        claim(tmp_path, Run(recipe, ("a", "b", "c"), "folder", 10))
-
-
-def test_a_moved_folder_is_the_same_run(tmp_path, recipe):
-    claim(tmp_path, Run(recipe, ("a", "b"), "folder", 10))
-    moved = replace(recipe, data=replace(recipe.data, folder="/elsewhere", input="stream"))
-    claim(tmp_path, Run(moved, ("a", "b"), "folder", 10))
+        claim(tmp_path, replace(run, class_names=("a", "b", "c")))
 
 
 def test_a_directory_without_a_run_says_so(tmp_path):

@@ -7,13 +7,12 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 CLASSES = ("residential_land", "water_body", "woodland")
-CITIES = ("hangzhou", "hefei")
 ROWS = {"train": 37, "test_a": 5}
 SIDE = 24
 
 
 def encoded(seed: int, side: int = SIDE, form: str = "JPEG") -> bytes:
-    """A textured image: smooth enough for JPEG, different for every seed."""
+    """Return a textured image: smooth enough for JPEG, different for every seed."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8))
     file = io.BytesIO()
@@ -34,8 +33,6 @@ class SceneTiles(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     "image": tfds.features.Image(shape=(None, None, 3)),
                     "image_t2": tfds.features.Image(shape=(None, None, 3)),
                     "label": tfds.features.ClassLabel(names=CLASSES),
-                    "city": tfds.features.ClassLabel(names=CITIES),
-                    "phase": tfds.features.Scalar(np.int32),
                     "date": tfds.features.Text(),
                     "filename": tfds.features.Text(),
                     "ground_m": tfds.features.Scalar(np.float32),
@@ -49,16 +46,7 @@ class SceneTiles(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, split):
         for row in range(ROWS[split]):
-            yield (
-                row,
-                {
-                    "image": io.BytesIO(encoded(row)),
-                    "image_t2": io.BytesIO(encoded(row + 1000, form="PNG")),
-                    "label": row % len(CLASSES),
-                    "city": row % len(CITIES),
-                    "phase": 1 + row % 2,
-                    "date": "202009",
-                    "filename": f"hz_202009_{row}_0_1.jpg",
-                    "ground_m": 1.2,
-                },
-            )
+            images = {"image": encoded(row), "image_t2": encoded(row + 1000, form="PNG")}
+            texts = {"date": "202009", "filename": f"hz_202009_{row}_0_1.jpg"}
+            files = {field: io.BytesIO(image) for field, image in images.items()}
+            yield row, {**files, **texts, "label": row % len(CLASSES), "ground_m": 1.2}

@@ -1,5 +1,7 @@
 """Devices by name, and ceilings with a clock of their own."""
 
+from types import SimpleNamespace
+
 import jax
 import pytest
 
@@ -8,11 +10,8 @@ from mtsccd_jax.perf.hardware import PEAKS, measure_ceilings, memory_bytes, peak
 from mtsccd_jax.perf.timing import Timing
 
 
-class Device:
-    """What is asked of a device."""
-
-    def __init__(self, kind: str, platform: str = "gpu"):
-        self.device_kind, self.platform = kind, platform
+def named(kind, platform="gpu"):
+    return SimpleNamespace(device_kind=kind, platform=platform)
 
 
 @pytest.mark.parametrize(
@@ -36,13 +35,13 @@ class Device:
     ],
 )
 def test_devices_are_known_by_what_they_call_themselves(kind, name):
-    peak = peak_of(Device(kind))
+    peak = peak_of(named(kind))
     assert peak is not None
     assert peak.name == name
 
 
 @pytest.mark.parametrize(
-    "device", [*map(Device, ("NVIDIA L40", "NVIDIA H20", "TPU v3")), Device("H200", "cpu"), jax.devices("cpu")[0]]
+    "device", [*map(named, ("NVIDIA L40", "NVIDIA H20", "TPU v3")), named("H200", "cpu"), jax.devices("cpu")[0]]
 )
 def test_a_cpu_or_a_device_that_is_not_in_the_table_has_no_peak(device):
     assert peak_of(device) is None

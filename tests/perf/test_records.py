@@ -21,18 +21,9 @@ from mtsccd_jax.perf.records import (
 )
 from mtsccd_jax.perf.timing import Timing
 
-ENVIRONMENT = {
-    "cpu": "AMD EPYC 7B13",
-    "cores": 2,
-    "platform": "cpu",
-    "device": "cpu",
-    "devices": 1,
-    "processes": 1,
-    "python": "3.11.7",
-    "xla_flags": "",
-    "versions": {"jax": "0.10.2", "torch": "2.11.0"},
-    "commit": "0123456789ab",
-}
+VERSIONS = {"jax": "0.10.2", "torch": "2.11.0"}
+ENVIRONMENT = {"cpu": "AMD EPYC 7B13", "cores": 2, "platform": "cpu", "device": "cpu", "devices": 1, "processes": 1}
+ENVIRONMENT |= {"python": "3.11.7", "xla_flags": "", "versions": VERSIONS, "commit": "0123456789ab"}
 
 
 def row(name="resnet18", rate=100.0, **conditions):

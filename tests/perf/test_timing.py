@@ -15,17 +15,17 @@ def clock(monkeypatch):
     return now
 
 
-def test_rivals_take_turns_and_the_order_turns_round(clock):
+def test_entries_take_turns_and_the_order_turns_round(clock):
     calls = []
 
-    def rival(name: str, seconds: float):
+    def entry(name: str, seconds: float):
         def call():
             calls.append(name)
             clock[0] += seconds
 
         return call
 
-    result = timing.measure({"a": rival("a", 1.0), "b": rival("b", 0.25)}, warmup=1, rounds=2)
+    result = timing.measure({"a": entry("a", 1.0), "b": entry("b", 0.25)}, warmup=1, rounds=2)
     assert calls == ["a", "b", "b", "a", "a", "b"]
     assert result["a"].samples_s == (1.0, 1.0)
     assert result["b"].median_s == 0.25

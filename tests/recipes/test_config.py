@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.recipes import RECIPES, get_recipe
+from mtsccd_jax.recipes import RECIPES
 from mtsccd_jax.recipes.config import FIRST_NAMES, flatten, from_dict, identity, override, to_dict
 
 DEMO = RECIPES["demo"]
@@ -69,11 +69,6 @@ def test_identity_ignores_paths_and_pacing_and_nothing_else():
     assert changed == {"data.data_dir", "data.folder", "data.pairs", "data.input", *pacing}
     assert identity(override(DEMO, ["optim.momentum=0.8"])) != base
     assert identity(override(DEMO, ["data.folder=/x"])) != base, "a folder is not the TFDS data set"
-
-
-def test_an_unknown_recipe_names_the_nearest():
-    with pytest.raises(InputError, match=r"unknown recipe 'demoo'\. Did you mean 'demo'\?"):
-        get_recipe("demoo")
 
 
 def test_renamed_keys_are_read_by_their_first_names_and_keep_the_identity():

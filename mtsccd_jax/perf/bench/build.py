@@ -25,10 +25,6 @@ def run(settings: BuildSettings, record: RecordFile) -> list[Measurement]:
 
     Every build runs in a fresh process, as `data build` does it, with all headers and end marks checked. The numbers of
     processes take turns; the first turn does not count.
-
-    Raises:
-        InputError: TFDS is not installed.
-        RunError: A build failed.
     """
     if importlib.util.find_spec("tensorflow_datasets") is None:
         raise InputError("tensorflow_datasets is not installed and builds need it; install it with pip")

@@ -50,9 +50,6 @@ def run(settings: InputSettings, record: RecordFile, windows: TimedWindows) -> l
     - transfer: uint8 batches to the devices, one after the other.
     - augment: crop, flip, turn and normalisation of a batch on the devices.
     - all: batches read ahead, decoded, transferred in the background and augmented.
-
-    Raises:
-        InputError: The source cannot be read, holds no images, or has fewer rows than a batch.
     """
     with _opened(settings) as source:
         if not source.image_fields or not isinstance(source, Encoded):

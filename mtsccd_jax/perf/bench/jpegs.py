@@ -16,13 +16,7 @@ _CLASSES = 10
 
 
 def write_jpegs(folder: Path, images: int, path_of: Callable[[int], str]) -> float:
-    """Write JPEGs into a new folder and return their mean size in kB.
-
-    Args:
-        folder: The folder to make.
-        images: The number of JPEGs.
-        path_of: Returns the path of each JPEG below the folder, by number.
-    """
+    """Write JPEGs into a new folder, each at `path_of(number)` below it; return their mean size in kB."""
     folder.mkdir(parents=True)
 
     def write(index: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from mtsccd_jax.engine.batch_size import BatchChoice, largest_batch, refusal, with_batch
-from mtsccd_jax.engine.memory import USABLE_SHARE, free_bytes, program_bytes
+from mtsccd_jax.engine.memory import program_bytes, usable_bytes
 from mtsccd_jax.engine.parallel import Parallel, make_parallel
 from mtsccd_jax.engine.program import MOST_STEPS
 from mtsccd_jax.errors import InputError, nearest
@@ -168,14 +168,9 @@ def _call(task: Work, window: Window) -> Callable[[], Any]:
 
 
 def _prepared(recipe: Recipe, batch: Batch, task: Work) -> tuple[Workload, Window]:
-    """Return the workload of a task and its compiled window, which fits.
-
-    Raises:
-        InputError: The network does not take the size, or the batch does not divide or fit; the largest that fits is
-            named.
-    """
+    """Return the workload of a task and its compiled window, which fits."""
     parallel = make_parallel(recipe.engine.parallel)
-    limit_bytes = int(USABLE_SHARE * free_bytes(parallel))
+    limit_bytes = usable_bytes(parallel)
     if batch == "auto":
         choice = _largest(recipe, parallel, task, limit_bytes, _LARGEST_BATCH[parallel.platform] * parallel.mesh.size)
         if not choice.batch_size:

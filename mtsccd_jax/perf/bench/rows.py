@@ -23,13 +23,7 @@ _MOST_CALLS = 10_000
 
 @dataclass(frozen=True)
 class Ready:
-    """A call that is ready to be timed.
-
-    Attributes:
-        call: Returns the arrays to wait for.
-        amount: How many of the unit (images, pairs) one call does.
-        details: Makes the details of the row from the finished timing.
-    """
+    """A call to time, how much of the unit it does, and the details of the row from its finished timing."""
 
     call: Callable[[], Any]
     amount: int
@@ -89,15 +83,11 @@ def _short(value: float | None) -> str:
 
 
 def time_calls(calls: Mapping[Any, Callable[[], Any]], windows: TimedWindows) -> dict[str, Timing]:
-    """Return the seconds per call of every callable, for each window.
+    """Return the seconds per call of every compiled callable, for each window.
 
-    The results of all calls of a window are waited for together, so that the device never idles between two calls. Then
-    the next callable has its window. The windows of one callable lie apart, so a slow moment of the machine falls into
-    few of them.
-
-    Args:
-        calls: Compiled callables. A result must stay valid during the next call: no donated state.
-        windows: How many windows, and how long.
+    The results of all calls of a window are waited for together, so that the device never idles between two calls: a
+    result must stay valid during the next call, so no state may be donated. Then the next callable has its window. The
+    windows of one callable lie apart, so a slow moment of the machine falls into few of them.
     """
     counts = {name: _calls_of_window(call, windows.window_s) for name, call in calls.items()}
     batches: dict[str, Callable[[], Any]] = {name: partial(_repeat, call, counts[name]) for name, call in calls.items()}

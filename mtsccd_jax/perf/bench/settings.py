@@ -21,7 +21,7 @@ def option(default: Any, help_text: str | None = None, *, metavar: str | None = 
 
 @dataclass(frozen=True)
 class TimedWindows:
-    """How long each row is measured: the median window gives its rate, and a long call is a window of its own."""
+    """The length of each measurement: the median window gives its rate, and a long call is a window of its own."""
 
     windows: int = option(10, "timed windows (default: 10)")
     window_s: float = option(0.5, "seconds a window at least (default: 0.5)", metavar="S")
@@ -42,7 +42,7 @@ class ModelSettings:
 
     @property
     def stem(self) -> str:
-        """What the combinations share, as timm names its tables: "train-jit-bfloat16"."""
+        """The part of a file name that the combinations share, as timm names its tables: "train-jit-bfloat16"."""
         task = self.tasks[0] if len(self.tasks) == 1 else "both"
         return "-".join([task, "_".join(self.parallel), "_".join(self.precision)])
 

@@ -1,1 +1,1 @@
-"""What limits a training run."""
+"""The limit of a training run."""

@@ -21,23 +21,13 @@ from mtsccd_jax.report.pictures.chart_style import BLUE, GREEN, HEIGHT_IN, INK, 
 if TYPE_CHECKING:
     from rich.table import Table
 
-PROFILE_FILE, LAYERS_FILE, ROOFLINE = "profile.json", "layers.csv", "roofline"
+ROOFLINE = "roofline"
 
 
 def write_files(profile: Profile, recipe: Recipe, workdir: Path, command: str) -> dict[str, Path]:
-    """Write a profile into a work directory; return its files by name: `profile`, `layers`, `roofline`.
-
-    Args:
-        profile: The measurements.
-        recipe: The recipe that was measured.
-        workdir: Made where it is missing; older files there are replaced.
-        command: The command that measured.
-    """
-    paths = {
-        "profile": workdir / PROFILE_FILE,
-        "layers": workdir / LAYERS_FILE,
-        "roofline": workdir / f"{ROOFLINE}.svg",
-    }
+    """Write a profile into a work directory; return its files by name: `profile`, `layers`, `roofline`."""
+    files = {"profile": "profile.json", "layers": "layers.csv", "roofline": f"{ROOFLINE}.svg"}
+    paths = {name: workdir / file for name, file in files.items()}
     picture = roofline_chart(profile, recipe.model.name)
     record = {
         "recipe": to_dict(recipe),

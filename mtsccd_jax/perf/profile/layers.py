@@ -26,18 +26,8 @@ Stage = Literal["input", "forward", "backward", "update"]
 # The same array in another shape or order: its reader only indexes it differently.
 _ALIASES = {"reshape", "squeeze", "expand_dims", "transpose", "stop_gradient", "sharding_constraint", "copy", "rev"}
 # Primitives that compute nothing and belong to the pass of their reader.
-_FREE = {
-    *_ALIASES,
-    "broadcast_in_dim",
-    "iota",
-    "convert_element_type",
-    "bitcast_convert_type",
-    "optimization_barrier",
-    "slice",
-    "pad",
-    "concatenate",
-    "select_n",
-}
+_FREE = _ALIASES | {"broadcast_in_dim", "iota", "slice", "pad", "concatenate", "select_n", "optimization_barrier"}
+_FREE |= {"convert_element_type", "bitcast_convert_type"}
 # A pass computes a result of another pass again if that reads at most this many times the bytes of the result.
 _AGAIN = 1.25
 # Primitives that go through memory by themselves.
@@ -57,10 +47,7 @@ class Layer:
         name: The path of its module, or BETWEEN; outside of the network the stage.
         kind: The kind of work; a layer has one entry for each kind.
         stage: Before the network, in its forward or backward pass, or after it.
-        flops: Floating-point operations.
         macs: Multiply-accumulates of products and convolutions, included in `flops`.
-        bytes: Bytes read and written.
-        operations: Primitives counted.
     """
 
     name: str
@@ -98,9 +85,6 @@ def jaxpr_layers(jaxpr: ClosedJaxpr, platform: str | None = None) -> list[Layer]
         jaxpr: The result of `jax.make_jaxpr`; trace it under `module_scopes` to have the layers named.
         platform: "cpu", "gpu" or "tpu", where some operations differ (a 3x3 convolution on CPU, for example); None for
             the default of each operation.
-
-    Raises:
-        ValueError: It has products in a loop whose number of turns is unknown at trace time.
     """
     return _Program(jaxpr, platform).layers()
 

@@ -17,17 +17,8 @@ from mtsccd_jax.perf.timing import Timing
 _CHAIN, _ELEMENTS = 64, (8, 128)
 
 # Instructions that are no operation of a device: names of values, and views of the same bytes.
-_NO_OPERATION = {
-    "parameter",
-    "constant",
-    "tuple",
-    "get-tuple-element",
-    "bitcast",
-    "after-all",
-    "partition-id",
-    "replica-id",
-    "opt-barrier",
-}
+_NO_OPERATION = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}
+_NO_OPERATION |= {"after-all", "partition-id", "replica-id", "opt-barrier"}
 _COMPUTATION = re.compile(r"^(ENTRY\s+)?%?([\w.\-]+)\s*(?:\([^\n]*)?\{\s*$", re.MULTILINE)
 # The first word before a bracket. Shapes, and tuples of shapes with comments, have no word before a bracket.
 _OPERATION = re.compile(r"\s+(?:ROOT\s+)?%?[\w.\-]+\s*=\s.*?\s([a-z][\w\-]*)\(")
@@ -39,11 +30,6 @@ def idle_step(step: Step, state: Any, batch: Any) -> Step:
     """Return a step `(state, batch) -> (state, metrics)` with the results of a training step, and none of its work.
 
     Dispatched as the step itself, it takes the time of the host for passing arguments and taking results.
-
-    Args:
-        step: The training step.
-        state: Its state, as arrays or shapes.
-        batch: Its batch, as arrays or shapes.
     """
     _, metrics = jax.eval_shape(step, state, batch)
 
@@ -58,9 +44,6 @@ def count_operations(compiled_text: str) -> int:
     """Count the operations that a compiled program starts on a device: fusions, products, copies, library calls.
 
     A loop counts once for each turn where the compiler knows their number, else once.
-
-    Args:
-        compiled_text: The result of `jax.stages.Compiled.as_text()`.
     """
     bodies: dict[str, str] = {}
     entry = ""
@@ -96,10 +79,8 @@ def _operations_of(line: str, count: Callable[[str], int]) -> int:
 class Chain:
     """A program of many small operations, each of which waits for the one before: starting them takes its time.
 
-    Attributes:
-        operations: The number of operations after compilation.
-        run: Runs the chain once and returns an array to wait for.
-        run_single: Does the same with the smallest possible program, which takes the time of a call alone.
+    `run` calls it and returns an array to wait for; `run_single` calls the smallest possible program, which takes the
+    time of a call alone.
     """
 
     def __init__(self, device: jax.Device):

@@ -32,34 +32,22 @@ class Profile:
     """The measurements of a run; None where one cannot be made here.
 
     Attributes:
-        source: Name of the data.
         input: "resident" or "stream".
         batch_size: Images or pairs of all devices together.
         images_per_example: 2 for pairs, else 1.
-        steps_per_dispatch: Training steps per call of the device.
-        devices: Number of devices.
-        real: Images/s with the recipe's data.
         synthetic: Images/s with the same batch again and again.
         stall: Share of the time with real data that is lost to waiting for them.
-        compile_cold_s: Seconds of tracing and compiling the step for the first time.
         compile_warm_s: The same with the compiled program on disk.
         first_batch_s: Seconds until the first batch is there; for a resident split, until all of it is loaded.
-        first_step_s: Seconds of the first dispatch of the compiled step.
         step: Seconds of one training step that is waited for.
         dispatch_s: Seconds per step of a program with the same arguments and results that does nothing.
-        operations: Operations that a step starts on a device.
-        operation_s: Seconds of starting one operation.
         read_s: Seconds of reading and decoding one batch with all threads; None for a resident split.
         transfer_s: Seconds of moving one batch to the devices; None where host and device share memory.
-        transfer_bytes: Bytes of that batch.
         layers: Operations and bytes of the step on these devices, all devices together.
         forward_macs: Multiply-accumulates of the network on a batch, with plain convolutions.
         ceilings: Rates that one device was seen to reach.
         peak: Nominal rates of one device, None if unknown.
-        dtype: Compute type of the step.
         program_bytes: Bytes of each device that a dispatch takes.
-        device_peak_bytes: Most bytes in use on a device, None where it does not say.
-        host_peak_bytes: Most bytes of the process.
         energy: Energy of the first device, None without an NVIDIA GPU.
         energy_images: Images of all devices while the energy was measured.
     """

@@ -46,13 +46,7 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The limit of a run.
-
-    Attributes:
-        kind: The limit.
-        reason: The measurement behind it, in words.
-        try_next: What to change.
-    """
+    """The limit of a run, the measurement behind it in words, and what to change."""
 
     kind: Kind
     reason: str
@@ -74,26 +68,14 @@ TRY_NEXT: dict[Kind, str] = {
 
 
 def input_stall_fraction(real_images_per_s: float, synthetic_images_per_s: float) -> float:
-    """Return the share of time that a run waits for real data: 1 - real / synthetic rate, never below 0.
-
-    Raises:
-        ValueError: A rate is not positive.
-    """
+    """Return the share of time that a run waits for real data: 1 - real / synthetic rate, never below 0."""
     if real_images_per_s <= 0 or synthetic_images_per_s <= 0:
         raise ValueError(f"rates must be positive, got {real_images_per_s} and {synthetic_images_per_s}")
     return max(1 - real_images_per_s / synthetic_images_per_s, 0.0)
 
 
 def verdict(measured: Measurements, *, bfloat16: bool = False) -> Verdict:
-    """Return the limit of a run.
-
-    Args:
-        measured: The measurements.
-        bfloat16: Whether it computes in bfloat16 already, so that this is no remedy.
-
-    Raises:
-        ValueError: The step has no duration, or the share is not in 0 to 1.
-    """
+    """Return the limit of a run; with `bfloat16` it computes in that type already, so that this is no remedy."""
     if measured.step_s <= 0 or not 0 <= measured.input_stall_fraction <= 1:
         raise ValueError(
             f"a step of {measured.step_s} s that waits for {measured.input_stall_fraction} of its time is none"
@@ -112,11 +94,7 @@ def verdict(measured: Measurements, *, bfloat16: bool = False) -> Verdict:
     overhead_s = measured.dispatch_s + measured.launch_s
     if read_s is None and stall < 1:  # nothing is read: real steps wait for the host, which sends the next rows
         overhead_s += measured.step_s * stall / (1 - stall)
-    needs: dict[Kind, float] = {
-        "dispatch": overhead_s,
-        "memory": measured.memory_s,
-        "compute": measured.compute_s,
-    }
+    needs: dict[Kind, float] = {"dispatch": overhead_s, "memory": measured.memory_s, "compute": measured.compute_s}
     kind = max(needs, key=lambda name: needs[name])
     share = needs[kind] / measured.step_s
     what = {
@@ -145,11 +123,7 @@ def _remedy(kind: Kind, share: float, bfloat16: bool) -> str:
 
 
 def attainable_flops_per_s(intensity: float, flops_per_s: float, bytes_per_s: float) -> float:
-    """Return the height of the roof above work of `intensity` operations per byte.
-
-    Raises:
-        ValueError: A value is not positive.
-    """
+    """Return the height of the roof above work of `intensity` operations per byte."""
     if min(intensity, flops_per_s, bytes_per_s) <= 0:
         raise ValueError(f"must all be positive: {intensity}, {flops_per_s}, {bytes_per_s}")
     return min(flops_per_s, intensity * bytes_per_s)
@@ -178,11 +152,7 @@ class Place:
 
 
 def place(flops: float, moved_bytes: float, step_s: float, flops_per_s: float, bytes_per_s: float) -> Place:
-    """Return the place of a step of `flops` operations and `moved_bytes` bytes under the measured ceilings.
-
-    Raises:
-        ValueError: A value is not positive.
-    """
+    """Return the place of a step of `flops` operations and `moved_bytes` bytes under the measured ceilings."""
     if min(flops, moved_bytes, step_s) <= 0:
         raise ValueError(f"a step needs work and time: {flops} operations, {moved_bytes} bytes, {step_s} s")
     intensity = flops / moved_bytes

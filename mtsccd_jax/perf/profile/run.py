@@ -26,7 +26,7 @@ from mtsccd_jax.data.stream import PREFETCH_BATCHES, stream, usable_cores
 from mtsccd_jax.engine.batch_size import compile_program
 from mtsccd_jax.engine.compilation import compilation_cache
 from mtsccd_jax.engine.feed import Feed
-from mtsccd_jax.engine.memory import USABLE_SHARE, free_bytes
+from mtsccd_jax.engine.memory import usable_bytes
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.program import Dispatch, Program, make_program
 from mtsccd_jax.engine.state import State, create
@@ -62,10 +62,8 @@ _REPEATED = 8
 def profile(recipe: Recipe, *, generated: bool = False, steps: int | None = None) -> Profile:
     """Measure the training of a recipe on these devices; the trained state is discarded.
 
-    Args:
-        recipe: The recipe; its data are read unless `generated` is set.
-        generated: Use generated scenes or pairs in memory instead of the recipe's data.
-        steps: Steps of every timed window; None for about half a second.
+    With `generated`, scenes or pairs in memory take the place of the recipe's data. `steps` are those of every timed
+    window; None for about half a second.
 
     Raises:
         InputError: The recipe or its data cannot be used, or the batch is too large for the split or the memory.
@@ -75,9 +73,8 @@ def profile(recipe: Recipe, *, generated: bool = False, steps: int | None = None
     task = open_data(recipe, generated)
     feed = Feed(task.train, parallel, recipe.data.input)
     logger.info(feed.choice)
-    limit_bytes = int(USABLE_SHARE * free_bytes(parallel))
     with tempfile.TemporaryDirectory(prefix="mtsccd-jax-compiled-") as folder, compilation_cache(Path(folder)):
-        program = compile_program(make_program(recipe, task, feed), recipe, task, limit_bytes)
+        program = compile_program(make_program(recipe, task, feed), recipe, task, usable_bytes(parallel))
         again = make_program(recipe, task, program.feed)
         again.compile()
         run = _Run(recipe, task, program, steps)

@@ -23,11 +23,7 @@ _FLAGS = "--xla_gpu_enable_command_buffer="
 def take_trace(recipe: Recipe, place: Path, *, generated: bool, platform: str | None = None) -> Path:
     """Trace some steps of a recipe's training in another process; return the folder of the trace.
 
-    Args:
-        recipe: The recipe whose step is traced, on its data.
-        place: The folder, made where it is missing.
-        generated: Use generated data instead.
-        platform: "cpu", "gpu" or "tpu"; None for the choice of JAX.
+    `platform` is "cpu", "gpu" or "tpu"; None leaves the choice to JAX.
 
     Raises:
         InputError: The folder cannot be written, or the recipe cannot be used.

@@ -9,12 +9,11 @@ import jax
 import numpy as np
 
 from mtsccd_jax.data.resident import gather
-from mtsccd_jax.engine.memory import program_bytes
+from mtsccd_jax.engine.memory import program_bytes, reported
 from mtsccd_jax.engine.parallel import Parallel
 from mtsccd_jax.engine.program import LOOKED_AT
 from mtsccd_jax.engine.state import Network, State, create
 from mtsccd_jax.engine.steps import make_embed_step, make_train_step
-from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Recipe
 from mtsccd_jax.tasks.scenes.train import cross_entropy
 
@@ -31,8 +30,6 @@ class Window:
     Attributes:
         run: Dispatches the steps and returns their results, to be waited for; training goes on from call to call.
         compiled: The program that `run` calls, once or step by step.
-        compile_s: Seconds of tracing and compiling it.
-        steps: The number of steps.
         steps_per_call: Steps per call of the program.
     """
 
@@ -48,9 +45,6 @@ class Workload:
     """A network, its steps and a batch for them.
 
     Attributes:
-        recipe: The recipe of the network; `engine.batch_size` is the batch of both kinds of work.
-        parallel: The devices.
-        network: The network; `network.initial(seed)` makes its state.
         batch: The batch of every step, on the devices, laid out as a compiled step takes it.
         train_step: The pure `(state, batch) -> (state, metrics)`.
         embed_step: The pure `(state, batch) -> arrays per example`.
@@ -82,18 +76,11 @@ class Workload:
         }
 
     def estimated_bytes(self, work: Work, batch_size: int) -> int:
-        """Return the bytes of each device that a step takes with another batch; it is compiled, but never runs.
-
-        Raises:
-            InputError: The compiler does not say.
-        """
+        """Return the bytes of each device that a step takes with another batch; it is compiled, but never runs."""
         shapes = {name: self.parallel.abstract_layout(shape) for name, shape in self.batch_shapes(batch_size).items()}
         jitted: Any = self.jitted(work)
         lowered = jitted.lower(self.network.abstract(), shapes)
-        needed = program_bytes(lowered.compile(compiler_options=LOOKED_AT.get(self.parallel.platform)))
-        if needed is None:
-            raise InputError("--batch auto: this compiler does not say what memory a program takes; give --batch N")
-        return needed
+        return reported(program_bytes(lowered.compile(compiler_options=LOOKED_AT.get(self.parallel.platform))))
 
     def window(self, work: Work, steps: int) -> Window:
         """Compile some steps, dispatched as a run dispatches them.
@@ -147,11 +134,7 @@ def _compile(jitted: Any, *arguments: Any) -> tuple[jax.stages.Compiled, float]:
 
 
 def scene_workload(recipe: Recipe, parallel: Parallel, classes: int = 1000) -> Workload:
-    """Return the work of a recipe on generated scenes of its image size: noise, as in timm's benchmark.
-
-    Raises:
-        InputError: The network does not exist, or does not take what the recipe gives it.
-    """
+    """Return the work of a recipe on generated scenes of its image size: noise, as in timm's benchmark."""
     size, count = recipe.data.image_size, recipe.engine.batch_size
     random = np.random.default_rng(0)
     batch = {

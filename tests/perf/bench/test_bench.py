@@ -1,14 +1,13 @@
 """`bench` on sizes of seconds: the content of rows, and that a row of the record is not measured again."""
 
 import csv
-import json
 import logging
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from commands import refused, run
 
-from mtsccd_jax.cli import main
 from mtsccd_jax.engine.batch_size import BatchChoice
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import describe_models
@@ -34,21 +33,6 @@ TINY = ModelSettings(("scnn",), tasks=("infer",), batch=(8,), image_size=(16,))
 @pytest.fixture
 def record(tmp_path):
     return RecordFile(tmp_path, "rows", benchmark="test", command="test", environment=environment())
-
-
-@pytest.fixture
-def bench(capsys, tmp_path):
-    """Run `bench`; return its exit status, the JSON of the last line, and standard error."""
-
-    def run(*arguments):
-        try:
-            status = main(["bench", *map(str, arguments)])
-        except SystemExit as stop:
-            status = stop.code
-        said = capsys.readouterr()
-        return status, json.loads(said.out.splitlines()[-1]) if said.out.strip() else None, said.err
-
-    return run
 
 
 def forbidden(*arguments):
@@ -109,7 +93,7 @@ def test_what_cannot_be_is_a_row_with_its_reason(record):
 
 def test_auto_takes_the_largest_batch_that_fits_and_a_larger_one_is_refused(record, monkeypatch, caplog):
     limit = 2_500_000
-    monkeypatch.setattr(models, "free_bytes", lambda parallel: limit)
+    monkeypatch.setattr(models, "usable_bytes", lambda parallel: limit)
     with caplog.at_level(logging.INFO):
         (row,) = models.run(replace(TINY, batch=("auto",)), record, SHORT)
     largest = row.details["batch_size"]
@@ -148,7 +132,7 @@ def test_scenes_that_do_not_fit_are_not_even_made(record, monkeypatch):
         assert (limit_bytes, most) == (limit, batch - 1)
         return BatchChoice(64, 1, limit_bytes, 3)
 
-    monkeypatch.setattr(models, "free_bytes", lambda parallel: 100_000_000)
+    monkeypatch.setattr(models, "usable_bytes", lambda parallel: limit)
     monkeypatch.setattr(models, "_largest", found)
     (row,) = models.run(replace(TINY, batch=(batch,)), record, SHORT)
     # 3 x 16 x 16 bytes of each scene, an eighth of them on each device.
@@ -156,12 +140,12 @@ def test_scenes_that_do_not_fit_are_not_even_made(record, monkeypatch):
     assert row.reason == f"--batch={batch}: {expected}"
 
 
-def test_the_table_of_networks_begins_as_timms(bench, tmp_path):
+def test_the_table_of_networks_begins_as_timms(capsys, tmp_path):
     trained = Measurement(name="a", conditions={"task": "train", "batch": 8, "image_size": 16}, unit=models.UNIT)
     timm = "model,train_samples_per_sec,train_step_time,train_batch_size,train_img_size,param_count"
     assert list(models.table([trained])[0])[:6] == timm.split(",")
     command = ("models", "--models", "scnn", "--image-size", 16, "--batch", 8, "--tasks", "infer", *QUICK)
-    status, said, _ = bench(*command, "--out", tmp_path, "-q")
+    status, said, _ = run(capsys, "bench", *command, "--out", tmp_path, "-q")
     assert status == 0
     assert said["csv"].startswith(str(tmp_path / "benchmark-infer-jit-float32-jax"))
     timm = "model,infer_img_size,infer_samples_per_sec,infer_step_time,infer_batch_size,param_count"
@@ -191,9 +175,9 @@ def test_every_stage_of_the_input_is_a_row(record, scenes):
         input.run(InputSettings(data=data, split="all", batch=400), record, SHORT)
 
 
-def test_jpegs_are_made_where_no_input_is_named(bench, tmp_path):
+def test_jpegs_are_made_where_no_input_is_named(capsys, tmp_path):
     command = ("input", "--images", 8, "--batch", 8, "--image-size", 32, "--stages", "decode", *QUICK)
-    status, said, err = bench(*command, "--out", tmp_path)
+    status, said, err = run(capsys, "bench", *command, "--out", tmp_path)
     assert status == 0
     assert [(row["name"], row["source"]) for row in said["rows"]] == [("decode", "jpeg300")]
     assert "made 8 JPEGs of 300 x 300 pixels, 37 kB each" in err
@@ -219,7 +203,7 @@ def test_thresholds_are_searched_by_every_form(record):
     assert changed_n.mean() == pytest.approx(threshold.CHANGED_SHARE, abs=0.01)
 
 
-def test_builds_take_turns_and_give_their_memory(bench, tmp_path, monkeypatch):
+def test_builds_take_turns_and_give_their_memory(capsys, tmp_path, monkeypatch):
     measured, builds, order = build.measured, [], []
 
     def once(name, archive, place, workers):
@@ -229,7 +213,8 @@ def test_builds_take_turns_and_give_their_memory(bench, tmp_path, monkeypatch):
         return builds[0]
 
     monkeypatch.setattr(build, "measured", once)
-    status, said, _ = bench("build", "--images", 200, "--workers", 1, 2, "--windows", 2, "--out", tmp_path)
+    command = ("build", "--images", 200, "--workers", 1, 2, "--windows", 2)
+    status, said, _ = run(capsys, "bench", *command, "--out", tmp_path)
     assert status == 0
     assert order == [1, 2, 2, 1, 1, 2], "the first turn does not count"
     row, other = load(tmp_path / said["record"]).rows
@@ -255,13 +240,10 @@ def test_builds_take_turns_and_give_their_memory(bench, tmp_path, monkeypatch):
         ((), "name one of models, input, distance, threshold, build"),
     ],
 )
-def test_wrong_input_is_one_line(bench, tmp_path, monkeypatch, arguments, message):
+def test_wrong_input_is_one_line(capsys, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("jax.config.update", lambda name, value: None)  # the platform of this process stays
-    status, said, err = bench(*arguments)
-    assert (status, said) == (2, None)
-    assert message in err
-    assert len(err.strip().splitlines()) == 1
+    assert message in refused(capsys, "bench", *arguments)
 
 
 def test_a_row_that_is_there_is_not_made_ready_again(record):

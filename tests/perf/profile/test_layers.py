@@ -66,11 +66,6 @@ def test_loops_calls_and_branches_are_entered(function):
     assert total(function, shape(4, 4))[1] == count_macs(function, shape(4, 4)) > 0
 
 
-def test_a_loop_of_unknown_length_with_products_is_an_error():
-    with pytest.raises(ValueError, match="number of turns is not known"):
-        total(lambda a: lax.while_loop(lambda x: x[0, 0] < 1, lambda x: x @ x, a), shape(4, 4))
-
-
 def test_a_platform_has_its_own_branch():
     def work(a):
         return lax.platform_dependent(a, cpu=lambda x: x + 1, cuda=lambda x: x @ x, default=lambda x: x @ x @ x)

@@ -3,10 +3,11 @@
 import csv
 import json
 import math
+from functools import partial
 
 import pytest
+from commands import refused, run
 
-from mtsccd_jax.cli import main
 from mtsccd_jax.perf.hardware import Ceilings
 from mtsccd_jax.perf.profile import run as profile_module
 from mtsccd_jax.perf.profile import trace
@@ -29,23 +30,8 @@ def short(monkeypatch):
 CEILINGS = Ceilings("float32", 1e11, 1e10, 64, 1024)
 
 
-def run(capsys, *arguments):
-    """Run `profile`; return exit status, the JSON of standard output, and standard error."""
-    status = main(["profile", *map(str, arguments)])
-    captured = capsys.readouterr()
-    return status, json.loads(captured.out) if captured.out else None, captured.err
-
-
-def refused(capsys, *arguments):
-    """Run a command that must end with status 2; return its line."""
-    status, result, err = run(capsys, *arguments)
-    assert (status, result) == (2, None), err
-    (line,) = err.strip().splitlines()
-    return line
-
-
 def test_a_profile_of_generated_scenes(capsys, tmp_path):
-    status, result, err = run(capsys, "demo", "--generated", "--workdir", tmp_path, *TINY)
+    status, result, err = run(capsys, "profile", "demo", "--generated", "--workdir", tmp_path, *TINY)
     assert status == 0, err
     assert result["verdict"] in ("input", "transfer", "dispatch", "memory", "compute")
     assert 0 <= result["input_stall_fraction"] < 1
@@ -78,7 +64,7 @@ def test_a_profile_of_generated_scenes(capsys, tmp_path):
 
 @pytest.mark.slow
 def test_a_streamed_split_says_how_fast_it_is_read(capsys, tmp_path, scenes):
-    arguments = ["demo", "--folder", scenes, "--workdir", tmp_path, *TINY, "--set", "data.input=stream"]
+    arguments = ["profile", "demo", "--folder", scenes, "--workdir", tmp_path, *TINY, "--set", "data.input=stream"]
     status, result, err = run(capsys, *arguments)
     assert status == 0, err
     assert result["input"] == "stream"
@@ -89,7 +75,7 @@ def test_a_streamed_split_says_how_fast_it_is_read(capsys, tmp_path, scenes):
 @pytest.mark.slow
 def test_pairs_are_profiled_as_they_are_trained(capsys, tmp_path):
     status, result, err = run(
-        capsys, "demo", "--generated", "--workdir", tmp_path, *TINY, "--set", "model.task=similarity"
+        capsys, "profile", "demo", "--generated", "--workdir", tmp_path, *TINY, "--set", "model.task=similarity"
     )
     assert status == 0, err
     assert result["source"] == "generated"
@@ -97,15 +83,14 @@ def test_pairs_are_profiled_as_they_are_trained(capsys, tmp_path):
 
 
 def test_what_cannot_be_profiled_is_said_in_one_line(capsys, tmp_path, scenes):
-    place = ["--workdir", tmp_path / "run"]
-    assert "unknown recipe 'demoo'" in refused(capsys, "demoo", "--generated", *place)
-    assert "more than the" in refused(capsys, "demo", "--folder", scenes, "--batch", "800", "-q", *place)
-    assert "--generated: takes the place" in refused(capsys, "demo", "--generated", "--folder", scenes, *place)
-    missing = refused(capsys, "demo", "--data-dir", tmp_path / "nothing", "-q", *place)
+    demo, place = partial(refused, capsys, "profile", "demo"), ["--workdir", tmp_path / "run"]
+    assert "more than the" in demo("--folder", scenes, "--batch", "800", "-q", *place)
+    assert "--generated: takes the place" in demo("--generated", "--folder", scenes, *place)
+    missing = demo("--data-dir", tmp_path / "nothing", "-q", *place)
     assert "data set 'mtsccd_lusc/official' is not in" in missing
     (tmp_path / "file").write_text("")
     for option in ("--trace", "--workdir"):
-        line = refused(capsys, "demo", "--generated", "-q", option, tmp_path / "file" / "below")
+        line = demo("--generated", "-q", option, tmp_path / "file" / "below")
         assert str(tmp_path / "file") in line
         assert "choose another folder" in line
 
