@@ -136,8 +136,7 @@ class ResNet(ImageNetwork):
     def __call__(self, image_bhwc: jax.Array) -> Output:
         """Return logits, the features after the last pooling, and the map before it."""
         self.check_size(*image_bhwc.shape[1:3])
-        x = nnx.relu(self.stem(image_bhwc.astype(self.dtype)))
-        x = max_pool(x)
+        x = max_pool(nnx.relu(self.stem(image_bhwc.astype(self.dtype))))
         for blocks in self.stages:
             for block in blocks:
                 x = block(x)
