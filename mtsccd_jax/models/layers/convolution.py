@@ -11,10 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.initializers import kaiming_normal_fan_out, torch_uniform, uniform
+from mtsccd_jax.models.layers.initializers import Initializer, kaiming_normal_fan_out, torch_uniform, uniform
 
 # Up to this many output positions the unfolded input is small, and XLA spends more time on transposing the kernel than
 # on the map. Where the kernel is larger than the map, XLA:CPU runs a naive loop, a hundred times slower.

@@ -5,12 +5,15 @@ the time, and a network has dozens of them.
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
+
+# Draws an array from a key and a shape.
+Initializer = Callable[..., jax.Array]
 
 
 class Keys(nnx.Rngs):

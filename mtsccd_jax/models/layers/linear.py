@@ -3,10 +3,9 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.initializers import normal, torch_uniform, uniform
+from mtsccd_jax.models.layers.initializers import Initializer, normal, torch_uniform, uniform
 
 # timm truncates its normal at +-2, which is 100 standard deviations: a plain normal.
 WEIGHT_INIT = normal(0.02)

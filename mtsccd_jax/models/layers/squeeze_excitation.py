@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import jax
 from flax import nnx
-from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
 from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.initializers import Initializer
 from mtsccd_jax.models.layers.pooling import global_average_pool
 
 

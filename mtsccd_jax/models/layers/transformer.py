@@ -7,10 +7,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
 from mtsccd_jax.models.layers.dropout import drop_path
+from mtsccd_jax.models.layers.initializers import Initializer
 from mtsccd_jax.models.layers.linear import WEIGHT_INIT, linear
 from mtsccd_jax.models.network import Names
 

@@ -211,7 +211,7 @@ def adapt_channels(kernel_hwio: np.ndarray, channels: int) -> np.ndarray:
     image with equal channels gives the same output.
     """
     if channels == 1:
-        return np.sum(kernel_hwio, axis=2, keepdims=True)
+        return np.asarray(kernel_hwio.sum(axis=2, keepdims=True))
     present = kernel_hwio.shape[2]
     adapted: np.ndarray = kernel_hwio[:, :, np.arange(channels) % present] * (present / channels)
     return adapted
