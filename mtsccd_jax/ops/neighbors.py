@@ -204,8 +204,8 @@ def _exact(query_nd: Array, gallery_md: Array, candidate_nc: Array, scale: Array
                 column = jnp.where(column < stop[:, None], column, count)
                 return half.at[jnp.arange(rows)[:, None], column].set(value, mode="drop")
 
-            half = lax.fori_loop(0, -(-jnp.max(stop - start) // some), take, half)
-            return half
+            exact: Array = lax.fori_loop(0, -(-jnp.max(stop - start) // some), take, half)
+            return exact
 
         return jnp.asarray(lax.map(one_block, (*blocked, half_brc)))
 
