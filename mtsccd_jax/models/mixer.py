@@ -33,7 +33,7 @@ class Block(nnx.Module):
     """An MLP over the tokens of each channel, then one over the channels of each token, with shortcuts (equation 1).
 
     The biases begin at zero; timm's initial biases of about 1e-6 make no difference. `rate` is the share of examples
-    that skip an MLP in training, and `index` the number of the block in the network.
+    that skip an MLP in training, and `index` the block's place in the network.
     """
 
     def __init__(

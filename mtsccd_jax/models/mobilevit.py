@@ -99,7 +99,7 @@ class InvertedResidual(nnx.Module):
 class MobileVitBlock(nnx.Module):
     """Convolutions for what is near, transformer blocks for what is far, and a convolution of both (section 3.1).
 
-    `rate` is the share of the examples that skip a branch of a transformer block in training, and `first` the number of
+    `rate` is the share of the examples that skip a branch of a transformer block in training, and `first` the place of
     the first such block in the network.
     """
 

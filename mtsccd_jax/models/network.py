@@ -1,4 +1,4 @@
-"""What all networks share: the settings they are made from, what they return, and the images they take."""
+"""The base of all networks: the settings they are made from, their output, and the images they take."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ PUBLISHED = Settings()
 
 @dataclass(frozen=True)
 class Signature:
-    """What goes into a network, which computes in `dtype`, and how many classes come out."""
+    """The input of a network, which computes in `dtype`, and its number of classes."""
 
     num_classes: int
     image_size: int = 224
@@ -60,7 +60,7 @@ class Signature:
 
 
 class Output(NamedTuple):
-    """What a network returns for a batch of images.
+    """The output of a network for a batch of images.
 
     Attributes:
         logits: (b, k) float32, one score for each class.
@@ -85,7 +85,7 @@ class ImageNetwork(nnx.Module):
     """
 
     title: ClassVar[str]  # in error messages: "a ResNet"
-    follows: ClassVar[frozenset[str]] = frozenset()  # the settings "features", "dropout" and "drop_path" that it heeds
+    follows: ClassVar[frozenset[str]] = frozenset()  # of the settings "features", "dropout" and "drop_path"
     smallest_image: int  # side in pixels
     image_size: int | None = None  # the only side in pixels; None where any from `smallest_image` on is taken
     head: Any  # an `nnx.Linear` or a `Head`
@@ -114,7 +114,7 @@ class AuxiliaryNetwork(ImageNetwork):
     use_running_average: bool = False
 
     def set_view(self, use_running_average: bool | None = None) -> None:
-        """Evaluate, without the side classifiers, if `nnx.view` asks for it.
+        """Take the options of `nnx.view`; None changes nothing.
 
         Args:
           use_running_average: evaluate, without the side classifiers.

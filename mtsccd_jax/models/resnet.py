@@ -70,7 +70,7 @@ class BottleneckBlock(nnx.Module):
         return nnx.relu(self.drop(self.residual(x)) + (x if self.shortcut is None else self.shortcut(x)))
 
     def residual(self, x: jax.Array) -> jax.Array:
-        """Return what is added to the shortcut."""
+        """Return the output of the residual branch, which is added to the shortcut."""
         return self.third(nnx.relu(self.second(nnx.relu(self.first(x)))))
 
 
@@ -88,7 +88,7 @@ class SqueezeBottleneckBlock(BottleneckBlock):
         )
 
     def residual(self, x: jax.Array) -> jax.Array:
-        """Return what is added to the shortcut."""
+        """Return the output of the residual branch, which is added to the shortcut."""
         return self.attention(super().residual(x))
 
 

@@ -1,7 +1,7 @@
 """Distances between feature vectors that keep float32 accuracy where the usual formula loses it.
 
 The Gram formula |x|^2 + |y|^2 - 2 x.y cancels: for two 512-D features that differ by 1e-4 it gives distance 0.0. Here
-`paired_distance` and `nearest_neighbors` return sums of squared differences, and a matrix product only says which
+`paired_distance` and `nearest_neighbors` return sums of squared differences, and a matrix product only selects the
 differences to take. `pairwise_distance` keeps the product where it is accurate and replaces it where it is not.
 
 Metrics: `euclidean`, and `cosine` = 1 - cos(angle), in [0, 2], computed from the sine for small angles. With

@@ -176,8 +176,8 @@ def _candidates(
         return lax.scan(one_tile, best, jnp.arange(tiles))[0]
 
     shape = (*query_crd.shape[:2], count)
-    nothing = jnp.full(shape, jnp.inf), jnp.zeros(shape, jnp.int32)
-    best: tuple[Array, Array] = _round(gallery_md, nothing, one_share, plan)
+    begin = jnp.full(shape, jnp.inf), jnp.zeros(shape, jnp.int32)
+    best: tuple[Array, Array] = _round(gallery_md, begin, one_share, plan)
     return best
 
 

@@ -299,9 +299,9 @@ def _line_search(weight_ke: Array, move_ke: Array, margin_kn: Array, margin_move
         middle = jnp.where(jnp.isinf(high), 2 * t, (low + high) / 2)
         return jnp.where((newton >= low) & (newton <= high), newton, middle), low, high
 
-    one: Array = jnp.ones_like(along_k)
-    one, *_ = lax.fori_loop(0, _LINE_ITERATIONS, narrow, (one, 0 * one, one * jnp.inf))
-    return one
+    one = jnp.ones_like(along_k)
+    length_k: Array = lax.fori_loop(0, _LINE_ITERATIONS, narrow, (one, 0 * one, one * jnp.inf))[0]
+    return length_k
 
 
 def _combine(weight_kn: Array, feature_nd: Array) -> Array:

@@ -42,7 +42,7 @@ class ThresholdResult:
         threshold: a pair is predicted changed iff distance >= threshold; at infinity none is.
         value: the objective at this threshold.
         confusion: (tn, fp, fn, tp), the positive class being "changed".
-        degenerate: only one class occurs, so that the choice says nothing about change.
+        degenerate: only one class occurs, so that the threshold separates no classes.
     """
 
     threshold: float

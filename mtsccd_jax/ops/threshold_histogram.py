@@ -251,7 +251,7 @@ def _first_cells() -> _Cells:
 
 
 def _key_of(distance_n: np.ndarray) -> np.ndarray:
-    """Do what `threshold.descending_key` does, on the host."""
+    """Return the numbers of `threshold.descending_key`, on the host."""
     sign = np.uint32(1 << 31)
     bits = (distance_n + np.float32(0)).view(np.uint32)  # -0.0 + 0 is 0.0
     return np.where(bits >= sign, bits, ~(bits | sign))

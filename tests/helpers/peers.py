@@ -224,9 +224,7 @@ def timm_peer(name: str, timm_name: str) -> Peer:
 
 
 TIMM_NAMES = {
-    **{
-        name: f"{name}_224" for name in ("vit_tiny_patch16", "vit_small_patch16", "vit_base_patch16", "vit_base_patch8")
-    },
+    **{f"vit_{size}": f"vit_{size}_224" for size in ("tiny_patch16", "small_patch16", "base_patch16", "base_patch8")},
     **{name: name for name in ("seresnet50", "convnextv2_atto", "convnextv2_tiny", "convnextv2_base")},
     **{name: name for name in ("mobilevit_xxs", "mobilevit_xs", "mobilevit_s")},
     **{f"{name}@timm": name for name in ("resnet18", "resnet50")},

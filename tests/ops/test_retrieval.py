@@ -137,7 +137,7 @@ def test_anmrr_by_hand():
     assert last.nmrr_q[0] == 1
 
 
-def test_a_list_that_ends_early_says_only_what_it_knows():
+def test_a_list_that_ends_early_has_only_the_figures_that_are_certain():
     index, query, gallery, itself = CASES["labels, among themselves"]
     whole = retrieval.query_figures(index, query, gallery, cutoffs=(2, 5), itself_q=itself)
     for length in (6, 20):

@@ -156,19 +156,16 @@ def depthwise(x_bhwc: jax.Array, kernel_hwio: jax.Array, *, stride: int, padding
     multiplier = kernel_hwio.shape[-1] // x_bhwc.shape[-1]
     if multiplier > 1:
         x_bhwc = jnp.repeat(x_bhwc, multiplier, axis=-1)
-    same_size = stride == 1 and size == (2 * padding[0] + 1, 2 * padding[1] + 1)
-    y: jax.Array = (
-        _shifted_sum_of_same_size(x_bhwc, kernel_hwio)
-        if same_size
-        else _shifted_sum(x_bhwc, kernel_hwio, stride, padding)
-    )
+    if stride == 1 and size == (2 * padding[0] + 1, 2 * padding[1] + 1):
+        return _shifted_sum_of_same_size(x_bhwc, kernel_hwio)
+    y: jax.Array = _shifted_sum(x_bhwc, kernel_hwio, stride, padding)
     return y
 
 
 # Jitted so that it is traced once for all equal blocks of a network.
 @partial(jax.jit, static_argnums=(2, 3))
 def _shifted_sum(x_bhwc: jax.Array, kernel_hwio: jax.Array, stride: int, margin: tuple[int, int]) -> jax.Array:
-    """Sum over the places of the kernel what every position sees there, times the kernel."""
+    """Sum the values under the places of the kernel times the kernel, at every position."""
     size = kernel_hwio.shape[:2]
     taps = kernel_hwio.reshape(size[0] * size[1], -1)
     windows = _windows(x_bhwc, size, stride, margin)
@@ -220,7 +217,7 @@ def _output_size(x_bhwc: jax.Array, size: tuple[int, ...], stride: int, margin: 
 
 
 def _windows(x_bhwc: jax.Array, size: tuple[int, ...], stride: int, margin: tuple[int, int]) -> list[jax.Array]:
-    """Return what every position of the result sees at each place of the kernel: size arrays (b, h, w, c)."""
+    """Return the values under each place of the kernel at all positions of the result: size arrays (b, h, w, c)."""
     height, width = _output_size(x_bhwc, size, stride, margin)
     padded = jnp.pad(x_bhwc, ((0, 0), (margin[0],) * 2, (margin[1],) * 2, (0, 0)))
     return [

@@ -24,7 +24,7 @@ class Dropout(nnx.Module):
         self.example_keys: jax.Array | None = nnx.data(None)
 
     def set_view(self, example_keys: jax.Array | None = None) -> None:
-        """Set what `nnx.view` asks for; None changes nothing.
+        """Take the options of `nnx.view`; None changes nothing.
 
         Args:
           example_keys: one key of `jax.random` for each example of the batch.

@@ -58,7 +58,7 @@ class BatchNorm(nnx.Module):
         self.axis_name: str | None = None
 
     def set_view(self, use_running_average: bool | None = None, axis_name: str | None = None) -> None:
-        """Set what `nnx.view` asks for; None changes nothing.
+        """Take the options of `nnx.view`; None changes nothing.
 
         `nnx.view_info` reads the lines below and needs an indent of two.
 

@@ -138,7 +138,7 @@ class Block(nnx.Module):
     """Attention, then MLP, each with a normalisation before it and a shortcut (arXiv:2010.11929, equations 2 and 3).
 
     `attention` is made between the layers around it, so that keys are drawn in their order. `rate` is the share of the
-    examples that skip a branch in training, and `index` the number of the block in the network.
+    examples that skip a branch in training, and `index` the block's place in the network.
     """
 
     def __init__(
