@@ -36,18 +36,11 @@ __all__ = ["MODELS", "Definition", "Settings", "create_model", "describe_models"
 
 @dataclass(frozen=True)
 class Definition:
-    """One network of the table.
-
-    Attributes:
-        network: the class of its family.
-        architecture: what distinguishes it within the family.
-        names: the published names of its parts, one function for each dialect; exported weights have the first.
-        source: where it was published.
-    """
+    """One network of the table: its family, and what distinguishes it there."""
 
     network: type[ImageNetwork]
     architecture: Any
-    names: tuple[Callable[[Any], Names], ...]
+    names: tuple[Callable[[Any], Names], ...]  # of its parts, one function a dialect; exported weights have the first
     source: str
 
 
@@ -152,7 +145,7 @@ def create_model(
     settings: Settings = PUBLISHED,
     rngs: nnx.Rngs,
 ) -> ImageNetwork:
-    """Make a network in train mode, with random initial weights.
+    """Make a network in train mode, with random initial weights; called on images (b, h, w, c) it returns an `Output`.
 
     Evaluate it through a view, which shares the weights:
     `nnx.view(model, use_running_average=True, raise_if_not_found=False)`.
@@ -165,9 +158,6 @@ def create_model(
         dtype: type of the computation, float32 or bfloat16; parameters and statistics are float32.
         settings: how the network differs from the published one.
         rngs: source of the initial weights.
-
-    Returns:
-        A network; called on images (b, h, w, c) it returns an `Output`.
 
     Raises:
         InputError: the name is unknown, the network does not take the image size, or a number or a setting is out of
@@ -189,8 +179,7 @@ def create_model(
 def describe_models() -> list[dict[str, Any]]:
     """Return a dict for each network at 1,000 classes: name, params, gmacs_224, feature_width and source.
 
-    The sizes are read from sizes.json, because tracing every network takes half a minute. A line of it is what
-    `mtsccd_jax.perf.model_size.model_size` returns.
+    The sizes were measured by `mtsccd_jax.perf.model_size`: tracing every network takes half a minute.
     """
     sizes = json.loads(importlib.resources.files(__name__).joinpath("sizes.json").read_text(encoding="utf-8"))
     return [{"name": name, **sizes[name], "source": definition.source} for name, definition in MODELS.items()]

@@ -15,15 +15,9 @@ from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Sig
 
 @dataclass(frozen=True)
 class Architecture:
-    """The layers of the network.
+    """The layers of the network."""
 
-    Attributes:
-        convolutions: channels, side of the kernel, stride and padding of each.
-        pooled: indices of the convolutions that are pooled.
-        grid: side of the map that the fully connected layers see.
-        hidden: outputs of the hidden layers.
-    """
-
+    # Channels, side of the kernel, stride and padding.
     convolutions: tuple[tuple[int, int, int, int], ...] = (
         (64, 11, 4, 2),
         (192, 5, 1, 2),
@@ -31,8 +25,8 @@ class Architecture:
         (256, 3, 1, 1),
         (256, 3, 1, 1),
     )
-    pooled: tuple[int, ...] = (0, 1, 4)
-    grid: int = 6
+    pooled: tuple[int, ...] = (0, 1, 4)  # indices of convolutions
+    grid: int = 6  # side of the map that the fully connected layers see
     hidden: int = 4096
 
 

@@ -1,6 +1,7 @@
 """ConvMixer, arXiv:2201.09792 (section 2, figure 2), in the variant of timm and with torch's initial weights."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 from flax import nnx
@@ -25,23 +26,12 @@ class Architecture:
 
 
 class ReluNorm(nnx.Module):
-    """A convolution with bias, then a rectifier, then batch normalisation."""
+    """A convolution with bias, which takes the options of `torch_conv`, a rectifier, and batch normalisation."""
 
     def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        size: int,
-        stride: int = 1,
-        *,
-        groups: int = 1,
-        dtype: DTypeLike,
-        rngs: nnx.Rngs,
+        self, in_channels: int, channels: int, size: int, *, dtype: DTypeLike, rngs: nnx.Rngs, **options: Any
     ) -> None:
-        padding = size // 2 if stride == 1 else 0
-        self.conv = torch_conv(
-            in_channels, channels, size, stride, padding=padding, groups=groups, dtype=dtype, rngs=rngs
-        )
+        self.conv = torch_conv(in_channels, channels, size, dtype=dtype, rngs=rngs, **options)
         self.norm = BatchNorm(channels, dtype=dtype)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -71,7 +61,7 @@ class ConvMixer(ImageNetwork):
         self.check_size(signature.image_size, signature.image_size)
         dtype = signature.dtype
         channels = settings.scaled(architecture.channels)
-        self.stem = ReluNorm(signature.in_channels, channels, patch, patch, dtype=dtype, rngs=rngs)
+        self.stem = ReluNorm(signature.in_channels, channels, patch, stride=patch, padding=0, dtype=dtype, rngs=rngs)
         self.blocks = nnx.List(
             [Block(channels, architecture.kernel, dtype=dtype, rngs=rngs) for _ in range(architecture.depth)]
         )

@@ -1,6 +1,7 @@
 """ConvNeXt V2, arXiv:2301.00808 (section 3), in the variant and with the initial weights of timm."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -18,35 +19,15 @@ from mtsccd_jax.models.network import ImageNetwork, Names, Output, Settings, Sig
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network of appendix A, or one of timm's smaller relatives.
-
-    Attributes:
-        depths: blocks in each of the four stages.
-        channels: of each stage.
-        convolutions: whether the published layers over the channels are 1x1 convolutions. They compute the same.
-    """
+    """A network of appendix A, or one of timm's smaller relatives: blocks and channels of each stage."""
 
     depths: tuple[int, int, int, int]
     channels: tuple[int, int, int, int]
-    convolutions: bool = False
+    convolutions: bool = False  # the published layers over the channels are 1x1 convolutions; they compute the same
 
 
-def convolution(
-    in_channels: int, channels: int, size: int, stride: int, *, groups: int = 1, dtype: DTypeLike, rngs: nnx.Rngs
-) -> Conv:
-    """Return a convolution with timm's initial weights; at stride 1 it is padded and keeps the size of the map."""
-    return Conv(
-        in_channels,
-        channels,
-        size,
-        stride,
-        padding=size // 2 if stride == 1 else 0,
-        groups=groups,
-        use_bias=True,
-        init=WEIGHT_INIT,
-        dtype=dtype,
-        rngs=rngs,
-    )
+# A convolution with timm's initial weights.
+convolution = partial(Conv, use_bias=True, init=WEIGHT_INIT)
 
 
 class ResponseNorm(nnx.Module):
@@ -79,10 +60,10 @@ class Block(nnx.Module):
     def __init__(self, channels: int, convolutions: bool, drop: Dropout, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         def pointwise(in_channels: int, out_channels: int) -> nnx.Module:
             if convolutions:
-                return convolution(in_channels, out_channels, 1, 1, dtype=dtype, rngs=rngs)
+                return convolution(in_channels, out_channels, 1, dtype=dtype, rngs=rngs)
             return linear(in_channels, out_channels, dtype, rngs)
 
-        self.depthwise = convolution(channels, channels, 7, 1, groups=channels, dtype=dtype, rngs=rngs)
+        self.depthwise = convolution(channels, channels, 7, groups=channels, dtype=dtype, rngs=rngs)
         self.norm = layer_norm(channels, dtype, rngs)
         self.expand = pointwise(channels, 4 * channels)
         self.response_norm = ResponseNorm(4 * channels)
@@ -100,7 +81,7 @@ class Downsampling(nnx.Module):
 
     def __init__(self, in_channels: int, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.norm = layer_norm(in_channels, dtype, rngs)
-        self.conv = convolution(in_channels, channels, 2, 2, dtype=dtype, rngs=rngs)
+        self.conv = convolution(in_channels, channels, 2, 2, padding=0, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map (b, h, w, in_channels) to (b, h // 2, w // 2, channels)."""
@@ -121,7 +102,7 @@ class ConvNeXt(ImageNetwork):
         self.check_size(signature.image_size, signature.image_size)
         self.dtype = dtype = signature.dtype
         channels = [settings.scaled(channels) for channels in architecture.channels]
-        self.stem = convolution(signature.in_channels, channels[0], 4, 4, dtype=dtype, rngs=rngs)
+        self.stem = convolution(signature.in_channels, channels[0], 4, 4, padding=0, dtype=dtype, rngs=rngs)
         self.stem_norm = layer_norm(channels[0], dtype, rngs)
         self.downsamplings = nnx.List(
             [Downsampling(channels[i], channels[i + 1], dtype=dtype, rngs=rngs) for i in range(3)]

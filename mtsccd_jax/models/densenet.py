@@ -46,12 +46,12 @@ class Transition(nnx.Module):
     def __call__(self, maps: Sequence[jax.Array], moments: Sequence[Moments | None]) -> jax.Array:
         """Return (b, h, w, channels) from maps (b, h, w, c_i)."""
 
-        @jax.checkpoint
         def mixed(maps: Sequence[jax.Array], coefficients: Coefficients) -> jax.Array:
             x = jnp.concatenate(maps, axis=-1)
             return self.conv(nnx.relu(normalized(x, coefficients, self.norm.dtype)))
 
-        return mixed(maps, self.norm.coefficients(joined(moments)))
+        y: jax.Array = jax.checkpoint(mixed)(maps, self.norm.coefficients(joined(moments)))
+        return y
 
 
 class DenseLayer(nnx.Module):
@@ -85,8 +85,7 @@ class DenseNet(ImageNetwork):
     def __init__(self, architecture: Architecture, signature: Signature, settings: Settings, *, rngs: nnx.Rngs) -> None:
         self.check_size(signature.image_size, signature.image_size)
         self.dtype = dtype = signature.dtype
-        channels = settings.scaled(architecture.stem)
-        growth = settings.scaled(architecture.growth)
+        channels, growth = settings.scaled(architecture.stem), settings.scaled(architecture.growth)
         bottleneck = architecture.bottleneck * growth
         self.stem = ConvNorm(signature.in_channels, channels, 7, 2, init=kaiming_normal_fan_in, dtype=dtype, rngs=rngs)
         self.blocks: nnx.List[nnx.List[DenseLayer]] = nnx.List()
@@ -115,8 +114,8 @@ class DenseNet(ImageNetwork):
                 moments.append(self.norm.moments(x))
             if transition is not None:
                 x = average_pool(transition(maps, moments), 2, 2)
-        x = normalized(jnp.concatenate(maps, axis=-1), self.norm.coefficients(joined(moments)), self.dtype)
-        x = nnx.relu(x)
+        coefficients = self.norm.coefficients(joined(moments))
+        x = nnx.relu(normalized(jnp.concatenate(maps, axis=-1), coefficients, self.dtype))
         features = global_average_pool(x)
         return Output(self.head(features), features, x)
 

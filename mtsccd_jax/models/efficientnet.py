@@ -54,17 +54,9 @@ B0 = Architecture(
 
 
 class InvertedResidual(nnx.Module):
-    """An inverted residual with squeeze-and-excitation (MBConv).
+    """An inverted residual with squeeze-and-excitation (MBConv); `size` and `stride` are the depthwise convolution's.
 
-    Args:
-        in_channels: channels of the map.
-        channels: channels of the result.
-        expansion: channels of the depthwise convolution over `in_channels`.
-        size: side of the kernel of the depthwise convolution.
-        stride: stride of the depthwise convolution.
-        drop: stochastic depth of the block, where it keeps the shape of its input and so has a shortcut.
-        dtype: type of the computation.
-        rngs: source of the initial weights.
+    `drop` is the stochastic depth of a block with a shortcut: one that keeps the shape of its input.
     """
 
     def __init__(

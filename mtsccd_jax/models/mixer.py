@@ -32,15 +32,8 @@ def xavier_uniform(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jn
 class Block(nnx.Module):
     """An MLP over the tokens of each channel, then one over the channels of each token, with shortcuts (equation 1).
 
-    The biases begin at zero; timm's initial biases of about 1e-6 make no difference.
-
-    Args:
-        tokens: number of tokens of an image.
-        embedding: channels of a token.
-        rate: share of the examples that skip an MLP in training.
-        index: index of the block in the network.
-        dtype: type of the computation.
-        rngs: source of the initial weights.
+    The biases begin at zero; timm's initial biases of about 1e-6 make no difference. `rate` is the share of examples
+    that skip an MLP in training, and `index` the block's place in the network.
     """
 
     def __init__(

@@ -99,45 +99,19 @@ class InvertedResidual(nnx.Module):
 class MobileVitBlock(nnx.Module):
     """Convolutions for what is near, transformer blocks for what is far, and a convolution of both (section 3.1).
 
-    Args:
-        channels: channels of the map.
-        embedding: channels of a token.
-        depth: number of transformer blocks.
-        rate: share of the examples that skip a branch of a transformer block in training.
-        first: index of the first transformer block in the network.
-        dtype: type of the computation.
-        rngs: source of the initial weights.
+    `rate` is the share of the examples that skip a branch of a transformer block in training, and `first` the place of
+    the first such block in the network.
     """
 
     def __init__(
-        self,
-        channels: int,
-        embedding: int,
-        depth: int,
-        *,
-        rate: float,
-        first: int,
-        dtype: DTypeLike,
-        rngs: nnx.Rngs,
+        self, channels: int, embedding: int, depth: int, *, rate: float, first: int, dtype: DTypeLike, rngs: nnx.Rngs
     ) -> None:
         self.local = ConvNorm(channels, channels, 3, dtype=dtype, rngs=rngs)
         self.embed = Conv(channels, embedding, 1, dtype=dtype, rngs=rngs)
         attention = partial(Attention, embedding, HEADS, init=LINEAR_INIT, dtype=dtype, rngs=rngs)
-        self.blocks = nnx.List(
-            Block(
-                embedding,
-                attention,
-                mlp_ratio=MLP_RATIO,
-                activation=nnx.silu,
-                epsilon=LAYER_NORM_EPSILON,
-                rate=rate,
-                index=first + index,
-                init=LINEAR_INIT,
-                dtype=dtype,
-                rngs=rngs,
-            )
-            for index in range(depth)
-        )
+        block = partial(Block, embedding, attention, mlp_ratio=MLP_RATIO, activation=nnx.silu, init=LINEAR_INIT)
+        block = partial(block, epsilon=LAYER_NORM_EPSILON, rate=rate, dtype=dtype, rngs=rngs)
+        self.blocks = nnx.List(block(index=first + index) for index in range(depth))
         self.norm = layer_norm(embedding, dtype, rngs, LAYER_NORM_EPSILON)
         self.project = ConvNorm(embedding, channels, 1, dtype=dtype, rngs=rngs)
         self.fuse = ConvNorm(2 * channels, channels, 3, dtype=dtype, rngs=rngs)
@@ -164,7 +138,8 @@ def resized(x_bhwc: jax.Array, height: int, width: int) -> jax.Array:
     b, h, w, c = x_bhwc.shape
     if (h, w) == (height, width):
         return x_bhwc
-    return jax.image.resize(x_bhwc, (b, height, width, c), "bilinear", antialias=False)
+    stretched: jax.Array = jax.image.resize(x_bhwc, (b, height, width, c), "bilinear", antialias=False)
+    return stretched
 
 
 class MobileVit(ImageNetwork):

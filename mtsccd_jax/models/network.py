@@ -1,4 +1,4 @@
-"""What all networks share: the settings they are made from, what they return, and the images they take."""
+"""The base of all networks: the settings they are made from, their output, and the images they take."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ HEAD, AUXILIARY = "head", "auxiliary"
 
 # The published names of a network's parts, from the convolution that sees the image to the head. A name is the prefix
 # of a module's arrays or, for a parameter, the whole name of its array.
-Names = Iterator[tuple[str, nnx.Module | nnx.Param]]
+Names = Iterator[tuple[str, nnx.Module | nnx.Param[Any]]]
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,7 @@ PUBLISHED = Settings()
 
 @dataclass(frozen=True)
 class Signature:
-    """What goes into a network and what comes out.
-
-    Attributes:
-        num_classes: outputs of the classifier.
-        image_size: height and width of the images in pixels.
-        in_channels: channels of an image.
-        dtype: type of the computation, float32 or bfloat16. Parameters and statistics are always float32.
-    """
+    """The input of a network, which computes in `dtype`, and its number of classes."""
 
     num_classes: int
     image_size: int = 224
@@ -67,7 +60,7 @@ class Signature:
 
 
 class Output(NamedTuple):
-    """What a network returns for a batch of images.
+    """The output of a network for a batch of images.
 
     Attributes:
         logits: (b, k) float32, one score for each class.
@@ -87,28 +80,15 @@ class Output(NamedTuple):
 class ImageNetwork(nnx.Module):
     """A network of the table: called on images (b, h, w, c), it returns an `Output`.
 
-    Args:
-        architecture: what distinguishes the network within its family.
-        signature: what goes into the network and what comes out.
-        settings: how it differs from the published network.
-        rngs: source of the initial weights.
-
     Raises:
         InputError: the network does not take images of this size.
-
-    Attributes:
-        title: the name in error messages, with its article: "a ResNet".
-        follows: which of the settings "features", "dropout" and "drop_path" the family itself follows.
-        smallest_image: the smallest height and width in pixels.
-        image_size: the only height and width in pixels; None where any size from `smallest_image` on is taken.
-        head: the classifier, an `nnx.Linear` or a `Head`.
     """
 
-    title: ClassVar[str]
-    follows: ClassVar[frozenset[str]] = frozenset()
-    smallest_image: int
-    image_size: int | None = None
-    head: Any
+    title: ClassVar[str]  # in error messages: "a ResNet"
+    follows: ClassVar[frozenset[str]] = frozenset()  # of the settings "features", "dropout" and "drop_path"
+    smallest_image: int  # side in pixels
+    image_size: int | None = None  # the only side in pixels; None where any from `smallest_image` on is taken
+    head: Any  # an `nnx.Linear` or a `Head`
 
     def __init__(self, architecture: Any, signature: Signature, settings: Settings, *, rngs: nnx.Rngs) -> None:
         raise NotImplementedError
@@ -134,7 +114,7 @@ class AuxiliaryNetwork(ImageNetwork):
     use_running_average: bool = False
 
     def set_view(self, use_running_average: bool | None = None) -> None:
-        """Set what `nnx.view` asks for; None changes nothing.
+        """Take the options of `nnx.view`; None changes nothing.
 
         Args:
           use_running_average: evaluate, without the side classifiers.
@@ -143,7 +123,7 @@ class AuxiliaryNetwork(ImageNetwork):
             self.use_running_average = use_running_average
 
 
-class Resampled(nnx.Param):
+class Resampled(nnx.Param[Any]):
     """A parameter whose shape depends on the image size; published values of another size can be resampled."""
 
     @staticmethod

@@ -70,7 +70,7 @@ class BottleneckBlock(nnx.Module):
         return nnx.relu(self.drop(self.residual(x)) + (x if self.shortcut is None else self.shortcut(x)))
 
     def residual(self, x: jax.Array) -> jax.Array:
-        """Return what is added to the shortcut."""
+        """Return the output of the residual branch, which is added to the shortcut."""
         return self.third(nnx.relu(self.second(nnx.relu(self.first(x)))))
 
 
@@ -88,7 +88,7 @@ class SqueezeBottleneckBlock(BottleneckBlock):
         )
 
     def residual(self, x: jax.Array) -> jax.Array:
-        """Return what is added to the shortcut."""
+        """Return the output of the residual branch, which is added to the shortcut."""
         return self.attention(super().residual(x))
 
 
@@ -136,8 +136,7 @@ class ResNet(ImageNetwork):
     def __call__(self, image_bhwc: jax.Array) -> Output:
         """Return logits, the features after the last pooling, and the map before it."""
         self.check_size(*image_bhwc.shape[1:3])
-        x = nnx.relu(self.stem(image_bhwc.astype(self.dtype)))
-        x = max_pool(x)
+        x = max_pool(nnx.relu(self.stem(image_bhwc.astype(self.dtype))))
         for blocks in self.stages:
             for block in blocks:
                 x = block(x)

@@ -31,7 +31,7 @@ STATISTICS = 6
 
 
 class PairOutput(NamedTuple):
-    """What a siamese network returns for a batch of pairs.
+    """The output of a siamese network for a batch of pairs.
 
     Attributes:
         change_b: (b,) float32, the logit of "changed"; the similarity of the dates is the sigmoid of its negative.
@@ -45,12 +45,8 @@ class PairOutput(NamedTuple):
 class Siamese(nnx.Module):
     """A backbone that sees both dates of a pair, and the layers that fuse its outputs to one logit of change.
 
-    Args:
-        backbone: a network of the table, for images of three channels.
-        image_size: height and width of the images in pixels.
-        width: outputs of the global part and of the fusing layer.
-        radius: each place is compared with the places of the other date's map within this many cells.
-        rngs: source of the initial weights.
+    The global part and the fusing layer have `width` outputs. Each place of a map is compared with the places of the
+    other date's map within `radius` cells. Images have three channels.
 
     Raises:
         InputError: the width is not positive or the radius is negative.
@@ -92,12 +88,10 @@ def dates(values: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def local_statistics(t1_bhwc: jax.Array, t2_bhwc: jax.Array, radius: int) -> jax.Array:
-    """Return the statistics of the similarity of two maps, which are symmetric in the maps.
+    """Return the statistics of the similarity of two maps, (b, STATISTICS) float32, which are symmetric in the maps.
 
-    Returns:
-        (b, STATISTICS) float32: mean, standard deviation and minimum over the map of each place's largest cosine
-        similarity with the places of the other map within `radius` cells, averaged over the two directions; then the
-        same three of the similarity of equal places.
+    Mean, standard deviation and minimum over the map of each place's largest cosine similarity with the places of the
+    other map within `radius` cells, averaged over both directions; then the same of the similarity of equal places.
     """
     t1_bhwc, t2_bhwc = _unit_length(t1_bhwc), _unit_length(t2_bhwc)
     height, width = t1_bhwc.shape[1:3]

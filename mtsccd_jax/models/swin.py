@@ -28,21 +28,13 @@ EPSILON = 1e-5
 
 @dataclass(frozen=True)
 class Architecture:
-    """A variant of section 3.3.
+    """A variant of section 3.3: blocks and heads of each stage."""
 
-    Attributes:
-        embedding: channels of a token in the first stage; each stage doubles them.
-        depths: blocks in each of the four stages.
-        heads: heads of the attention in each stage.
-        window: side of a window in tokens.
-        drop_path: published stochastic depth rate of the last block.
-    """
-
-    embedding: int
+    embedding: int  # channels of a token in the first stage; each stage doubles them
     depths: tuple[int, int, int, int]
     heads: tuple[int, int, int, int]
-    window: int
-    drop_path: float
+    window: int  # side in tokens
+    drop_path: float  # published stochastic depth rate of the last block
 
 
 class RelativePositionTable(Resampled):
@@ -75,14 +67,8 @@ def position_bias(table: jax.Array, window: int) -> jax.Array:
 def shift_bias(rows: int, columns: int, window: int, shift: tuple[int, int]) -> np.ndarray:
     """Return -100 between tokens of a window that are neighbours by the shift only, else 0.
 
-    Args:
-        rows: rows of windows in the map.
-        columns: columns of windows in the map.
-        window: side of a window.
-        shift: rows and columns that the map was rolled by.
-
-    Returns:
-        (rows columns, window^2, window^2) float32.
+    The map has rows x columns windows and was rolled by the (rows, columns) of the shift. The result is (rows columns,
+    window^2, window^2) float32.
     """
     wrapped_row = np.arange(rows * window) >= rows * window - shift[0]
     wrapped_column = np.arange(columns * window) >= columns * window - shift[1]
@@ -97,9 +83,7 @@ class WindowAttention(nnx.Module):
     def __init__(
         self, embedding: int, heads: int, window: int, shifted: bool, *, dtype: DTypeLike, rngs: nnx.Rngs
     ) -> None:
-        self.heads = heads
-        self.window = window
-        self.shifted = shifted
+        self.heads, self.window, self.shifted = heads, window, shifted
         self.qkv = linear(embedding, 3 * embedding, dtype, rngs)
         self.projection = linear(embedding, embedding, dtype, rngs)
         self.table = RelativePositionTable(WEIGHT_INIT(rngs.params(), ((2 * window - 1) ** 2, heads)))

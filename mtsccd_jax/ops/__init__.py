@@ -1,6 +1,6 @@
 """Numerics of scene labels, retrieval and change: distances, clusters, classifiers, thresholds, metrics, uncertainty.
 
-Nothing here imports the rest of the project, so each module can be used alone.
+The modules import no other part of the project, so each can be used alone.
 """
 
 from mtsccd_jax.ops import (

@@ -26,15 +26,10 @@ Intervals = dict[str, tuple[float, float]]
 
 
 class BootstrapThresholds(NamedTuple):
-    """The threshold chosen in each resample, with the resample's own counts.
+    """The threshold chosen in each resample, with the resample's own counts."""
 
-    Attributes:
-        threshold_r: infinity where "nothing changed" was best.
-        confusion_r4: tn, fp, fn, tp of each resample at its threshold.
-    """
-
-    threshold_r: Float64[np.ndarray, " r"]
-    confusion_r4: Int64[np.ndarray, "r 4"]
+    threshold_r: Float64[np.ndarray, " r"]  # infinity where it was best to predict no change
+    confusion_r4: Int64[np.ndarray, "r 4"]  # tn, fp, fn, tp at that threshold
 
 
 def bootstrap_confusions(confusion: Integer[ArrayLike, "..."], resamples: int, seed: int) -> Int64[np.ndarray, "r ..."]:

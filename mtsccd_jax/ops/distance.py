@@ -1,7 +1,7 @@
 """Distances between feature vectors that keep float32 accuracy where the usual formula loses it.
 
 The Gram formula |x|^2 + |y|^2 - 2 x.y cancels: for two 512-D features that differ by 1e-4 it gives distance 0.0. Here
-`paired_distance` and `nearest_neighbors` return sums of squared differences, and a matrix product only says which
+`paired_distance` and `nearest_neighbors` return sums of squared differences, and a matrix product only selects the
 differences to take. `pairwise_distance` keeps the product where it is accurate and replaces it where it is not.
 
 Metrics: `euclidean`, and `cosine` = 1 - cos(angle), in [0, 2], computed from the sine for small angles. With
@@ -73,8 +73,6 @@ _SIZES_OF_ACCELERATORS = _Sizes(4096, 131072, 1 << 26)
 _COARSE_FROM = 1 << 32
 
 _Matrix = Array | np.ndarray
-
-
 _Options = Space | tuple[Space, int] | neighbors.Plan  # what a kernel is compiled for
 
 
@@ -90,7 +88,8 @@ def paired_distance(
     x_nd, y_nd = real_rows("x_nd", x_nd), real_rows("y_nd", y_nd)
     if x_nd.shape != y_nd.shape:
         raise ValueError(f"paired features must have one shape, got x_nd {x_nd.shape} and y_nd {y_nd.shape}")
-    return _over_rows(_paired, space, (x_nd, y_nd))
+    distance_n: Array = _over_rows(_paired, space, (x_nd, y_nd))
+    return distance_n
 
 
 def pairwise_distance(
@@ -106,7 +105,8 @@ def pairwise_distance(
     space = _space(metric, unit_length)
     x_nd, y_md = real_rows("x_nd", x_nd), real_rows("y_md", y_md)
     _check_widths("x_nd", x_nd, "y_md", y_md)
-    return _over_rows(_pairwise, (space, _PAIRWISE_ROWS), (x_nd,), (y_md,))
+    distance_nm: Array = _over_rows(_pairwise, (space, _PAIRWISE_ROWS), (x_nd,), (y_md,))
+    return distance_nm
 
 
 def nearest_neighbors(
@@ -142,7 +142,8 @@ def nearest_neighbors(
         raise ValueError(f"k must be a whole number from 1 to the gallery's {m} rows, got {k}")
     coarse = query_nd.size * m >= _COARSE_FROM and _fast_bfloat16()
     plan = neighbors.Plan(int(k), space, *sizes, coarse, gallery_rows=m)
-    return _over_rows(neighbors.search, plan, (query_nd, gallery_md))
+    found: tuple[Array, Array] = _over_rows(neighbors.search, plan, (query_nd, gallery_md))
+    return found
 
 
 def _space(metric: str, unit_length: bool) -> Space:
@@ -188,7 +189,8 @@ def _spread(x_nd: _Matrix, mesh: Mesh) -> Array:
     n, width = x_nd.shape
     padded, sharding = -(-n // mesh.size) * mesh.size, jax.NamedSharding(mesh, P(_AXIS))
     if isinstance(x_nd, Array):
-        return jax.device_put(jnp.pad(x_nd, ((0, padded - n), (0, 0)), mode="edge"), sharding)
+        placed: Array = jax.device_put(jnp.pad(x_nd, ((0, padded - n), (0, 0)), mode="edge"), sharding)
+        return placed
 
     def share(index: tuple[slice, ...] | None) -> np.ndarray:
         assert index is not None  # every device is this process's
@@ -253,4 +255,5 @@ def _repair(half_nm: Array, cancelled_nm: Array, x_nd: Array, y_md: Array, scale
         y = lax.dynamic_slice_in_dim(y_md, column, _REPAIR_COLUMNS)
         return lax.dynamic_update_slice(half, half_squared(x[:, None], y[None], scale, space), (row, column))
 
-    return lax.fori_loop(0, cancelled.sum(), again, half_nm)
+    half_nm = lax.fori_loop(0, cancelled.sum(), again, half_nm)
+    return half_nm

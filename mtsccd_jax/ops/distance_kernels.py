@@ -115,7 +115,7 @@ def product(x_nd: Float32[Array, "n d"], y_md: Float32[Array, "m d"]) -> Float32
 
 def rounding(width: int) -> float:
     """Bound the rounding error of |x|^2/2 + |y|^2/2 - x.y of that width, relative to (|x|^2 + |y|^2)/2."""
-    return _ROUNDING_MARGIN * EPS * width**0.5 + 4 * EPS
+    return float(_ROUNDING_MARGIN * EPS * width**0.5 + 4 * EPS)
 
 
 def first_product(x_nd: Float32[Array, "n d"], y_md: Float32[Array, "m d"], coarse: bool) -> Float32[Array, "n m"]:
@@ -128,9 +128,9 @@ def first_product(x_nd: Float32[Array, "n d"], y_md: Float32[Array, "m d"], coar
     def rounded(x: Array, y: Array) -> Array:
         return _bfloat16_product(_halves(x)[0], _halves(y)[0]) if coarse else product(x, y)
 
-    return lax.platform_dependent(
-        x_nd, y_md, cuda=split_product, rocm=split_product, tpu=split_product, default=rounded
-    )
+    split = split_product
+    product_nm: Array = lax.platform_dependent(x_nd, y_md, cuda=split, rocm=split, tpu=split, default=rounded)
+    return product_nm
 
 
 def split_product(x_nd: Float32[Array, "n d"], y_md: Float32[Array, "m d"]) -> Float32[Array, "n m"]:
@@ -154,17 +154,18 @@ def first_rounding(
     width = x_nd.shape[1]
 
     def split(x: Array, y: Array) -> Array:
-        return jnp.float32(split_rounding(width))
+        return jnp.asarray(split_rounding(width), jnp.float32)
 
     def rounded(x: Array, y: Array) -> Array:
         if not coarse:
-            return jnp.float32(rounding(width))
+            return jnp.asarray(rounding(width), jnp.float32)
         x_share, y_share = _left_out(x), _left_out(y)
         if axis is not None:
             x_share, y_share = lax.pmax((x_share, y_share), axis)  # each by itself: they may peak on two devices
         return 1.01 * (x_share + y_share + x_share * y_share) + rounding(width)
 
-    return lax.platform_dependent(x_nd, y_md, cuda=split, rocm=split, tpu=split, default=rounded)
+    bound: Array = lax.platform_dependent(x_nd, y_md, cuda=split, rocm=split, tpu=split, default=rounded)
+    return bound
 
 
 def split_rounding(width: int) -> float:

@@ -26,17 +26,11 @@ _BLOCK_ROWS = 2048
 
 
 class KMeans(NamedTuple):
-    """A clustering.
-
-    Attributes:
-        center_kd: the centres.
-        inertia: the sum over the points of the squared distance to their nearest centre.
-        iterations: Lloyd's iterations.
-    """
+    """A clustering."""
 
     center_kd: Float32[Array, "k d"]
-    inertia: float
-    iterations: int
+    inertia: float  # the sum over the points of the squared distance to their nearest centre
+    iterations: int  # Lloyd's
 
 
 class _Points(NamedTuple):
@@ -199,7 +193,8 @@ def _centers(points: _Points, clusters: _Clusters, distance_n: Array) -> Array:
         moved = lax.dot_general(change_kk, point_kd, (((1,), (0,)), ((), ())), precision=lax.Precision.HIGHEST)
         return total_kd + moved, count_k + change_kk.sum(1).astype(jnp.int32)
 
-    total_kd, count_k = lax.cond(jnp.any(count_k == 0), fill, lambda _: (total_kd, count_k), None)
+    sums: tuple[Array, Array] = lax.cond(jnp.any(count_k == 0), fill, lambda _: (total_kd, count_k), None)
+    total_kd, count_k = sums
     return total_kd / jnp.maximum(count_k, 1).astype(jnp.float32)[:, None]
 
 

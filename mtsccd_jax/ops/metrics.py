@@ -50,7 +50,8 @@ def confusion_matrix(
             if outside.size:
                 row = int(outside[0])
                 raise ValueError(f"{name}[{row}] is {known[row]}, outside the {num_classes} classes 0 to k - 1")
-    return _count(labels["label_n"], labels["prediction_n"], mask, num_classes)
+    counts: Array = _count(labels["label_n"], labels["prediction_n"], mask, num_classes)
+    return counts
 
 
 @partial(jax.jit, static_argnames="num_classes")
@@ -87,18 +88,9 @@ def precision_recall_f1(
     return divide(hit, predicted), divide(hit, true), divide(2 * hit, true + predicted)
 
 
-def balanced_accuracy(confusion: Integer[ArrayLike, "k k"]) -> float:
-    """Return the mean recall of the classes that occur in the truth, in [0, 1]."""
-    counts = _square(confusion)
-    present = counts.sum(1) > 0
-    return float(precision_recall_f1(counts)[1][present].mean()) if present.any() else 0.0
-
-
 def binary_metrics(confusion: Integer[ArrayLike, " 4"] | Sequence[int]) -> dict[str, float]:
     """Return `BINARY_METRICS` of (tn, fp, fn, tp) by name, the positive class being "changed"."""
-    counts = np.asarray(confusion).reshape(2, 2)
-    precision, recall, f1 = (float(values[1]) for values in precision_recall_f1(counts))
-    return _by_name(counts, precision, recall, f1)
+    return _by_name(np.asarray(confusion).reshape(2, 2), np.array([False, True]))
 
 
 def scene_metrics(confusion: Integer[ArrayLike, "k k"]) -> dict[str, float]:
@@ -108,22 +100,23 @@ def scene_metrics(confusion: Integer[ArrayLike, "k k"]) -> dict[str, float]:
     `average="macro"`); `balanced` is the mean recall over those that occur in the truth.
     """
     counts = _square(confusion)
-    seen = (counts.sum(0) + counts.sum(1)) > 0
-    precision, recall, f1 = (
-        float(values[seen].mean()) if seen.any() else 0.0 for values in precision_recall_f1(counts)
-    )
-    return _by_name(counts, precision, recall, f1)
+    return _by_name(counts, counts.sum(0) + counts.sum(1) > 0)
 
 
-def _by_name(counts: np.ndarray, precision: float, recall: float, f1: float) -> dict[str, float]:
+def _by_name(counts: np.ndarray, averaged_k: np.ndarray) -> dict[str, float]:
+    """Return `BINARY_METRICS` by name; precision, recall and F1 are means over some of the classes."""
+    precision_k, recall_k, f1_k = precision_recall_f1(counts)
+    means = {"precision": precision_k, "recall": recall_k, "f1": f1_k}
     return {
         "oa": overall_accuracy(counts),
         "kappa": cohen_kappa(counts),
-        "precision": precision,
-        "recall": recall,
-        "f1": f1,
-        "balanced": balanced_accuracy(counts),
+        **{name: _mean(value_k[averaged_k]) for name, value_k in means.items()},
+        "balanced": _mean(recall_k[counts.sum(1) > 0]),
     }
+
+
+def _mean(value_k: np.ndarray) -> float:
+    return float(value_k.mean()) if len(value_k) else 0.0
 
 
 def metrics_of_many(confusion_rkk: Real[np.ndarray, "r k k"], *, binary: bool) -> dict[str, Float64[np.ndarray, " r"]]:
@@ -149,9 +142,9 @@ def divide(
     numerator: Real[np.ndarray, "*n"], denominator: Real[np.ndarray, "*n"], undefined: float = 0.0
 ) -> Float64[np.ndarray, "*n"]:
     """Return the ratio, elementwise in float64; `undefined` where the denominator is not above zero."""
-    return np.divide(
-        numerator, denominator, out=np.full(np.shape(numerator), undefined), where=np.asarray(denominator) > 0
-    )
+    ratio: np.ndarray = np.full(np.shape(numerator), undefined)
+    np.divide(numerator, denominator, out=ratio, where=np.asarray(denominator) > 0)
+    return ratio
 
 
 def _square(confusion: ArrayLike) -> np.ndarray:

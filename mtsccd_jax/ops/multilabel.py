@@ -15,6 +15,9 @@ metrics:
 A ratio whose denominator is zero is 0.0: the precision of an example for which nothing is predicted, all figures of a
 class that is neither true nor predicted, the average precision of a class that never occurs. As in scikit-learn, these
 zeros enter the means; `ap_macro_present` alone leaves them out.
+
+Functions of labels and scores or predictions raise ValueError for empty input, unequal shapes, labels and predictions
+other than 0 and 1, and scores that are not finite.
 """
 
 from collections.abc import Callable, Iterable
@@ -48,13 +51,7 @@ _CUT_ELEMENTS = 1 << 21  # classes x examples in one step of the threshold searc
 
 
 class DecisionCounts(NamedTuple):
-    """The decisions of each class, counted over examples.
-
-    Attributes:
-        tp_k: examples that have the label and are predicted to.
-        fp_k: examples that do not have the label and are predicted to.
-        fn_k: examples that have the label and are not predicted to.
-    """
+    """The true positives, false positives and false negatives of each class."""
 
     tp_k: Int64[np.ndarray, " k"]
     fp_k: Int64[np.ndarray, " k"]
@@ -62,19 +59,12 @@ class DecisionCounts(NamedTuple):
 
 
 class ClassThresholds(NamedTuple):
-    """The best threshold of each class.
+    """The best threshold of each class."""
 
-    Attributes:
-        threshold_k: infinity where it is best never to predict the class.
-        value_k: the objective at this threshold.
-        confusion_k4: tn, fp, fn, tp on the examples that the threshold was chosen on.
-        degenerate_k: True where none or all of these examples have the label, so that the choice means nothing.
-    """
-
-    threshold_k: Float64[np.ndarray, " k"]
-    value_k: Float64[np.ndarray, " k"]
-    confusion_k4: Int64[np.ndarray, "k 4"]
-    degenerate_k: Bool[np.ndarray, " k"]
+    threshold_k: Float64[np.ndarray, " k"]  # infinity where it is best never to predict the class
+    value_k: Float64[np.ndarray, " k"]  # the objective at this threshold
+    confusion_k4: Int64[np.ndarray, "k 4"]  # tn, fp, fn, tp on the examples that the threshold was chosen on
+    degenerate_k: Bool[np.ndarray, " k"]  # none or all of these have the label, so that the choice means nothing
 
 
 def multilabel_metrics(
@@ -88,9 +78,6 @@ def multilabel_metrics(
         label_nk: bool, or 0 and 1.
         score_nk: finite scores: probabilities or logits.
         threshold: of the decisions, one or one a class, on the scale of the scores.
-
-    Raises:
-        ValueError: empty input, unequal shapes, labels other than 0 and 1, scores that are not finite.
     """
     label, score = check_scores(label_nk, score_nk)
     ap_k, ap_micro = average_precision(label, score)
@@ -110,21 +97,13 @@ def decide(score_nk: Real[ArrayLike, "n k"], threshold: float | Real[ArrayLike, 
 
 
 def decision_counts(label_nk: Shaped[ArrayLike, "n k"], predicted_nk: Shaped[ArrayLike, "n k"]) -> DecisionCounts:
-    """Count the decisions of each class.
-
-    Raises:
-        ValueError: empty input, unequal shapes, values other than 0 and 1.
-    """
+    """Count the decisions of each class."""
     label, predicted = _check_decisions(label_nk, predicted_nk)
     return DecisionCounts((label & predicted).sum(0), (predicted & ~label).sum(0), (label & ~predicted).sum(0))
 
 
 def decision_metrics(label_nk: Shaped[ArrayLike, "n k"], predicted_nk: Shaped[ArrayLike, "n k"]) -> dict[str, float]:
-    """Return all of `DECISION_METRICS` by name.
-
-    Raises:
-        ValueError: empty input, unequal shapes, values other than 0 and 1.
-    """
+    """Return all of `DECISION_METRICS` by name."""
     label, predicted = _check_decisions(label_nk, predicted_nk)
     tp_k1, fp_k1, fn_k1 = (count_k[:, None] for count_k in decision_counts(label, predicted))
     mean_v1 = example_figures(label, predicted).mean(1, keepdims=True)
@@ -175,11 +154,7 @@ def figures(
 
 
 def ranking_metrics(label_nk: Shaped[ArrayLike, "n k"], score_nk: Real[ArrayLike, "n k"]) -> dict[str, float]:
-    """Return all of `RANKING_METRICS` by name: `coverage_error` in [0, k], `ranking_loss` in [0, 1]; low is good.
-
-    Raises:
-        ValueError: empty input, unequal shapes, labels other than 0 and 1, scores that are not finite.
-    """
+    """Return all of `RANKING_METRICS` by name: `coverage_error` in [0, k], `ranking_loss` in [0, 1]; low is good."""
     coverage_n, loss_n = example_rankings(*check_scores(label_nk, score_nk))
     return {"coverage_error": float(coverage_n.mean()), "ranking_loss": float(loss_n.mean())}
 
@@ -205,9 +180,6 @@ def average_precision(
 
     The average precision is the area under precision as a step function of recall; examples of equal score are one
     step. Sorts on the host, several classes at a time.
-
-    Raises:
-        ValueError: empty input, unequal shapes, labels other than 0 and 1, scores that are not finite.
     """
     label, score = check_scores(label_nk, score_nk)
 
@@ -232,7 +204,7 @@ def class_thresholds(
     Choose it on validation examples, not on those that are reported on.
 
     Raises:
-        ValueError: as `average_precision`, or an unknown objective.
+        ValueError: an unknown objective, too.
     """
     check_objective(objective)
     label, score = check_scores(label_nk, score_nk)
@@ -262,11 +234,7 @@ def class_thresholds(
 def check_scores(
     label_nk: Shaped[ArrayLike, "n k"], score_nk: Real[ArrayLike, "n k"]
 ) -> tuple[Bool[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
-    """Return the labels as bool and the scores as float32 or float64, both on the host.
-
-    Raises:
-        ValueError: empty input, unequal shapes, labels other than 0 and 1, scores that are not finite.
-    """
+    """Return the labels as bool and the scores as float32 or float64, both on the host."""
     label, score = flags("label_nk", label_nk, LABEL_VALUES), np.asarray(score_nk)
     _check_shapes("score_nk", label, score)
     return label, finite_floats("score_nk", score, "scores")
@@ -310,9 +278,11 @@ def _best_cuts(tp_kn: Array, allowed_kn: Array, objective: str, at_once: int) ->
 
     def of_class(order: tuple[Array, Array]) -> Cut:
         tp_n, allowed_n = order
-        return best_cut(tp_n, place_n - tp_n, allowed_n, objective)
+        cut: Cut = best_cut(tp_n, place_n - tp_n, allowed_n, objective)
+        return cut
 
-    return lax.map(of_class, (tp_kn, allowed_kn), batch_size=at_once)
+    cuts: Cut = lax.map(of_class, (tp_kn, allowed_kn), batch_size=at_once)
+    return cuts
 
 
 def _map_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:

@@ -185,7 +185,7 @@ def _weights(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
 def _measures(
     label_nk: np.ndarray, score_nk: np.ndarray, predicted_nk: np.ndarray, metrics: frozenset[str]
 ) -> list[Callable[[np.ndarray], Resampled]]:
-    """Return what computes the metrics that are asked for, each a function of the weights (n, r)."""
+    """Return functions of the weights (n, r), which compute the metrics that are asked for."""
     some: list[Callable[[np.ndarray], Resampled]] = []
     if metrics.intersection(DECISION_METRICS):
         some.append(_decisions(label_nk, predicted_nk))

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jaxtyping import Float32, Int32
 
@@ -92,20 +93,13 @@ def search(
     found = _by_product(query_crd, gallery_md, exact._replace(rounding=coarse), first, plan)
     found = (found[0][:n], found[1][:n], found[2][:n])
     if plan.coarse:
-        found = _search_again(
-            found,
-            query_nd,
-            _QUERIES_BY_PRODUCT,
-            lambda query_bd: _by_product(query_bd[None], gallery_md, exact, product, plan),
-            plan,
-        )
-    found = _search_again(
-        found,
-        query_nd,
-        _QUERIES_BY_DIFFERENCES,
-        lambda query_bd: _by_differences(query_bd, gallery_md, scale, plan),
-        plan,
-    )
+
+        def by_product(query_bd: Array) -> _Found:
+            return _by_product(query_bd[None], gallery_md, exact, product, plan)
+
+        found = _search_again(found, query_nd, _QUERIES_BY_PRODUCT, by_product, plan)
+    by_differences = partial(_by_differences, gallery_md=gallery_md, scale=scale, plan=plan)
+    found = _search_again(found, query_nd, _QUERIES_BY_DIFFERENCES, by_differences, plan)
     return finish(found[0], scale, space), found[1]
 
 
@@ -182,7 +176,9 @@ def _candidates(
         return lax.scan(one_tile, best, jnp.arange(tiles))[0]
 
     shape = (*query_crd.shape[:2], count)
-    return _round(gallery_md, (jnp.full(shape, jnp.inf), jnp.zeros(shape, jnp.int32)), one_share, plan)
+    begin = jnp.full(shape, jnp.inf), jnp.zeros(shape, jnp.int32)
+    best: tuple[Array, Array] = _round(gallery_md, begin, one_share, plan)
+    return best
 
 
 def _exact(query_nd: Array, gallery_md: Array, candidate_nc: Array, scale: Array, plan: Plan) -> Array:
@@ -208,12 +204,14 @@ def _exact(query_nd: Array, gallery_md: Array, candidate_nc: Array, scale: Array
                 column = jnp.where(column < stop[:, None], column, count)
                 return half.at[jnp.arange(rows)[:, None], column].set(value, mode="drop")
 
-            return lax.fori_loop(0, -(-jnp.max(stop - start) // some), take, half)
+            exact: Array = lax.fori_loop(0, -(-jnp.max(stop - start) // some), take, half)
+            return exact
 
-        return lax.map(one_block, (*blocked, half_brc))
+        return jnp.asarray(lax.map(one_block, (*blocked, half_brc)))
 
     blocked = tuple(pad_rows(part, blocks * rows).reshape(blocks, rows, -1) for part in (query_nd, candidate_nc))
-    return _round(gallery_md, jnp.zeros((blocks, rows, count)), one_share, plan).reshape(-1, count)[:n]
+    half_brc: Array = _round(gallery_md, jnp.zeros((blocks, rows, count)), one_share, plan)
+    return half_brc.reshape(-1, count)[:n]
 
 
 def _search_again(
@@ -235,7 +233,8 @@ def _search_again(
         half, index, without = (old.at[row].set(new, mode="drop") for old, new in zip(found, answer, strict=True))
         return half, index, without
 
-    return lax.fori_loop(0, batches, one_batch, found)
+    found = lax.fori_loop(0, batches, one_batch, found)
+    return found
 
 
 def _by_differences(query_bd: Array, gallery_md: Array, scale: Array, plan: Plan) -> _Found:
@@ -257,6 +256,6 @@ def _by_differences(query_bd: Array, gallery_md: Array, scale: Array, plan: Plan
         half, index = lax.sort(tuple(merged), dimension=1, num_keys=2)
         return half[:, :k], index[:, :k]
 
-    begin = jnp.full((batch, k), jnp.inf), jnp.full((batch, k), jnp.iinfo(jnp.int32).max, jnp.int32)
+    begin = jnp.full((batch, k), jnp.inf), jnp.full((batch, k), np.iinfo(np.int32).max, jnp.int32)
     half, index = _round(gallery_md, begin, one_share, plan)
     return half, index, jnp.zeros(batch, bool)

@@ -21,14 +21,11 @@ from mtsccd_jax.ops.validation import check_at_least_one, check_known, check_lev
 class McNemar(NamedTuple):
     """The exact McNemar test of two methods.
 
-    Attributes:
-        only_a: examples that only a has right.
-        only_b: examples that only b has right.
-        p_value: the chance of a difference at least this large if a and b are equally often the only one right; 1.0
-            where no example has only one right.
+    `p_value` is the chance of a difference at least this large if a and b are equally often the only one right; 1.0
+    where no example has only one right.
     """
 
-    only_a: int
+    only_a: int  # examples that only a has right
     only_b: int
     p_value: float
 
@@ -100,7 +97,7 @@ def paired_difference(
 def _confusions(truth_c: np.ndarray, predicted_c: np.ndarray, count_rc: np.ndarray, classes: int) -> np.ndarray:
     """Return the confusions (r, classes, classes) of cells with counts."""
     place_cp = np.eye(classes**2)[truth_c * classes + predicted_c]
-    return (count_rc @ place_cp).reshape(-1, classes, classes)
+    return np.reshape(count_rc @ place_cp, (-1, classes, classes))
 
 
 def _vectors(classes: int, **values: ArrayLike) -> list[np.ndarray]:

@@ -51,29 +51,17 @@ _MOST_LABELS = 255  # overlaps are kept in a byte
 
 @dataclass(frozen=True, eq=False)
 class QueryFigures:
-    """The figures of every query, in order.
-
-    Attributes:
-        cutoffs: the c values of k.
-        relevant_q: NG; where it is 0 all figures below are NaN.
-        precision_qc: precision_at_k.
-        ap_qc: ap_at_k.
-        ap_of_found_qc: ap_at_k_of_found.
-        ndcg_qc: ndcg_at_k.
-        ap_q: over the whole ranking; NaN where the list ends before the last relevant image.
-        ndcg_q: likewise.
-        nmrr_q: NaN where the list ends before rank K and before the last relevant image.
-    """
+    """The figures of every query, in order: at each of the c values of k, and over the whole list."""
 
     cutoffs: tuple[int, ...]
-    relevant_q: Int64[np.ndarray, " q"]
+    relevant_q: Int64[np.ndarray, " q"]  # NG; where it is 0 all figures below are NaN
     precision_qc: Float64[np.ndarray, "q c"]
     ap_qc: Float64[np.ndarray, "q c"]
     ap_of_found_qc: Float64[np.ndarray, "q c"]
     ndcg_qc: Float64[np.ndarray, "q c"]
-    ap_q: Float64[np.ndarray, " q"]
-    ndcg_q: Float64[np.ndarray, " q"]
-    nmrr_q: Float64[np.ndarray, " q"]
+    ap_q: Float64[np.ndarray, " q"]  # NaN where the list ends before the last relevant image
+    ndcg_q: Float64[np.ndarray, " q"]  # likewise
+    nmrr_q: Float64[np.ndarray, " q"]  # NaN where the list ends before rank K and before the last relevant image
 
     def __len__(self) -> int:
         return len(self.relevant_q)
@@ -214,7 +202,7 @@ def random_order(
     share, others = relevant / listed, (relevant - 1) / np.maximum(listed - 1, 1)
 
     def gained(reach: np.ndarray) -> np.ndarray:
-        return share * (harmonic[reach] + others * (reach - harmonic[reach]))
+        return np.asarray(share * (harmonic[reach] + others * (reach - harmonic[reach])))
 
     result = {"map": _mean(gained(listed) / relevant)}
     for k in cutoffs:
@@ -225,7 +213,7 @@ def random_order(
 
 
 def _by_metric(figures: QueryFigures) -> dict[str, np.ndarray]:
-    """Return what each mean is taken over: the figures (n,) of the queries that have a relevant image."""
+    """Return the figures (n,) of the queries that have a relevant image, by metric."""
     known = figures.relevant_q > 0
     columns = {"map": figures.ap_q, "ndcg": figures.ndcg_q, "anmrr": figures.nmrr_q}
     for column, k in enumerate(figures.cutoffs):
@@ -253,7 +241,7 @@ class _Hits(NamedTuple):
     def precisions(self) -> np.ndarray:
         """Return P(r) at the rank of each hit, (h,)."""
         earlier_h = np.repeat(np.cumsum(self.found_t) - self.found_t, self.found_t)  # hits of earlier queries
-        return (np.arange(1, len(self.owner_h) + 1) - earlier_h) / self.rank_h
+        return np.asarray((np.arange(1, len(self.owner_h) + 1) - earlier_h) / self.rank_h)
 
 
 def _find_hits(index_tm: np.ndarray, overlap_tg: np.ndarray, itself_t: np.ndarray) -> _Hits:
@@ -344,7 +332,7 @@ def _tiles(queries: int, gallery: int) -> list[slice]:
 def _overlap(query: np.ndarray, gallery: np.ndarray, itself_t: np.ndarray) -> np.ndarray:
     """Return how many labels each query shares with each gallery row, (t, g) uint8; 0 with itself."""
     shared = query[:, None] == gallery if query.ndim == 1 else query @ gallery.T
-    overlap = shared.astype(np.uint8)
+    overlap: np.ndarray = shared.astype(np.uint8)
     known = np.flatnonzero(itself_t >= 0)
     overlap[known, itself_t[known]] = 0
     return overlap

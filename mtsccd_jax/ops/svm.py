@@ -39,17 +39,12 @@ class LinearSVM(NamedTuple):
             ValueError: no matrix of the fitted width, NaN or infinite values.
         """
         feature_nd = real_matrix("feature_nd", feature_nd, self.weight_kd.shape[1])
-        return _linear_scores(feature_nd, jnp.concatenate([self.weight_kd, self.bias_k[:, None]], 1))
+        score_nk: Array = _linear_scores(feature_nd, jnp.concatenate([self.weight_kd, self.bias_k[:, None]], 1))
+        return score_nk
 
 
 class KernelSVM(NamedTuple):
-    """A fitted `SVC` of scikit-learn, with the interface of `LinearSVM`.
-
-    Attributes:
-        machine: the fitted `SVC`.
-        classes: k.
-        width: of the features.
-    """
+    """A fitted `SVC` of scikit-learn for features of this width, with the interface of `LinearSVM`."""
 
     machine: Any
     classes: int
@@ -72,19 +67,12 @@ class KernelSVM(NamedTuple):
 
 
 class SVMFit(NamedTuple):
-    """A fitted SVM and how its search ended.
-
-    Attributes:
-        svm: the machine.
-        objective_k: the minimum that each class reached; None for kernels.
-        iterations: Newton steps, including those on the path to a large penalty; for kernels those of LIBSVM.
-        converged: False where the search ran into its limit of iterations.
-    """
+    """A fitted SVM and how its search ended."""
 
     svm: LinearSVM | KernelSVM
-    objective_k: Float64[np.ndarray, " k"] | None
-    iterations: int
-    converged: bool
+    objective_k: Float64[np.ndarray, " k"] | None  # the minimum that each class reached; None for kernels
+    iterations: int  # Newton steps, including those on the path to a large penalty; for kernels those of LIBSVM
+    converged: bool  # False where the search ran into its limit of iterations
 
 
 def fit_linear(
@@ -151,8 +139,9 @@ def fit_kernel(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # `converged` tells it
         machine.fit(np.asarray(feature), label)
-    converged = machine.fit_status_ == 0 and not _stopped(machine)
-    return SVMFit(KernelSVM(machine, classes, feature.shape[1]), None, int(np.max(machine.n_iter_)), converged)
+    steps = int(np.max(machine.n_iter_))  # of the pair of classes that took most
+    converged = machine.fit_status_ == 0 and not 0 < max_iterations <= steps
+    return SVMFit(KernelSVM(machine, classes, feature.shape[1]), None, steps, converged)
 
 
 @jax.jit
@@ -171,12 +160,8 @@ def _intersections(x_nd: np.ndarray, y_md: np.ndarray) -> np.ndarray:
 def _sums_of_minima(x_nd: Array, y_md: Array) -> Array:
     """Work on a few rows at a time: all minima at once need not fit."""
     rows = max(1, _INTERSECTION_ELEMENTS // y_md.size)
-    return lax.map(lambda x_d: jnp.sum(jnp.minimum(x_d, y_md), 1), x_nd, batch_size=min(rows, len(x_nd)))
-
-
-def _stopped(machine: Any) -> bool:
-    """Return whether LIBSVM ran into its limit of iterations for some pair of classes."""
-    return machine.max_iter > 0 and bool((np.asarray(machine.n_iter_) >= machine.max_iter).any())
+    sums = lax.map(lambda x_d: jnp.sum(jnp.minimum(x_d, y_md), 1), x_nd, batch_size=min(rows, len(x_nd)))
+    return jnp.asarray(sums)
 
 
 def _check_examples(feature_nd: ArrayLike, label_n: ArrayLike, classes: int) -> tuple[Array, np.ndarray]:

@@ -41,18 +41,11 @@ class Factor(NamedTuple):
 
 
 class Minimum(NamedTuple):
-    """The minimum that a search reached.
+    """The minimum that a search reached, in Newton steps of all stages."""
 
-    Attributes:
-        weight_ke: hyperplanes (e = d + 1), the bias last.
-        objective_k: the objective of each class.
-        gain_k: what one more Newton step promises, relative to the objective.
-        iterations: Newton steps of all stages.
-    """
-
-    weight_ke: Float32[Array, "k e"]
+    weight_ke: Float32[Array, "k e"]  # hyperplanes (e = d + 1), the bias last
     objective_k: Float64[np.ndarray, " k"]
-    gain_k: Float64[np.ndarray, " k"]
+    gain_k: Float64[np.ndarray, " k"]  # the promise of one more Newton step, relative to the objective
     iterations: int
 
 
@@ -220,7 +213,8 @@ def _curvature(inside: _Inside, direction_ke: Array) -> Array:
         score_kr = jnp.where(inside.active_bkr[block], scores(example_rd, direction_ke), 0)
         return total_ke + _combine(score_kr, example_rd)
 
-    return lax.fori_loop(0, inside.blocks, add, jnp.zeros_like(direction_ke))
+    product_ke: Array = lax.fori_loop(0, inside.blocks, add, jnp.zeros_like(direction_ke))
+    return product_ke
 
 
 def _precondition(inside: _Inside, factor: Factor | None, rest_ke: Array) -> Array:
@@ -244,7 +238,8 @@ def _precondition(inside: _Inside, factor: Factor | None, rest_ke: Array) -> Arr
     def take(block: Array, left_ke: Array) -> Array:
         return left_ke - _combine(share_bkr[block], inside.example_brd[block])
 
-    return lax.fori_loop(0, inside.blocks, take, rest_ke)
+    left_ke: Array = lax.fori_loop(0, inside.blocks, take, rest_ke)
+    return left_ke
 
 
 class _Descent(NamedTuple):
@@ -305,7 +300,8 @@ def _line_search(weight_ke: Array, move_ke: Array, margin_kn: Array, margin_move
         return jnp.where((newton >= low) & (newton <= high), newton, middle), low, high
 
     one = jnp.ones_like(along_k)
-    return lax.fori_loop(0, _LINE_ITERATIONS, narrow, (one, 0 * one, one * jnp.inf))[0]
+    length_k: Array = lax.fori_loop(0, _LINE_ITERATIONS, narrow, (one, 0 * one, one * jnp.inf))[0]
+    return length_k
 
 
 def _combine(weight_kn: Array, feature_nd: Array) -> Array:

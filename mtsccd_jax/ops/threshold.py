@@ -42,7 +42,7 @@ class ThresholdResult:
         threshold: a pair is predicted changed iff distance >= threshold; at infinity none is.
         value: the objective at this threshold.
         confusion: (tn, fp, fn, tp), the positive class being "changed".
-        degenerate: only one class occurs, so that the choice says nothing about change.
+        degenerate: only one class occurs, so that the threshold separates no classes.
     """
 
     threshold: float
@@ -200,11 +200,7 @@ def check_objective(objective: str) -> None:
 def check_pairs(
     distance_n: Real[ArrayLike, " n"], changed_n: Shaped[ArrayLike, " n"]
 ) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-    """Return the distances as a finite float32 or float64 vector and the labels as bool, both on the host.
-
-    Raises:
-        ValueError: empty input, unequal lengths, NaN or infinite distances, labels other than 0 and 1.
-    """
+    """Return the distances as a finite float32 or float64 vector and the labels as bool, both on the host."""
     distance, changed = np.asarray(distance_n), np.asarray(changed_n)
     check_shapes(distance.shape, changed.shape)
     changed = flags("changed_n", changed, "labels are 0 (unchanged) and 1 (changed)")
@@ -251,7 +247,7 @@ def check_countable(pairs: int, instead: str) -> None:
 
 
 def _best_on_device(distance_n: Array, changed_n: ArrayLike, objective: str) -> ThresholdResult:
-    """Do what `best_threshold` does, for distances on an accelerator: only a few numbers travel to the host."""
+    """Search distances on an accelerator: only a few numbers travel to the host."""
     changed_n = jnp.asarray(changed_n)
     check_shapes(distance_n.shape, changed_n.shape)
     check_countable(len(distance_n), "add them to a ThresholdHistogram in parts")

@@ -34,28 +34,17 @@ class Cells(NamedTuple):
     """Pairs in descending order of distance, divided into cells: an empty one, then changed pairs, then unchanged ones.
 
     Padded to few distinct lengths (p pairs, j cuts), so that few programs are compiled.
-
-    Attributes:
-        pairs: n, the number of pairs.
-        quantile_kc: the Poisson count of a cell is the number of its quantiles below 32 random bits.
-        cell_p: the cell of each pair; 0 in padding.
-        size_c: the number of pairs in each cell.
-        changed_j: the last cell of changed pairs before each cut; the last entry is the last cell of all.
-        unchanged_j: the same of unchanged pairs.
-        allowed_j: False for the last entry, which is no cut, and in padding, which repeats it.
-        value_i: the distance of each cut, without padding.
-        late: how many pairs can be drawn one by one.
     """
 
     pairs: int
-    quantile_kc: UInt32[np.ndarray, "k c"]
-    cell_p: Int32[np.ndarray, " p"]
-    size_c: Int64[np.ndarray, " c"]
-    changed_j: Int32[np.ndarray, " j"]
-    unchanged_j: Int32[np.ndarray, " j"]
-    allowed_j: Bool[np.ndarray, " j"]
-    value_i: Float[np.ndarray, " i"]
-    late: int
+    quantile_kc: UInt32[np.ndarray, "k c"]  # a cell's Poisson count is the number of its quantiles below 32 random bits
+    cell_p: Int32[np.ndarray, " p"]  # of each pair; 0 in padding
+    size_c: Int64[np.ndarray, " c"]  # pairs
+    changed_j: Int32[np.ndarray, " j"]  # the last cell of changed pairs before each cut, and last of all
+    unchanged_j: Int32[np.ndarray, " j"]  # likewise
+    allowed_j: Bool[np.ndarray, " j"]  # False for the last entry, which is no cut, and in padding, which repeats it
+    value_i: Float[np.ndarray, " i"]  # the distance of each cut, without padding
+    late: int  # how many pairs can be drawn one by one
 
 
 def make_cells(value_n: Float[np.ndarray, " n"], changed_n: Integer[np.ndarray, " n"]) -> Cells:
@@ -109,7 +98,8 @@ def best_resampled_cuts(
         on_device = jax.device_put((cells.quantile_kc, cells.cell_p, cells.pairs, *places))
 
         def draw(random: np.random.BitGenerator) -> tuple[Array, ...]:
-            return _best_cuts(draw_bits(random, shape), *on_device, objective=objective)
+            cuts: tuple[Array, ...] = _best_cuts(draw_bits(random, shape), *on_device, objective=objective)
+            return cuts
 
         # Random numbers are made while the device works on earlier ones.
         random = np.random.PCG64(seed)
@@ -206,7 +196,7 @@ def _quantiles(size_c: np.ndarray, share: float) -> np.ndarray:
         of_size.append(quantiles)
     longest = max(len(quantiles) for quantiles in of_size)
     table = np.array([quantiles + [2**32 - 1] * (longest - len(quantiles)) for quantiles in of_size], np.uint32)
-    return table[size_c].T
+    return np.asarray(table[size_c].T)
 
 
 def _padded(length: int) -> int:

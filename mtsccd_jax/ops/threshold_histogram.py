@@ -1,4 +1,4 @@
-"""Exact threshold search for distances that stream by, or lie on many machines: by counts that add up.
+"""Exact threshold search for distances that stream by, or lie on many devices: by counts that add up.
 
 A first pass counts changed and unchanged pairs in 65,536 cells of distance. Counts of parts of the data add up in any
 order. At the end of each cell every objective is known; inside a cell it is bounded by the value that all changed and
@@ -62,31 +62,23 @@ class _Cells(NamedTuple):
     """The cells that distances are counted in: groups of equal cells, each a run of keys, and cells already counted.
 
     A key is a uint32 number; keys ascend where distances descend. A group of width w holds the keys from its first to
-    first + 2^w - 1, divided into at most 2^bits cells of 2^shift keys.
-
-    Attributes:
-        bits: a group has room for 2^bits cells.
-        first_g: the first key of each group, ascending.
-        width_g: the width of each group.
-        known_first_c: the first key of each cell that is not split any further.
-        known_width_c: of each such cell.
-        known_count_ck: unchanged and changed pairs in each such cell.
+    first + 2^w - 1, divided into at most 2^bits cells of 2^shift keys. Known cells are not split any further.
     """
 
     bits: int
-    first_g: np.ndarray
+    first_g: np.ndarray  # ascending
     width_g: np.ndarray
     known_first_c: np.ndarray
     known_width_c: np.ndarray
-    known_count_ck: np.ndarray
+    known_count_ck: np.ndarray  # unchanged and changed pairs
 
     @property
     def shift_g(self) -> np.ndarray:
-        return np.maximum(self.width_g, np.uint32(self.bits)) - np.uint32(self.bits)
+        return np.asarray(np.maximum(self.width_g, np.uint32(self.bits)) - np.uint32(self.bits))
 
     @property
     def last_g(self) -> np.ndarray:
-        """Return the last key of each group, less the first."""
+        """The last key of each group, less the first."""
         return np.uint32(_LAST_KEY) >> (_KEY_BITS - self.width_g)
 
 
@@ -175,28 +167,8 @@ class ThresholdHistogram:
             check_pairs(distance_n, changed_n)  # the host names the first wrong value
         self._count_ck += np.asarray(count, np.int64)[: len(self._count_ck)]
 
-    def merge(self, other: "ThresholdHistogram") -> "ThresholdHistogram":
-        """Return the histogram of the pairs of both: commutative and associative.
-
-        Raises:
-            ValueError: the two count in different cells.
-        """
-        if not all(jax.tree.map(np.array_equal, self._cells, other._cells)):
-            raise ValueError("the histograms count in different cells: merge before refining, and refine alike")
-        result = self.empty()
-        result._count_ck = self._count_ck + other._count_ck
-        return result
-
-    def empty(self) -> "ThresholdHistogram":
-        """Return one with the same cells and no pairs, to count another part of the data and be merged."""
-        return ThresholdHistogram(self._cells)
-
     def is_settled(self, objective: str = "kappa") -> bool:
-        """Return whether the best threshold is certain; if not, count all pairs again in `refined`.
-
-        Raises:
-            ValueError: an unknown objective, no pair.
-        """
+        """Return whether the best threshold is certain; if not, count all pairs again in `refined`."""
         return not self._view(objective).open_c.any()
 
     def refined(self, objective: str = "kappa") -> "ThresholdHistogram":
@@ -279,7 +251,7 @@ def _first_cells() -> _Cells:
 
 
 def _key_of(distance_n: np.ndarray) -> np.ndarray:
-    """Do what `threshold.descending_key` does, on the host."""
+    """Return the numbers of `threshold.descending_key`, on the host."""
     sign = np.uint32(1 << 31)
     bits = (distance_n + np.float32(0)).view(np.uint32)  # -0.0 + 0 is 0.0
     return np.where(bits >= sign, bits, ~(bits | sign))

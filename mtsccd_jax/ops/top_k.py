@@ -6,6 +6,8 @@ beyond. There the largest score that belongs is found bit by bit, by counting, a
 together.
 """
 
+from functools import partial
+
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float32, Int32
@@ -33,13 +35,9 @@ def ascending(score_nm: Float32[Array, "n m"], count: int) -> tuple[Float32[Arra
 
 
 def _select(score_nm: Array, count: int) -> tuple[Array, Array]:
-    def by_top_k(score: Array) -> tuple[Array, Array]:
-        return ascending(score, count)
-
-    def by_count(score: Array) -> tuple[Array, Array]:
-        return by_counting(score, count)
-
-    return lax.platform_dependent(score_nm, cuda=by_count, rocm=by_count, default=by_top_k)
+    by_top_k, by_count = partial(ascending, count=count), partial(by_counting, count=count)
+    found: tuple[Array, Array] = lax.platform_dependent(score_nm, cuda=by_count, rocm=by_count, default=by_top_k)
+    return found
 
 
 def by_counting(score_nm: Float32[Array, "n m"], count: int) -> tuple[Float32[Array, "n c"], Int32[Array, "n c"]]:
@@ -55,7 +53,7 @@ def by_counting(score_nm: Float32[Array, "n m"], count: int) -> tuple[Float32[Ar
     key_nm = jnp.where(bits >= sign, ~bits, bits | sign)
 
     def settle(step: Array, last: Array) -> Array:
-        shift = jnp.uint32(32 - _BITS) - jnp.uint32(_BITS) * step.astype(jnp.uint32)
+        shift: Array = jnp.uint32(32 - _BITS) - jnp.uint32(_BITS) * step.astype(jnp.uint32)
         digit = jnp.zeros(n, jnp.uint32)
         for value in range(1, 1 << _BITS):
             below = jnp.sum(key_nm < (last | jnp.uint32(value) << shift)[:, None], 1, dtype=jnp.int32)

@@ -14,17 +14,17 @@ LABEL_VALUES = "labels are 0 (absent) and 1 (present)"
 
 
 def real_matrix(name: str, value: Real[ArrayLike, "n d"], width: int | None = None) -> Float32[Array, "n d"]:
-    """Return real numbers as a float32 matrix on the device; errors call it `name`.
+    """Return real numbers as a float32 matrix on the device, checked as by `real_rows`."""
+    return jnp.asarray(real_rows(name, value, width))
+
+
+def real_rows(name: str, value: Real[ArrayLike, "n d"], width: int | None = None) -> Float32[Array | np.ndarray, "n d"]:
+    """Return real numbers as a float32 matrix where they lie; errors call it `name`.
 
     Raises:
         ValueError: the argument is no matrix of at least one row and one column (of `width`, if given), or (outside
             `jit`) holds values that are not finite float32.
     """
-    return jnp.asarray(real_rows(name, value, width))
-
-
-def real_rows(name: str, value: Real[ArrayLike, "n d"], width: int | None = None) -> Float32[Array | np.ndarray, "n d"]:
-    """Return the argument as `real_matrix` does, but leave an array of the host on the host."""
     given = value if isinstance(value, Array) else np.asarray(value)
     if given.ndim != 2 or 0 in given.shape:
         raise ValueError(f"{name} must be a matrix of at least one row and one column, got shape {given.shape}")
@@ -41,11 +41,7 @@ def real_rows(name: str, value: Real[ArrayLike, "n d"], width: int | None = None
 
 
 def class_vector(name: str, value: Shaped[ArrayLike, " n"], classes: int) -> Int64[np.ndarray, " n"]:
-    """Return class numbers, integers or bool, as a vector; errors call it `name`.
-
-    Raises:
-        ValueError: the argument is no vector of at least one integer in [0, classes).
-    """
+    """Return a vector of at least one class number in [0, classes), integers or bool; errors call it `name`."""
     given = np.asarray(value)
     if given.ndim != 1 or given.size == 0:
         raise ValueError(f"{name} must be a vector of at least one example, got shape {given.shape}")
@@ -59,11 +55,7 @@ def class_vector(name: str, value: Shaped[ArrayLike, " n"], classes: int) -> Int
 
 
 def flags(name: str, value: Shaped[ArrayLike, "..."], allowed: str) -> Bool[np.ndarray, "..."]:
-    """Return labels given as bool, or as 0 and 1, as bool on the host.
-
-    Raises:
-        ValueError: there is another value; the message gives the place of the first one and says what is `allowed`.
-    """
+    """Return labels, bool or 0 and 1, as bool on the host; the error gives the first other value and `allowed`."""
     given = np.asarray(value)
     if given.dtype != bool:
         odd = (given != 0) & (given != 1)
@@ -73,11 +65,7 @@ def flags(name: str, value: Shaped[ArrayLike, "..."], allowed: str) -> Bool[np.n
 
 
 def finite_floats(name: str, value: Real[ArrayLike, "..."], what: str) -> Float[np.ndarray, "..."]:
-    """Return real numbers as float32 or float64 on the host, whichever holds them all.
-
-    Raises:
-        ValueError: there is no real number, or one that is not finite; `what` says what they are.
-    """
+    """Return finite real numbers as float32 or float64 on the host, whichever holds all; errors call them `what`."""
     given = np.asarray(value)
     if not (jnp.issubdtype(given.dtype, jnp.floating) or np.issubdtype(given.dtype, np.integer)):
         raise ValueError(f"{name} must hold real numbers, got {given.dtype}")

@@ -26,12 +26,12 @@ def imported(package: str) -> ModuleType:
 
 
 def last_map(part: str) -> Callable[[dict[str, Any]], Any]:
-    """Return what picks the output of a module and puts its channels last."""
+    """Return a function that picks the output of a module, channels last."""
     return lambda seen: seen[part].permute(0, 2, 3, 1)
 
 
 def tokens(others: int = 0) -> Callable[[dict[str, Any]], Any]:
-    """Return what picks the normalised tokens and makes them a map, without `others` that have no position."""
+    """Return a function that makes a map of the normalised tokens, without the first `others`."""
 
     def pick(seen: dict[str, Any]) -> Any:
         b, n, d = seen["norm"][:, others:].shape
@@ -42,23 +42,14 @@ def tokens(others: int = 0) -> Callable[[dict[str, Any]], Any]:
 
 @dataclass(frozen=True)
 class Peer:
-    """A network in torch, without dropout.
+    """A network in torch, without dropout."""
 
-    Attributes:
-        make: returns it, given num_classes, image_size and other arguments of its package.
-        features: the module whose output is the features; with ":in" its input.
-        feature_map: picks the last map (b, h, w, c) from the outputs of the modules by name.
-        prepare: draws initial values that make all parts count.
-        names: the dialect; None for the first of the table.
-        side_weight: weight of the loss of a side classifier.
-    """
-
-    make: Callable[..., Any]
-    features: str
-    feature_map: Callable[[dict[str, Any]], Any]
-    prepare: Callable[[Any], Any] = lambda model: model
-    names: Dialect | None = None
-    side_weight: float = 0.0
+    make: Callable[..., Any]  # given num_classes, image_size and other arguments of its package
+    features: str  # the module whose output is the features; with ":in" its input
+    feature_map: Callable[[dict[str, Any]], Any]  # picks the last map (b, h, w, c) from the outputs by module
+    prepare: Callable[[Any], Any] = lambda model: model  # draws initial values that make all parts count
+    names: Dialect | None = None  # the first of the table
+    side_weight: float = 0.0  # of the loss of a side classifier
 
     def model(self, num_classes: int = 10, image_size: int = 224, **given: Any) -> Any:
         """Return the network with its initial values."""
@@ -66,14 +57,14 @@ class Peer:
 
 
 def from_torchvision(name: str, **fixed: Any) -> Callable[..., Any]:
-    """Return what makes a network of torchvision."""
+    """Return a maker of a network of torchvision."""
     return lambda num_classes, image_size, **given: getattr(imported("torchvision").models, name)(
         num_classes=num_classes, **fixed, **given
     )
 
 
 def from_timm(name: str, *, sized: bool = False, **fixed: Any) -> Callable[..., Any]:
-    """Return what makes a network of timm, for images of one size where `sized`."""
+    """Return a maker of a network of timm, for images of one size where `sized`."""
 
     def make(num_classes: int, image_size: int, **given: Any) -> Any:
         size = {"img_size": image_size} if sized else {}
@@ -233,21 +224,12 @@ def timm_peer(name: str, timm_name: str) -> Peer:
 
 
 TIMM_NAMES = {
-    "seresnet50": "seresnet50",
-    "vit_tiny_patch16": "vit_tiny_patch16_224",
-    "vit_small_patch16": "vit_small_patch16_224",
-    "vit_base_patch16": "vit_base_patch16_224",
-    "vit_base_patch8": "vit_base_patch8_224",
-    "convnextv2_atto": "convnextv2_atto",
-    "convnextv2_tiny": "convnextv2_tiny",
-    "convnextv2_base": "convnextv2_base",
+    **{f"vit_{size}": f"vit_{size}_224" for size in ("tiny_patch16", "small_patch16", "base_patch16", "base_patch8")},
+    **{name: name for name in ("seresnet50", "convnextv2_atto", "convnextv2_tiny", "convnextv2_base")},
+    **{name: name for name in ("mobilevit_xxs", "mobilevit_xs", "mobilevit_s")},
+    **{f"{name}@timm": name for name in ("resnet18", "resnet50")},
     "mlp_mixer_small_patch16": "mixer_s16_224",
     "mlp_mixer_base_patch16": "mixer_b16_224",
-    "mobilevit_xxs": "mobilevit_xxs",
-    "mobilevit_xs": "mobilevit_xs",
-    "mobilevit_s": "mobilevit_s",
-    "resnet18@timm": "resnet18",
-    "resnet50@timm": "resnet50",
 }
 
 # By our name; "NAME@timm" where timm has a network of torchvision's, too.
@@ -294,17 +276,11 @@ PEERS: dict[str, Peer] = {
 
 
 class Variant(NamedTuple):
-    """A network with fewer layers or channels, quick to compile, on both sides.
+    """A network with fewer layers or channels, quick to compile, on both sides."""
 
-    Attributes:
-        make: returns it in torch, given the image size and other arguments of its package.
-        architecture: what is replaced in our architecture.
-        width: our width.
-    """
-
-    make: Callable[..., Any]
-    architecture: Mapping[str, Any] = MappingProxyType({})
-    width: float = 1.0
+    make: Callable[..., Any]  # in torch, given the image size and other arguments of its package
+    architecture: Mapping[str, Any] = MappingProxyType({})  # replaces fields of ours
+    width: float = 1.0  # ours
 
 
 def narrow(name: str) -> Variant:

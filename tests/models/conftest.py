@@ -40,7 +40,7 @@ def released(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def small_variant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Settings]]:
-    """Return what makes the small variant of a network in torch and sets ours of that name to the same."""
+    """Return a function that makes the small variant of a network in torch and gives ours the same architecture."""
 
     def make(name: str, image_size: int, **given: Any) -> tuple[Any, Settings]:
         variant = VARIANTS[name]

@@ -9,11 +9,7 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS
 from mtsccd_jax.models.network import Settings
 
-# The first network of every family.
-FAMILIES = [
-    next(name for name in MODELS if MODELS[name].network is family)
-    for family in dict.fromkeys(definition.network for definition in MODELS.values())
-]
+# A network of every family, its title and the smallest side of an image.
 SMALLEST = {
     "scnn": ("an S-CNN", 8),
     "alexnet": ("AlexNet", 63),
@@ -33,10 +29,13 @@ SMALLEST = {
 }
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+def test_the_smallest_images_of_every_family_are_known() -> None:
+    assert {MODELS[name].network for name in SMALLEST} == {definition.network for definition in MODELS.values()}
+
+
+@pytest.mark.parametrize("name", SMALLEST)
 def test_images_that_a_network_does_not_take_are_refused(name: str) -> None:
-    model = abstract(name, image_size=96)
-    title, smallest = SMALLEST.get(name, (model.title, model.smallest_image))
+    model, (title, smallest) = abstract(name, image_size=96), SMALLEST[name]
     side = smallest - 1
     with pytest.raises(InputError, match=f"^{title} takes images of {smallest} pixels or more, not {side}x{side}: set"):
         abstract(name, image_size=side)
@@ -48,30 +47,23 @@ def test_images_that_a_network_does_not_take_are_refused(name: str) -> None:
             output_shapes(model, 96, 48)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SMALLEST)
 def test_every_network_takes_the_smallest_images_and_any_channels(name: str) -> None:
-    smallest = SMALLEST.get(name, (None, abstract(name, image_size=96).smallest_image))[1]
+    _, smallest = SMALLEST[name]
     output = output_shapes(evaluating(abstract(name, image_size=smallest, in_channels=7)), smallest, smallest, 7)
     assert output.logits.shape == (2, 5)
     assert min(output.feature_map.shape) > 0
 
 
 class Shapes(NamedTuple):
-    """A network at a width, and the shapes of its features and its last map.
-
-    Attributes:
-        channels: of the images.
-        features: width of the features.
-        last: channels of the last map.
-        grids: height and width of the last map by those of the image.
-    """
+    """A network at a width, and the shapes of its features and its last map."""
 
     name: str
     width: float
-    channels: int
+    channels: int  # of the images
     features: int
-    last: int
-    grids: dict[tuple[int, int], tuple[int, int]]
+    last: int  # channels
+    grids: dict[tuple[int, int], tuple[int, int]]  # height and width of the last map by those of the image
 
 
 SHAPES = (

@@ -9,7 +9,6 @@ import pytest
 from sklearn import metrics as sk
 
 from mtsccd_jax.ops import retrieval
-from mtsccd_jax.ops.distance import nearest_neighbors
 
 FIGURES = [field.name for field in fields(retrieval.QueryFigures)][2:]
 
@@ -138,7 +137,7 @@ def test_anmrr_by_hand():
     assert last.nmrr_q[0] == 1
 
 
-def test_a_list_that_ends_early_says_only_what_it_knows():
+def test_a_list_that_ends_early_has_only_the_figures_that_are_certain():
     index, query, gallery, itself = CASES["labels, among themselves"]
     whole = retrieval.query_figures(index, query, gallery, cutoffs=(2, 5), itself_q=itself)
     for length in (6, 20):
@@ -237,16 +236,6 @@ def test_no_query_with_a_relevant_image():
     assert set(metrics) == {"map", "ndcg", "anmrr"} | at_1
     assert set(metrics.values()) == {None}
     assert set(retrieval.retrieval_intervals(found).values()) == {None}
-
-
-def test_lists_of_nearest_neighbors_fit():
-    random = np.random.default_rng(5)
-    label = random.integers(0, 3, 60)
-    feature = (random.normal(size=(60, 8)) + 2 * np.eye(8)[label]).astype(np.float32)
-    _, index = nearest_neighbors(feature, feature, 60)
-    metrics = retrieval.retrieval_metrics(retrieval.query_figures(index, label, label, itself_q=np.arange(60)))
-    assert metrics["map"] > 0.5
-    assert 0 < metrics["anmrr"] < 0.5
 
 
 LISTS = np.array([[0, 1, 2], [2, 1, 0]])

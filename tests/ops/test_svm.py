@@ -106,7 +106,7 @@ def test_duplicates_constants_and_one_column():
     assert np.asarray(same.svm.scores(np.zeros((1, 3)))).argmax() == 1
 
 
-def test_a_search_that_is_cut_short_says_so():
+def test_a_search_that_is_cut_short_has_not_converged():
     feature, label = _examples(200, 30, 3)
     fit = svm.fit_linear(feature, label, 3, 10.0, max_iterations=2)
     assert (fit.converged, fit.iterations) == (False, 2)

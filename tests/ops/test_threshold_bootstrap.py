@@ -87,9 +87,10 @@ def test_counts_are_those_of_draws_with_replacement(spread, monkeypatch):
     assert correlation.mean() == pytest.approx(-8 / 892, abs=4 / np.sqrt(samples * 780))
 
 
-def test_samples_that_cannot_be_used_are_drawn_anew_and_depend_on_their_place_alone(monkeypatch):
+@pytest.mark.parametrize("spread", [4.0, 0.5])
+def test_samples_that_cannot_be_used_are_drawn_anew_and_depend_on_their_place_alone(spread, monkeypatch):
     distance, changed = pairs_of(900, 0.2, 3, 5)
-    monkeypatch.setattr(threshold_bootstrap, "_SPREAD", 0.5)
+    monkeypatch.setattr(threshold_bootstrap, "_SPREAD", spread)
     many = bootstrap_thresholds(distance, changed, 60, 6)
     assert (many.confusion_r4.sum(1) == 900).all()
     monkeypatch.setattr(threshold_bootstrap, "_CHUNK_BITS", 9000)

@@ -68,17 +68,10 @@ class Inception(nnx.Module):
         self.maximum = maximum
         self.one = chain(in_channels, Step(row.one, 1), dtype=dtype, rngs=rngs) if row.one else None
         self.three = chain(in_channels, Step(row.reduce_three, 1), Step(row.three, 3, stride), dtype=dtype, rngs=rngs)
-        self.double = chain(
-            in_channels,
-            Step(row.reduce_double, 1),
-            Step(row.double, 3),
-            Step(row.double, 3, stride),
-            dtype=dtype,
-            rngs=rngs,
-        )
-        self.projection = (
-            chain(in_channels, Step(row.projection, 1), dtype=dtype, rngs=rngs) if row.projection else None
-        )
+        double = Step(row.reduce_double, 1), Step(row.double, 3), Step(row.double, 3, stride)
+        self.double = chain(in_channels, *double, dtype=dtype, rngs=rngs)
+        last = Step(row.projection, 1)
+        self.projection = chain(in_channels, last, dtype=dtype, rngs=rngs) if row.projection else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map (b, h, w, in_channels) to (b, h / stride, w / stride, channels of all branches), rounded up."""

@@ -43,15 +43,13 @@ class Fork:
 
 @dataclass(frozen=True)
 class Block:
-    """One inception module.
+    """One inception module: torchvision's name of each branch, and its convolutions.
 
-    Attributes:
-        branches: torchvision's name and the convolutions of each branch. `branch_pool` takes the local mean of the map.
-        halves: whether the module halves the map, with a pooling beside the convolutions of stride 2.
+    `branch_pool` takes the local mean of the map.
     """
 
     branches: tuple[tuple[str, tuple[Step | Fork, ...]], ...]
-    halves: bool = False
+    halves: bool = False  # the map, with a pooling beside the convolutions of stride 2
 
 
 def block_a(projection: int) -> Block:
@@ -208,14 +206,8 @@ class InceptionV3(AuxiliaryNetwork):
         self.check_size(signature.image_size, signature.image_size)
         dtype = signature.dtype
         first, second, third, last = (settings.scaled(channels) for channels in (32, 64, 80, 192))
-        self.stem = chain(
-            signature.in_channels,
-            Step(first, 3, 2, 0),
-            Step(first, 3, 1, 0),
-            Step(second, 3),
-            dtype=dtype,
-            rngs=rngs,
-        )
+        stem = Step(first, 3, 2, 0), Step(first, 3, 1, 0), Step(second, 3)
+        self.stem = chain(signature.in_channels, *stem, dtype=dtype, rngs=rngs)
         self.second = chain(second, Step(third, 1), Step(last, 3, 1, 0), dtype=dtype, rngs=rngs)
         self.block_names = tuple(name for name, _ in architecture.blocks)
         self.side_classifier = architecture.side_classifier

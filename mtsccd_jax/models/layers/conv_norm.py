@@ -1,6 +1,6 @@
 """Convolutions that are followed by batch normalisation."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from flax import nnx
@@ -12,7 +12,7 @@ from mtsccd_jax.models.network import Names
 
 
 class ConvNorm(nnx.Module):
-    """A convolution and its batch normalisation: arguments as for `Conv`, and `epsilon` of the normalisation.
+    """A convolution, which takes the options of `Conv`, and its batch normalisation.
 
     Some published weights have a bias. The normalisation removes it again, and it begins at zero.
     """
@@ -24,26 +24,12 @@ class ConvNorm(nnx.Module):
         size: int | tuple[int, int],
         stride: int = 1,
         *,
-        padding: int | tuple[int, int] | None = None,
-        groups: int = 1,
-        use_bias: bool = False,
-        init: nnx.initializers.Initializer | None = None,
         epsilon: float = 1e-5,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
+        **options: Any,
     ) -> None:
-        self.conv = Conv(
-            in_channels,
-            channels,
-            size,
-            stride,
-            padding=padding,
-            groups=groups,
-            use_bias=use_bias,
-            init=init,
-            dtype=dtype,
-            rngs=rngs,
-        )
+        self.conv = Conv(in_channels, channels, size, stride, dtype=dtype, rngs=rngs, **options)
         self.norm = BatchNorm(channels, dtype=dtype, epsilon=epsilon)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -67,35 +53,13 @@ class Step(NamedTuple):
 
 
 class ConvChain(nnx.Module):
-    """Convolutions one after the other, each normalised and rectified; other arguments as for `ConvNorm`."""
+    """Convolutions one after the other, each normalised and rectified; all take the options of `ConvNorm`."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        *steps: Step,
-        use_bias: bool = False,
-        init: nnx.initializers.Initializer | None = None,
-        epsilon: float = 1e-5,
-        dtype: DTypeLike,
-        rngs: nnx.Rngs,
-    ) -> None:
+    def __init__(self, in_channels: int, *steps: Step, dtype: DTypeLike, rngs: nnx.Rngs, **options: Any) -> None:
         self.parts: nnx.List[ConvNorm] = nnx.List()
-        for channels, size, stride, padding in steps:
-            self.parts.append(
-                ConvNorm(
-                    in_channels,
-                    channels,
-                    size,
-                    stride,
-                    padding=padding,
-                    use_bias=use_bias,
-                    init=init,
-                    epsilon=epsilon,
-                    dtype=dtype,
-                    rngs=rngs,
-                )
-            )
-            in_channels = channels
+        for step in steps:
+            self.parts.append(ConvNorm(in_channels, **step._asdict(), dtype=dtype, rngs=rngs, **options))
+            in_channels = step.channels
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map (b, h, w, in_channels) to (b, h', w', channels of the last step)."""

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.initializers import kaiming_normal_fan_out, torch_uniform, uniform
+from mtsccd_jax.models.layers.initializers import Initializer, kaiming_normal_fan_out, torch_uniform, uniform
 
 # Up to this many output positions the unfolded input is small, and XLA spends more time on transposing the kernel than
 # on the map. Where the kernel is larger than the map, XLA:CPU runs a naive loop, a hundred times slower.
@@ -27,22 +27,10 @@ KERNEL_POINTS = np.kron(_G, _G)
 
 
 class Conv(nnx.Module):
-    """A convolution, by default padded by size // 2.
+    """A convolution, by default padded by size // 2, with kaiming normal weights over the outputs as in torchvision.
 
-    The kernel is stored as (height, width, in / groups, out).
-
-    Args:
-        in_channels: channels of the map.
-        channels: channels of the result.
-        size: side of the kernel, or its (height, width).
-        stride: of both sides.
-        padding: rows and columns of zeros on each side, or (rows, columns); None for size // 2.
-        groups: 1, or `in_channels` for a depthwise convolution.
-        use_bias: whether a bias is added.
-        init: initialiser of the kernel; None for kaiming normal over the outputs, as in torchvision.
-        bias_init: initialiser of the bias.
-        dtype: type of the computation.
-        rngs: source of the initial weights.
+    The kernel is stored as (height, width, in / groups, out). `size` and `padding` are one number or that of rows and
+    that of columns.
     """
 
     def __init__(
@@ -55,13 +43,13 @@ class Conv(nnx.Module):
         padding: int | tuple[int, int] | None = None,
         groups: int = 1,
         use_bias: bool = False,
-        init: nnx.initializers.Initializer | None = None,
-        bias_init: nnx.initializers.Initializer = nnx.initializers.zeros,
+        init: Initializer | None = None,
+        bias_init: Initializer = nnx.initializers.zeros,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
         height, width = size if isinstance(size, tuple) else (size, size)
-        init = init or kaiming_normal_fan_out(groups)
+        init = kaiming_normal_fan_out(groups) if init is None else init
         self.kernel = nnx.Param(init(rngs.params(), (height, width, in_channels // groups, channels)))
         self.bias = nnx.Param(bias_init(rngs.params(), (channels,))) if use_bias else None
         self.stride = stride
@@ -104,16 +92,9 @@ def torch_conv(
 def convolve(
     x_bhwc: jax.Array, kernel_hwio: jax.Array, stride: int = 1, padding: int | tuple[int, int] | None = None
 ) -> jax.Array:
-    """Convolve a map, padded with zeros, with a kernel of the same type.
+    """Convolve (b, h, w, in) with (height, width, in / groups, out) to (b, (h + 2 p - height) // stride + 1, ..., out).
 
-    Args:
-        x_bhwc: the map, (b, h, w, in).
-        kernel_hwio: the kernel, (height, width, in / groups, out); the shapes decide the number of groups.
-        stride: of both sides.
-        padding: on each side of rows and columns; None for half the kernel, rounded down.
-
-    Returns:
-        (b, (h + 2 padding - height) // stride + 1, ..., out).
+    The shapes decide the number of groups. `padding` None is half the kernel, rounded down.
     """
     size = kernel_hwio.shape[:2]
     margin = _margin(size, padding)
@@ -121,12 +102,10 @@ def convolve(
     if groups > 1:
         if kernel_hwio.shape[2] > 1:
             return direct(x_bhwc, kernel_hwio, stride, margin)
-        return jax.lax.platform_dependent(
-            x_bhwc,
-            kernel_hwio,
-            cpu=partial(depthwise, stride=stride, padding=margin),
-            default=partial(direct, stride=stride, padding=margin),
-        )
+        by_channel = partial(depthwise, stride=stride, padding=margin)
+        compiled = partial(direct, stride=stride, padding=margin)
+        y: jax.Array = jax.lax.platform_dependent(x_bhwc, kernel_hwio, cpu=by_channel, default=compiled)
+        return y
     height, width = _output_size(x_bhwc, size, stride, margin)
     if size == (1, 1) or height * width <= UNFOLD_POSITIONS:
         return unfolded(x_bhwc, kernel_hwio, stride, margin)
@@ -134,7 +113,8 @@ def convolve(
         return patches(x_bhwc, kernel_hwio)
     many_channels = min(kernel_hwio.shape[2:]) >= WINOGRAD_CHANNELS
     if size == (3, 3) and stride == 1 and margin == (1, 1) and many_channels and x_bhwc.dtype == jnp.float32:
-        return jax.lax.platform_dependent(x_bhwc, kernel_hwio, cpu=winograd, default=direct)
+        y = jax.lax.platform_dependent(x_bhwc, kernel_hwio, cpu=winograd, default=direct)
+        return y
     return direct(x_bhwc, kernel_hwio, stride, margin)
 
 
@@ -178,13 +158,14 @@ def depthwise(x_bhwc: jax.Array, kernel_hwio: jax.Array, *, stride: int, padding
         x_bhwc = jnp.repeat(x_bhwc, multiplier, axis=-1)
     if stride == 1 and size == (2 * padding[0] + 1, 2 * padding[1] + 1):
         return _shifted_sum_of_same_size(x_bhwc, kernel_hwio)
-    return _shifted_sum(x_bhwc, kernel_hwio, stride, padding)
+    y: jax.Array = _shifted_sum(x_bhwc, kernel_hwio, stride, padding)
+    return y
 
 
 # Jitted so that it is traced once for all equal blocks of a network.
 @partial(jax.jit, static_argnums=(2, 3))
 def _shifted_sum(x_bhwc: jax.Array, kernel_hwio: jax.Array, stride: int, margin: tuple[int, int]) -> jax.Array:
-    """Sum over the places of the kernel what every position sees there, times the kernel."""
+    """Sum the values under the places of the kernel times the kernel, at every position."""
     size = kernel_hwio.shape[:2]
     taps = kernel_hwio.reshape(size[0] * size[1], -1)
     windows = _windows(x_bhwc, size, stride, margin)
@@ -197,7 +178,8 @@ def _shifted_sum_of_same_size(x_bhwc: jax.Array, kernel_hwio: jax.Array) -> jax.
 
     The derived gradients of the sum take five times as long to run and to compile, so they are written by hand.
     """
-    return _shifted_sum(x_bhwc, kernel_hwio, 1, _margin(kernel_hwio.shape[:2], None))
+    y: jax.Array = _shifted_sum(x_bhwc, kernel_hwio, 1, _margin(kernel_hwio.shape[:2], None))
+    return y
 
 
 def _same_size_forward(x_bhwc: jax.Array, kernel_hwio: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
@@ -235,7 +217,7 @@ def _output_size(x_bhwc: jax.Array, size: tuple[int, ...], stride: int, margin: 
 
 
 def _windows(x_bhwc: jax.Array, size: tuple[int, ...], stride: int, margin: tuple[int, int]) -> list[jax.Array]:
-    """Return what every position of the result sees at each place of the kernel: size arrays (b, h, w, c)."""
+    """Return the values under each place of the kernel at all positions of the result: size arrays (b, h, w, c)."""
     height, width = _output_size(x_bhwc, size, stride, margin)
     padded = jnp.pad(x_bhwc, ((0, 0), (margin[0],) * 2, (margin[1],) * 2, (0, 0)))
     return [

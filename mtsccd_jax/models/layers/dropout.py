@@ -13,12 +13,8 @@ class Dropout(nnx.Module):
     The random keys come from outside, one for each example: `nnx.view(model, example_keys=keys_b)`. So a mask depends
     on its example alone, not on how the batch is divided over devices. Without keys nothing is dropped.
 
-    Where an example has several rows, they are consecutive and share one mask.
-
-    Args:
-        rate: share of the values that are zeroed.
-        salt: a number that differs between the dropout layers of a network, so that their masks differ.
-        whole_example: zero all values of an example or none (stochastic depth, arXiv:1603.09382).
+    Where an example has several rows, they are consecutive and share one mask. The layers of a network differ in `salt`
+    and so in their masks. `whole_example` zeroes all values of an example or none (stochastic depth).
     """
 
     def __init__(self, rate: float, *, salt: int, whole_example: bool = False) -> None:
@@ -28,7 +24,7 @@ class Dropout(nnx.Module):
         self.example_keys: jax.Array | None = nnx.data(None)
 
     def set_view(self, example_keys: jax.Array | None = None) -> None:
-        """Set what `nnx.view` asks for; None changes nothing.
+        """Take the options of `nnx.view`; None changes nothing.
 
         Args:
           example_keys: one key of `jax.random` for each example of the batch.
@@ -42,23 +38,25 @@ class Dropout(nnx.Module):
             return x
         shape = (1,) * (x.ndim - 1) if self.whole_example else x.shape[1:]
         kept = 1 - self.rate
-        keep = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, self.salt), kept, shape))
-        mask = keep(self.example_keys)
+
+        def keep(key: jax.Array) -> jax.Array:
+            return jax.random.bernoulli(jax.random.fold_in(key, self.salt), kept, shape)
+
+        mask = jax.vmap(keep)(self.example_keys)
         if (rows := len(x) // len(mask)) > 1:
             mask = jnp.repeat(mask, rows, axis=0)
         return jnp.where(mask, x / kept, 0).astype(x.dtype)
 
 
 def drop_path(rate: float, salt: int) -> Dropout:
-    """Return the stochastic depth of a residual branch: examples skip the branch at this rate."""
+    """Return the stochastic depth of a residual branch, which examples skip at this rate."""
     return Dropout(rate, salt=salt, whole_example=True)
 
 
 def drop_path_rates(last: float | None, blocks: int) -> list[float]:
-    """Return the stochastic depth rate of each block: 0 for the first, then linear up to `last` for the last.
+    """Return the stochastic depth rate of each block, on a line from 0 to `last`; all are 0 for None.
 
-    The linear decay rule of arXiv:1603.09382 (section 3, equation 4), starting at the first block as in timm. None
-    is 0 for every block.
+    This is equation 4 of arXiv:1603.09382, starting at the first block as in timm.
     """
     return [(last or 0.0) * block / max(blocks - 1, 1) for block in range(blocks)]
 

@@ -15,14 +15,7 @@ SALT = 2**32 - 1
 class Head(nnx.Module):
     """Dropout, a rectified hidden layer and a classifier, one after the other; hidden layer and dropout are optional.
 
-    With a hidden layer both layers are new, with torch's initial weights.
-
-    Args:
-        classifier: the network's own classifier. A hidden layer replaces it.
-        hidden: outputs of the hidden layer; None for no such layer.
-        dropout: share of the features that are zeroed in training.
-        dtype: type of the computation.
-        rngs: source of the initial weights.
+    With a hidden layer both layers are new, with torch's initial weights; without, `classifier` is the network's own.
     """
 
     def __init__(

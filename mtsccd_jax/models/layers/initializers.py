@@ -5,11 +5,15 @@ the time, and a network has dozens of them.
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+
+# Draws an array from a key and a shape.
+Initializer = Callable[..., jax.Array]
 
 
 class Keys(nnx.Rngs):
@@ -17,22 +21,19 @@ class Keys(nnx.Rngs):
 
     The stream of `nnx.Rngs` counts in an array. Inside a traced function, each update of the array walks the whole
     program traced so far: most of the time of making a network of 200 layers.
-
-    Attributes:
-        drawn: how many keys were drawn.
     """
 
     def __init__(self, rngs: nnx.Rngs) -> None:
         stream = rngs.params
         self._key, self._first, self.drawn = stream.key[...], stream.count[...], 0
 
-    def params(self) -> jax.Array:  # type: ignore[override]
+    def params(self) -> jax.Array:
         """Return the next key."""
         self.drawn += 1
         return jax.random.fold_in(self._key, self._first + (self.drawn - 1))
 
 
-def normal(deviation: float) -> nnx.initializers.Initializer:
+def normal(deviation: float) -> Initializer:
     """Return an initialiser that draws from a normal distribution around zero."""
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
@@ -41,7 +42,7 @@ def normal(deviation: float) -> nnx.initializers.Initializer:
     return init
 
 
-def kaiming_normal_fan_out(groups: int = 1) -> nnx.initializers.Initializer:
+def kaiming_normal_fan_out(groups: int = 1) -> Initializer:
     """Return torch's `kaiming_normal_(mode="fan_out")`: variance 2 / (outputs of a group that an input reaches)."""
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
@@ -56,7 +57,7 @@ def torch_uniform(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp
     return uniform(math.prod(shape[:-1]) ** -0.5)(key, shape, dtype)
 
 
-def uniform(limit: float) -> nnx.initializers.Initializer:
+def uniform(limit: float) -> Initializer:
     """Return an initialiser that draws from [-limit, limit)."""
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:

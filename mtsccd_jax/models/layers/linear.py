@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtsccd_jax.models.layers.initializers import normal, torch_uniform, uniform
+from mtsccd_jax.models.layers.initializers import Initializer, normal, torch_uniform, uniform
 
 # timm truncates its normal at +-2, which is 100 standard deviations: a plain normal.
 WEIGHT_INIT = normal(0.02)
@@ -16,7 +16,7 @@ def linear(
     out_features: int,
     dtype: DTypeLike,
     rngs: nnx.Rngs,
-    init: nnx.initializers.Initializer = WEIGHT_INIT,
+    init: Initializer = WEIGHT_INIT,
 ) -> nnx.Linear:
     """Return a linear layer with normal initial weights of standard deviation 0.02 and zero bias, as in timm."""
     return nnx.Linear(in_features, out_features, dtype=dtype, kernel_init=init, rngs=rngs)
@@ -26,14 +26,11 @@ def torch_linear(
     in_features: int,
     out_features: int,
     *,
-    init: nnx.initializers.Initializer = torch_uniform,
+    init: Initializer = torch_uniform,
     dtype: DTypeLike = jnp.float32,
     rngs: nnx.Rngs,
 ) -> nnx.Linear:
-    """Return a linear layer with the initial values of `torch.nn.Linear`: uniform in +-1/sqrt(in_features).
-
-    `init` replaces the initialiser of the weights; the bias keeps torch's.
-    """
+    """Return a linear layer with torch's initial values, uniform in +-1/sqrt(in_features); `init` is of the weights."""
     bias_init = uniform(in_features**-0.5)
     return nnx.Linear(in_features, out_features, dtype=dtype, kernel_init=init, bias_init=bias_init, rngs=rngs)
 

@@ -10,6 +10,8 @@ from jax.typing import DTypeLike
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models.layers.precision import wide
 
+MOMENTUM = 0.9
+
 
 class Moments(NamedTuple):
     """Mean and mean square of every channel (c,) over a batch, and the number of values in a channel."""
@@ -20,7 +22,7 @@ class Moments(NamedTuple):
 
 
 class Coefficients(NamedTuple):
-    """What `normalized` does to every channel, each (c,)."""
+    """The coefficients of `normalized`, each (c,)."""
 
     mean: jax.Array
     scale: jax.Array
@@ -43,7 +45,6 @@ class BatchNorm(nnx.Module):
         channels: int,
         *,
         dtype: DTypeLike = jnp.float32,
-        momentum: float = 0.9,
         epsilon: float = 1e-5,
         initial_scale: float = 1.0,
     ) -> None:
@@ -52,13 +53,12 @@ class BatchNorm(nnx.Module):
         self.mean = nnx.BatchStat(jnp.zeros(channels, jnp.float32))
         self.var = nnx.BatchStat(jnp.ones(channels, jnp.float32))
         self.dtype = dtype
-        self.momentum = momentum
         self.epsilon = epsilon
         self.use_running_average = False
         self.axis_name: str | None = None
 
     def set_view(self, use_running_average: bool | None = None, axis_name: str | None = None) -> None:
-        """Set what `nnx.view` asks for; None changes nothing.
+        """Take the options of `nnx.view`; None changes nothing.
 
         `nnx.view_info` reads the lines below and needs an indent of two.
 
@@ -76,11 +76,7 @@ class BatchNorm(nnx.Module):
         return normalized(x, self.coefficients(self.moments(x)), self.dtype)
 
     def moments(self, x: jax.Array) -> Moments | None:
-        """Return the moments of the global batch, or None in evaluation.
-
-        Raises:
-            InputError: there are fewer than two values in a channel.
-        """
+        """Return the moments of the global batch, or None in evaluation."""
         if self.use_running_average:
             return None
         x = x.astype(wide(x.dtype))
@@ -107,8 +103,8 @@ class BatchNorm(nnx.Module):
         # Rounding may make the variance of a constant channel negative.
         var = jnp.maximum(mean_square - jnp.square(mean), 0.0)
         # `self.mean[...] = ` asks for the device of the value; JAX then walks the whole program traced so far.
-        self.mean.set_value(self.momentum * self.mean[...] + (1 - self.momentum) * mean)
-        self.var.set_value(self.momentum * self.var[...] + (1 - self.momentum) * (count / (count - 1)) * var)
+        self.mean.set_value(MOMENTUM * self.mean[...] + (1 - MOMENTUM) * mean)
+        self.var.set_value(MOMENTUM * self.var[...] + (1 - MOMENTUM) * (count / (count - 1)) * var)
         return mean, var
 
 

@@ -22,13 +22,7 @@ def max_pool(
     """Return the largest value of every window, (b, (h + 2 padding - size) // stride + 1, ..., c).
 
     The gradient goes to the first maximum of a window, row by row, as in torch. NaN counts as the largest value.
-
-    Args:
-        x_bhwc: the map.
-        size: side of the window.
-        stride: of both sides.
-        padding: places on each side that are never the largest.
-        ceil_mode: also pool the windows that begin inside the map or its left padding and end beyond it.
+    `ceil_mode` also pools the windows that begin inside the map or its left padding and end beyond it.
     """
     for axis in (2, 1):
         x_bhwc, *rest = _windows(x_bhwc, axis, size, stride, padding, ceil_mode, empty=-jnp.inf)
@@ -63,7 +57,7 @@ def adaptive_average_pool(x_bhwc: jax.Array, side: int) -> jax.Array:
 def _windows(
     x: jax.Array, axis: int, size: int, stride: int, padding: int, ceil_mode: bool, empty: float
 ) -> list[jax.Array]:
-    """Return what every window along an axis sees at each of its places."""
+    """Return the values of all windows along an axis, an array for each place of the window."""
     length = x.shape[axis]
     free = length + 2 * padding - size
     outputs = free // stride + 1

@@ -7,19 +7,15 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from mtsccd_jax.models.layers.convolution import Conv
+from mtsccd_jax.models.layers.initializers import Initializer
 from mtsccd_jax.models.layers.pooling import global_average_pool
 
 
 class SqueezeExcitation(nnx.Module):
     """Multiply every channel by a factor between 0 and 1 that depends on the means of all channels.
 
-    Args:
-        channels: channels of the map.
-        squeezed: channels between the two 1x1 convolutions.
-        activation: activation between them.
-        bias_init: gives the initialiser of the bias of a convolution from its inputs.
-        dtype: type of the computation.
-        rngs: source of the initial weights.
+    Two 1x1 convolutions have `squeezed` channels between them. `bias_init` makes the initialiser of a bias from the
+    number of inputs.
     """
 
     def __init__(
@@ -28,7 +24,7 @@ class SqueezeExcitation(nnx.Module):
         squeezed: int,
         *,
         activation: Callable[[jax.Array], jax.Array] = nnx.relu,
-        bias_init: Callable[[int], nnx.initializers.Initializer] = lambda inputs: nnx.initializers.zeros,
+        bias_init: Callable[[int], Initializer] = lambda inputs: nnx.initializers.zeros,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ) -> None:

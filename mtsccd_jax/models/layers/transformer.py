@@ -10,6 +10,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from mtsccd_jax.models.layers.dropout import drop_path
+from mtsccd_jax.models.layers.initializers import Initializer
 from mtsccd_jax.models.layers.linear import WEIGHT_INIT, linear
 from mtsccd_jax.models.network import Names
 
@@ -41,13 +42,14 @@ def attend(query_bnhd: jax.Array, key_bnhd: jax.Array, value_bnhd: jax.Array) ->
     if not (takes_flash(query_bnhd) and has_flash_devices()):
         return xla(query_bnhd, key_bnhd, value_bnhd)
     flash = functools.partial(attend_even, implementation="cudnn")
-    return jax.lax.platform_dependent(query_bnhd, key_bnhd, value_bnhd, cuda=flash, default=xla)
+    y: jax.Array = jax.lax.platform_dependent(query_bnhd, key_bnhd, value_bnhd, cuda=flash, default=xla)
+    return y
 
 
 def attend_even(
     query_bnhd: jax.Array, key_bnhd: jax.Array, value_bnhd: jax.Array, implementation: Literal["xla", "cudnn"]
 ) -> jax.Array:
-    """Return what `attend` does, computed on an even number of tokens: an odd one gets a masked token more.
+    """Attend as `attend` does, with an even number of tokens: an odd one gets a masked token more.
 
     JAX 0.10 to 0.12 refuse the gradient of cuDNN's attention for an odd number of tokens, such as a ViT's 197. They
     mistake the empty bias for a bias, whose gradient has this limit.
@@ -94,7 +96,7 @@ class Attention(nnx.Module):
         embedding: int,
         heads: int,
         *,
-        init: nnx.initializers.Initializer = WEIGHT_INIT,
+        init: Initializer = WEIGHT_INIT,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ) -> None:
@@ -119,7 +121,7 @@ class Mlp(nnx.Module):
         hidden: int,
         *,
         activation: Callable[[jax.Array], jax.Array] = gelu,
-        init: nnx.initializers.Initializer = WEIGHT_INIT,
+        init: Initializer = WEIGHT_INIT,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ) -> None:
@@ -135,17 +137,8 @@ class Mlp(nnx.Module):
 class Block(nnx.Module):
     """Attention, then MLP, each with a normalisation before it and a shortcut (arXiv:2010.11929, equations 2 and 3).
 
-    Args:
-        embedding: channels of a token.
-        attention: makes the attention; called after the normalisation before it has drawn its keys.
-        mlp_ratio: width of the MLP's hidden layer over `embedding`.
-        activation: of the MLP.
-        epsilon: of the layer normalisations.
-        rate: share of the examples that skip a branch in training.
-        index: index of the block in the network.
-        init: initialiser of the weights of the MLP.
-        dtype: type of the computation.
-        rngs: source of the initial weights.
+    `attention` is made between the layers around it, so that keys are drawn in their order. `rate` is the share of the
+    examples that skip a branch in training, and `index` the block's place in the network.
     """
 
     def __init__(
@@ -158,7 +151,7 @@ class Block(nnx.Module):
         epsilon: float = 1e-6,
         rate: float,
         index: int,
-        init: nnx.initializers.Initializer = WEIGHT_INIT,
+        init: Initializer = WEIGHT_INIT,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ) -> None:
@@ -170,7 +163,7 @@ class Block(nnx.Module):
         self.drop_mlp = drop_path(rate, salt=2 * index + 1)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Map (b, n, d) to (b, n, d), or a map (b, h, w, d) to (b, h, w, d): whatever the attention takes."""
+        """Map (b, n, d) or (b, h, w, d), whichever the attention takes, to the same shape."""
         x = x + self.drop_attention(self.attention(self.norm_attention(x)))
         return x + self.drop_mlp(self.mlp(self.norm_mlp(x)))
 

@@ -27,21 +27,13 @@ NESTED_KEYS = ("state_dict", "model", "model_state_dict", "model_ema", "module")
 
 @dataclass(frozen=True)
 class WeightFile:
-    """The arrays of one file.
-
-    Attributes:
-        source: the user's name of the file.
-        arrays: by published name, in torch's layout, half precision widened to float32.
-        sha256: checksum of the file.
-        normalization: mean and standard deviation of the training, if the repository names them.
-        trained_on: the data sets of the training, one after the other, if known.
-    """
+    """The arrays of one file, whose user calls it `source`."""
 
     source: str
-    arrays: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray]  # by published name, in torch's layout, half precision widened to float32
     sha256: str
-    normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    trained_on: tuple[str, ...] = ()
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None  # mean and deviation, if published
+    trained_on: tuple[str, ...] = ()  # the data sets of the training, one after the other, if known
 
 
 def read(source: str) -> WeightFile:
@@ -115,15 +107,7 @@ def _widened(value: np.ndarray) -> np.ndarray:
 def _download(source: str) -> tuple[Path, Any]:
     """Return the cached file of a hub repository, and the normalisation in its configuration."""
     try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import (
-            EntryNotFoundError,
-            HFValidationError,
-            HTTPError,
-            LocalEntryNotFoundError,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )
+        from huggingface_hub import errors, hf_hub_download
     except ModuleNotFoundError:
         raise InputError(f"{source}: needs the hub client; `pip install 'mtsccd-jax[hub]'`") from None
     repository, _, file_name = source.removeprefix(HUB_PREFIX).partition(":")
@@ -139,27 +123,27 @@ def _download(source: str) -> tuple[Path, Any]:
             try:
                 path = fetch(candidate)
                 break
-            except LocalEntryNotFoundError:
+            except errors.LocalEntryNotFoundError:
                 raise
-            except EntryNotFoundError:
+            except errors.EntryNotFoundError:
                 continue
         if path is None:
             raise InputError(f"{source}: the repository holds no {' or '.join(candidates)}; name a file after a colon")
         try:
             config = json.loads(fetch("config.json").read_text(encoding="utf-8"))
-        except (EntryNotFoundError, json.JSONDecodeError):
+        except (errors.EntryNotFoundError, json.JSONDecodeError):
             config = {}
-    except LocalEntryNotFoundError as error:
+    except errors.LocalEntryNotFoundError as error:
         answer = getattr(getattr(error.__cause__, "response", None), "status_code", None)
         why = f"the hub answered with status {answer}" if answer else "the hub cannot be reached"
         raise InputError(f"{source}: {why} and nothing is cached; try again later, or give a file") from None
-    except RevisionNotFoundError:
+    except errors.RevisionNotFoundError:
         raise InputError(f"{source}: the repository has no revision '{revision}'") from None
-    except RepositoryNotFoundError:
+    except errors.RepositoryNotFoundError:
         raise InputError(f"{source}: no such repository on the hub, or a private one; check the name") from None
-    except HFValidationError as error:
+    except errors.HFValidationError as error:
         raise InputError(f"{source}: not a repository name ({str(error).splitlines()[0]})") from None
-    except (HTTPError, OSError) as error:
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # imported there, but not listed
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{source}: the download failed ({reason[0]}); run the same command again") from None
     published = config.get("pretrained_cfg", config)

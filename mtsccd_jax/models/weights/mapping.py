@@ -24,13 +24,7 @@ Dialect = Callable[[Any], Names]
 
 @dataclass(frozen=True)
 class Layout:
-    """One array of a kind of part.
-
-    Attributes:
-        published: torch's name of the array, which follows that of the part.
-        ours: attribute of our module.
-        axes: the published axes in our order.
-    """
+    """One array of a kind of part: torch's name of it, our attribute, and the published axes in our order."""
 
     published: str
     ours: str
@@ -72,21 +66,13 @@ Path = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Slot:
-    """One array of a network.
-
-    Attributes:
-        name: its published name.
-        part: the published name of its part, with which `name` begins.
-        path: its path in our network.
-        variable: our variable.
-        layout: the published layout; None where it equals ours.
-    """
+    """One array of a network: its published name, and our variable and its path."""
 
     name: str
-    part: str
+    part: str  # the published name of its part, with which `name` begins
     path: Path
-    variable: nnx.Variable
-    layout: Layout | None
+    variable: nnx.Variable[Any]
+    layout: Layout | None  # None where the published one equals ours
 
     def to_ours(self, value: np.ndarray) -> np.ndarray:
         """Return a published array in our layout."""
@@ -119,15 +105,10 @@ def published(network: nnx.Module, names: Dialect) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Published weights for a network of ours.
+    """Published weights for a network of ours."""
 
-    Attributes:
-        arrays: float32, by path in the network; all other arrays keep their random initial values.
-        notes: one line for each array that was adapted and each part that keeps its initial values.
-    """
-
-    arrays: dict[Path, np.ndarray]
-    notes: list[str]
+    arrays: dict[Path, np.ndarray]  # float32; all other arrays of the network keep their random initial values
+    notes: list[str]  # one for each array that was adapted and each part that keeps its initial values
 
 
 def fit(network: nnx.Module, dialects: Sequence[Dialect], weights: WeightFile) -> Fitted:
@@ -229,8 +210,8 @@ def adapt_channels(kernel_hwio: np.ndarray, channels: int) -> np.ndarray:
     A single channel takes the sum over the channels of the kernel. More channels repeat them in turn, scaled so that an
     image with equal channels gives the same output.
     """
-    present = kernel_hwio.shape[2]
     if channels == 1:
-        return kernel_hwio.sum(axis=2, keepdims=True)
-    turns = [i % present for i in range(channels)]
-    return kernel_hwio[:, :, turns] * (present / channels)
+        return np.asarray(kernel_hwio.sum(axis=2, keepdims=True))
+    present = kernel_hwio.shape[2]
+    adapted: np.ndarray = kernel_hwio[:, :, np.arange(channels) % present] * (present / channels)
+    return adapted

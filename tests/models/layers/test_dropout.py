@@ -14,7 +14,7 @@ from small_networks import abstract
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS
-from mtsccd_jax.models.layers.dropout import Dropout, drop_path_rates
+from mtsccd_jax.models.layers.dropout import Dropout
 
 
 def dropped(layer: Dropout, seeds: list[int], shape: tuple[int, ...]) -> np.ndarray:
@@ -98,12 +98,6 @@ def test_a_rate_takes_the_place_of_the_published_one(name: str) -> None:
     assert max(published) > 0.15
     np.testing.assert_allclose(asked, np.array(published) / 2, rtol=1e-12)
     assert not any(drop.rate for drop in drops(name, drop_path=0.0))
-
-
-@pytest.mark.parametrize("blocks", [1, 2, 16])
-def test_rates_grow_on_a_line(blocks: int) -> None:
-    np.testing.assert_allclose(drop_path_rates(0.15, blocks), np.linspace(0, 0.15, blocks), atol=1e-12)
-    assert drop_path_rates(None, blocks) == [0] * blocks
 
 
 def test_rows_of_one_example_are_dropped_together() -> None:

@@ -21,7 +21,7 @@ from mtsccd_jax.models.weights.mapping import fit, published, slots
 
 
 def file_of(model: nnx.Module, name: str = "resnet18") -> WeightFile:
-    """Return what the network would be published as."""
+    """Return the network as a published file."""
     return WeightFile("w.safetensors", published(model, MODELS[name].names[0]), sha256="")
 
 

@@ -20,7 +20,7 @@ def file_of(arrays: dict[str, np.ndarray], source: str = "w.safetensors") -> Wei
 
 
 def weights_of(name: str, seed: int = 1, **arguments) -> dict[str, np.ndarray]:
-    """Return what another network of that name would be published as."""
+    """Return another network of that name as published arrays."""
     return published(filled(name, seed, **arguments), MODELS[name].names[0])
 
 
