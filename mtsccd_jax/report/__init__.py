@@ -1,9 +1,7 @@
-"""Rows of results, what the papers published, and the page that shows one beside the other.
+"""Rows of results, and the page that lays out what tasks hand it.
 
-`rows` holds the row and its artefacts, `measured` its numbers before they are a row, and `verify` checks it with the
-check of its task. `published`, `label_results` and `binary_tables` are the papers' tables and what any (overall
-accuracy, kappa) can be; `audit` says so of a file. `page` is the report, drawn from rows and artefacts alone:
-`sections`, `transitions`, `examples`, `comparisons`, and of several labels an image and searches `label_sections` and
-`label_comparisons`, are its parts, `sentences` its words, `figures` its charts, `row_tables`, `paper_tables` and
-`label_tables` its tables, `sheets` and `label_sheets` its photographs.
+`rows` holds the row and its artefacts, `runs` groups rows, `workdirs` finds them. A task hands `page` a
+`sections.TaskReport` with functions that write its sections; the page adds `summary` and `provenance`. Tasks build on
+`results` and `comparable` (tables and charts of rows), `tables`, `pictures`, `text` and `unique_names`, and write by
+`writer`. `published` holds the values that papers print. No module here imports a task.
 """

@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,36 +23,28 @@ CHART_ROWS = 14
 EMPTY = Cell(NOT_KNOWN)
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of a table of rows.
-
-    Attributes:
-        title: Its heading.
-        cell: Makes its cell of a row.
-        numeric: Whether numbers stand in it.
-        metric: The metric that it shows, whose mean over repetitions is given; or "".
-    """
+class Column(NamedTuple):
+    """A column of a table of rows: its heading, and its cell of a row; of a metric its name, for means over seeds."""
 
     title: str
-    cell: Callable[[Run, Row], Cell]
-    numeric: bool = True
+    cell: Callable[[Row], Cell]
     metric: str = ""
 
 
 def metric_column(metric: str, title: str = "") -> Column:
     """Return the column of a metric with its intervals, under its own title unless another is given."""
-    return Column(title or text.metric_name(metric), lambda run, row: _metric_cell(row, metric), metric=metric)
+    return Column(title or text.metric_name(metric), lambda row: _metric_cell(row, metric), metric)
 
 
 def baseline_column(title: str, metric: str) -> Column:
     """Return the column of the trivial predictor's value of a metric."""
-    return Column(title, lambda run, row: Cell(text.number(text.baseline_of(row, metric))))
+    return Column(title, lambda row: Cell(text.number(text.baseline_of(row, metric))))
 
 
 def result_table(
     name: str,
     caption: str,
+    first: Column,
     columns: Sequence[Column],
     runs: Sequence[Run],
     protocols: Sequence[str],
@@ -61,20 +52,23 @@ def result_table(
 ) -> Table:
     """Return the table of the rows of some protocols, with a line of mean and deviation after repetitions.
 
-    The first column names the row, the second counts its examples.
+    The `first` column names the row; network, seed and recipe follow in small print. The next counts its examples.
     """
     lines: list[list[Cell]] = []
     summaries: set[int] = set()
     records = []
     for run, repeats in repeats_of(runs, protocols):
-        lines += [[column.cell(run, row) for column in columns] for row in repeats]
-        records += [_record(row) for row in repeats]
+        for row in repeats:
+            named = first.cell(row)
+            named = Cell(named.text, (*small_print(run, row), *named.notes))
+            lines.append([named, *(column.cell(row) for column in columns)])
+            records.append(_record(row))
         if len(repeats) > 1:
             summaries.add(len(lines))
-            named = Cell(lines[-1][0].text, (f"mean of {len(repeats)} runs", run.name))
-            means = [_mean_cell(repeats, column.metric) if column.metric else Cell("") for column in columns[2:]]
-            lines.append([named, lines[-1][1], *means])
-    titles = tuple((column.title, column.numeric) for column in columns)
+            mean_of = Cell(lines[-1][0].text, (f"mean of {len(repeats)} runs", run.name))
+            means = [_mean_cell(repeats, column.metric) if column.metric else Cell("") for column in columns[1:]]
+            lines.append([mean_of, lines[-1][1], *means])
+    titles = (first.title, False), *((column.title, True) for column in columns)
     return Table(name, caption, titles, lines, records, summaries, footnotes)
 
 

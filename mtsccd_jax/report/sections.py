@@ -50,7 +50,7 @@ class Block(NamedTuple):
     """A block of a section.
 
     Attributes:
-        kind: Which macro of `page.html` lays it out.
+        kind: How `page.html` lays it out.
         content: The text, HTML, sentences, tables, `Figure`s or `Fold`s.
         style: CSS classes of tables; "large" for charts; "first open" where the first of the details stands open.
     """

@@ -1,7 +1,6 @@
 """Made-up rows of several labels an image and of searches, and their artefacts as the protocols write them."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 from made_up_runs import Maker, entries, thumbnail
@@ -28,38 +27,34 @@ SHARES = np.array([0.4, 0.01, 0.3, 0.34, 0.15, 0.27, 0.36, 0.2, 0.16])
 PATCHES = 8
 
 
+@dataclasses.dataclass(kw_only=True)
 class LabelMaker(Maker):
     """Writes the rows and artefacts of one made-up run on images of several labels into a work directory."""
 
-    def __init__(
-        self,
-        workdir: Path,
-        *,
-        name: str = "reben_resnet50_all",
-        model: str = "resnet50",
-        dataset: str = "bigearthnet_v2/s1_s2_10m_20m",
-        bands: tuple[str, ...] = ("s1_10m_20m",),
-        labels: tuple[str, ...] = LABELS,
-        seed: int = 0,
-        skill: float = 1.2,
-        n: int = 240,
-        width: float = 1.0,
-        threshold: str = "half",
-        resamples: int = 40,
-    ):
-        super().__init__(workdir, name=name, model=model, seed=seed, skill=skill, share=1.0)
-        self.dataset, self.labels, self.n = dataset, labels, n
-        self.recipe = dataclasses.replace(
-            Recipe(name, "made up"),
-            data=Data(dataset=dataset.partition("/")[0], config=dataset.partition("/")[2], bands=bands),
-            model=Model(model, width=width, task="labels"),
+    name: str = "reben_resnet50_all"
+    model: str = "resnet50"
+    dataset: str = "bigearthnet_v2/s1_s2_10m_20m"
+    bands: tuple[str, ...] = ("s1_10m_20m",)
+    labels: tuple[str, ...] = LABELS
+    skill: float = 1.2
+    n: int = 240
+    threshold: str = "half"
+    resamples: int = 40
+
+    def make_recipe(self) -> Recipe:
+        """The recipe of the run."""
+        name, _, config = self.dataset.partition("/")
+        return dataclasses.replace(
+            Recipe(self.name, "made up"),
+            data=Data(dataset=name, config=config, bands=self.bands),
+            model=Model(self.model, width=self.width, task="labels"),
             engine=Engine(batch_size=512, epochs=100),
-            labels=Labels(threshold=threshold),
-            evaluation=Evaluation(resamples=resamples),
-            seed=seed,
+            labels=Labels(threshold=self.threshold),
+            evaluation=Evaluation(resamples=self.resamples),
+            seed=self.seed,
         )
 
-    def said(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+    def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """(labels (n, k) uint8, the same for every run; probabilities (n, k) float32) of a split."""
         truth = np.random.default_rng([self.n, len(split)])
         share = np.resize(SHARES, len(self.labels))
@@ -70,11 +65,11 @@ class LabelMaker(Maker):
 
     def multilabel(self, split: str = "test") -> rows.Row:
         """The row of all labels of a split."""
-        label, probability = self.said(split)
+        label, probability = self.predictions(split)
         threshold, chosen = np.full(len(self.labels), 0.5), self.recipe.labels.threshold == "validation"
         arrays = {"training": self.training}
         if chosen:
-            known, seen = self.said("validation")
+            known, seen = self.predictions("validation")
             threshold = class_thresholds(known, seen, self.recipe.labels.objective).threshold_k
             arrays["validation"] = {"label": known, "probability": seen}
         called = decide(probability, threshold)
@@ -115,8 +110,8 @@ class LabelMaker(Maker):
     def retrieval(self, split: str = "test", *, gallery: int = 60, queries: int = 24) -> rows.Row:
         """The row of a search; the first half of the queries is in the gallery."""
         random = np.random.default_rng(self.seed)
-        label = self.said(split)[0][:queries]
-        gallery_label = np.concatenate([label[: queries // 2], self.said("train")[0][: gallery - queries // 2]])
+        label = self.predictions(split)[0][:queries]
+        gallery_label = np.concatenate([label[: queries // 2], self.predictions("train")[0][: gallery - queries // 2]])
         itself = np.where(np.arange(queries) < queries // 2, np.arange(queries), -1)
         apart = 1.5 - 0.2 * self.skill * (label.astype(int) @ gallery_label.T) + random.random((queries, gallery))
         order, cutoffs = apart.argsort(1), self.recipe.retrieval.cutoffs

@@ -40,37 +40,40 @@ def entries(
     return {name: {"value": values[name], "low": intervals[name][0], "high": intervals[name][1]} for name in values}
 
 
+@dataclasses.dataclass
 class Maker:
     """Writes the rows and artefacts of one made-up run into a work directory.
 
-    The examples of a split are the same whatever the run, and every figure of a row is that of its artefacts.
+    The examples of a split are the same whatever the run, and every value of a row is that of its artefacts. `skill` is
+    about the share of scenes named correctly, `share` the size of the test sets relative to the paper's.
     """
 
-    def __init__(
-        self,
-        workdir: Path,
-        *,
-        name: str,
-        model: str,
-        seed: int,
-        skill: float,
-        share: float,
-        width: float = 1.0,
-        config: str = "official",
-        speed: float = 8123.4,
-        objective: str = "kappa",
-    ):
-        self.workdir, self.seed, self.skill, self.share = workdir, seed, skill, share
-        self.config, self.speed, self.objective = config, speed, objective
-        self.random = np.random.default_rng([1000 + seed, len(name), sum(map(ord, model))])
+    workdir: Path
+    _: dataclasses.KW_ONLY
+    name: str = "paper_resnet101"
+    model: str = "resnet101"
+    seed: int = 0
+    skill: float = 0.72
+    share: float = 1.0
+    width: float = 1.0
+    config: str = "official"
+    speed: float = 8123.4
+    objective: str = "kappa"
+
+    def __post_init__(self):
+        self.random = np.random.default_rng([1000 + self.seed, len(self.name), sum(map(ord, self.model))])
         self.training = self.history()
-        self.recipe = dataclasses.replace(
-            Recipe(name, "made up"),
-            data=Data(config=config),
-            model=Model(model, width=width),
+        self.recipe = self.make_recipe()
+
+    def make_recipe(self) -> Recipe:
+        """The recipe of the run."""
+        return dataclasses.replace(
+            Recipe(self.name, "made up"),
+            data=Data(config=self.config),
+            model=Model(self.model, width=self.width),
             engine=Engine(batch_size=50, epochs=20),
             evaluation=Evaluation(resamples=40),
-            seed=seed,
+            seed=self.seed,
         )
 
     def row(
@@ -264,21 +267,13 @@ def examples(
 def make_workdir(
     workdir: Path,
     *,
-    name: str = "paper_resnet101",
-    model: str = "resnet101",
-    seed: int = 0,
-    skill: float = 0.72,
-    share: float = 1.0,
     splits: Sequence[str] = tuple(SCENES),
     protocols: Sequence[str] = ("cfsm", "cdc_1"),
     scenes: bool = True,
     **settings: object,
 ) -> list[rows.Row]:
-    """The rows of a made-up run: scenes of some splits, and change by some protocols on both test sets.
-
-    `skill` is about the share of scenes named correctly, `share` the size of the test sets relative to the paper's.
-    """
-    maker = Maker(workdir, name=name, model=model, seed=seed, skill=skill, share=share, **settings)
+    """The rows of a made-up run: scenes of some splits, and change by some protocols on both test sets."""
+    maker = Maker(workdir, **settings)
     made = [maker.scene(split) for split in splits] if scenes else []
     return made + [maker.change(split, protocol) for protocol in protocols for split in PAIRS_CHANGED]
 

@@ -9,7 +9,7 @@ from mtsccd_jax.report import results, text
 from mtsccd_jax.report.comparable import contests, differences_section, kappa_tables, labelled
 from mtsccd_jax.report.pictures.charts import confusion
 from mtsccd_jax.report.published.tables import METHOD_NAMES, table_7
-from mtsccd_jax.report.results import EMPTY, Column, baseline_column, metric_column, result_table, small_print
+from mtsccd_jax.report.results import EMPTY, Column, baseline_column, metric_column, result_table
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, rows_of, shown
 from mtsccd_jax.report.sections import Block, Figure, Fold, Place, Protocol, Section, TaskReport
@@ -199,14 +199,17 @@ def change_table(runs: Sequence[Run]) -> Table:
         "there is one, re-chooses the threshold on resampled validation pairs as well. From-to: the share of the "
         "changed pairs whose classes at both dates are named rightly. Paper: Table 7."
     )
+    first = Column(
+        "Method and test set",
+        lambda row: Cell(f"{METHOD_NAMES[row.protocol]}, {text.short_split(row.split, row.dataset)}"),
+    )
     columns = (
-        Column("Method and test set", lambda run, row: Cell(_method_and_split(row), small_print(run, row)), False),
-        Column("Pairs", lambda run, row: Cell(f"{row.n:,}", (f"{sum(row.confusion[1]):,} changed",))),
+        Column("Pairs", lambda row: Cell(f"{row.n:,}", (f"{sum(row.confusion[1]):,} changed",))),
         *map(metric_column, ("oa", "kappa", "f1", "precision", "recall", "transition")),
-        Column("Threshold", lambda run, row: _threshold(row)),
+        Column("Threshold", _threshold),
         baseline_column("OA of all unchanged", "oa"),
-        Column("Paper's OA", lambda run, row: paper_accuracy(row)),
-        Column("Paper's kappa", lambda run, row: _paper_kappa(row)),
+        Column("Paper's OA", paper_accuracy),
+        Column("Paper's kappa", _paper_kappa),
     )
     impossible = [
         f"Paper, {METHOD_NAMES[row.protocol]}, {row.published['model']}, {text.short_split(row.split, row.dataset)}: "
@@ -214,11 +217,7 @@ def change_table(runs: Sequence[Run]) -> Table:
         for row in rows_of(runs, METHOD_NAMES)
         if row.published and not row.published.get("possible", True)
     ]
-    return result_table("change", caption, columns, runs, tuple(METHOD_NAMES), tuple(dict.fromkeys(impossible)))
-
-
-def _method_and_split(row: Row) -> str:
-    return f"{METHOD_NAMES[row.protocol]}, {text.short_split(row.split, row.dataset)}"
+    return result_table("change", caption, first, columns, runs, tuple(METHOD_NAMES), tuple(dict.fromkeys(impossible)))
 
 
 def _threshold(row: Row) -> Cell:

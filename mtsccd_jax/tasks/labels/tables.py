@@ -16,7 +16,6 @@ from mtsccd_jax.report.results import (
     own_record,
     own_value,
     result_table,
-    small_print,
 )
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, bands, network, recipe_name, repeats_of, width
@@ -46,19 +45,17 @@ def label_table(runs: Sequence[Run]) -> Table:
         "share of the images, and predicted where that is one half or more."
     )
 
-    def first(run: Run, row: Row) -> Cell:
-        configuration = row.dataset.partition("/")[2].replace("_", " ")
-        return Cell(text.place(row), (*small_print(run, row), configuration))
-
+    first = Column(
+        "Data and network", lambda row: Cell(text.place(row), (row.dataset.partition("/")[2].replace("_", " "),))
+    )
     columns = (
-        Column("Data and network", first, False),
-        Column("Images", lambda run, row: Cell(f"{row.n:,}", (f"{len(row.class_names)} labels",))),
+        Column("Images", lambda row: Cell(f"{row.n:,}", (f"{len(row.class_names)} labels",))),
         *map(metric_column, _SHOWN),
-        Column("Predicted from", lambda run, row: _threshold(row)),
+        Column("Predicted from", _threshold),
         baseline_column("Trivial AP macro", "ap_macro"),
         baseline_column("Trivial F1 samples", "f1_samples"),
     )
-    return result_table("labels", caption, columns, runs, ("multilabel",))
+    return result_table("labels", caption, first, columns, runs, ["multilabel"])
 
 
 def names_apart(rows: Sequence[Row], *, bands: bool = False) -> list[str]:

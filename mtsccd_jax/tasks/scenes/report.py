@@ -10,7 +10,7 @@ from mtsccd_jax.report import results, text
 from mtsccd_jax.report.comparable import contests, differences_section, kappa_tables, labelled
 from mtsccd_jax.report.pictures import charts, photos
 from mtsccd_jax.report.pictures.chart_style import INK, MUTED
-from mtsccd_jax.report.results import Column, baseline_column, metric_column, result_table, small_print
+from mtsccd_jax.report.results import Column, baseline_column, metric_column, result_table
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, network, rows_of, shown
 from mtsccd_jax.report.sections import Block, Figure, Fold, Place, Protocol, Section, TaskReport, fragment
@@ -186,20 +186,18 @@ def scene_table(runs: Sequence[Run]) -> Table:
         "Scene classification. Intervals are 95 %, from resampled test scenes. "
         "Trivial: always naming the most frequent class. Paper: Table 6."
     )
+    first = Column("Test set", lambda row: Cell(text.short_split(row.split, row.dataset)))
     columns = (
-        Column(
-            "Test set", lambda run, row: Cell(text.short_split(row.split, row.dataset), small_print(run, row)), False
-        ),
-        Column("Scenes", lambda run, row: Cell(f"{row.n:,}")),
+        Column("Scenes", lambda row: Cell(f"{row.n:,}")),
         metric_column("oa"),
         metric_column("kappa"),
         metric_column("balanced"),
         metric_column("f1", "Mean F1"),
         baseline_column("Trivial OA", "oa"),
-        Column("Paper's OA", lambda run, row: paper_accuracy(row)),
-        Column("Difference", lambda run, row: Cell(text.signed(_difference(row)))),
+        Column("Paper's OA", paper_accuracy),
+        Column("Difference", lambda row: Cell(text.signed(_difference(row)))),
     )
-    return result_table("scene", caption, columns, runs, ("scene",))
+    return result_table("scene", caption, first, columns, runs, ["scene"])
 
 
 def class_table(row: Row) -> Table:

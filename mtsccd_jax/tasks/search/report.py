@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mtsccd_jax.report import results, text
-from mtsccd_jax.report.results import Column, baseline_column, metric_column, result_table, small_print
+from mtsccd_jax.report.results import Column, baseline_column, metric_column, result_table
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, repeats_of, rows_of, shown
 from mtsccd_jax.report.sections import Block, Fold, Place, Protocol, Section, TaskReport, fragment
@@ -103,13 +103,12 @@ def retrieval_table(runs: Sequence[Run]) -> Table:
     at_k = [name for name in names if name.startswith("precision_at_")]
     at_k += [name for name in names if name.startswith("map_at_") and not name.endswith("_of_found")]
 
-    def first(run: Run, row: Row) -> Cell:
-        searched = f"searched in {gallery(row)}", f"{_measure(row)} distance"
-        return Cell(text.place(row), (*small_print(run, row), *searched))
-
+    first = Column(
+        "Queries and network",
+        lambda row: Cell(text.place(row), (f"searched in {gallery(row)}", f"{_measure(row)} distance")),
+    )
     columns = (
-        Column("Queries and network", first, False),
-        Column("Queries", lambda run, row: Cell(f"{row.n:,}")),
+        Column("Queries", lambda row: Cell(f"{row.n:,}")),
         *map(metric_column, ("map", *at_k, "ndcg", "anmrr")),
         baseline_column("mAP of a random order", "map"),
     )
@@ -118,7 +117,7 @@ def retrieval_table(runs: Sequence[Run]) -> Table:
         "mAP@k is over the most that k hits could give; of ANMRR (0 to 1) low is good. Intervals are 95 %, from "
         "resampled queries."
     )
-    return result_table("retrieval", caption, columns, runs, ("retrieval",))
+    return result_table("retrieval", caption, first, columns, runs, ["retrieval"])
 
 
 def gallery(row: Row) -> str:
