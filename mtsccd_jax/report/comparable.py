@@ -31,14 +31,7 @@ AHEAD, BEHIND, EVEN = Cell("▲", kind="good"), Cell("▽", kind="bad"), Cell("�
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A row that is compared with others.
-
-    Attributes:
-        label: What tells it from the others.
-        run: The run of the row.
-        row: The row.
-        arrays: Its predictions.
-    """
+    """A row that is compared with others: what tells it from them, its run, and its predictions."""
 
     label: str
     run: Run
@@ -107,10 +100,7 @@ def contests(
 
 
 def labelled(entries: Sequence[Entry], titles: Mapping[str, str] | None = None) -> list[Entry]:
-    """Return the entries with labels that tell them apart: network, and more where these are equal.
-
-    With several protocols, `titles` gives each the title that begins the label.
-    """
+    """Return the entries with labels that tell them apart: title of the protocol, network, and more where needed."""
     labels = [" ".join(filter(None, ((titles or {}).get(e.row.protocol), network(e.row)))) for e in entries]
     for more in (
         [", leak-free" if text.is_leak_free(entry.row) else "" for entry in entries],
@@ -126,10 +116,7 @@ def differences_section(
     found: Sequence[Sequence[Entry]],
     tables: Callable[[str, Sequence[Entry]], tuple[Table, Table]],
 ) -> Section:
-    """Return a task's part of the section on differences: the contests that it found, and how they become tables.
-
-    `tables` makes the tables of differences and of pairs from the title of a split and its entries.
-    """
+    """Return a section of one fold a contest; `tables` makes its two tables from title of the split and entries."""
     firsts = [entries[0].row for entries in found]
     titles = titles_apart([text.split_name(row.split, row.dataset) for row in firsts], firsts)
     folds = []
@@ -194,13 +181,7 @@ def kappa_tables(
 ) -> tuple[Table, Table]:
     """Return the tables of differences and of pairs of rows with one prediction an example.
 
-    Args:
-        what: What is compared, such as "scenes".
-        where: Title of the split.
-        entries: One contest, the best kappa first.
-        truth: Name of the array of true classes.
-        predicted: Name of the array of predicted classes.
-        note: What to know of the number of examples that are right.
+    `what` is compared ("scenes") on the split `where`; `truth` and `predicted` name arrays; `note` explains "right".
     """
     truth_n = entries[0].arrays[truth].astype(np.int64)
     predictions = [entry.arrays[predicted].astype(np.int64) for entry in entries]

@@ -137,12 +137,7 @@ def row_id(
 
 
 def data_identity(dataset: str, fingerprint: str) -> str:
-    """Return the identity of evaluated data: the name of a data set, and for a folder of any name its content too.
-
-    Args:
-        dataset: `Source.dataset`.
-        fingerprint: `Source.fingerprint()`.
-    """
+    """Return the identity of evaluated data: the name of a data set, and for a folder of any name its content too."""
     return f"{dataset} {fingerprint}" if dataset.startswith("folder:") else dataset
 
 
@@ -167,9 +162,6 @@ def append(workdir: str | os.PathLike[str], row: Row) -> None:
 
 def load(workdir: str | os.PathLike[str]) -> list[Row]:
     """Read the rows of a work directory in the order first written; a later line of an id replaces the earlier.
-
-    Returns:
-        The rows; none where there is no file yet.
 
     Raises:
         InputError: A line cannot be read, is cut off, or has another schema; the message names file and line.
@@ -197,9 +189,7 @@ def load(workdir: str | os.PathLike[str]) -> list[Row]:
 
 
 def save_artefact(workdir: str | os.PathLike[str], name: str, arrays: Mapping[str, Any]) -> tuple[str, str]:
-    """Save arrays as a compressed .npz without pickles; the same arrays give the same bytes.
-
-    The file appears whole or not at all.
+    """Save arrays as a compressed .npz without pickles, whole or not at all; the same arrays give the same bytes.
 
     Args:
         workdir: The work directory; made if absent.
@@ -272,11 +262,7 @@ def _essence(row: Row) -> dict[str, Any]:
 
 
 def _row_of(values: Any, where: str) -> Row:
-    """Return the row of one decoded line.
-
-    Raises:
-        InputError: The line has another schema, or a key is missing, unknown or of the wrong type.
-    """
+    """Return the row of one decoded line; InputError where schema, keys or types are not those of a row."""
     if not isinstance(values, dict) or "schema" not in values:
         raise InputError(f"{where}: not a row (a JSON object with the key 'schema'); correct or delete the line")
     if values["schema"] != SCHEMA:

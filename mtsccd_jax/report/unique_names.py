@@ -11,10 +11,7 @@ from mtsccd_jax.report.runs import different_settings, network, recipe_name
 
 
 def network_among(row: Row, rows: Sequence[Row]) -> str:
-    """Return a row's network, and more where other recipes of the row's protocol in `rows` have that network too.
-
-    Bands follow, else the configuration of the data, else the recipe's own words in its name.
-    """
+    """Return a row's network and, where other recipes of its protocol have it too, bands, configuration or recipe."""
     name = network(row)
     alike = [row, *(other for other in rows if other.protocol == row.protocol and network(other) == name)]
     if len({recipe_name(other) for other in alike}) == 1:
@@ -27,13 +24,8 @@ def network_among(row: Row, rows: Sequence[Row]) -> str:
 def rows_apart(rows: Sequence[Row], *, bands: bool = False, without_objective: str = "") -> list[str]:
     """Return the rows' networks, all different, each with no more than tells it from the others.
 
-    In this order they get: bands, configuration of the data, recipe, seed, split, objective of the threshold, settings
-    of the recipe, and the number of a repetition.
-
-    Args:
-        rows: The rows.
-        bands: Whether bands are named in any case.
-        without_objective: What to call the threshold of a row that no objective has chosen.
+    In this order they get: bands (with `bands` in any case), configuration of the data, recipe, seed, split, objective
+    of the threshold or `without_objective`, settings of the recipe, and the number of a repetition.
     """
     names, seen = [network(row) for row in rows], [modality(bands_of(row)) for row in rows]
     if bands:
@@ -54,21 +46,13 @@ def rows_apart(rows: Sequence[Row], *, bands: bool = False, without_objective: s
 
 
 def titles_apart(titles: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    """Return titles of groups of rows, all different: configuration, number of images or a number follow where needed.
-
-    Args:
-        titles: The title of each group alone.
-        rows: The first row of each group.
-    """
+    """Return titles of groups of rows, all different: configuration, images or a number follow where needed."""
     named = _with_texts(titles, _configurations(rows))
     return _numbered(_with_texts(named, [f"{row.n:,} images" for row in rows]))
 
 
 def without_common(names: Sequence[str]) -> list[str]:
-    """Return names without the words, joined by underscores, that all of them begin or end with.
-
-    Where one name would lose all its words, the words at that end stay.
-    """
+    """Return names without the words, joined by "_", that all begin or end with; none loses all its words."""
     return _own_words(names, least=1)
 
 

@@ -31,19 +31,12 @@ WordsStep = Callable[[tuple[State, jax.Array], Batch], dict[str, jax.Array]]
 
 @dataclass(frozen=True, eq=False)
 class Dictionary:
-    """A dictionary of visual words.
+    """A dictionary of visual words."""
 
-    Attributes:
-        center_kd: (k, c) float32, the words.
-        inertia: sum of the squared distances of the descriptors to their words.
-        descriptors: number of descriptors that it was fitted on.
-        fitted_on: the images that they were drawn from, for people.
-    """
-
-    center_kd: np.ndarray
-    inertia: float
-    descriptors: int
-    fitted_on: str
+    center_kd: np.ndarray  # (k, c) float32, the words
+    inertia: float  # sum of the squared distances of the descriptors to their words
+    descriptors: int  # that it was fitted on
+    fitted_on: str  # the images that they were drawn from, for people
 
 
 def fit_dictionary(cache: FeatureCache, source: Source) -> Dictionary:
@@ -101,10 +94,7 @@ def count_words(cache: FeatureCache, source: Source, dictionary: Dictionary) -> 
 
 
 def make_descriptor_step(network: Network, data: Data) -> OutputStep:
-    """Return `descriptor_step(state, {"image", "place"}) -> {"descriptors": (b, m, c)}`, float32.
-
-    `place` (b, m) int32 are places of the last feature map, counted row by row.
-    """
+    """Return `descriptor_step(state, {"image", "place" (b, m)}) -> {"descriptors": (b, m, c)}`; places row by row."""
 
     def descriptor_step(state: State, batch: Batch) -> dict[str, jax.Array]:
         local = local_descriptors(network, data, state, batch)
@@ -114,10 +104,7 @@ def make_descriptor_step(network: Network, data: Data) -> OutputStep:
 
 
 def make_words_step(network: Network, data: Data) -> WordsStep:
-    """Return the step that gives the share of each word among the places of an image; shares sum to 1.
-
-    Each place of the last feature map counts for the nearest word.
-    """
+    """Return the step that counts the nearest word of each place of an image; shares of words sum to 1."""
 
     def words_step(known: tuple[State, jax.Array], batch: Batch) -> dict[str, jax.Array]:
         state, center_kd = known

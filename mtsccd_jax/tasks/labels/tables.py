@@ -64,13 +64,7 @@ def names_apart(rows: Sequence[Row], *, bands: bool = False) -> list[str]:
 
 
 def by_label(label_nk: np.ndarray, probability_nk: np.ndarray, predicted_nk: np.ndarray) -> dict[str, np.ndarray]:
-    """Return `{"n", "share", "ap", "precision", "recall", "f1", "f2"}` of every label, (k,) each.
-
-    Args:
-        label_nk: The truth, 0 and 1 or bool.
-        probability_nk: Finite.
-        predicted_nk: Whether each label is predicted, bool.
-    """
+    """Return `{"n", "share", "ap", "precision", "recall", "f1", "f2"}` of every label, (k,) each."""
     label, predicted = label_nk.astype(bool), predicted_nk.astype(bool)
     tp = (label & predicted).sum(0)
     counted = figures(tp, predicted.sum(0) - tp, label.sum(0) - tp)

@@ -40,10 +40,7 @@ def make_task(recipe: Recipe, train: Source, validation: Source | None = None) -
 
 
 def label_entropy(label_smoothing: float) -> Objective:
-    """Return the mean over labels of the sigmoid cross-entropy against `labels` (b, k).
-
-    Smoothing moves the target of every label towards one half. A label is predicted positive from probability 0.5 on.
-    """
+    """Return the mean over labels of the sigmoid cross-entropy; smoothing moves every target towards one half."""
 
     def objective(model: nnx.Module, images: Images, batch: Batch) -> tuple[jax.Array, jax.Array]:
         output: Output = model(images["image"])

@@ -27,11 +27,7 @@ def open_scenes(recipe: Recipe) -> tuple[Source, Source | None]:
 
 
 def make_task(recipe: Recipe, train: Source, validation: Source | None = None) -> Task:
-    """Make the task of learning the class of every scene.
-
-    Raises:
-        InputError: the source holds no labelled scenes, or all are of one class.
-    """
+    """Make the task of learning the class of every scene; InputError where all are of one class."""
     check_scenes(train)
     if len(train.class_names) < 2:
         raise InputError(
