@@ -112,9 +112,7 @@ def labelled(entries: Sequence[Entry], titles: Mapping[str, str] | None = None) 
 
 
 def differences_section(
-    writer: Writer,
-    found: Sequence[Sequence[Entry]],
-    tables: Callable[[str, Sequence[Entry]], tuple[Table, Table]],
+    writer: Writer, found: Sequence[Sequence[Entry]], tables: Callable[[str, Sequence[Entry]], tuple[Table, Table]]
 ) -> Section:
     """Return a section of one fold a contest; `tables` makes its two tables from title of the split and entries."""
     firsts = [entries[0].row for entries in found]

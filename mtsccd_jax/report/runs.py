@@ -25,12 +25,12 @@ class Run:
 
     @property
     def network(self) -> str:
-        """Return the name that the page gives its network."""
+        """The name that the page gives its network."""
         return network(self.rows[0])
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Return the seeds, rising."""
+        """The seeds, rising."""
         return tuple(sorted({row.seed for row in self.rows}))
 
 

@@ -62,7 +62,7 @@ class Fold(NamedTuple):
 
     @property
     def charts(self) -> int:
-        """Return the number of its charts."""
+        """The number of its charts."""
         return sum(len(block.content) for block in self.blocks if block.kind == "figures")
 
 

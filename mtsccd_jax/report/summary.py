@@ -133,9 +133,7 @@ def _best(runs: Sequence[Run], protocols: Mapping[str, Protocol]) -> list[str]:
 
 
 def _tiles(
-    runs: Sequence[Run],
-    protocols: Mapping[str, Protocol],
-    speeds: Mapping[tuple[str, int], float],
+    runs: Sequence[Run], protocols: Mapping[str, Protocol], speeds: Mapping[tuple[str, int], float]
 ) -> list[tuple[str, list[TileValue]]]:
     """Return (title, values) of the tiles: one a protocol with a value a split, and one of the training speed."""
     tiles = []

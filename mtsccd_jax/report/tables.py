@@ -38,7 +38,7 @@ class Cell:
 
     @property
     def line(self) -> str:
-        """Return the cell on one line."""
+        """The cell on one line."""
         return f"{self.text} ({'; '.join(self.notes)})" if self.notes else self.text
 
 

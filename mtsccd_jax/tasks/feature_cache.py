@@ -50,7 +50,8 @@ class FeatureCache:
         """Return what `make` returned at the first call with this key."""
         if key not in self._made:
             self._made[key] = make()
-        return self._made[key]
+        made: T = self._made[key]
+        return made
 
     def outputs(self, key: Any, source: Source, compute: Callable[[], tuple[T, float]]) -> Outputs[T]:
         """Return what `compute` made of a source, `(outputs, images/s)`, at the first call with this key and source."""

@@ -110,11 +110,7 @@ def test_titles_of_many_networks_on_two_splits_differ(tmp_path, capfd):
     maker.retrieval()
     text = write([tmp_path], tmp_path / "out").read_text()
     assert capfd.readouterr() == ("", "")
-    for pattern in (
-        "<summary>(.*?)</summary>",
-        "<h4>(BigEarthNet.*?)</h4>",
-        "<li>(Best.*?)</li>",
-    ):
+    for pattern in ("<summary>(.*?)</summary>", "<h4>(BigEarthNet.*?)</h4>", "<li>(Best.*?)</li>"):
         titles = re.findall(pattern, text)
         assert len(set(titles)) == len(titles), pattern
     assert "Best of 3, scnn x0.5, 12 bands" in text

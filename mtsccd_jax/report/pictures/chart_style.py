@@ -241,4 +241,5 @@ def running_mean(y_n: np.ndarray, window: int) -> np.ndarray:
     total = np.concatenate([[0.0], np.cumsum(np.asarray(y_n, dtype=np.float64))])
     end = np.arange(1, len(total))
     start = np.maximum(end - window, 0)
-    return (total[end] - total[start]) / (end - start)
+    mean: np.ndarray = (total[end] - total[start]) / (end - start)
+    return mean

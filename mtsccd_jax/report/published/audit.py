@@ -46,7 +46,7 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """Say in a few words whether the entry is possible."""
+        """Whether the entry is possible, in a few words."""
         entry, audit = self.entry, self.audit
         if entry.kappa > audit.bound and not audit.possible:
             text = f"impossible: kappa is at most {audit.bound:.4f}"
@@ -66,7 +66,7 @@ class Finding:
 
     @property
     def record(self) -> dict[str, Any]:
-        """Return the same as plain values; the table is (tn, fp, fn, tp), or None unless exactly one fits."""
+        """The same as plain values; the table is (tn, fp, fn, tp), or None unless exactly one fits."""
         entry, audit = self.entry, self.audit
         return {
             **entry.label,

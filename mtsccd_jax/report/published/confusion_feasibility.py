@@ -37,7 +37,7 @@ class Feasibility:
 
     @property
     def recovered(self) -> Table | None:
-        """Return the only matrix that fits, or None unless there is exactly one."""
+        """The only matrix that fits, or None unless there is exactly one."""
         return self.tables[0] if self.tables is not None and len(self.tables) == 1 else None
 
 
@@ -134,4 +134,5 @@ def _prints_as(numerator: np.ndarray, denominator: np.ndarray, value: float, rou
         fits = 2 * np.abs(scaled - units * denominator) <= denominator
     else:
         fits = np.sign(scaled) * (np.abs(scaled) // np.maximum(denominator, 1)) == units
-    return fits & (denominator > 0)
+    possible: np.ndarray = fits & (denominator > 0)
+    return possible

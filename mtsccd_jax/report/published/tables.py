@@ -112,7 +112,7 @@ class ChangeEntry:
 
     @property
     def reason(self) -> str:
-        """Say in one sentence why the entry is possible or not."""
+        """Why the entry is possible or not, in one sentence."""
         bound, tables = self.audit.bound, self.audit.tables or ()
         if not self.audit.possible:
             reason = f"kappa {self.kappa:.4f} is above {bound:.4f}, the most this OA allows in any two-class table"

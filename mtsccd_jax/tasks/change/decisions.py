@@ -151,7 +151,8 @@ def change_margin(score_t1_nk: np.ndarray, score_t2_nk: np.ndarray) -> np.ndarra
     rows = np.arange(len(score_t1_nk))
     class_t1, class_t2 = transitions(np.ones(len(rows), bool), score_t1_nk, score_t2_nk)
     best_change = score_t1_nk[rows, class_t1] + score_t2_nk[rows, class_t2]
-    return (best_change - (score_t1_nk + score_t2_nk).max(1)).astype(np.float32)
+    margin: np.ndarray = best_change - (score_t1_nk + score_t2_nk).max(1)
+    return margin.astype(np.float32)
 
 
 def _two_best(score_nk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -76,7 +76,7 @@ def compare(cache: FeatureCache, source: Source) -> Outputs[Comparison]:
     """Return the distance of every pair of a source and the scene logits of both dates, computed once."""
     check_pairs(source)
     trained = cache.trained
-    step = cache.once(
+    step: OutputStep = cache.once(
         "compare step",
         lambda: trained.parallel.compile_outputs(make_compare_step(trained.network, trained.recipe.data)),
     )
@@ -119,4 +119,5 @@ def pair_images(batch: Batch) -> dict[str, jax.Array]:
 
 def change_distance(change_n: np.ndarray) -> np.ndarray:
     """Return 1 - similarity from the logit of "changed"; the similarity is the sigmoid of its negative, float32."""
-    return np.float32(1) - expit(-change_n.astype(np.float64)).astype(np.float32)
+    similarity_n: np.ndarray = expit(-change_n.astype(np.float64)).astype(np.float32)
+    return 1 - similarity_n

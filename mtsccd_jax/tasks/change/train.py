@@ -16,7 +16,7 @@ from mtsccd_jax.engine.evaluate import every_row
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
-from mtsccd_jax.engine.steps import Images, Objective
+from mtsccd_jax.engine.steps import Images, Objective, OutputStep
 from mtsccd_jax.engine.task import Score, Task, check_finite_scores
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models.siamese import PairOutput, dates
@@ -104,7 +104,7 @@ def change_entropy(weights: tuple[float, float], scene_weight: float, label_smoo
 def pair_score(recipe: Recipe, network: Network, feed: Feed) -> Score:
     """Return `score(state)`, the kappa on the pairs of a feed at the threshold that is best for it."""
     validation = feed.source
-    compare = feed.parallel.compile_outputs(make_compare_step(network, recipe.data))
+    compare: OutputStep = feed.parallel.compile_outputs(make_compare_step(network, recipe.data))
     rows, changed = np.arange(len(validation)), validation.column("changed").astype(bool)
 
     def score(state: State) -> float:

@@ -120,5 +120,5 @@ def make_words_step(network: Network, data: Data) -> WordsStep:
 
 def local_descriptors(network: Network, data: Data, state: State, batch: Batch) -> jax.Array:
     """Return the last feature map of each image as (b, h w, c) float32, its places row by row."""
-    feature_map = image_model(network, state)(seen(batch, data)).feature_map
+    feature_map: jax.Array = image_model(network, state)(seen(batch, data)).feature_map
     return feature_map.reshape(feature_map.shape[0], -1, feature_map.shape[-1]).astype(jnp.float32)

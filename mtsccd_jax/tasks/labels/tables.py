@@ -8,15 +8,7 @@ import numpy as np
 from mtsccd_jax.ops.multilabel import average_precision, figures
 from mtsccd_jax.report import text
 from mtsccd_jax.report.published.labels import SOURCES, Entry, Source, find
-from mtsccd_jax.report.results import (
-    EMPTY,
-    Column,
-    baseline_column,
-    metric_column,
-    own_record,
-    own_value,
-    result_table,
-)
+from mtsccd_jax.report.results import EMPTY, Column, baseline_column, metric_column, own_record, own_value, result_table
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, bands, network, recipe_name, repeats_of, width
 from mtsccd_jax.report.tables import Cell, Table

@@ -46,7 +46,7 @@ def label_entropy(label_smoothing: float) -> Objective:
         output: Output = model(images["image"])
         label_bk = batch["labels"] == 1
         target_bk = label_bk * (1 - label_smoothing) + label_smoothing / 2
-        loss_b = optax.sigmoid_binary_cross_entropy(output.logits, target_bk).mean(-1)
+        loss_b: jax.Array = optax.sigmoid_binary_cross_entropy(output.logits, target_bk).mean(-1)
         for logits in output.auxiliary:
             loss_b += output.auxiliary_weight * optax.sigmoid_binary_cross_entropy(logits, target_bk).mean(-1)
         return loss_b, jnp.mean((output.logits >= 0) == label_bk, -1)

@@ -254,4 +254,5 @@ def relevant_hits(label_e: np.ndarray, gallery_label: np.ndarray, hit_eh: np.nda
     """Return which hits share the class (e,) or a label (e, k) of their query, (e, h) bool; False for the row -1."""
     own, others = label_e[:, None], gallery_label[np.maximum(hit_eh, 0)]
     alike = own == others if label_e.ndim == 1 else (own & others).any(-1)
-    return alike & (hit_eh >= 0)
+    relevant: np.ndarray = alike & (hit_eh >= 0)
+    return relevant
