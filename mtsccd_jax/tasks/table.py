@@ -10,7 +10,12 @@ from mtsccd_jax.tasks.scenes.kind import SCENES
 from mtsccd_jax.tasks.search.kind import SEARCH
 
 # In the order of the page.
-TASKS = (SCENES, CHANGE, LABELS, SEARCH)
+TASKS = (
+    SCENES,
+    CHANGE,
+    LABELS,
+    SEARCH,
+)
 
 BY_PROTOCOL = {protocol: kind for kind in TASKS for protocol in kind.protocols}
 BY_HEAD = {task: kind for kind in TASKS for task in kind.heads}

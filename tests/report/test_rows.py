@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 import pytest
+from made_up_rows import RECIPE, change_row
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Data, Recipe, to_dict
@@ -15,27 +16,17 @@ from mtsccd_jax.report import rows
 
 def make_row(**changes):
     """A small valid row."""
-    recipe = changes.pop("recipe", to_dict(Recipe("demo", "made up")))
     fields = {
-        "id": rows.row_id(recipe, "test_a", "cfsm", 0),
-        "dataset": "mtsccd_lucd/official",
-        "split": "test_a",
-        "protocol": "cfsm",
-        "model": "resnet18",
-        "seed": 0,
+        "id": rows.row_id(changes.get("recipe", RECIPE), "test_a", "cfsm", 0),
         "n": 10,
         "metrics": {"oa": {"value": 0.8, "low": 0.7, "high": 0.9}},
         "confusion": [[6, 1], [1, 2]],
-        "class_names": ["unchanged", "changed"],
-        "recipe": recipe,
-        "threshold": 0.5,
         "objective": "kappa",
-        "threshold_from": "validation",
         "checksums": {"data": "00", "artefacts": {}},
         "times": {"seconds": 1.5},
         "versions": {"jax": "0.10.2"},
     }
-    return rows.Row(**(fields | changes))
+    return change_row(**(fields | changes))
 
 
 def write_lines(workdir, *lines):

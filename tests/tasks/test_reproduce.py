@@ -137,10 +137,9 @@ def test_every_row_is_there_and_is_found_again(whole, tuned, learned, monkeypatc
     assert len(missing(tuned, workdir, lambda data, protocol, split: f"other {split}")) == 9
 
 
-@pytest.mark.parametrize("kept", [4])
-def test_a_matrix_that_is_killed_ends_with_the_same_rows(whole, tuned, learned, tmp_path, monkeypatch, kept):
+def test_a_matrix_that_is_killed_ends_with_the_same_rows(whole, tuned, learned, tmp_path, monkeypatch):
     """Killed while it writes a row, its artefacts written already."""
-    root = tmp_path / "killed"
+    root, kept = tmp_path / "killed", 4
     shutil.copytree(whole[0] / "tiny-0", root / "tiny-0")  # trained, and so many rows written
     file = root / "tiny-0" / rows.ROWS_FILE
     file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:kept]))

@@ -15,7 +15,7 @@ from mtsccd_jax.engine.evaluate import every_row
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
-from mtsccd_jax.engine.steps import Images, Objective, make_embed_step
+from mtsccd_jax.engine.steps import Images, Objective, OutputStep, make_embed_step
 from mtsccd_jax.engine.task import Score, Task, check_finite_scores
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models.network import Output
@@ -46,7 +46,7 @@ def label_entropy(label_smoothing: float) -> Objective:
         output: Output = model(images["image"])
         label_bk = batch["labels"] == 1
         target_bk = label_bk * (1 - label_smoothing) + label_smoothing / 2
-        loss_b: jax.Array = optax.sigmoid_binary_cross_entropy(output.logits, target_bk).mean(-1)
+        loss_b = optax.sigmoid_binary_cross_entropy(output.logits, target_bk).mean(-1)
         for logits in output.auxiliary:
             loss_b += output.auxiliary_weight * optax.sigmoid_binary_cross_entropy(logits, target_bk).mean(-1)
         return loss_b, jnp.mean((output.logits >= 0) == label_bk, -1)
@@ -57,7 +57,7 @@ def label_entropy(label_smoothing: float) -> Objective:
 def label_score(recipe: Recipe, network: Network, feed: Feed) -> Score:
     """Return `score(state)`, the mean average precision of the labels that occur in the source of a feed."""
     validation = feed.source
-    embed = feed.parallel.compile_outputs(make_embed_step(network, recipe.data))
+    embed: OutputStep = feed.parallel.compile_outputs(make_embed_step(network, recipe.data))
     rows, label = np.arange(len(validation)), validation.column("labels")
     if not label.any():
         raise InputError(f"{validation.name}, {validation.split}: no scene has any label, so no epoch can be judged")

@@ -5,13 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 from damaged_rows import keys, metric_keys, off, resaved
-from made_up_runs import entries, make_workdir
+from made_up_runs import make_workdir
 
-from mtsccd_jax.ops.bootstrap import bootstrap_interval
-from mtsccd_jax.ops.metrics import binary_metrics
 from mtsccd_jax.report import rows
 from mtsccd_jax.tasks.change import METHODS
-from mtsccd_jax.tasks.change.decisions import cross_validate
+from mtsccd_jax.tasks.change.decisions import cross_validate, measure
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +111,7 @@ def test_cross_validated_thresholds_are_recomputed(made):
     arrays = rows.load_artefact(workdir, row, "predictions")
     changed, distance = arrays["changed"], arrays["distance"]
     predicted, threshold = cross_validate(distance, changed, "f1", row.seed)
-    confusion = np.array([[((changed == t) & (predicted == p)).sum() for p in (False, True)] for t in (False, True)])
+    measured = measure(changed, predicted, None, resamples=40, seed=row.seed)
 
     def keep(arrays):
         for name in set(arrays) - {"changed", "distance", "filename_t1"}:
@@ -129,8 +127,8 @@ def test_cross_validated_thresholds_are_recomputed(made):
         threshold=threshold,
         threshold_from="cross_validation_5",
         metrics_rechosen=None,
-        confusion=confusion.tolist(),
-        metrics=entries(binary_metrics(confusion), bootstrap_interval(confusion.ravel(), resamples=40, seed=row.seed)),
+        confusion=measured.confusion.tolist(),
+        metrics=measured.metrics,
     )
     assert keys(workdir, crossed) == set()
     assert keys(workdir, crossed, threshold=0.1) == {"threshold"}
