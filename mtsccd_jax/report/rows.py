@@ -29,9 +29,6 @@ SCHEMA = 2
 ROWS_FILE = "rows.jsonl"
 ARTEFACTS_FOLDER = "artefacts"
 
-# What may differ between two runs of the same row: times, paths, versions, and checksums of files with times in them.
-_INCIDENTAL = ("times", "images_per_s", "versions", "commit", "artefacts")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -246,19 +243,6 @@ def load_artefact(workdir: str | os.PathLike[str], row: Row, name: str) -> dict[
             return {key: arrays[key] for key in arrays.files}
     except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable .npz ({error}); evaluate row {row.id} again") from None
-
-
-def same(a: Row, b: Row) -> bool:
-    """Return whether two rows are the same result: equal but for times, paths and versions."""
-    return _essence(a) == _essence(b)
-
-
-def _essence(row: Row) -> dict[str, Any]:
-    """Return the row as JSON holds it, without what may differ between two runs of the same row."""
-    values = json.loads(_json(dataclasses.asdict(row)))
-    values["recipe"] = essentials(values["recipe"])
-    values["checksums"].pop("artefacts", None)
-    return {key: value for key, value in values.items() if key not in _INCIDENTAL}
 
 
 def _row_of(values: Any, where: str) -> Row:

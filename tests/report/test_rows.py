@@ -38,6 +38,7 @@ def as_line(row):
 
 
 def test_rows_come_back_as_they_were_written(tmp_path):
+    assert rows.load(tmp_path) == []
     first, second = make_row(), make_row(id="other", threshold=None)
     rows.append(tmp_path / "new", first)
     rows.append(tmp_path / "new", second)
@@ -64,10 +65,6 @@ def test_numpy_values_become_plain_and_what_is_not_finite_becomes_null(tmp_path)
     assert back.recipe == {"data": {"mean": [0.1, 0.2]}, "flags": [1, 2]}
 
 
-def test_no_file_is_no_rows(tmp_path):
-    assert rows.load(tmp_path) == []
-
-
 def test_a_later_line_of_one_id_replaces_the_earlier_in_its_place(tmp_path):
     rows.append(tmp_path, make_row())
     rows.append(tmp_path, make_row(id="other"))
@@ -92,25 +89,6 @@ def test_identity_is_the_recipe_split_protocol_and_seed_and_not_where_the_data_l
         rows.row_id(to_dict(Recipe("demo", "one text", data=Data(image_size=96))), "test_a", "cfsm", 0),
     }
     assert len(others | {identity}) == 7
-
-
-def test_same_means_equal_but_for_times_paths_and_versions():
-    row = make_row(recipe=to_dict(Recipe("demo", "", data=Data(data_dir="/here"))))
-    again = dataclasses.replace(
-        row,
-        times={"seconds": 9.0},
-        images_per_s=3.0,
-        versions={"jax": "0.12"},
-        commit="abc",
-        artefacts={"predictions": "artefacts/p.npz"},
-        checksums={"data": "00", "artefacts": {"training": "11"}},
-        recipe=to_dict(Recipe("demo", "", data=Data(data_dir="/there"))),
-    )
-    assert rows.same(row, again)
-    assert rows.same(again, row)
-    assert not rows.same(row, dataclasses.replace(row, threshold=0.5001))
-    assert not rows.same(row, dataclasses.replace(row, confusion=[[5, 2], [1, 2]]))
-    assert not rows.same(row, dataclasses.replace(row, checksums={"data": "01"}))
 
 
 def test_a_torn_last_line_is_named_with_what_to_do(tmp_path):
