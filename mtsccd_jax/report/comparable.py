@@ -114,7 +114,10 @@ def labelled(entries: Sequence[Entry], titles: Mapping[str, str] | None = None) 
 def differences_section(
     writer: Writer, found: Sequence[Sequence[Entry]], tables: Callable[[str, Sequence[Entry]], tuple[Table, Table]]
 ) -> Section:
-    """Return a section of one fold a contest; `tables` makes its two tables from title of the split and entries."""
+    """Return the section on differences, a fold for each contest.
+
+    `tables` makes the tables of differences and of pairs from the title of a split and its entries.
+    """
     firsts = [entries[0].row for entries in found]
     titles = titles_apart([text.split_name(row.split, row.dataset) for row in firsts], firsts)
     folds = []

@@ -101,7 +101,10 @@ def own_value(
     show: Callable[[float], str] = text.four,
     brief: Callable[[float], str] = text.number,
 ) -> Cell:
-    """Return our mean over seeds with its deviation by `show`, and the interval of the first seed by `brief`."""
+    """Return our value: the mean over seeds with its deviation, and the interval of the first seed.
+
+    `show` writes the value and its deviation, `brief` the ends of the interval.
+    """
     known = _known(repeats, metric)
     if not known:
         return EMPTY

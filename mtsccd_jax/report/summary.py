@@ -59,7 +59,10 @@ def headline(runs: Sequence[Run], protocols: Mapping[str, Protocol]) -> list[tup
 
 
 def estimate(rows: Sequence[Row], metric: str, show: Callable[[float], str] = text.number) -> tuple[float, str]:
-    """Return the value of repetitions, and in words the interval of one row or the standard deviation over several."""
+    """Return the value of repetitions of one row, and its spread in words.
+
+    The spread is the 95 % interval of one row, or the standard deviation over several.
+    """
     values = [value for row in rows if (value := text.value_of(row, metric)) is not None]
     if not values:
         return math.nan, "not known"
@@ -71,7 +74,10 @@ def estimate(rows: Sequence[Row], metric: str, show: Callable[[float], str] = te
 
 
 def beside_trivial(rows: Sequence[Row], metric: str, what: str, show: Callable[[float], str] = text.number) -> str:
-    """Say how a value stands to the trivial predictor's; empty without one. `what`: "A random order would give"."""
+    """Say how a value stands to that of the trivial predictor; empty where the rows have none.
+
+    `what` tells what the trivial predictor would reach, such as "A random order would give".
+    """
     trivial = text.baseline_of(rows[0], metric)
     if trivial is None:
         return ""

@@ -11,7 +11,10 @@ from mtsccd_jax.report.runs import different_settings, network, recipe_name
 
 
 def network_among(row: Row, rows: Sequence[Row]) -> str:
-    """Return a row's network and, where other recipes of its protocol have it too, bands, configuration or recipe."""
+    """Return a row's network, and more where other recipes of the row's protocol in `rows` have that network too.
+
+    Bands follow, else the configuration of the data, else the recipe's own words in its name.
+    """
     name = network(row)
     alike = [row, *(other for other in rows if other.protocol == row.protocol and network(other) == name)]
     if len({recipe_name(other) for other in alike}) == 1:
@@ -46,13 +49,16 @@ def rows_apart(rows: Sequence[Row], *, bands: bool = False, without_objective: s
 
 
 def titles_apart(titles: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    """Return titles of groups of rows, all different: configuration, images or a number follow where needed."""
+    """Return titles of groups, all different: where needed, configuration, number of images or a number follow."""
     named = _with_texts(titles, _configurations(rows))
     return _numbered(_with_texts(named, [f"{row.n:,} images" for row in rows]))
 
 
 def without_common(names: Sequence[str]) -> list[str]:
-    """Return names without the words, joined by "_", that all begin or end with; none loses all its words."""
+    """Return names without the words, joined by underscores, that all of them begin or end with.
+
+    Where one name would lose all its words, the words at that end stay.
+    """
     return _own_words(names, least=1)
 
 

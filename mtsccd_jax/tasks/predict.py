@@ -64,7 +64,10 @@ def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False
 
 
 def embed_to_file(trained: Trained, source: Source, out: Path) -> tuple[int, int]:
-    """Write features (of pairs also `distance`) and all columns of a source as NPZ; return their shape (n, d)."""
+    """Write the features of a source to an NPZ file with all columns of the source; return their shape (n, d).
+
+    Scenes: `features`. Pairs: `features_t1`, `features_t2` and their `distance`.
+    """
     if out.suffix != ".npz":
         raise InputError(f"--out {out}: expected a file name that ends in .npz")
     embeddings, _ = embed(trained, source)

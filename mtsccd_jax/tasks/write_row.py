@@ -52,7 +52,7 @@ class Result:
 
 
 def write_row(trained: Trained, outputs: Outputs[Any], result: Result) -> rows.Row:
-    """Append the row of a result to the work directory, with its artefacts; `outputs` tell its split and throughput."""
+    """Append the row of a result to the work directory, with its artefacts; `outputs` give its split and throughput."""
     recipe, seed, source = to_dict(trained.recipe), trained.recipe.seed, outputs.source
     measured, threshold = result.measured, result.threshold
     objective = threshold.objective if threshold else None

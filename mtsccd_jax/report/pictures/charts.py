@@ -37,7 +37,7 @@ class Speed:
 
 
 def intervals(estimates: Sequence[Estimate], axis_label: str, alt: str, *, source: str = "paper") -> Chart:
-    """Draw values from the top, one line each, beside the trivial and the published values, which `source` names."""
+    """Draw values with their 95 % intervals, one line each, beside trivial values and those of `source`."""
     labels = [chart_style.wrapped(e.label, _LINE_LENGTH, _LINES) for e in estimates]
     lines = max((label.count("\n") + 1 for label in labels), default=1)
     with chart_style.figure(WIDTH_IN, 1.05 + (0.16 + 0.14 * lines) * len(estimates)) as (figure, axes):
@@ -74,7 +74,7 @@ def confusion(
     across: str = "predicted, % of the true class",
     down: str = "truth, with number of examples",
 ) -> Chart:
-    """Draw integer counts (k, k), rows are the truth, in per cent of each row, whose count stands beside its name."""
+    """Draw integer counts (k, k), rows are the truth, in per cent of each row; its total stands beside its name."""
     counts = np.asarray(counts, dtype=np.int64)
     k = len(class_names)
     total_k = counts.sum(axis=1)

@@ -243,7 +243,7 @@ def find(dataset: str, network: str, bands: Sequence[str], width: float = 1.0) -
 def multilabel(
     dataset: str, model: str, bands: Sequence[str] = (), width: float = 1.0, split: str = "test"
 ) -> Published | None:
-    """Return the published values of a network on a data set with its configuration, as `find`; None but for "test"."""
+    """Return the published values of a network on the test split of a data set, or None where `find` has none."""
     source, entry = source_of(dataset), find(dataset, model, bands, width)
     if source is None or entry is None or split != "test":
         return None

@@ -101,7 +101,7 @@ _COLUMNS: dict[str, int] = {"test_a": 0, "test_b": 1}
 
 @dataclass(frozen=True)
 class ChangeEntry:
-    """One entry of Table 7 with its audit: which confusion matrices of the counts of its split have both numbers."""
+    """One entry of Table 7, and which confusion matrices have both numbers at the counts of its split."""
 
     method: str
     model: str  # the paper's name of the network
@@ -127,7 +127,7 @@ class ChangeEntry:
 
 
 def paper_name(model: str, width: float = 1.0) -> str | None:
-    """Return the paper's name of a network ("vit_b16" -> "ViT"), all of width 1; None where it has none such."""
+    """Return the paper's name of a network ("vit_b16" -> "ViT"), or None where the paper has none of this width."""
     return PAPER_NAMES.get("".join(c for c in model.lower() if c.isalnum())) if width == 1 else None
 
 

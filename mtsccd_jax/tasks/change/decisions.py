@@ -198,7 +198,10 @@ def write_decision(trained: Trained, outputs: Outputs[Any], method: str, decisio
 def measure(
     changed_n: np.ndarray, predicted_n: np.ndarray, right_n: np.ndarray | None, *, resamples: int, seed: int
 ) -> Measured:
-    """Return the numbers of a change row; `right_n`: are the classes of both dates right, None where unknown."""
+    """Return the numbers of a change row.
+
+    `right_n` tells whether the predicted classes of both dates are the true ones; None where they are not known.
+    """
     counts = np.bincount(2 * changed_n + predicted_n, minlength=4)
     values = binary_metrics(counts)
     intervals = bootstrap_interval(counts, resamples=resamples, seed=seed)

@@ -94,7 +94,10 @@ def count_words(cache: FeatureCache, source: Source, dictionary: Dictionary) -> 
 
 
 def make_descriptor_step(network: Network, data: Data) -> OutputStep:
-    """Return `descriptor_step(state, {"image", "place" (b, m)}) -> {"descriptors": (b, m, c)}`; places row by row."""
+    """Return `descriptor_step(state, {"image", "place"}) -> {"descriptors": (b, m, c)}`, float32.
+
+    `place` (b, m) int32 are places of the last feature map, counted row by row.
+    """
 
     def descriptor_step(state: State, batch: Batch) -> dict[str, jax.Array]:
         local = local_descriptors(network, data, state, batch)
@@ -104,7 +107,7 @@ def make_descriptor_step(network: Network, data: Data) -> OutputStep:
 
 
 def make_words_step(network: Network, data: Data) -> WordsStep:
-    """Return the step that counts the nearest word of each place of an image; shares of words sum to 1."""
+    """Return the step that gives the share of each word in an image, whose places count for their nearest word."""
 
     def words_step(known: tuple[State, jax.Array], batch: Batch) -> dict[str, jax.Array]:
         state, center_kd = known

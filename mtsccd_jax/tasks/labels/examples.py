@@ -106,7 +106,7 @@ def labelled(
     true_k: np.ndarray,
     predicted: Sequence[tuple[str, np.ndarray]],
 ) -> Labelled:
-    """Return an image with its labels (k,) bool by name, and those that each of (title, labels) predicts."""
+    """Return an image with its labels by name, those of the truth and of each (title, labels) predicted, (k,) bool."""
 
     def names(chosen_k: np.ndarray) -> tuple[str, ...]:
         return tuple(name for name, chosen in zip(classes, chosen_k, strict=True) if chosen)

@@ -163,7 +163,10 @@ def measure(figures: QueryFigures, itself_q: np.ndarray, gallery: int, *, resamp
 
 
 def own_rows(source: Source, index: Index) -> np.ndarray:
-    """Return the gallery row of each query, the image of its data set and name, (q,) int64; -1 where there is none."""
+    """Return the gallery row of each query, (q,) int64; -1 for one that is not in the gallery.
+
+    An image is the same if it is of the same data set and has the same name.
+    """
     if source.dataset != index.about["dataset"]:
         return np.full(len(source), -1)
     names = names_of(source)
@@ -214,7 +217,10 @@ def ranked_rows(distance_tg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def without(value_tg: np.ndarray, place_t: np.ndarray, length: int, fill: float) -> np.ndarray:
-    """Return the first `length` values of each row, less that at rank `place_t` (g: none); `fill` after the last."""
+    """Return the first `length` values of each row, or all, without the one at `place_t`; `fill` after the last.
+
+    `place_t` is a rank from 0; g leaves none out.
+    """
     g = value_tg.shape[1]
     column = np.arange(min(length, g))
     rank_tm = column + (column >= place_t[:, None])
