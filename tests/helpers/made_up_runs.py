@@ -53,7 +53,6 @@ class Maker:
     width: float = 1.0
     config: str = "official"
     speed: float = 8123.4
-    objective: str = "kappa"
 
     def __post_init__(self):
         self.random = np.random.default_rng([1000 + self.seed, len(self.name), sum(map(ord, self.model))])
@@ -181,9 +180,9 @@ class Maker:
         if learned:
             scale = 1.0 if protocol == "cfsm" else 0.5
             validation, distance = self.distances(seen) * scale, distance * scale
-            threshold = best_threshold(validation, seen, self.objective).threshold
+            threshold = best_threshold(validation, seen, "kappa").threshold
             predicted = distance >= threshold
-            rechosen = rechosen_threshold_interval(validation, seen, distance, truth, self.objective, 40, self.seed)
+            rechosen = rechosen_threshold_interval(validation, seen, distance, truth, "kappa", 40, self.seed)
             arrays["validation"] = {"distance": validation, "changed": seen}
         else:
             alarm = 0.36 if protocol == "cdc_1" else 0.3
@@ -213,7 +212,7 @@ class Maker:
             metrics_rechosen=measured.metrics_within(rechosen) if rechosen else None,
             class_names=["unchanged", "changed"],
             threshold=threshold,
-            objective=self.objective if learned else None,
+            objective="kappa" if learned else None,
             threshold_from="validation" if learned else None,
         )
 
