@@ -42,11 +42,7 @@ def add(commands: Any) -> None:
     add_split(evaluate)
 
     change = reader(
-        commands,
-        "change",
-        run_change,
-        "change detection",
-        "mtsccd-jax change runs/demo --method cfsm --objective f1",
+        commands, "change", run_change, "change detection", "mtsccd-jax change runs/demo --method cfsm --objective f1"
     )
     add_override(change)
     change.add_argument(
@@ -210,7 +206,7 @@ def run_embed(options: argparse.Namespace) -> Json:
 def run_retrieve(options: argparse.Namespace) -> Json:
     """Measure a search with every image of the splits, or search with one image."""
     from mtsccd_jax.tasks.search.query import retrieve
-    from mtsccd_jax.tasks.table import SEARCH
+    from mtsccd_jax.tasks.table import BY_PROTOCOL
 
     gallery = [] if options.gallery is None else [f"retrieval.gallery={options.gallery}"]
     cache = open_cache(options, [*options.set, *gallery])
@@ -223,8 +219,9 @@ def run_retrieve(options: argparse.Namespace) -> Json:
         hits = [{"name": hit.name, "labels": hit.labels, "distance": hit.distance} for hit in found.hits]
         about = {"query": options.query, "gallery": searched, "images": found.searched}
         return about | {"hits": hits, "picture": found.picture}
-    splits = options.split or SEARCH.evaluated_splits(recipe, cache.data)
-    rows = [SEARCH.evaluate(cache, "retrieval", split) for split in splits]
+    kind = BY_PROTOCOL["retrieval"]
+    splits = options.split or kind.evaluated_splits(recipe, cache.data)
+    rows = [kind.evaluate(cache, "retrieval", split) for split in splits]
     log(rows)
     result: dict[str, Any] = {"rows": len(rows), "gallery": searched}
     return result | {row.split: values_of(row) | {"queries": row.n} for row in rows}

@@ -137,11 +137,7 @@ def chosen_recipe(options: argparse.Namespace) -> Recipe:
 
 
 def input_data(options: argparse.Namespace, data: Data) -> Data:
-    """Return the recipe's data with the input of the command line.
-
-    Raises:
-        InputError: more than one input is given.
-    """
+    """Return the recipe's data with the input of the command line; InputError where there is more than one."""
     given = [name for name in ("dataset", "folder", "pairs") if getattr(options, name, None) is not None]
     if len(given) > 1:
         raise InputError(f"--{given[0]} and --{given[1]}: give one input")

@@ -31,14 +31,7 @@ AHEAD, BEHIND, EVEN = Cell("▲", kind="good"), Cell("▽", kind="bad"), Cell("�
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A row that is compared with others.
-
-    Attributes:
-        label: What tells it from the others.
-        run: The run of the row.
-        row: The row.
-        arrays: Its predictions.
-    """
+    """A row that is compared with others: what tells it from them, its run, and its predictions."""
 
     label: str
     run: Run
@@ -107,10 +100,7 @@ def contests(
 
 
 def labelled(entries: Sequence[Entry], titles: Mapping[str, str] | None = None) -> list[Entry]:
-    """Return the entries with labels that tell them apart: network, and more where these are equal.
-
-    With several protocols, `titles` gives each the title that begins the label.
-    """
+    """Return the entries with labels that tell them apart: title of the protocol, network, and more where needed."""
     labels = [" ".join(filter(None, ((titles or {}).get(e.row.protocol), network(e.row)))) for e in entries]
     for more in (
         [", leak-free" if text.is_leak_free(entry.row) else "" for entry in entries],
@@ -122,11 +112,9 @@ def labelled(entries: Sequence[Entry], titles: Mapping[str, str] | None = None) 
 
 
 def differences_section(
-    writer: Writer,
-    found: Sequence[Sequence[Entry]],
-    tables: Callable[[str, Sequence[Entry]], tuple[Table, Table]],
+    writer: Writer, found: Sequence[Sequence[Entry]], tables: Callable[[str, Sequence[Entry]], tuple[Table, Table]]
 ) -> Section:
-    """Return a task's part of the section on differences: the contests that it found, and how they become tables.
+    """Return the section on differences, a fold for each contest.
 
     `tables` makes the tables of differences and of pairs from the title of a split and its entries.
     """
@@ -194,13 +182,7 @@ def kappa_tables(
 ) -> tuple[Table, Table]:
     """Return the tables of differences and of pairs of rows with one prediction an example.
 
-    Args:
-        what: What is compared, such as "scenes".
-        where: Title of the split.
-        entries: One contest, the best kappa first.
-        truth: Name of the array of true classes.
-        predicted: Name of the array of predicted classes.
-        note: What to know of the number of examples that are right.
+    `what` is compared ("scenes") on the split `where`; `truth` and `predicted` name arrays; `note` explains "right".
     """
     truth_n = entries[0].arrays[truth].astype(np.int64)
     predictions = [entry.arrays[predicted].astype(np.int64) for entry in entries]

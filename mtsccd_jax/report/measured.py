@@ -12,21 +12,13 @@ Metrics = dict[str, dict[str, float | None]]
 
 @dataclass(frozen=True)
 class Measured:
-    """The numbers of a row.
-
-    Attributes:
-        n: number of examples.
-        confusion: integer counts, as `rows.Row` describes them.
-        values: value of each metric, None where it is undefined.
-        intervals: 95 % interval of each metric, None where it is undefined.
-        baseline: the trivial predictor of the split: its name and its metrics.
-    """
+    """The numbers of a row; a value or an interval is None where it is undefined."""
 
     n: int
-    confusion: np.ndarray
+    confusion: np.ndarray  # integer counts, as `rows.Row` describes them
     values: Mapping[str, float | None]
-    intervals: Mapping[str, Interval | None]
-    baseline: Mapping[str, Any]
+    intervals: Mapping[str, Interval | None]  # of 95 %
+    baseline: Mapping[str, Any]  # of the trivial predictor: its name and its metrics
 
     @property
     def metrics(self) -> Metrics:

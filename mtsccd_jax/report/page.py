@@ -21,19 +21,11 @@ LONG = 14
 def write(
     workdirs: Sequence[str | os.PathLike[str]], out_dir: str | os.PathLike[str], tasks: Sequence[TaskReport]
 ) -> Path:
-    """Write the report of some work directories.
+    """Write the report of some work directories; return the path of its `index.html`.
 
     A folder without rows stands for the work directories in it, and its `failures.json` for the rows that failed.
     Charts (SVG, PNG) and tables (CSV, Markdown, LaTeX) are written beside the page, in `figures` and `tables`. Where
     an artefact is absent or not the row's own, the page says so in its place.
-
-    Args:
-        workdirs: Work directories, or folders of them.
-        out_dir: Folder of the report.
-        tasks: The tasks whose rows are shown, in the order of the page.
-
-    Returns:
-        The path of `index.html` in `out_dir`.
 
     Raises:
         InputError: A work directory has no rows, or a line of its `rows.jsonl` cannot be read or is of no task here.

@@ -42,11 +42,7 @@ def provenance_section(writer: Writer, runs: Sequence[Run], protocols: Mapping[s
 
 
 def training_figures(writer: Writer, runs: Sequence[Run]) -> tuple[list[Figure], dict[tuple[str, int], float]]:
-    """Draw loss and throughput of every trained network.
-
-    Returns:
-        The charts, and (recipe, seed) -> median images/s where it is known.
-    """
+    """Draw loss and throughput of every trained network; return the median images/s by (recipe, seed) as well."""
     drawn: list[Figure] = []
     speeds: dict[tuple[str, int], float] = {}
     trained = [(run, seed) for run in runs for seed in run.seeds]

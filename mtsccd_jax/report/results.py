@@ -128,10 +128,7 @@ def own_record(repeats: Sequence[Row], split: str, metric: str) -> dict[str, Any
 
 
 def overview(writer: Writer, runs: Sequence[Run], protocols: Sequence[Protocol], name: str) -> list[Figure]:
-    """Draw kappa and overall accuracy of a task's rows beside the trivial predictor and the paper.
-
-    `name` stands for the task in file names.
-    """
+    """Draw kappa and overall accuracy of a task's rows beside the trivial predictor and the paper."""
     members = shown(runs, [protocol.name for protocol in protocols])
     titles = {protocol.name: protocol.title for protocol in protocols}
     several = len(protocols) > 1
@@ -157,10 +154,7 @@ def charts_by_archive(
     name: str,
     names_of: Callable[[Sequence[Row]], list[str]] = rows_apart,
 ) -> list[Figure]:
-    """Draw (metric, what it is, axis) of the rows of each data set beside the trivial and the published values.
-
-    `name` stands for the task in file names, `names_of` gives rows names that tell them apart.
-    """
+    """Draw (metric, what it is, axis) of the rows of each data set beside the trivial and the published values."""
     by_archive: dict[str, list[Row]] = {}
     for row in rows:
         by_archive.setdefault(text.archive(row), []).append(row)
@@ -208,17 +202,9 @@ def pareto(
     axis: str,
     titles: dict[str, str] | None = None,
 ) -> list[Figure]:
-    """Draw what networks reach against their speed; nothing with fewer than two networks.
+    """Draw what networks reach by a metric against their speed; nothing with fewer than two networks.
 
-    Args:
-        writer: Writes the chart.
-        runs: All runs.
-        rows: The rows of the chart.
-        name: File name of the chart after "pareto_".
-        what: What the rows are of, for the title.
-        metric: The metric that networks reach.
-        axis: The same in words.
-        titles: Protocol -> title, where the chart shows several protocols.
+    `what` the rows are of stands in the title, `axis` is the metric in words, `titles` tells several protocols apart.
     """
     fast = [row for row in shown(runs) if row.images_per_s and row.split != "validation"]
     devices = sorted({row.device for row in fast if row.device})

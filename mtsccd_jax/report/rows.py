@@ -29,9 +29,6 @@ SCHEMA = 2
 ROWS_FILE = "rows.jsonl"
 ARTEFACTS_FOLDER = "artefacts"
 
-# What may differ between two runs of the same row: times, paths, versions, and checksums of files with times in them.
-_INCIDENTAL = ("times", "images_per_s", "versions", "commit", "artefacts")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -137,12 +134,7 @@ def row_id(
 
 
 def data_identity(dataset: str, fingerprint: str) -> str:
-    """Return the identity of evaluated data: the name of a data set, and for a folder of any name its content too.
-
-    Args:
-        dataset: `Source.dataset`.
-        fingerprint: `Source.fingerprint()`.
-    """
+    """Return the identity of evaluated data: the name of a data set, and for a folder of any name its content too."""
     return f"{dataset} {fingerprint}" if dataset.startswith("folder:") else dataset
 
 
@@ -167,9 +159,6 @@ def append(workdir: str | os.PathLike[str], row: Row) -> None:
 
 def load(workdir: str | os.PathLike[str]) -> list[Row]:
     """Read the rows of a work directory in the order first written; a later line of an id replaces the earlier.
-
-    Returns:
-        The rows; none where there is no file yet.
 
     Raises:
         InputError: A line cannot be read, is cut off, or has another schema; the message names file and line.
@@ -197,9 +186,7 @@ def load(workdir: str | os.PathLike[str]) -> list[Row]:
 
 
 def save_artefact(workdir: str | os.PathLike[str], name: str, arrays: Mapping[str, Any]) -> tuple[str, str]:
-    """Save arrays as a compressed .npz without pickles; the same arrays give the same bytes.
-
-    The file appears whole or not at all.
+    """Save arrays as a compressed .npz without pickles, whole or not at all; the same arrays give the same bytes.
 
     Args:
         workdir: The work directory; made if absent.
@@ -258,25 +245,8 @@ def load_artefact(workdir: str | os.PathLike[str], row: Row, name: str) -> dict[
         raise InputError(f"{path}: not a readable .npz ({error}); evaluate row {row.id} again") from None
 
 
-def same(a: Row, b: Row) -> bool:
-    """Return whether two rows are the same result: equal but for times, paths and versions."""
-    return _essence(a) == _essence(b)
-
-
-def _essence(row: Row) -> dict[str, Any]:
-    """Return the row as JSON holds it, without what may differ between two runs of the same row."""
-    values = json.loads(_json(dataclasses.asdict(row)))
-    values["recipe"] = essentials(values["recipe"])
-    values["checksums"].pop("artefacts", None)
-    return {key: value for key, value in values.items() if key not in _INCIDENTAL}
-
-
 def _row_of(values: Any, where: str) -> Row:
-    """Return the row of one decoded line.
-
-    Raises:
-        InputError: The line has another schema, or a key is missing, unknown or of the wrong type.
-    """
+    """Return the row of one decoded line; InputError where schema, keys or types are not those of a row."""
     if not isinstance(values, dict) or "schema" not in values:
         raise InputError(f"{where}: not a row (a JSON object with the key 'schema'); correct or delete the line")
     if values["schema"] != SCHEMA:

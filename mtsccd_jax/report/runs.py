@@ -15,40 +15,30 @@ ALL_SEEDS = 30
 
 @dataclass(frozen=True)
 class Run:
-    """Rows of one recipe on one data set, over seeds and repetitions.
+    """Rows of one recipe on one data set, over seeds and repetitions."""
 
-    Attributes:
-        name: Name of the recipe, with the settings that tell it from other recipes of that name.
-        model: Name of the network.
-        dataset: Data set of its first row.
-        rows: Its rows.
-        repeats: The same rows in groups that differ in nothing but seed and time, each by rising seed.
-    """
-
-    name: str
-    model: str
+    name: str  # of the recipe, with the settings that tell it from other recipes of that name
+    model: str  # name of the network
     dataset: str
     rows: tuple[Row, ...]
-    repeats: tuple[tuple[Row, ...], ...]
+    repeats: tuple[tuple[Row, ...], ...]  # groups that differ in nothing but seed and time, by rising seed
 
     @property
     def network(self) -> str:
-        """Return the name that the page gives its network."""
+        """The name that the page gives its network."""
         return network(self.rows[0])
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Return the seeds, rising."""
+        """The seeds, rising."""
         return tuple(sorted({row.seed for row in self.rows}))
 
 
 def group_runs(rows: Sequence[Row], row_settings: Mapping[str, str] | None = None) -> list[Run]:
     """Group rows by recipe (whatever its seed) and kind of data, in the order of their first appearance.
 
-    Args:
-        rows: The rows.
-        row_settings: Protocol -> section of the recipe that its rows may have differently in one run, such as the
-            settings of a search. Rows that differ there are no repetitions of each other.
+    `row_settings` maps a protocol to the section of the recipe that may differ between its rows in one run, such as the
+    settings of a search. Rows that differ there are no repetitions of each other.
     """
     sections = row_settings or {}
 

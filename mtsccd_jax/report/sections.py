@@ -47,17 +47,11 @@ class Figure(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A block of a section.
+    """A block of a section."""
 
-    Attributes:
-        kind: How `page.html` lays it out.
-        content: The text, HTML, sentences, tables, `Figure`s or `Fold`s.
-        style: CSS classes of tables; "large" for charts; "first open" where the first of the details stands open.
-    """
-
-    kind: TextKind | ListKind
-    content: Any
-    style: str = ""
+    kind: TextKind | ListKind  # how `page.html` lays it out
+    content: Any  # text, HTML, sentences, tables, `Figure`s or `Fold`s
+    style: str = ""  # CSS classes of tables; "large" for charts; "first open" where the first fold stands open
 
 
 class Fold(NamedTuple):
@@ -68,71 +62,44 @@ class Fold(NamedTuple):
 
     @property
     def charts(self) -> int:
-        """Return the number of its charts."""
+        """The number of its charts."""
         return sum(len(block.content) for block in self.blocks if block.kind == "figures")
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page. Tasks may each give a part of one: parts with one `id` are put together.
-
-    Attributes:
-        id: Anchor of the section.
-        title: Its heading.
-        place: Where it stands.
-        blocks: Its content.
-        nav: Its name in the navigation, or "".
-        notes: What to know before the content; of sections put together, all notes come first.
-        footer: Sentences for the foot of the page.
-    """
+    """A section of the page. Tasks may each give a part of one: parts with one `id` are put together."""
 
     id: str
     title: str
     place: Place
     blocks: Sequence[Block]
-    nav: str = ""
-    notes: Sequence[str] = ()
-    footer: Sequence[str] = ()
+    nav: str = ""  # its name in the navigation
+    notes: Sequence[str] = ()  # what to know before the content; of sections put together, all notes come first
+    footer: Sequence[str] = ()  # sentences for the foot of the page
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way to make a result, as the page names it.
+    """One way to make a result, as the page names it."""
 
-    Attributes:
-        name: `Row.protocol`.
-        title: Name on the page.
-        tile: Title of its large number at the top.
-        metric: The first metric of its rows.
-        sentence: Says what repetitions of one row show.
-        images: Images of one example.
-        row_settings: Section of the recipe that rows of one run may have differently, or "".
-    """
-
-    name: str
-    title: str
-    tile: str
-    metric: str
-    sentence: Callable[[Sequence[Row]], str]
-    images: int = 1
-    row_settings: str = ""
+    name: str  # `Row.protocol`
+    title: str  # name on the page
+    tile: str  # title of its large number at the top
+    metric: str  # the first metric of its rows
+    sentence: Callable[[Sequence[Row]], str]  # says what repetitions of one row show
+    images: int = 1  # of one example
+    row_settings: str = ""  # section of the recipe that rows of one run may have differently
 
 
 @dataclass(frozen=True)
 class TaskReport:
-    """What a task hands the page.
+    """What a task hands the page."""
 
-    Attributes:
-        subject: What the task is about, such as "Land use".
-        topics: What the title of the page lists, such as ("scenes", "change").
-        protocols: The protocols of its rows.
-        sections: Functions that write the task's sections. One that several tasks name is called once.
-    """
-
-    subject: str
-    topics: tuple[str, ...]
+    subject: str  # such as "Land use"
+    topics: tuple[str, ...]  # for the title of the page, such as ("scenes", "change")
     protocols: tuple[Protocol, ...]
-    sections: tuple[Callable[["Writer", Sequence[Run]], Iterable[Section]], ...]
+    sections: tuple[Callable[["Writer", Sequence[Run]], Iterable[Section]], ...]  # each is called once
 
 
 def fragment(package: str, template: str, **values: Any) -> Block:

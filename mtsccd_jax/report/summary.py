@@ -76,11 +76,7 @@ def estimate(rows: Sequence[Row], metric: str, show: Callable[[float], str] = te
 def beside_trivial(rows: Sequence[Row], metric: str, what: str, show: Callable[[float], str] = text.number) -> str:
     """Say how a value stands to that of the trivial predictor; empty where the rows have none.
 
-    Args:
-        rows: Repetitions of one row.
-        metric: The metric.
-        what: What the trivial predictor does and would reach, such as "A random order would give".
-        show: Writes the value.
+    `what` tells what the trivial predictor would reach, such as "A random order would give".
     """
     trivial = text.baseline_of(rows[0], metric)
     if trivial is None:
@@ -143,9 +139,7 @@ def _best(runs: Sequence[Run], protocols: Mapping[str, Protocol]) -> list[str]:
 
 
 def _tiles(
-    runs: Sequence[Run],
-    protocols: Mapping[str, Protocol],
-    speeds: Mapping[tuple[str, int], float],
+    runs: Sequence[Run], protocols: Mapping[str, Protocol], speeds: Mapping[tuple[str, int], float]
 ) -> list[tuple[str, list[TileValue]]]:
     """Return (title, values) of the tiles: one a protocol with a value a split, and one of the training speed."""
     tiles = []

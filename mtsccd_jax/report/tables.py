@@ -38,31 +38,21 @@ class Cell:
 
     @property
     def line(self) -> str:
-        """Return the cell on one line."""
+        """The cell on one line."""
         return f"{self.text} ({'; '.join(self.notes)})" if self.notes else self.text
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table for the page and for files.
+    """A table for the page and for files."""
 
-    Attributes:
-        name: File name without suffix.
-        caption: What it shows, one or two sentences.
-        columns: (title, whether numbers stand in it).
-        rows: Lists of cells, as long as `columns`.
-        records: The same as plain values under plain names, for CSV.
-        summaries: Indices of rows that sum up the rows above them (mean over seeds).
-        footnotes: Sentences beneath the table.
-    """
-
-    name: str
+    name: str  # of its files, without suffix
     caption: str
-    columns: tuple[tuple[str, bool], ...]
+    columns: tuple[tuple[str, bool], ...]  # title, whether numbers stand in it
     rows: list[list[Cell]]
-    records: list[dict[str, Any]]
-    summaries: set[int] = field(default_factory=set)
-    footnotes: tuple[str, ...] = ()
+    records: list[dict[str, Any]]  # the same as plain values under plain names, for CSV
+    summaries: set[int] = field(default_factory=set)  # indices of rows that sum up those above (mean over seeds)
+    footnotes: tuple[str, ...] = ()  # sentences beneath the table
 
 
 def csv_text(table: Table) -> str:

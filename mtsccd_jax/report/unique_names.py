@@ -27,13 +27,8 @@ def network_among(row: Row, rows: Sequence[Row]) -> str:
 def rows_apart(rows: Sequence[Row], *, bands: bool = False, without_objective: str = "") -> list[str]:
     """Return the rows' networks, all different, each with no more than tells it from the others.
 
-    In this order they get: bands, configuration of the data, recipe, seed, split, objective of the threshold, settings
-    of the recipe, and the number of a repetition.
-
-    Args:
-        rows: The rows.
-        bands: Whether bands are named in any case.
-        without_objective: What to call the threshold of a row that no objective has chosen.
+    In this order they get: bands (with `bands` in any case), configuration of the data, recipe, seed, split, objective
+    of the threshold or `without_objective`, settings of the recipe, and the number of a repetition.
     """
     names, seen = [network(row) for row in rows], [modality(bands_of(row)) for row in rows]
     if bands:
@@ -54,22 +49,19 @@ def rows_apart(rows: Sequence[Row], *, bands: bool = False, without_objective: s
 
 
 def titles_apart(titles: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    """Return titles of groups of rows, all different: configuration, number of images or a number follow where needed.
-
-    Args:
-        titles: The title of each group alone.
-        rows: The first row of each group.
-    """
+    """Return titles of groups, all different: where needed, configuration, number of images or a number follow."""
     named = _with_texts(titles, _configurations(rows))
     return _numbered(_with_texts(named, [f"{row.n:,} images" for row in rows]))
 
 
-def without_common(names: Sequence[str]) -> list[str]:
+def without_common(names: Sequence[str], *, least: int = 1) -> list[str]:
     """Return names without the words, joined by underscores, that all of them begin or end with.
 
-    Where one name would lose all its words, the words at that end stay.
+    Where one name would keep fewer than `least` words, the words at that end stay.
     """
-    return _own_words(names, least=1)
+    begin, end = _common_words(names, least=least)
+    parted = [name.split("_") for name in names]
+    return ["_".join(parts[begin : len(parts) - end]) for parts in parted]
 
 
 def pattern(names: Sequence[str]) -> str:
@@ -77,13 +69,6 @@ def pattern(names: Sequence[str]) -> str:
     begin, end = _common_words(names, least=1)
     parts = names[0].split("_")
     return "_".join([*parts[:begin], "…", *parts[len(parts) - end :]])
-
-
-def _own_words(names: Sequence[str], *, least: int) -> list[str]:
-    """Return names without common words, with at least so many words each."""
-    begin, end = _common_words(names, least=least)
-    parted = [name.split("_") for name in names]
-    return ["_".join(parts[begin : len(parts) - end]) for parts in parted]
 
 
 def _common_words(names: Sequence[str], *, least: int) -> tuple[int, int]:
@@ -103,7 +88,7 @@ def _common_words(names: Sequence[str], *, least: int) -> tuple[int, int]:
 def _configurations(rows: Sequence[Row], *, leak_free: bool = True) -> list[str]:
     """Return what tells the configurations of the rows' data apart; empty for the plainest, and where all share one."""
     names = {row.dataset: configuration(row.dataset) for row in rows if text.archive(row) in text.DATA_NAMES}
-    own = dict(zip(names, _own_words(list(names.values()), least=0), strict=True))
+    own = dict(zip(names, without_common(list(names.values()), least=0), strict=True))
     plain = ["leak-free" if leak_free and text.is_leak_free(row) else "" for row in rows]
     return [own.get(row.dataset, other).replace("_", " ") for row, other in zip(rows, plain, strict=True)]
 

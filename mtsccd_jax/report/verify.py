@@ -32,31 +32,19 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Difference:
-    """A key of a row that is not what the artefacts give.
-
-    Attributes:
-        workdir: the work directory of the row.
-        row: the row's id.
-        what: protocol, split, network and seed of the row, in runs.
-        key: dotted name of the value, such as "metrics.kappa.low" or "artefacts.predictions".
-        reason: what is saved and what was recomputed, or why it cannot be.
-    """
+    """A key of a row that is not what the artefacts give."""
 
     workdir: Path
-    row: str
-    what: str
-    key: str
-    reason: str
+    row: str  # the row's id
+    what: str  # protocol, split, network and seed of the row
+    key: str  # dotted name of the value, such as "metrics.kappa.low" or "artefacts.predictions"
+    reason: str  # what is saved and what was recomputed, or why it cannot be
 
 
 def verify(
     folder: str | os.PathLike[str], checks: Mapping[str, type["Check"]]
 ) -> Iterator[tuple[Path, Row, list[Difference]]]:
-    """Check every row of a work directory, or of a folder of them, and yield it with its differences.
-
-    Args:
-        folder: the work directory, or the folder.
-        checks: the check of each protocol.
+    """Check every row of a work directory, or of a folder of them, by its protocol; yield it with its differences.
 
     Raises:
         InputError: there are no rows, or a line of a `rows.jsonl` cannot be read.
@@ -170,13 +158,7 @@ class Check(abc.ABC):
         return not absent
 
     def validation(self, found: Arrays | None, chosen: str, *names: str) -> Arrays | None:
-        """Return the artefact that a threshold was chosen on, with these arrays; keep why where it is not there.
-
-        Args:
-            found: the artefact, where it could be read.
-            chosen: what was chosen on it, "threshold" or "thresholds".
-            names: arrays that it must have.
-        """
+        """Return the artefact that a threshold was chosen on, with these arrays; keep why where it is not there."""
         if "validation" not in self.row.artefacts:
             self.fault("artefacts.validation", f"the row names none, so its {chosen} cannot be recomputed")
             return None

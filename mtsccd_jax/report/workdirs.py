@@ -20,19 +20,11 @@ _DEPTH = 3
 
 @dataclass(frozen=True)
 class Failure:
-    """A row that could not be made.
+    """A row that could not be made, and why, in one line."""
 
-    Attributes:
-        network: Name of the recipe.
-        protocol: The row's protocol.
-        split: The row's split, or "" where the reason is not a split's.
-        seed: The row's seed.
-        reason: Why, in one line.
-    """
-
-    network: str
+    network: str  # name of the recipe
     protocol: str
-    split: str
+    split: str  # "" where the reason is not a split's
     seed: int
     reason: str
 
@@ -62,11 +54,7 @@ def load_all(folders: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, Row]
 
 
 def failures(folder: str | os.PathLike[str]) -> list[Failure]:
-    """Read the rows that the `failures.json` of a folder names; none where there is no such file.
-
-    Raises:
-        InputError: The file is not a list of objects with network, protocol, split, seed and reason.
-    """
+    """Read the rows that the `failures.json` of a folder names; none without it, InputError where damaged."""
     path = Path(folder) / FAILURES_FILE
     if not path.exists():
         return []

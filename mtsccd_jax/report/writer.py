@@ -23,17 +23,11 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass
 class Writer:
-    """Writes to the folder of a report, and reads the artefacts of its rows.
-
-    Attributes:
-        out_dir: The folder of the report.
-        workdir_of: Id of a row -> its work directory.
-        charts: Number of charts so far.
-    """
+    """Writes to the folder of a report, and reads the artefacts of its rows."""
 
     out_dir: Path
-    workdir_of: dict[str, Path]
-    charts: int = 0
+    workdir_of: dict[str, Path]  # by id of the row
+    charts: int = 0  # so far
 
     def draw(self, name: str, title: str, caption: str, chart: Chart, *, wide: bool = False) -> Figure:
         """Write a chart to the folder of figures, and return it for the page."""

@@ -15,14 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outputs(Generic[T]):
-    """What was computed from a split by the network, and how fast.
-
-    Attributes:
-        source: the split.
-        values: the outputs.
-        images_per_s: throughput.
-        seconds: how long it took.
-    """
+    """What was computed from a split by the network, and how fast."""
 
     source: Source
     values: T
@@ -40,14 +33,10 @@ Features = Outputs[dict[str, Embedding]]
 
 
 class FeatureCache:
-    """A trained network, the data it is evaluated on, and what has been computed so far.
+    """A trained network, the data it is evaluated on (by default its own), and what has been computed so far.
 
     Sources, features, SVMs and dictionaries are made once and kept. Share one cache between all evaluations of a
     network, and drop it with the network.
-
-    Args:
-        trained: the network.
-        data: what it is evaluated on; None for the data it was trained on.
     """
 
     def __init__(self, trained: Trained, data: Data | None = None):
@@ -61,7 +50,8 @@ class FeatureCache:
         """Return what `make` returned at the first call with this key."""
         if key not in self._made:
             self._made[key] = make()
-        return self._made[key]
+        made: T = self._made[key]
+        return made
 
     def outputs(self, key: Any, source: Source, compute: Callable[[], tuple[T, float]]) -> Outputs[T]:
         """Return what `compute` made of a source, `(outputs, images/s)`, at the first call with this key and source."""

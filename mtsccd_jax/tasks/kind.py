@@ -17,17 +17,11 @@ from mtsccd_jax.tasks.feature_cache import FeatureCache
 
 @dataclass(frozen=True)
 class Training:
-    """How networks are trained for a task.
+    """How networks are trained for a task."""
 
-    Attributes:
-        task: the value of `model.task`.
-        open_data: opens the training and the validation source of a recipe; None without validation.
-        make_task: makes the task of a recipe from these sources.
-    """
-
-    task: str
-    open_data: Callable[[Recipe], tuple[Source, Source | None]]
-    make_task: Callable[[Recipe, Source, Source | None], Task]
+    task: str  # the value of `model.task`
+    open_data: Callable[[Recipe], tuple[Source, Source | None]]  # -> training, validation
+    make_task: Callable[[Recipe, Source, Source | None], Task]  # from these sources
 
 
 @dataclass(frozen=True, kw_only=True)

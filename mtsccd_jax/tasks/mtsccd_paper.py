@@ -43,12 +43,12 @@ class Line:
 
     @property
     def first(self) -> Row:
-        """Return one of its rows, for what they share."""
+        """One of its rows, for what they share."""
         return next(iter(self.rows.values()))[0]
 
     @property
     def narrow(self) -> bool:
-        """Return whether the network is a small variant, which is named by its recipe."""
+        """Whether the network is a small variant, which is named by its recipe."""
         return width(self.run.rows[0]) != 1
 
 

@@ -54,10 +54,7 @@ class Reproduced:
 def reproduce(experiments: Sequence[Experiment], root: Path, *, seeds: int = 1) -> Reproduced:
     """Train and evaluate what is missing of a matrix; work directories and `failures.json` lie in `root`.
 
-    Args:
-        experiments: trainings and the protocols whose rows they fill.
-        root: holds one folder for each recipe, split configuration and seed.
-        seeds: every experiment runs with its recipe's seed and the `seeds - 1` that follow.
+    Every experiment runs with its recipe's seed and the `seeds - 1` that follow.
 
     Raises:
         InputError: the data that rows are about cannot be read, or a work directory holds another recipe's network.

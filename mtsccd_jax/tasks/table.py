@@ -25,11 +25,7 @@ TRAININGS = {kind.training.task: kind.training for kind in TASKS if kind.trainin
 
 
 def open_task(recipe: Recipe) -> Task:
-    """Open the data of a recipe and make its task.
-
-    Raises:
-        InputError: the data do not exist or cannot teach the task.
-    """
+    """Open the data of a recipe and make its task; InputError where they do not exist or cannot teach it."""
     return make_task(recipe, *TRAININGS[recipe.model.task].open_data(recipe))
 
 

@@ -11,10 +11,7 @@ from mtsccd_jax.tasks.table import open_task
 def train(recipe: Recipe, workdir: Path, *, largest_batch: bool = False) -> Fit:
     """Train the network of a recipe, or continue where its work directory stopped.
 
-    Args:
-        recipe: what is trained on which data.
-        workdir: where checkpoints, history and recipe are written.
-        largest_batch: whether to take the largest batch that fits, or the one that the run began with.
+    With `largest_batch` the batch is the largest that fits, or the one that the run began with.
 
     Raises:
         InputError: the recipe, its data, its batch or the work directory cannot be used.

@@ -30,52 +30,29 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class ChosenThreshold:
-    """How the threshold of a decision was chosen.
-
-    Attributes:
-        objective: the metric that it maximises.
-        chosen_on: "validation" or "cross_validation_5".
-        value: the threshold; infinity makes no example positive. None where each label has its own.
-        intervals: of the metrics when the threshold is uncertain too, or None.
-    """
+    """How the threshold of a decision was chosen."""
 
     objective: str
-    chosen_on: str
-    value: float | None = None
-    intervals: Mapping[str, Interval] | None = None
+    chosen_on: str  # "validation" or "cross_validation_5"
+    value: float | None = None  # infinity makes no example positive; None where each label has its own
+    intervals: Mapping[str, Interval] | None = None  # of the metrics when the threshold is uncertain too
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The outcome of an evaluation on one split, without provenance.
-
-    Attributes:
-        protocol: of the row.
-        measured: its numbers.
-        class_names: names of the rows of the confusion matrix.
-        arrays: its artefacts by name, each of named arrays.
-        started: `time.perf_counter()` when the work on the row began.
-        published: the published value, where there is one.
-        threshold: how the threshold was chosen; None for a protocol without one.
-    """
+    """The outcome of an evaluation on one split, without provenance."""
 
     protocol: str
     measured: Measured
-    class_names: tuple[str, ...]
-    arrays: Mapping[str, Arrays]
-    started: float
+    class_names: tuple[str, ...]  # of the rows of the confusion matrix
+    arrays: Mapping[str, Arrays]  # its artefacts by name
+    started: float  # `time.perf_counter()` when the work on the row began
     published: Published | None = None
-    threshold: ChosenThreshold | None = None
+    threshold: ChosenThreshold | None = None  # None for a protocol without one
 
 
 def write_row(trained: Trained, outputs: Outputs[Any], result: Result) -> rows.Row:
-    """Append the row of a result to the work directory, with its artefacts.
-
-    Args:
-        trained: the network.
-        outputs: what the result was computed from; tells its split and its throughput.
-        result: the outcome.
-    """
+    """Append the row of a result to the work directory, with its artefacts; `outputs` give its split and throughput."""
     recipe, seed, source = to_dict(trained.recipe), trained.recipe.seed, outputs.source
     measured, threshold = result.measured, result.threshold
     objective = threshold.objective if threshold else None

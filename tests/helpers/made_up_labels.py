@@ -3,13 +3,14 @@
 import dataclasses
 
 import numpy as np
-from made_up_runs import Maker, entries, thumbnail
+from made_up_runs import Maker, thumbnail
 
 from mtsccd_jax.ops import retrieval
-from mtsccd_jax.ops.multilabel import class_thresholds, decide, decision_counts, multilabel_metrics
-from mtsccd_jax.ops.multilabel_bootstrap import bootstrap_intervals
+from mtsccd_jax.ops.multilabel import class_thresholds, decide
 from mtsccd_jax.recipes.config import Data, Engine, Evaluation, Labels, Model, Recipe
 from mtsccd_jax.report import published, rows
+from mtsccd_jax.tasks.labels import evaluate as labels_task
+from mtsccd_jax.tasks.search import evaluate as search_task
 
 LABELS = (
     "Arable land",
@@ -73,9 +74,6 @@ class LabelMaker(Maker):
             threshold = class_thresholds(known, seen, self.recipe.labels.objective).threshold_k
             arrays["validation"] = {"label": known, "probability": seen}
         called = decide(probability, threshold)
-        tp, fp, fn = decision_counts(label, called)
-        resamples = self.recipe.evaluation.resamples
-        intervals = bootstrap_intervals(label, probability, threshold, resamples=resamples, seed=self.seed)
         shown = np.sort(np.random.default_rng(0).permutation(self.n)[:PATCHES])
         arrays["predictions"] = {
             "label": label,
@@ -89,22 +87,17 @@ class LabelMaker(Maker):
             "row": shown,
             "class_names": np.array(self.labels),
         }
-        data, model = self.recipe.data, self.recipe.model
-        paper = published.multilabel(self.dataset, model.name, data.bands, model.width, split)
-        share = np.broadcast_to(label.mean(0), label.shape)
+        model = self.recipe.model
         return self.row(
             split,
             "multilabel",
             arrays,
+            labels_task.measure(label, probability, called, resamples=self.resamples, seed=self.seed),
             dataset=self.dataset,
+            paper=published.multilabel(self.dataset, model.name, self.bands, model.width, split),
             objective=self.recipe.labels.objective if chosen else None,
-            n=self.n,
-            metrics=entries(multilabel_metrics(label, probability, threshold), intervals),
-            confusion=np.stack([self.n - tp - fp - fn, fp, fn, tp], 1).tolist(),
             class_names=list(self.labels),
             threshold_from="validation" if chosen else None,
-            baseline={"name": "label frequencies", **multilabel_metrics(label, share)},
-            published=dataclasses.asdict(paper) if paper else None,
         )
 
     def retrieval(self, split: str = "test", *, gallery: int = 60, queries: int = 24) -> rows.Row:
@@ -119,9 +112,6 @@ class LabelMaker(Maker):
         lists = np.full((queries, gallery), -1, np.int32)
         for q, (own, listed) in enumerate(zip(itself, order, strict=True)):
             lists[q, : gallery - (own >= 0)] = listed[listed != own]
-        values = retrieval.retrieval_metrics(figures)
-        intervals = retrieval.retrieval_intervals(figures, resamples=self.recipe.evaluation.resamples, seed=self.seed)
-        chance = retrieval.random_order(figures.relevant_q, gallery - (itself >= 0), cutoffs)
         names = np.array([f"{split}_{i:05d}" for i in range(queries)])
         shown = np.flatnonzero(figures.relevant_q)[:4]
         hits = lists[shown, :6]
@@ -162,12 +152,7 @@ class LabelMaker(Maker):
             split,
             "retrieval",
             arrays,
+            search_task.measure(figures, itself, gallery, resamples=self.resamples, seed=self.seed),
             dataset=self.dataset,
-            n=queries,
-            metrics={
-                name: {"value": values[name], "low": ends[0], "high": ends[1]} for name, ends in intervals.items()
-            },
-            confusion=[],
             class_names=list(self.labels),
-            baseline={"name": "random order", **chance},
         )

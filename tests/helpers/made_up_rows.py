@@ -1,11 +1,23 @@
-"""Rows for tests of texts and names."""
+"""Rows for tests of texts and names, and what of a row is the same however often it is made."""
 
 import dataclasses
 
-from mtsccd_jax.recipes.config import Recipe, to_dict
+from mtsccd_jax.recipes.config import Recipe, essentials, to_dict
 from mtsccd_jax.report.rows import Row
 
 RECIPE = to_dict(Recipe("demo", "made up"))
+# What may differ between two runs of the same row.
+INCIDENTAL = ("times", "images_per_s", "versions", "commit", "artefacts")
+
+
+def results(made):
+    """Id -> values of the rows, but for times, paths and versions."""
+    found = {}
+    for row in made:
+        values = {name: value for name, value in dataclasses.asdict(row).items() if name not in INCIDENTAL}
+        checksums = {name: value for name, value in row.checksums.items() if name != "artefacts"}
+        found[row.id] = values | {"recipe": essentials(row.recipe), "checksums": checksums}
+    return found
 
 
 def change_row(*, kappa=(0.3, 0.2, 0.4), oa=(0.85, 0.83, 0.87), threshold=0.5, trivial=0.8, **fields):

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mtsccd_jax.ops.bootstrap import bootstrap_confusions, bootstrap_interval, rechosen_threshold_interval
-from mtsccd_jax.ops.metrics import binary_metrics, scene_metrics
+from mtsccd_jax.ops.bootstrap import rechosen_threshold_interval
 from mtsccd_jax.ops.threshold import best_threshold
 from mtsccd_jax.recipes.config import Data, Engine, Evaluation, Model, Recipe, to_dict
 from mtsccd_jax.report import published, rows
+from mtsccd_jax.report.measured import Measured
 from mtsccd_jax.report.published.tables import PAIRS_CHANGED
 from mtsccd_jax.report.text import ABBREVIATIONS
+from mtsccd_jax.tasks.change import decisions
+from mtsccd_jax.tasks.scenes import evaluate as scenes_task
 
 CLASSES = tuple(ABBREVIATIONS)
 CITIES = ("hangzhou", "shanghai", "wuhan", "nanjing", "hefei")
@@ -31,13 +33,6 @@ def thumbnail(label: int, seed: int, size: int = 96) -> np.ndarray:
     color = np.random.default_rng(label).integers(60, 180, 3)
     noise = np.random.default_rng(seed).normal(0, 12, (size, size, 3))
     return np.clip(color + noise, 0, 255).astype(np.uint8)
-
-
-def entries(
-    values: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
-) -> dict[str, dict[str, float | None]]:
-    """Metrics as rows hold them."""
-    return {name: {"value": values[name], "low": intervals[name][0], "high": intervals[name][1]} for name in values}
 
 
 @dataclasses.dataclass
@@ -58,7 +53,6 @@ class Maker:
     width: float = 1.0
     config: str = "official"
     speed: float = 8123.4
-    objective: str = "kappa"
 
     def __post_init__(self):
         self.random = np.random.default_rng([1000 + self.seed, len(self.name), sum(map(ord, self.model))])
@@ -81,8 +75,10 @@ class Maker:
         split: str,
         protocol: str,
         arrays: Mapping[str, Mapping[str, np.ndarray]],
+        measured: Measured,
         *,
         dataset: str,
+        paper: published.Published | None = None,
         objective: str | None = None,
         **fields: object,
     ) -> rows.Row:
@@ -102,6 +98,11 @@ class Maker:
             protocol=protocol,
             model=self.recipe.model.name,
             seed=self.seed,
+            n=measured.n,
+            metrics=measured.metrics,
+            confusion=measured.confusion.tolist(),
+            baseline=dict(measured.baseline),
+            published=dataclasses.asdict(paper) if paper else None,
             recipe=recipe,
             versions={"mtsccd-jax": "0.1.0", "jax": "0.10.2", "flax": "0.12.4", "numpy": "2.3.1"},
             device="1 x NVIDIA H200",
@@ -133,11 +134,8 @@ class Maker:
         label = np.repeat(np.arange(10), counts)
         right = self.random.random(len(label)) < self.skill
         prediction = np.where(right, label, self.random.integers(0, 10, len(label)))
-        confusion = np.bincount(10 * label + prediction, minlength=100).reshape(10, 10)
         city = CITIES.index("hefei" if split == "test_a" else "nanjing")
         sheet = np.repeat(np.arange(10), 2)
-        paper = published.scene(self.recipe.model.name, split, self.recipe.model.width)
-        intervals = bootstrap_interval(confusion, resamples=40, seed=self.seed)
         return self.row(
             split,
             "scene",
@@ -157,13 +155,10 @@ class Maker:
                     "city_names": np.array(CITIES),
                 },
             },
+            scenes_task.measure(label, prediction, 10, resamples=40, seed=self.seed),
             dataset=f"mtsccd_lusc/{self.config}",
-            n=int(confusion.sum()),
-            metrics=entries(scene_metrics(confusion), intervals),
-            confusion=confusion.tolist(),
+            paper=published.scene(self.recipe.model.name, split, self.recipe.model.width),
             class_names=list(CLASSES),
-            baseline={"name": "most frequent class", "oa": float(counts.max() / counts.sum()), "kappa": 0.0},
-            published=dataclasses.asdict(paper) if paper else None,
         )
 
     def distances(self, truth: np.ndarray) -> np.ndarray:
@@ -185,9 +180,9 @@ class Maker:
         if learned:
             scale = 1.0 if protocol == "cfsm" else 0.5
             validation, distance = self.distances(seen) * scale, distance * scale
-            threshold = best_threshold(validation, seen, self.objective).threshold
+            threshold = best_threshold(validation, seen, "kappa").threshold
             predicted = distance >= threshold
-            rechosen = rechosen_threshold_interval(validation, seen, distance, truth, self.objective, 40, self.seed)
+            rechosen = rechosen_threshold_interval(validation, seen, distance, truth, "kappa", 40, self.seed)
             arrays["validation"] = {"distance": validation, "changed": seen}
         else:
             alarm = 0.36 if protocol == "cdc_1" else 0.3
@@ -198,33 +193,27 @@ class Maker:
         other = np.where(self.random.random(n) < self.skill, second, self.random.integers(0, 10, n))
         other = np.where(other == named_t1, (other + 1) % 10, other)
         named_t2 = np.where(predicted, other, named_t1)
-        confusion = np.array([[(t == truth) & (p == predicted) for p in (False, True)] for t in (False, True)]).sum(-1)
-        values = binary_metrics(confusion)
-        metrics = entries(values, bootstrap_interval(confusion.ravel(), resamples=40, seed=self.seed))
+        right = None if protocol == "sscd" else (named_t1 == first) & (named_t2 == second)
+        measured = decisions.measure(truth, predicted, right, resamples=40, seed=self.seed)
         arrays["predictions"] = {"changed": truth, "predicted": predicted, "distance": distance}
         arrays["predictions"] |= {"label_t1": first, "label_t2": second}
         for name in ("filename_t1", "filename_t2"):
             arrays["predictions"][name] = np.array([f"{split}_{name[-2:]}_{i:05d}.jpg" for i in range(n)])
         if protocol != "sscd":
             arrays["predictions"] |= {"prediction_t1": named_t1, "prediction_t2": named_t2}
-            metrics["transition"] = transition(truth, (named_t1 == first) & (named_t2 == second), self.seed)
         arrays["examples"] = examples(truth, predicted, distance, first, second)
-        paper = published.change(protocol, self.recipe.model.name, split, self.recipe.model.width)
         return self.row(
             split,
             protocol,
             arrays,
+            measured,
             dataset=f"mtsccd_lucd/{self.config}",
-            n=n,
-            metrics=metrics,
-            metrics_rechosen=entries(values, rechosen) if rechosen else None,
-            confusion=confusion.tolist(),
+            paper=published.change(protocol, self.recipe.model.name, split, self.recipe.model.width),
+            metrics_rechosen=measured.metrics_within(rechosen) if rechosen else None,
             class_names=["unchanged", "changed"],
             threshold=threshold,
-            objective=self.objective if learned else None,
+            objective="kappa" if learned else None,
             threshold_from="validation" if learned else None,
-            baseline={"name": "all unchanged", "oa": float((~truth).mean()), "kappa": 0.0},
-            published=dataclasses.asdict(paper) if paper else None,
         )
 
 
@@ -235,14 +224,6 @@ def pairs_of(n: int, changed: int, split: str) -> tuple[np.ndarray, np.ndarray]:
     moved = (first + random.integers(1, 10, n)) % 10
     second = np.where(random.permutation(n) < changed, moved, first)
     return first, second
-
-
-def transition(truth: np.ndarray, right: np.ndarray, seed: int) -> dict[str, float | None]:
-    """The share of changed pairs whose transition is right, with its interval over resampled pairs."""
-    counts = np.array([(truth & right).sum(), (truth & ~right).sum(), (~truth).sum()])
-    draws = bootstrap_confusions(counts, 40, seed)
-    low, high = np.quantile(draws[:, 0] / np.maximum(draws[:, :2].sum(1), 1), (0.025, 0.975))
-    return {"value": float(counts[0] / counts[:2].sum()), "low": float(low), "high": float(high)}
 
 
 def examples(

@@ -37,9 +37,13 @@ class Reader(HTMLParser):
 
 
 def read(index):
+    """The page, its tags balanced, its ids unique, its links to them, and its images described."""
     reader = Reader()
     reader.feed(index.read_text(encoding="utf-8"))
     reader.close()
     assert not reader.errors
     assert reader.open == []
+    assert len(reader.ids) == len(set(reader.ids))
+    assert {attrs["href"][1:] for tag, attrs in reader.tags if tag == "a"} <= set(reader.ids)
+    assert all(attrs.get("alt") for tag, attrs in reader.tags if tag == "img")
     return reader

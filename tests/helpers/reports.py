@@ -1,5 +1,6 @@
 """The report with all tasks, for tests."""
 
+import csv
 from pathlib import Path
 
 from mtsccd_jax.report import page, rows
@@ -18,6 +19,12 @@ def runs_of(members):
 def write(workdirs, out):
     """The report's `index.html`."""
     return page.write(workdirs, out, REPORTS)
+
+
+def records(index: Path, table: str) -> list[dict[str, str]]:
+    """The lines of a table beside a page."""
+    with (index.parent / "tables" / f"{table}.csv").open() as stream:
+        return list(csv.DictReader(stream))
 
 
 def writer_of(root: Path, out: Path) -> Writer:

@@ -28,12 +28,7 @@ def workdir(tmp_path_factory):
 def test_audit_of_table_7(capsys):
     status, result, err = run(capsys, "audit")
     assert status == 0
-    assert {key: result[key] for key in ("impossible", "all_unchanged", "recovered", "entries")} == {
-        "impossible": 16,
-        "all_unchanged": 5,
-        "recovered": 22,
-        "entries": 46,
-    }
+    assert {"entries": 46, "impossible": 16, "all_unchanged": 5, "recovered": 22}.items() <= result.items()
     assert sum(finding["table"] is not None for finding in result["findings"]) == 22
     assert "TN 3749, FP 396, FN 349, TP 584" in err
     assert "OA of never saying 'changed'" in err
@@ -80,4 +75,5 @@ def test_verify_says_what_differs_and_ends_with_3(capsys, workdir, tmp_path):
 def test_verify_without_rows_is_refused(capsys, tmp_path):
     status, result, err = run(capsys, "verify", tmp_path)
     assert (status, result) == (2, None)
+    assert "rows.jsonl: no rows to verify" in err
     assert len(err.splitlines()) == 1

@@ -3,11 +3,6 @@
 import pytest
 
 from mtsccd_jax.report import text
-from tfds_builders.mtsccd import CLASSES
-
-
-def test_abbreviations_are_the_data_sets():
-    assert {c.name: c.abbreviation for c in CLASSES} == text.ABBREVIATIONS
 
 
 @pytest.mark.parametrize(

@@ -45,20 +45,11 @@ def label_data(tmp_path_factory):
 @pytest.fixture(scope="session")
 def label_recipe(label_data):
     """A recipe of seconds that learns the labels of BigEarthNet v2 from bands of three sizes."""
-    bands = ("VV", "B01", "B04", "B05")
+    data = Data("bigearthnet_v2", None, data_dir=str(label_data), bands=("VV", "B01", "B04", "B05"), mean=(), std=())
     return Recipe(
         name="labels",
         summary="for tests",
-        data=Data(
-            "bigearthnet_v2",
-            None,
-            data_dir=str(label_data),
-            image_size=24,
-            bands=bands,
-            resample="bilinear",
-            mean=(),
-            std=(),
-        ),
+        data=replace(data, image_size=24, resample="bilinear"),
         model=Model("scnn", width=0.25, task="labels"),
         optim=Optim("adamw", learning_rate=5e-3),
         engine=Engine(batch_size=16, epochs=3, eval_batch_size=32, keep="best"),

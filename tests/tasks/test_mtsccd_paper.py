@@ -10,14 +10,7 @@ from reports import runs_of
 from mtsccd_jax.report.published import tables
 from mtsccd_jax.report.runs import recipe_name
 from mtsccd_jax.report.writer import Writer
-from mtsccd_jax.tasks.mtsccd_paper import (
-    audit_table,
-    is_comparable,
-    leak_table,
-    orientation_note,
-    table_6,
-    table_7,
-)
+from mtsccd_jax.tasks.mtsccd_paper import audit_table, is_comparable, leak_table, orientation_note, table_6, table_7
 
 
 @pytest.fixture(scope="module")

@@ -98,13 +98,9 @@ class Chart:
 
 
 def inline(svg: str, prefix: str) -> str:
-    """Return a chart for use inside an HTML page: in the page's colours and fonts, as wide as its container.
+    """Return an SVG for use inside an HTML page, in the page's colours and fonts, as wide as its container.
 
-    Coordinates are rounded to a tenth of a unit, which is less than a pixel.
-
-    Args:
-        svg: SVG of a `Chart`.
-        prefix: Unique on the page; it is put before every id.
+    Coordinates are rounded to a tenth of a unit, less than a pixel. `prefix` makes ids unique on the page.
     """
     root = ET.fromstring(svg)
     for metadata in root.findall("{*}metadata"):

@@ -15,17 +15,7 @@ _LINES = 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """One line of `intervals`: a value and what stands beside it.
-
-    Attributes:
-        label: Names the line.
-        value: The value.
-        low: Lower end of its 95 % interval, or None.
-        high: Upper end, or None.
-        trivial: Value of the trivial predictor, or None.
-        published: The published value, or None.
-        possible: Whether the published value can exist.
-    """
+    """One line of `intervals`: a value with its 95 % interval, beside the trivial and the published value."""
 
     label: str
     value: float
@@ -33,7 +23,7 @@ class Estimate:
     high: float | None = None
     trivial: float | None = None
     published: float | None = None
-    possible: bool = True
+    possible: bool = True  # whether the published value can exist
 
 
 @dataclass(frozen=True)
@@ -47,14 +37,7 @@ class Speed:
 
 
 def intervals(estimates: Sequence[Estimate], axis_label: str, alt: str, *, source: str = "paper") -> Chart:
-    """Draw values with their 95 % intervals, one line each, beside the trivial and the published values.
-
-    Args:
-        estimates: The lines, from the top.
-        axis_label: What the values are.
-        alt: Description of the chart.
-        source: What the published values are called.
-    """
+    """Draw values with their 95 % intervals, one line each, beside trivial values and those of `source`."""
     labels = [chart_style.wrapped(e.label, _LINE_LENGTH, _LINES) for e in estimates]
     lines = max((label.count("\n") + 1 for label in labels), default=1)
     with chart_style.figure(WIDTH_IN, 1.05 + (0.16 + 0.14 * lines) * len(estimates)) as (figure, axes):
@@ -91,15 +74,7 @@ def confusion(
     across: str = "predicted, % of the true class",
     down: str = "truth, with number of examples",
 ) -> Chart:
-    """Draw counts (k, k) in per cent of each row, with the count of each row beside its name.
-
-    Args:
-        counts: Integer counts (k, k), rows are the truth.
-        class_names: Names of rows and columns.
-        alt: Description of the chart.
-        across: Label of the columns.
-        down: Label of the rows.
-    """
+    """Draw integer counts (k, k), rows are the truth, in per cent of each row; its total stands beside its name."""
     counts = np.asarray(counts, dtype=np.int64)
     k = len(class_names)
     total_k = counts.sum(axis=1)

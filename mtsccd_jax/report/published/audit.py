@@ -28,21 +28,13 @@ RANGES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One published result.
+    """One published result: overall accuracy in [0, 1] and kappa in [-1, 1], as printed with four decimals."""
 
-    Attributes:
-        label: The other columns, in their order, which say what the result is of.
-        oa: Overall accuracy in [0, 1], as printed with four decimals.
-        kappa: Cohen's kappa in [-1, 1], likewise.
-        n: Number of examples, or None where it is not known.
-        positives: Number of truly positive (changed) examples, or None.
-    """
-
-    label: dict[str, str]
+    label: dict[str, str]  # the other columns, in their order, which say what the result is of
     oa: float
     kappa: float
-    n: int | None = None
-    positives: int | None = None
+    n: int | None = None  # examples
+    positives: int | None = None  # truly positive (changed) examples
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """Say in a few words whether the entry is possible."""
+        """Whether the entry is possible, in a few words."""
         entry, audit = self.entry, self.audit
         if entry.kappa > audit.bound and not audit.possible:
             text = f"impossible: kappa is at most {audit.bound:.4f}"
@@ -74,7 +66,7 @@ class Finding:
 
     @property
     def record(self) -> dict[str, Any]:
-        """Return the same as plain values; the table is (tn, fp, fn, tp), or None unless exactly one fits."""
+        """The same as plain values; the table is (tn, fp, fn, tp), or None unless exactly one fits."""
         entry, audit = self.entry, self.audit
         return {
             **entry.label,
@@ -88,11 +80,7 @@ class Finding:
 
 
 def audit(path: str | os.PathLike[str] | None = None) -> list[Finding]:
-    """Audit every entry of a file, or the 46 of the paper's Table 7.
-
-    Raises:
-        InputError: `read` cannot read the file.
-    """
+    """Audit every entry of a file, or the 46 of the paper's Table 7."""
     entries = table_7() if path is None else read(path)
     return [Finding(entry, feasibility(entry.oa, entry.kappa, entry.n, entry.positives)) for entry in entries]
 

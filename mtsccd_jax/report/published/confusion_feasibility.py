@@ -37,16 +37,12 @@ class Feasibility:
 
     @property
     def recovered(self) -> Table | None:
-        """Return the only matrix that fits, or None unless there is exactly one."""
+        """The only matrix that fits, or None unless there is exactly one."""
         return self.tables[0] if self.tables is not None and len(self.tables) == 1 else None
 
 
 def feasibility(oa: float, kappa: float, n: int | None = None, positives: int | None = None) -> Feasibility:
-    """Decide which matrices have this overall accuracy and kappa, with these examples and positives if known.
-
-    Raises:
-        ValueError: A number is outside its range, or `positives` is given without `n`.
-    """
+    """Decide which matrices have this overall accuracy and kappa, with these examples and positives if known."""
     possible = is_possible(oa, kappa)
     if positives is None:
         return Feasibility(kappa_bound(oa), possible, None, None if n is None or is_possible(oa, kappa, n) else ())
@@ -57,22 +53,14 @@ def feasibility(oa: float, kappa: float, n: int | None = None, positives: int | 
 
 
 def kappa_bound(oa: float) -> float:
-    """Return the largest kappa of any two-class matrix with this overall accuracy: OA^2 / (1 + (1-OA)^2).
-
-    Raises:
-        ValueError: `oa` is outside [0, 1].
-    """
+    """Return the largest kappa of any two-class matrix with this overall accuracy: OA^2 / (1 + (1-OA)^2)."""
     if not 0.0 <= oa <= 1.0:
         raise ValueError(f"overall accuracy must lie in [0, 1], got {oa}")
     return oa**2 / (1 + (1 - oa) ** 2)
 
 
 def kappa_lower_bound(oa: float) -> float:
-    """Return the smallest kappa of any two-class matrix with this overall accuracy: -(1-OA) / (1+OA).
-
-    Raises:
-        ValueError: `oa` is outside [0, 1].
-    """
+    """Return the smallest kappa of any two-class matrix with this overall accuracy: -(1-OA) / (1+OA)."""
     if not 0.0 <= oa <= 1.0:
         raise ValueError(f"overall accuracy must lie in [0, 1], got {oa}")
     return -(1 - oa) / (1 + oa)
@@ -81,14 +69,8 @@ def kappa_lower_bound(oa: float) -> float:
 def is_possible(oa: float, kappa: float, n: int | None = None, positives: int | None = None) -> bool:
     """Return whether some two-class confusion matrix prints as this overall accuracy and kappa.
 
-    Both numbers are rounded to the nearest 1/10,000, or both are cut off there. Without `n` and `positives` the bounds
-    on kappa decide, widened by the rounding; with both the answer is exact.
-
-    Args:
-        oa: Overall accuracy in [0, 1], four decimals.
-        kappa: Cohen's kappa in [-1, 1], four decimals.
-        n: Number of examples, if known; `oa` must then be a count over n.
-        positives: Number of truly positive (changed) examples, if known.
+    Both numbers have four decimals, rounded to the nearest 1/10,000, or both cut off there. Without `n` and `positives`
+    the bounds on kappa decide, widened by the rounding; with both the answer is exact.
 
     Raises:
         ValueError: A number is outside its range, or `positives` is given without `n`.
@@ -114,15 +96,10 @@ def integer_tables(
 ) -> tuple[Table, ...]:
     """Return every (tn, fp, fn, tp) with these counts that prints as this overall accuracy and kappa, by rising fp.
 
-    Args:
-        oa: Overall accuracy, four decimals.
-        kappa: Cohen's kappa, four decimals.
-        n: Number of examples, 1 to 1,000,000.
-        positives: Truly positive examples, 0 to n.
-        rounding: Rounded to the "nearest" 1/10,000 (a tie may go either way), or cut off "down" towards zero.
+    Values are rounded to the "nearest" 1/10,000 (a tie may go either way), or cut off "down" towards zero.
 
     Raises:
-        ValueError: `n` or `positives` is outside its range.
+        ValueError: `n` (1 to 1,000,000) or `positives` (0 to n) is outside its range.
     """
     if not 0 <= positives <= n:
         raise ValueError(f"positives must lie in 0 .. {n}, got {positives}")
@@ -153,8 +130,9 @@ def _prints_as(numerator: np.ndarray, denominator: np.ndarray, value: float, rou
     """Return where numerator/denominator, in integers, prints as `value`; never where the denominator is 0."""
     units = round(value * UNITS)
     scaled = numerator * UNITS
-    fits: np.ndarray = 2 * np.abs(scaled - units * denominator) <= denominator
-    if rounding == "down":
+    if rounding == "nearest":
+        fits = 2 * np.abs(scaled - units * denominator) <= denominator
+    else:
         fits = np.sign(scaled) * (np.abs(scaled) // np.maximum(denominator, 1)) == units
-    fits &= denominator > 0
-    return fits
+    possible: np.ndarray = fits & (denominator > 0)
+    return possible

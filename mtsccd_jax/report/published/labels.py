@@ -24,54 +24,31 @@ _MODALITIES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One network of a source's table.
+    """One network of a source's table, with its metrics in [0, 1]."""
 
-    Attributes:
-        model: Name of the network in the source.
-        network: This project's name of the network.
-        metrics: Name -> value in [0, 1].
-        bands: Names of the bands that it saw; empty for images.
-        configs: The configurations of the data set that it is about.
-        run: What tells it from other entries of this network, such as its modality.
-        note: What to know of it beside the caveats of the source.
-        repeated: Whether another entry is of the same network. Our rows stand beside that other entry.
-    """
-
-    model: str
-    network: str
+    model: str  # in the source
+    network: str  # this project's name
     metrics: dict[str, float]
-    bands: tuple[str, ...] = ()
-    configs: tuple[str, ...] = ()
-    run: str = ""
-    note: str = ""
-    repeated: bool = False
+    bands: tuple[str, ...] = ()  # that it saw; empty for images
+    configs: tuple[str, ...] = ()  # of the data set that it is about
+    run: str = ""  # what tells it from other entries of this network, such as its modality
+    note: str = ""  # beside the caveats of the source
+    repeated: bool = False  # whether our rows stand beside another entry of the same network
 
 
 @dataclass(frozen=True)
 class Source:
-    """One published table, or one set of model cards.
+    """One published table, or one set of model cards, in the order of the source."""
 
-    Attributes:
-        name: Paper and table, or the model cards.
-        title: The same in few words.
-        dataset: Name of the data set, without its configuration.
-        entries: In the order of the source.
-        metrics: The printed metrics, in the order of the source.
-        examples: Configuration -> number of images of the published test split, where known.
-        exact: Whether the test split is a published list; otherwise it is drawn at random.
-        caveats: Sentences on what the values are and are not.
-        note: Short form of the caveats for the `reason` of a published value.
-    """
-
-    name: str
-    title: str
-    dataset: str
+    name: str  # paper and table, or the model cards
+    title: str  # the same in few words
+    dataset: str  # without its configuration
     entries: tuple[Entry, ...]
     metrics: tuple[str, ...]
-    examples: dict[str, int] = field(default_factory=dict)
-    exact: bool = False
-    caveats: tuple[str, ...] = ()
-    note: str = ""
+    examples: dict[str, int] = field(default_factory=dict)  # configuration -> known images of the published test split
+    exact: bool = False  # whether the test split is a published list; otherwise it is drawn at random
+    caveats: tuple[str, ...] = ()  # sentences on what the values are and are not
+    note: str = ""  # the caveats in short, for the `reason` of a published value
 
 
 _SAMPLES = ("precision_samples", "recall_samples", "f1_samples", "f2_samples")
@@ -253,11 +230,7 @@ def channels(bands: Sequence[str]) -> tuple[str, ...]:
 def find(dataset: str, network: str, bands: Sequence[str], width: float = 1.0) -> Entry | None:
     """Return the entry of a network on a data set with its configuration, or None where the source has none.
 
-    Args:
-        dataset: Such as "bigearthnet_v2/s1_s2_10m_20m".
-        network: This project's name of the network.
-        bands: Names of bands in any order, or one name of `CHANNEL_SETS`; empty for images.
-        width: Width of the network; the published networks have width 1.
+    `bands` are names in any order, or one name of `CHANNEL_SETS`; empty for images. Published networks have width 1.
     """
     source, config = source_of(dataset), dataset.partition("/")[2]
     seen = set(channels(bands))
@@ -270,15 +243,7 @@ def find(dataset: str, network: str, bands: Sequence[str], width: float = 1.0) -
 def multilabel(
     dataset: str, model: str, bands: Sequence[str] = (), width: float = 1.0, split: str = "test"
 ) -> Published | None:
-    """Return the published values of a network with several labels an image, or None where there are none.
-
-    Args:
-        dataset: With its configuration, such as "mlrsnet/official_20_10_70".
-        model: This project's name of the network.
-        bands: Names of bands in any order, or one name of `CHANNEL_SETS`; empty for images.
-        width: Width of the network; the published networks have width 1.
-        split: "test"; no other split has published values.
-    """
+    """Return the published values of a network on the test split of a data set, or None where `find` has none."""
     source, entry = source_of(dataset), find(dataset, model, bands, width)
     if source is None or entry is None or split != "test":
         return None
@@ -286,11 +251,7 @@ def multilabel(
 
 
 def modality(bands: Sequence[str]) -> str:
-    """Return what a network sees in the words of the sources: "S1+S2", "RGB", "12 bands"; empty for images.
-
-    Args:
-        bands: Names of bands in any order, or one name of `CHANNEL_SETS`.
-    """
+    """Return what a network sees in the words of the sources: "S1+S2", "RGB", "12 bands"; empty for images."""
     seen = channels(bands)
     known = next((text for text, known in _MODALITIES.items() if set(known) == set(seen)), "")
     return known or (", ".join(seen) if len(seen) < 4 else f"{len(seen)} bands")

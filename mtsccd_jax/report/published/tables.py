@@ -101,27 +101,18 @@ _COLUMNS: dict[str, int] = {"test_a": 0, "test_b": 1}
 
 @dataclass(frozen=True)
 class ChangeEntry:
-    """One entry of Table 7 with its audit.
-
-    Attributes:
-        method: "cdc_1", "cdc_2", "cfsm" or "sscd".
-        model: The paper's name of the network.
-        split: "test_a" or "test_b".
-        oa: Printed overall accuracy.
-        kappa: Printed kappa.
-        audit: Which confusion matrices of the split's counts have both numbers.
-    """
+    """One entry of Table 7, and which confusion matrices have both numbers at the counts of its split."""
 
     method: str
-    model: str
-    split: str
+    model: str  # the paper's name of the network
+    split: str  # "test_a" or "test_b"
     oa: float
     kappa: float
     audit: Feasibility
 
     @property
     def reason(self) -> str:
-        """Say in one sentence why the entry is possible or not."""
+        """Why the entry is possible or not, in one sentence."""
         bound, tables = self.audit.bound, self.audit.tables or ()
         if not self.audit.possible:
             reason = f"kappa {self.kappa:.4f} is above {bound:.4f}, the most this OA allows in any two-class table"
@@ -136,23 +127,12 @@ class ChangeEntry:
 
 
 def paper_name(model: str, width: float = 1.0) -> str | None:
-    """Return the paper's name of a network ("vit_b16" -> "ViT"), or None if the paper has no such network.
-
-    Args:
-        model: The paper's or this project's name of a network.
-        width: Its channels relative to the published network; all networks of the paper have width 1.
-    """
+    """Return the paper's name of a network ("vit_b16" -> "ViT"), or None where the paper has none of this width."""
     return PAPER_NAMES.get("".join(c for c in model.lower() if c.isalnum())) if width == 1 else None
 
 
 def scene(model: str, split: str, width: float = 1.0) -> Published | None:
-    """Return the entry of Table 6 (scene classification), or None where the paper has none.
-
-    Args:
-        model: The paper's or this project's name of a network.
-        split: "test_a" or "test_b"; no other split has a published value.
-        width: Width of the network, as in `paper_name`.
-    """
+    """Return the entry of Table 6 (scene classification), or None where the paper has no such network or split."""
     name = paper_name(model, width)
     if name not in TABLE_6 or split not in _COLUMNS:
         return None
@@ -161,14 +141,7 @@ def scene(model: str, split: str, width: float = 1.0) -> Published | None:
 
 
 def change(method: str, model: str, split: str, width: float = 1.0) -> Published | None:
-    """Return the entry of Table 7 (change detection), or None where the paper has none.
-
-    Args:
-        method: "cdc_1", "cdc_2", "cfsm" or "sscd".
-        model: The paper's or this project's name of a network.
-        split: "test_a" or "test_b"; no other split has a published value.
-        width: Width of the network, as in `paper_name`.
-    """
+    """Return the entry of Table 7 (change detection), or None where the paper has no such method, network or split."""
     name = paper_name(model, width)
     for entry in table_7():
         if (entry.method, entry.model, entry.split) == (method, name, split):

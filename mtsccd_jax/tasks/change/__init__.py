@@ -5,15 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Method:
-    """A method of change detection, the protocol of its rows.
+    """A method of change detection, the protocol of its rows."""
 
-    Attributes:
-        trained_as: the value of `model.task` of the networks that it takes.
-        has_threshold: whether a pair is changed where its distance reaches a chosen threshold.
-    """
-
-    trained_as: str
-    has_threshold: bool
+    trained_as: str  # the value of `model.task` of the networks that it takes
+    has_threshold: bool  # whether a pair is changed where its distance reaches a chosen threshold
 
 
 METHODS: dict[str, Method] = {

@@ -26,17 +26,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WordClassifiers:
-    """A dictionary and the SVMs on its words.
-
-    Attributes:
-        dictionary: the visual words.
-        svms: the classifiers of the first and of the second date, or one of pairs, 0 unchanged and 1 changed.
-        class_names: the classes of both dates; empty where pairs are classified.
-    """
+    """A dictionary of visual words and the SVMs on them."""
 
     dictionary: Dictionary
-    svms: tuple[Classifier, ...]
-    class_names: tuple[str, ...] = ()
+    svms: tuple[Classifier, ...]  # of the first and of the second date, or one of pairs, 0 unchanged and 1 changed
+    class_names: tuple[str, ...] = ()  # of both dates; empty where pairs are classified
 
     def arrays(self) -> dict[str, dict[str, np.ndarray]]:
         """Return the artefacts of a row: the dictionary, and how the penalty of each SVM was chosen."""
@@ -52,10 +46,7 @@ class WordClassifiers:
         return {"words": words, "svm": svm}
 
     def decide(self, word_t1_nk: np.ndarray, word_t2_nk: np.ndarray) -> Decision:
-        """Decide which pairs changed from the histograms of both dates.
-
-        The distance is the margin of change, or the decision value of the SVM on pairs.
-        """
+        """Decide which pairs changed; the distance is the margin of change, or the score of the SVM on pairs."""
         if not self.class_names:
             score = self.svms[0].scores(pair_features(word_t1_nk, word_t2_nk))
             return Decision(score.argmax(1) == 1, score[:, 1] - score[:, 0], arrays=self.arrays())
@@ -73,10 +64,7 @@ def cdc_2(cache: FeatureCache, split: str) -> Row:
 
 
 def pair_features(word_t1_nk: np.ndarray, word_t2_nk: np.ndarray) -> np.ndarray:
-    """Return the features of the SVM on pairs, (n, 2k): absolute difference and minimum of both histograms.
-
-    Neither depends on which date came first.
-    """
+    """Return absolute difference and minimum of both histograms, (n, 2k); neither depends on which date came first."""
     return np.concatenate([np.abs(word_t1_nk - word_t2_nk), np.minimum(word_t1_nk, word_t2_nk)], axis=1)
 
 

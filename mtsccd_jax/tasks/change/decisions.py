@@ -39,23 +39,14 @@ Scores = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Decision:
-    """The decision of a method on every pair of a split.
+    """The decision of a method on every pair of a split."""
 
-    Attributes:
-        predicted_n: which pairs are predicted to be changed, (n,) bool.
-        distance_n: how different the dates of each pair look, (n,) float32; larger is more different.
-        scores: class scores (n, k) of the first and of the second date; None where the method knows no classes.
-        class_names: the classes of the scores; None for the network's.
-        threshold: how the threshold was chosen; None for a method without one.
-        arrays: further artefacts of the row, each of named arrays.
-    """
-
-    predicted_n: np.ndarray
-    distance_n: np.ndarray
-    scores: Scores | None = None
-    class_names: tuple[str, ...] | None = None
-    threshold: ChosenThreshold | None = None
-    arrays: Mapping[str, Arrays] = field(default_factory=dict)
+    predicted_n: np.ndarray  # changed pairs, (n,) bool
+    distance_n: np.ndarray  # (n,) float32; larger is more different
+    scores: Scores | None = None  # None where the method knows no classes
+    class_names: tuple[str, ...] | None = None  # of the scores; None for the network's
+    threshold: ChosenThreshold | None = None  # None for a method without one
+    arrays: Mapping[str, Arrays] = field(default_factory=dict)  # further artefacts of the row
 
 
 def by_threshold(
@@ -70,16 +61,8 @@ def by_threshold(
 ) -> Decision:
     """Decide that a pair is changed where distance >= threshold, by the best threshold on validation.
 
-    Without validation pairs the threshold is chosen by cross-validation.
-
-    Args:
-        validation: (distance_n, changed_n) of the validation pairs; None where there are none.
-        distance_n: of the pairs that are evaluated.
-        changed_n: whether these changed, (n,) bool; used by cross-validation and intervals alone.
-        objective: the metric that the threshold maximises.
-        name: of the data, for messages.
-        resamples: bootstrap resamples of the interval with thresholds chosen anew.
-        seed: of the folds and the bootstrap.
+    Without `validation` (distance_n, changed_n) the threshold is chosen by cross-validation. `changed_n` is used by
+    cross-validation and the intervals alone, `name` by messages.
 
     Raises:
         InputError: there is no changed or no unchanged pair to choose the threshold on, or, without validation pairs,
@@ -142,11 +125,7 @@ def stratified_folds(changed: np.ndarray, seed: int) -> np.ndarray:
 def transitions(
     predicted_n: np.ndarray, score_t1_nk: np.ndarray, score_t2_nk: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the most probable transition of each pair given its decision, `(prediction_t1_n, prediction_t2_n)` int32.
-
-    Raises:
-        ValueError: fewer than two classes, between which nothing can change.
-    """
+    """Return the most probable transition of each pair given its decision: its classes at both dates, (n,) int32."""
     if score_t1_nk.shape[1] < 2:
         raise ValueError("a transition is between two classes, and there is only one")
     rows = np.arange(len(predicted_n))
@@ -172,7 +151,8 @@ def change_margin(score_t1_nk: np.ndarray, score_t2_nk: np.ndarray) -> np.ndarra
     rows = np.arange(len(score_t1_nk))
     class_t1, class_t2 = transitions(np.ones(len(rows), bool), score_t1_nk, score_t2_nk)
     best_change = score_t1_nk[rows, class_t1] + score_t2_nk[rows, class_t2]
-    return (best_change - (score_t1_nk + score_t2_nk).max(1)).astype(np.float32)
+    margin: np.ndarray = best_change - (score_t1_nk + score_t2_nk).max(1)
+    return margin.astype(np.float32)
 
 
 def _two_best(score_nk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -184,17 +164,11 @@ def _two_best(score_nk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_decision(trained: Trained, outputs: Outputs[Any], method: str, decision: Decision) -> Row:
-    """Write the row of a decision on labelled pairs to the work directory.
+    """Write the row of a decision on labelled pairs, in the order of the source of `outputs`, to the work directory.
 
     Where the decision has class scores the artefact `predictions` holds the predicted transition (`prediction_t1`,
     `prediction_t2`). Where the pairs have scene labels too, `metrics["transition"]` is the share of the truly changed
     pairs whose predicted transition is the true one.
-
-    Args:
-        trained: the network.
-        outputs: what the decision was computed from; its source holds the pairs, in the order of the decision.
-        method: one of `METHODS`.
-        decision: on each pair.
     """
     started, source, recipe = outputs.started, outputs.source, trained.recipe
     changed, predicted = source.column("changed").astype(bool), decision.predicted_n
@@ -226,12 +200,7 @@ def measure(
 ) -> Measured:
     """Return the numbers of a change row.
 
-    Args:
-        changed_n: the truth, bool.
-        predicted_n: the decisions, bool.
-        right_n: whether the predicted classes of both dates are the true ones; None where they are not known.
-        resamples: number of bootstrap resamples.
-        seed: of the resamples.
+    `right_n` tells whether the predicted classes of both dates are the true ones; None where they are not known.
     """
     counts = np.bincount(2 * changed_n + predicted_n, minlength=4)
     values = binary_metrics(counts)

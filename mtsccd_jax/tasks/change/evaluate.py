@@ -76,12 +76,7 @@ def detect(
 
 
 def evaluate(cache: FeatureCache, method: str, split: str, objective: Objective | None = None) -> Row:
-    """Write the row of a method on one split, its threshold chosen by `objective` or else by the recipe's.
-
-    Raises:
-        InputError: the network or the pairs do not allow the method.
-        RunError: an SVM does not converge.
-    """
+    """Write the row of a method on one split, its threshold chosen by `objective` or else by the recipe's."""
     if METHODS[method].has_threshold:
         return {"cfsm": cfsm, "sscd": sscd}[method](cache, split, objective or cache.trained.recipe.change.objective)
     return {"cdc_1": cdc_1, "cdc_2": cdc_2}[method](cache, split)

@@ -31,25 +31,16 @@ PAIR_FIELDS = ("image_t1", "image_t2")
 
 @dataclass(frozen=True)
 class Comparison:
-    """The outputs of a similarity network on every pair of a source.
+    """The outputs of a similarity network on every pair of a source."""
 
-    Attributes:
-        distance_n: 1 - similarity, (n,) float32 in [0, 1].
-        scores: scene logits (n, k) of both dates; None where no scene head was trained.
-    """
-
-    distance_n: np.ndarray
-    scores: Scores | None
+    distance_n: np.ndarray  # 1 - similarity, (n,) float32 in [0, 1]
+    scores: Scores | None  # scene logits; None where no scene head was trained
 
 
 def sscd(cache: FeatureCache, split: str, objective: str) -> Row:
     """Write the row of SSCD on one split, its threshold chosen on the validation pairs or else by cross-validation.
 
     Where the network has a scene head, its logits of both dates give the transition.
-
-    Raises:
-        InputError: the network classifies scenes or has learned from some of the pairs, or there are too few pairs of
-            one kind to choose a threshold on.
     """
     validation = None
     if "validation" in pair_splits(cache.data):
@@ -82,15 +73,10 @@ def new_pairs(cache: FeatureCache, split: str) -> Source:
 
 
 def compare(cache: FeatureCache, source: Source) -> Outputs[Comparison]:
-    """Return the distance of every pair of a source and the scene logits of both dates, computed once.
-
-    Raises:
-        InputError: the source holds no pairs.
-        RunError: an output is not finite.
-    """
+    """Return the distance of every pair of a source and the scene logits of both dates, computed once."""
     check_pairs(source)
     trained = cache.trained
-    step = cache.once(
+    step: OutputStep = cache.once(
         "compare step",
         lambda: trained.parallel.compile_outputs(make_compare_step(trained.network, trained.recipe.data)),
     )
@@ -107,10 +93,7 @@ def compare(cache: FeatureCache, source: Source) -> Outputs[Comparison]:
 
 
 def make_compare_step(network: Network, data: Data) -> OutputStep:
-    """Return `compare_step(state, {"image_t1", "image_t2"}) -> {"change" (b,), "logits_t1", "logits_t2" (b, k)}`.
-
-    All are float32; `change` is the logit of "changed".
-    """
+    """Return `compare_step(state, pairs) -> {"change" (b,), "logits_t1", "logits_t2" (b, k)}`; "change" is a logit."""
 
     def compare_step(state: State, batch: Batch) -> dict[str, jax.Array]:
         model = nnx.merge(network.eval_graph, state.params, state.statistics)
@@ -136,4 +119,5 @@ def pair_images(batch: Batch) -> dict[str, jax.Array]:
 
 def change_distance(change_n: np.ndarray) -> np.ndarray:
     """Return 1 - similarity from the logit of "changed"; the similarity is the sigmoid of its negative, float32."""
-    return np.float32(1) - expit(-change_n.astype(np.float64)).astype(np.float32)
+    similarity_n: np.ndarray = expit(-change_n.astype(np.float64)).astype(np.float32)
+    return 1 - similarity_n

@@ -16,7 +16,7 @@ from mtsccd_jax.engine.evaluate import every_row
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
-from mtsccd_jax.engine.steps import Images, Objective
+from mtsccd_jax.engine.steps import Images, Objective, OutputStep
 from mtsccd_jax.engine.task import Score, Task, check_finite_scores
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models.siamese import PairOutput, dates
@@ -42,11 +42,7 @@ def open_training_pairs(recipe: Recipe) -> tuple[Source, Source | None]:
 
 
 def make_task(recipe: Recipe, train: Source, validation: Source | None = None) -> Task:
-    """Make the task of learning which pairs changed.
-
-    Raises:
-        InputError: the source holds no pairs, all are of one kind, or they lack the scene labels that the recipe wants.
-    """
+    """Make the task of learning which pairs changed; InputError where the pairs cannot teach it."""
     check_pairs(train)
     if validation is not None:
         _check_both_kinds(validation, "judges an epoch by")
@@ -88,10 +84,7 @@ def _check_both_kinds(pairs: Source, purpose: str) -> None:
 def change_entropy(weights: tuple[float, float], scene_weight: float, label_smoothing: float) -> Objective:
     """Return the sigmoid cross-entropy against `changed`, with that of both dates' scenes where they have a weight.
 
-    Args:
-        weights: of an unchanged and of a changed pair.
-        scene_weight: of the mean of both dates' scene losses; 0 leaves them out.
-        label_smoothing: of the scenes; `changed` is not smoothed.
+    `weights` are of an unchanged and of a changed pair. Only the labels of scenes are smoothed.
     """
 
     def objective(model: nnx.Module, images: Images, batch: Batch) -> tuple[jax.Array, jax.Array]:
@@ -111,7 +104,7 @@ def change_entropy(weights: tuple[float, float], scene_weight: float, label_smoo
 def pair_score(recipe: Recipe, network: Network, feed: Feed) -> Score:
     """Return `score(state)`, the kappa on the pairs of a feed at the threshold that is best for it."""
     validation = feed.source
-    compare = feed.parallel.compile_outputs(make_compare_step(network, recipe.data))
+    compare: OutputStep = feed.parallel.compile_outputs(make_compare_step(network, recipe.data))
     rows, changed = np.arange(len(validation)), validation.column("changed").astype(bool)
 
     def score(state: State) -> float:

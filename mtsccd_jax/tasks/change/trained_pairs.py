@@ -19,17 +19,11 @@ TRAINED_PAIRS_FILE = "trained_pairs.json"
 
 @dataclass(frozen=True)
 class TrainedPairs:
-    """The list of training pairs in a work directory.
+    """The list of training pairs in a work directory."""
 
-    Attributes:
-        data: name of their source.
-        names: file names of both dates of each pair.
-        first_sha256: checksum of the pixels of the first pair. It tells other images with the same file names.
-    """
-
-    data: str
-    names: tuple[tuple[str, str], ...]
-    first_sha256: str
+    data: str  # name of their source
+    names: tuple[tuple[str, str], ...]  # of the files of both dates
+    first_sha256: str  # of the pixels of the first pair; tells other images with the same file names
 
 
 def write_trained_pairs(workdir: Path, train: Source) -> None:
@@ -40,11 +34,7 @@ def write_trained_pairs(workdir: Path, train: Source) -> None:
 
 
 def read_trained_pairs(workdir: Path) -> TrainedPairs:
-    """Read the list of the training pairs of a work directory.
-
-    Raises:
-        InputError: the list is gone or cannot be read.
-    """
+    """Read the list of the training pairs of a work directory; InputError where it is gone or damaged."""
     path = workdir / TRAINED_PAIRS_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

@@ -47,7 +47,8 @@ class ChangeCheck(Check):
         if "transition" not in self.row.metrics or not set(needed) <= predictions.keys():
             return None
         t1, t2, predicted_t1, predicted_t2 = (predictions[name] for name in needed)
-        return (t1 == predicted_t1) & (t2 == predicted_t2)
+        right: np.ndarray = (t1 == predicted_t1) & (t2 == predicted_t2)
+        return right
 
     def by_margin(self) -> bool:
         """Return whether the distances are margins of change: above 0 where SVMs predict a change, else below."""

@@ -31,19 +31,12 @@ WordsStep = Callable[[tuple[State, jax.Array], Batch], dict[str, jax.Array]]
 
 @dataclass(frozen=True, eq=False)
 class Dictionary:
-    """A dictionary of visual words.
+    """A dictionary of visual words."""
 
-    Attributes:
-        center_kd: (k, c) float32, the words.
-        inertia: sum of the squared distances of the descriptors to their words.
-        descriptors: number of descriptors that it was fitted on.
-        fitted_on: the images that they were drawn from, for people.
-    """
-
-    center_kd: np.ndarray
-    inertia: float
-    descriptors: int
-    fitted_on: str
+    center_kd: np.ndarray  # (k, c) float32, the words
+    inertia: float  # sum of the squared distances of the descriptors to their words
+    descriptors: int  # that it was fitted on
+    fitted_on: str  # the images that they were drawn from, for people
 
 
 def fit_dictionary(cache: FeatureCache, source: Source) -> Dictionary:
@@ -114,10 +107,7 @@ def make_descriptor_step(network: Network, data: Data) -> OutputStep:
 
 
 def make_words_step(network: Network, data: Data) -> WordsStep:
-    """Return the step that gives the share of each word among the places of an image; shares sum to 1.
-
-    Each place of the last feature map counts for the nearest word.
-    """
+    """Return the step that gives the share of each word in an image, whose places count for their nearest word."""
 
     def words_step(known: tuple[State, jax.Array], batch: Batch) -> dict[str, jax.Array]:
         state, center_kd = known
@@ -133,5 +123,5 @@ def make_words_step(network: Network, data: Data) -> WordsStep:
 
 def local_descriptors(network: Network, data: Data, state: State, batch: Batch) -> jax.Array:
     """Return the last feature map of each image as (b, h w, c) float32, its places row by row."""
-    feature_map = image_model(network, state)(seen(batch, data)).feature_map
+    feature_map: jax.Array = image_model(network, state)(seen(batch, data)).feature_map
     return feature_map.reshape(feature_map.shape[0], -1, feature_map.shape[-1]).astype(jnp.float32)

@@ -39,11 +39,7 @@ class Resampled:
     """The metrics of some rows on the same resampled images."""
 
     def __init__(self, entries: Sequence[Entry]):
-        """Resample with the number of resamples and the seed of the first row.
-
-        Args:
-            entries: One contest.
-        """
+        """Resample with the number of resamples and the seed of the first row of a contest."""
         self.entries = entries
         first = entries[0].row
         resamples = int((first.recipe.get("evaluation") or {}).get("resamples", 1000))

@@ -85,15 +85,7 @@ def evaluate(cache: FeatureCache, split: str) -> Row:
 def measure(
     label_nk: np.ndarray, probability_nk: np.ndarray, predicted_nk: np.ndarray, *, resamples: int, seed: int
 ) -> Measured:
-    """Return the numbers of a row of several labels a scene.
-
-    Args:
-        label_nk: the truth, 0 and 1.
-        probability_nk: of each label.
-        predicted_nk: which labels are predicted positive, bool.
-        resamples: number of bootstrap resamples.
-        seed: of the resamples.
-    """
+    """Return the numbers of a row from the truth, the probability and the decision (bool) of every label."""
     tp, fp, fn = decision_counts(label_nk, predicted_nk)
     # Decisions as scores of 0 and 1: their metrics need no threshold, which differs from label to label.
     decision = predicted_nk.astype(np.float32)
@@ -143,10 +135,7 @@ def predicted_columns(trained: Trained, embedding: Embedding) -> dict[str, np.nd
 
 
 def labelled_pictures(source: Source) -> dict[str, np.ndarray]:
-    """Return pictures of a few scenes that have labels (Table 3 of the BigEarthNet v1 paper).
-
-    They are the same whatever the network. `row` is the place of each in the split, and so in `predictions`.
-    """
+    """Return a few scenes with labels (Table 3 of the BigEarthNet v1 paper), the same whatever the network."""
     some = np.flatnonzero(source.column("labels").any(1))
     row = np.sort(np.random.default_rng(0).permutation(some)[:PICTURES])
     return {"thumb": pictures(source, row), "row": row, "class_names": np.array(source.names["labels"])}

@@ -106,15 +106,7 @@ def labelled(
     true_k: np.ndarray,
     predicted: Sequence[tuple[str, np.ndarray]],
 ) -> Labelled:
-    """Return an image with its labels by name.
-
-    Args:
-        image: (h, w, 3) uint8.
-        name: Name of the image.
-        classes: Names of the labels.
-        true_k: Which labels it has, (k,) bool.
-        predicted: (title, which labels it predicts, (k,) bool) of each network.
-    """
+    """Return an image with its labels by name, those of the truth and of each (title, labels) predicted, (k,) bool."""
 
     def names(chosen_k: np.ndarray) -> tuple[str, ...]:
         return tuple(name for name, chosen in zip(classes, chosen_k, strict=True) if chosen)
@@ -127,10 +119,7 @@ def labelled(
 
 
 def label_sheet(images: Sequence[Labelled]) -> bytes:
-    """Return the PNG of the images, a line each with a column of labels a network; wrong ones in red.
-
-    True labels that a network misses stand in brackets.
-    """
+    """Return the PNG of the images and a column of labels a network: wrong ones red, missed ones in brackets."""
     margin, gap, thumb, row_height = photos.MARGIN, photos.GAP, photos.THUMB, photos.TEXT - 2
     titles = ["Image", "True labels", *(one.title for one in images[0].predictions)] if images else []
     cells = [[[(name, INK) for name in image.labels], *map(_lines, image.predictions)] for image in images]

@@ -127,15 +127,7 @@ def label_folds(writer: Writer, rows: Sequence[Row]) -> list[Fold]:
 
 
 def label_chart(names: Sequence[str], ap_k: np.ndarray, f1_k: np.ndarray, share_k: np.ndarray, alt: str) -> Chart:
-    """Draw average precision and F1 of every label beside its share of the images, the most frequent label above.
-
-    Args:
-        names: Names of the labels, short enough to stand beside the axis.
-        ap_k: Average precision, (k,).
-        f1_k: F1, (k,).
-        share_k: Share of the images with the label, (k,), which is the average precision of random scores.
-        alt: Description of the chart.
-    """
+    """Draw average precision and F1 of every label beside its share of the images, the most frequent label above."""
     order = np.argsort(-np.asarray(share_k), kind="stable")
     with chart_style.figure(WIDTH_IN, 1.0 + 0.235 * len(names)) as (figure, axes):
         y = np.arange(len(names))[::-1]

@@ -17,12 +17,7 @@ def check_labels(source: Source) -> None:
 
 
 def label_source(cache: FeatureCache, split: str) -> Source:
-    """Open a split of scenes with several labels each, of the data that the network is evaluated on.
-
-    Raises:
-        InputError: they do not exist, are no such scenes, or have other labels than the network.
-        LeakError: the network has learned from some of them in another data set.
-    """
+    """Open a split of scenes with the network's labels; refuse scenes that it has learned from in another data set."""
     source, names = cache.scenes(split), cache.trained.class_names
     check_labels(source)
     theirs = source.names["labels"]

@@ -8,15 +8,7 @@ import numpy as np
 from mtsccd_jax.ops.multilabel import average_precision, figures
 from mtsccd_jax.report import text
 from mtsccd_jax.report.published.labels import SOURCES, Entry, Source, find
-from mtsccd_jax.report.results import (
-    EMPTY,
-    Column,
-    baseline_column,
-    metric_column,
-    own_record,
-    own_value,
-    result_table,
-)
+from mtsccd_jax.report.results import EMPTY, Column, baseline_column, metric_column, own_record, own_value, result_table
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run, bands, network, recipe_name, repeats_of, width
 from mtsccd_jax.report.tables import Cell, Table
@@ -64,13 +56,7 @@ def names_apart(rows: Sequence[Row], *, bands: bool = False) -> list[str]:
 
 
 def by_label(label_nk: np.ndarray, probability_nk: np.ndarray, predicted_nk: np.ndarray) -> dict[str, np.ndarray]:
-    """Return `{"n", "share", "ap", "precision", "recall", "f1", "f2"}` of every label, (k,) each.
-
-    Args:
-        label_nk: The truth, 0 and 1 or bool.
-        probability_nk: Finite.
-        predicted_nk: Whether each label is predicted, bool.
-    """
+    """Return `{"n", "share", "ap", "precision", "recall", "f1", "f2"}` of every label, (k,) each."""
     label, predicted = label_nk.astype(bool), predicted_nk.astype(bool)
     tp = (label & predicted).sum(0)
     counted = figures(tp, predicted.sum(0) - tp, label.sum(0) - tp)

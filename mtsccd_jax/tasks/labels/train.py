@@ -15,7 +15,7 @@ from mtsccd_jax.engine.evaluate import every_row
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
-from mtsccd_jax.engine.steps import Images, Objective, make_embed_step
+from mtsccd_jax.engine.steps import Images, Objective, OutputStep, make_embed_step
 from mtsccd_jax.engine.task import Score, Task, check_finite_scores
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models.network import Output
@@ -40,10 +40,7 @@ def make_task(recipe: Recipe, train: Source, validation: Source | None = None) -
 
 
 def label_entropy(label_smoothing: float) -> Objective:
-    """Return the mean over labels of the sigmoid cross-entropy against `labels` (b, k).
-
-    Smoothing moves the target of every label towards one half. A label is predicted positive from probability 0.5 on.
-    """
+    """Return the mean over labels of the sigmoid cross-entropy; smoothing moves every target towards one half."""
 
     def objective(model: nnx.Module, images: Images, batch: Batch) -> tuple[jax.Array, jax.Array]:
         output: Output = model(images["image"])
@@ -60,7 +57,7 @@ def label_entropy(label_smoothing: float) -> Objective:
 def label_score(recipe: Recipe, network: Network, feed: Feed) -> Score:
     """Return `score(state)`, the mean average precision of the labels that occur in the source of a feed."""
     validation = feed.source
-    embed = feed.parallel.compile_outputs(make_embed_step(network, recipe.data))
+    embed: OutputStep = feed.parallel.compile_outputs(make_embed_step(network, recipe.data))
     rows, label = np.arange(len(validation)), validation.column("labels")
     if not label.any():
         raise InputError(f"{validation.name}, {validation.split}: no scene has any label, so no epoch can be judged")

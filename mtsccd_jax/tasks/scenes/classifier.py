@@ -30,24 +30,14 @@ Decide = Callable[[np.ndarray], ArrayLike]
 
 @dataclass(frozen=True)
 class Classifier:
-    """A fitted SVM and how its penalty was chosen.
-
-    Attributes:
-        decide: features (n, d), scaled by `prepare` -> decision values (n, k).
-        prepare: scales features for the SVM.
-        c: the chosen penalty.
-        tried_c: every penalty that was tried, ascending, (t,).
-        value_c: the metric of each on validation, (t,).
-        metric: what the penalty was chosen by, "oa" or "kappa".
-        kernel: of the SVM.
-    """
+    """A fitted SVM and how its penalty was chosen."""
 
     decide: Decide
-    prepare: Callable[[np.ndarray], np.ndarray]
-    c: float
-    tried_c: np.ndarray
-    value_c: np.ndarray
-    metric: str
+    prepare: Callable[[np.ndarray], np.ndarray]  # scales features for the SVM
+    c: float  # the chosen penalty
+    tried_c: np.ndarray  # (t,), ascending
+    value_c: np.ndarray  # (t,), the metric of each on validation
+    metric: str  # "oa" or "kappa"
     kernel: str
 
     def scores(self, feature_nd: np.ndarray) -> np.ndarray:
@@ -86,13 +76,7 @@ def fit_classifier(
 ) -> Classifier:
     """Fit an SVM for every C in `settings.c` and return the best on validation, of the smallest C among equals.
 
-    Args:
-        train: features (n, d) and classes (n,), 0 to classes - 1, of the training scenes; some classes may be absent.
-        validation: likewise of the validation scenes.
-        classes: number of classes.
-        settings: kernel and penalties.
-        name: of the training data, for messages.
-        metric: what the penalty is chosen by.
+    `train` and `validation` are features (n, d) and classes (n,), 0 to classes - 1; some classes may be absent.
 
     Raises:
         InputError: features or labels that an SVM cannot be fitted to.

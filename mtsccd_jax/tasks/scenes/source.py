@@ -14,11 +14,7 @@ def check_scenes(source: Source) -> None:
 
 
 def scene_source(cache: FeatureCache, split: str, data: Data | None = None) -> Source:
-    """Open a split of labelled scenes, of `data` or else of the data that the network is evaluated on.
-
-    Raises:
-        InputError: they do not exist, are no labelled scenes, or have other classes than the network.
-    """
+    """Open a split of scenes with the network's classes, of `data` or else of the data that it is evaluated on."""
     source, names = cache.scenes(split, data), cache.trained.class_names
     check_scenes(source)
     if tuple(source.class_names) != names:

@@ -27,11 +27,7 @@ def open_scenes(recipe: Recipe) -> tuple[Source, Source | None]:
 
 
 def make_task(recipe: Recipe, train: Source, validation: Source | None = None) -> Task:
-    """Make the task of learning the class of every scene.
-
-    Raises:
-        InputError: the source holds no labelled scenes, or all are of one class.
-    """
+    """Make the task of learning the class of every scene; InputError where all are of one class."""
     check_scenes(train)
     if len(train.class_names) < 2:
         raise InputError(
@@ -62,7 +58,7 @@ def cross_entropy(label_smoothing: float) -> Objective:
 def scene_loss(output: Output, label_b: jax.Array, label_smoothing: float) -> jax.Array:
     """Return the softmax cross-entropy of each image, (b,), side classifiers included."""
     target = optax.smooth_labels(jax.nn.one_hot(label_b, output.logits.shape[-1]), label_smoothing)
-    loss_b = optax.softmax_cross_entropy(output.logits, target)
+    loss_b: jax.Array = optax.softmax_cross_entropy(output.logits, target)
     for logits in output.auxiliary:
         loss_b += output.auxiliary_weight * optax.softmax_cross_entropy(logits, target)
     return loss_b

@@ -151,15 +151,7 @@ def _kept_part(
 
 
 def measure(figures: QueryFigures, itself_q: np.ndarray, gallery: int, *, resamples: int, seed: int) -> Measured:
-    """Return the numbers of a row of a search.
-
-    Args:
-        figures: of every query.
-        itself_q: the gallery row of each query, -1 for one that is not in the gallery.
-        gallery: number of images that are searched.
-        resamples: number of bootstrap resamples.
-        seed: of the resamples.
-    """
+    """Return the numbers of a row of a search; `itself_q` is the gallery row of each query, -1 for none."""
     chance = random_order(figures.relevant_q, gallery - (itself_q >= 0), figures.cutoffs)
     return Measured(
         n=len(figures),
@@ -174,9 +166,6 @@ def own_rows(source: Source, index: Index) -> np.ndarray:
     """Return the gallery row of each query, (q,) int64; -1 for one that is not in the gallery.
 
     An image is the same if it is of the same data set and has the same name.
-
-    Raises:
-        InputError: two images of the gallery have the name of a query.
     """
     if source.dataset != index.about["dataset"]:
         return np.full(len(source), -1)
@@ -230,11 +219,7 @@ def ranked_rows(distance_tg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def without(value_tg: np.ndarray, place_t: np.ndarray, length: int, fill: float) -> np.ndarray:
     """Return the first `length` values of each row, or all, without the one at `place_t`; `fill` after the last.
 
-    Args:
-        value_tg: a value for each rank.
-        place_t: the rank to leave out, from 0; g for none.
-        length: at least 1.
-        fill: of the type of the values.
+    `place_t` is a rank from 0; g leaves none out.
     """
     g = value_tg.shape[1]
     column = np.arange(min(length, g))
@@ -272,13 +257,8 @@ def example_searches(
 
 
 def relevant_hits(label_e: np.ndarray, gallery_label: np.ndarray, hit_eh: np.ndarray) -> np.ndarray:
-    """Return which hits share a label with their query, (e, h) bool; False for the row -1.
-
-    Args:
-        label_e: the class (e,) or the labels (e, k) of each query.
-        gallery_label: likewise of the gallery.
-        hit_eh: gallery rows.
-    """
+    """Return which hits share the class (e,) or a label (e, k) of their query, (e, h) bool; False for the row -1."""
     own, others = label_e[:, None], gallery_label[np.maximum(hit_eh, 0)]
     alike = own == others if label_e.ndim == 1 else (own & others).any(-1)
-    return alike & (hit_eh >= 0)
+    relevant: np.ndarray = alike & (hit_eh >= 0)
+    return relevant

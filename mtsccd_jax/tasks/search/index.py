@@ -45,25 +45,15 @@ _JPEG_QUALITY = 92
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """The index of n images.
+    """The index of n images."""
 
-    Attributes:
-        features: (n, d) float32.
-        filename: (n,) str.
-        label: (n,) int32, the class of each image; or (n, k) uint8, its labels.
-        names: of the classes or labels.
-        about: `format`, `dataset`, `split`, `folder` (None of TFDS data), and the checksums `data` and `network`.
-        jpeg: uint8, the thumbnails as JPEG, one after the other.
-        jpeg_end: (n,) int64, where each ends.
-    """
-
-    features: np.ndarray
-    filename: np.ndarray
-    label: np.ndarray
+    features: np.ndarray  # (n, d) float32
+    filename: np.ndarray  # (n,) str
+    label: np.ndarray  # (n,) int32, the class; or (n, k) uint8, the labels
     names: tuple[str, ...]
-    about: Mapping[str, Any]
-    jpeg: np.ndarray
-    jpeg_end: np.ndarray
+    about: Mapping[str, Any]  # format, dataset, split, folder (None of TFDS data), checksums `data` and `network`
+    jpeg: np.ndarray  # uint8, the thumbnails, one after the other
+    jpeg_end: np.ndarray  # (n,) int64, where each ends
 
     def __len__(self) -> int:
         return len(self.features)
@@ -101,11 +91,7 @@ def relevance(source: Source) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def open_index(cache: FeatureCache, split: str) -> Index:
-    """Open the index of a split of the evaluated data once: the saved one where it fits, else a new one, saved then.
-
-    Raises:
-        InputError: the split does not exist or holds no labelled images, and there is no saved index that fits.
-    """
+    """Open the index of a split of the evaluated data once: the saved one where it fits, else a new one, saved then."""
     return cache.once(("index", split), lambda: _open_index(cache, split))
 
 

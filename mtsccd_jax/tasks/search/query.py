@@ -38,23 +38,15 @@ class Hit:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """The outcome of a search with one image.
+    """The outcome of a search with one image."""
 
-    Attributes:
-        hits: the nearest first.
-        searched: number of images in the gallery.
-        picture: a PNG of the query and its first SHOWN hits, in the work directory.
-    """
-
-    hits: tuple[Hit, ...]
-    searched: int
-    picture: Path
+    hits: tuple[Hit, ...]  # the nearest first
+    searched: int  # images in the gallery
+    picture: Path  # PNG of the query and its first SHOWN hits
 
 
 def retrieve(cache: FeatureCache, query: Path, k: int) -> Retrieved:
-    """Search the gallery for the k images nearest to an image file or a patch's folder.
-
-    A query that is a file in a folder that is searched is left out of its hits.
+    """Search the gallery for the k images nearest to an image file or a patch's folder; leave the query itself out.
 
     Raises:
         InputError: the query is not what the network takes, an image or a folder with its bands; or as `open_index`.

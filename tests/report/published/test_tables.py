@@ -1,6 +1,7 @@
 """The paper's tables and what can be recovered of them, against brute force in rational arithmetic."""
 
 import itertools
+from collections import Counter
 from dataclasses import asdict
 from fractions import Fraction
 
@@ -55,7 +56,7 @@ def test_16_kappas_of_table_7_are_impossible_and_5_entries_never_predict_changed
 
 def test_recovered_tables_of_table_7_give_both_printed_numbers_and_are_the_only_ones():
     recovered = [entry for entry in tables.table_7() if entry.audit.tables]
-    assert len(recovered) == 22
+    assert Counter(entry.split for entry in recovered) == {"test_a": 12, "test_b": 10}
     for entry in recovered:
         (table,) = entry.audit.tables
         _, fp, fn, tp = table

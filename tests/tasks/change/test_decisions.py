@@ -32,14 +32,6 @@ def test_the_transition_is_the_most_probable_of_all_that_the_decision_allows(k):
     np.testing.assert_array_equal(found[:, 0] != found[:, 1], predicted)
 
 
-def test_where_the_best_classes_differ_a_changed_pair_goes_from_one_to_the_other():
-    t1, t2 = scores()
-    differ = t1.argmax(1) != t2.argmax(1)
-    found = transitions(differ, t1, t2)
-    np.testing.assert_array_equal(found[0][differ], t1.argmax(1)[differ])
-    np.testing.assert_array_equal(found[1][differ], t2.argmax(1)[differ])
-
-
 def test_the_margin_of_change_has_the_sign_of_the_comparison_and_ignores_a_constant_a_date():
     t1, t2 = scores()
     margin = change_margin(t1, t2)

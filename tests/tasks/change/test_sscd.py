@@ -1,7 +1,5 @@
 """SSCD: that it learns, and which pairs it refuses."""
 
-import csv
-import shutil
 from dataclasses import replace
 
 import cv2
@@ -17,9 +15,9 @@ from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.ops.threshold import best_threshold
 from mtsccd_jax.recipes.config import Data, Engine, Evaluation, Model, Optim, Recipe, Similarity
 from mtsccd_jax.report.rows import load, load_artefact
-from mtsccd_jax.tasks.change.evaluate import detect, evaluated_splits
+from mtsccd_jax.tasks.change.evaluate import detect
 from mtsccd_jax.tasks.change.sscd import compare, sscd
-from mtsccd_jax.tasks.change.trained_pairs import read_trained_pairs, write_trained_pairs
+from mtsccd_jax.tasks.change.trained_pairs import read_trained_pairs
 from mtsccd_jax.tasks.feature_cache import FeatureCache
 from mtsccd_jax.tasks.train import train
 from tfds_builders import synthetic
@@ -79,16 +77,10 @@ def test_the_threshold_is_that_of_the_validation_pairs(learned):
     assert "prediction_t1" not in found, "no scene head was trained"
 
 
-def elsewhere(learned, folder, columns, keep=lambda line: True):
-    """A copy of the pair list at another place, with some of its columns and lines."""
-    shutil.copytree(learned.recipe.data.pairs, folder)
-    with (folder / "pairs.csv").open() as file:
-        lines = [{key: line[key] for key in columns} for line in csv.DictReader(file) if keep(line)]
-    with (folder / "pairs.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(lines)
-    return replace(learned.recipe.data, pairs=str(folder))
+def elsewhere(learned, rewritten, folder):
+    """A copy of the pair list at another place, without its splits."""
+    found = rewritten(folder, lambda line: {name: line[name] for name in ("A", "B", "changed")})
+    return replace(learned.recipe.data, pairs=str(found))
 
 
 @pytest.mark.parametrize(("split", "known"), [("train", 48), ("all", 48)])
@@ -97,25 +89,18 @@ def test_pairs_that_it_learned_from_are_refused(learned, split, known):
         detect(FeatureCache(learned), ["sscd"], "kappa", splits=[split])
 
 
-def test_pairs_that_it_learned_from_are_known_at_another_place(learned, tmp_path):
-    moved = elsewhere(learned, tmp_path / "moved", ("A", "B", "changed"))
+def test_pairs_that_it_learned_from_are_known_at_another_place(learned, rewritten, tmp_path):
+    moved = elsewhere(learned, rewritten, tmp_path / "moved")
     with pytest.raises(InputError, match="has learned from 48 of these 84 pairs"):
         sscd(FeatureCache(learned, moved), "all", "kappa")
 
 
-def test_other_pairs_of_the_same_names_are_decided_by_cross_validation(learned, tmp_path):
-    others = elsewhere(learned, tmp_path / "others", ("A", "B", "changed"))
+def test_other_pairs_of_the_same_names_are_decided_by_cross_validation(learned, rewritten, tmp_path):
+    others = elsewhere(learned, rewritten, tmp_path / "others")
     for path in (tmp_path / "others").glob("[AB]/*.png"):
         cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
     row = sscd(FeatureCache(learned, others), "all", "kappa")
     assert (row.split, row.n, row.threshold_from) == ("all", 84, "cross_validation_5")
-
-
-def test_a_list_without_a_split_to_evaluate_is_refused(learned, tmp_path):
-    columns = ("A", "B", "changed", "split")
-    data = elsewhere(learned, tmp_path / "few", columns, lambda line: line["split"] != "test")
-    with pytest.raises(InputError, match="has no split to judge beside train, validation; name one by --split"):
-        evaluated_splits(data)
 
 
 def test_a_network_of_scenes_is_not_asked(recipe, pair_recipe, tmp_path):
@@ -132,10 +117,6 @@ def test_outputs_that_are_not_finite_end_with_one_line(learned):
         compare(FeatureCache(broken), open_pairs(learned.recipe.data, "test"))
 
 
-def test_the_pairs_trained_on_read_back_or_are_missed(learned, tmp_path):
-    pairs = open_pairs(learned.recipe.data, "test")
-    write_trained_pairs(tmp_path, pairs)
-    found = read_trained_pairs(tmp_path)
-    assert (found.data, len(found.names), found.names[0]) == (pairs.name, 18, ("test_0.png", "test_0.png"))
+def test_a_run_without_the_list_of_its_pairs_is_refused(tmp_path):
     with pytest.raises(InputError, match="nobody can say which pairs are new"):
-        read_trained_pairs(tmp_path / "nothing")
+        read_trained_pairs(tmp_path)

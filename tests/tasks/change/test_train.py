@@ -1,6 +1,5 @@
 """Similarity learning: its loss in plain NumPy, both ways to run, initial weights, and what is refused."""
 
-import csv
 import json
 import shutil
 from dataclasses import replace
@@ -212,18 +211,6 @@ def test_a_frozen_backbone_leaves_what_fuses(pair_recipe, scene_run, tmp_path):
             np.testing.assert_array_equal(ended[name], value, err_msg=name)
 
 
-def rewritten(pair_list, folder, change):
-    """A copy of the pair list whose lines `change` has seen."""
-    shutil.copytree(pair_list, folder)
-    with (folder / "pairs.csv").open() as file:
-        lines = [change(line) for line in csv.DictReader(file)]
-    with (folder / "pairs.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
-    return folder
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -232,10 +219,10 @@ def rewritten(pair_list, folder, change):
         (lambda line: line | {"changed": "1" if line["split"] == "validation" else line["changed"]}, "are changed"),
     ],
 )
-def test_pairs_that_cannot_teach_are_refused(pair_recipe, pair_list, tmp_path, change, message):
-    folder = rewritten(pair_list, tmp_path / "pairs", change)
+def test_pairs_that_cannot_teach_are_refused(pair_recipe, rewritten, tmp_path, change, message):
+    data = {"pairs": str(rewritten(tmp_path / "pairs", change))}
     with pytest.raises(InputError, match=message):
-        train(with_part(pair_recipe, "data", pairs=str(folder)), tmp_path / "run")
+        train(with_part(pair_recipe, "data", **data), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

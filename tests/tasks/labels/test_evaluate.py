@@ -16,12 +16,13 @@ from mtsccd_jax.engine.evaluate import embed, load_trained
 from mtsccd_jax.engine.export import seen_data, write_safetensors, write_stablehlo
 from mtsccd_jax.engine.workdir import load as load_run
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.ops.multilabel import METRICS
+from mtsccd_jax.ops.multilabel import METRICS, decide
+from mtsccd_jax.ops.multilabel_bootstrap import bootstrap_intervals
 from mtsccd_jax.recipes.config import Data
 from mtsccd_jax.report.rows import load, load_artefact
 from mtsccd_jax.report.verify import verify
 from mtsccd_jax.tasks.feature_cache import FeatureCache
-from mtsccd_jax.tasks.labels.evaluate import PICTURES, evaluate, label_thresholds
+from mtsccd_jax.tasks.labels.evaluate import PICTURES, evaluate, label_thresholds, measure
 from mtsccd_jax.tasks.labels.source import label_source
 from mtsccd_jax.tasks.search.evaluate import evaluate as evaluate_search
 from mtsccd_jax.tasks.table import CHECKS
@@ -83,6 +84,16 @@ def test_a_row_is_its_predictions(run, label_recipe, threshold):
     )
 
 
+def test_decisions_have_the_intervals_of_probabilities_at_their_thresholds():
+    random, threshold = np.random.default_rng(0), np.linspace(0.3, 0.7, 5)
+    label, probability = (random.random((60, 5)) < 0.4).astype(np.uint8), random.random((60, 5))
+    measured = measure(label, probability, decide(probability, threshold), resamples=20, seed=0)
+    expected = bootstrap_intervals(label, probability, threshold, resamples=20, seed=0)
+    assert measured.intervals.keys() == expected.keys()
+    for name, ends in expected.items():
+        assert measured.intervals[name] == pytest.approx(ends), name
+
+
 def test_thresholds_are_one_half_or_each_labels_best_on_validation(run):
     workdir, rows = run
     half, chosen = (load_artefact(workdir, rows[name], "predictions") for name in ("half", "validation"))
@@ -140,12 +151,7 @@ def test_networks_of_bands_say_what_they_cannot_do(run, label_data, scenes, tmp_
         ),
         ("retrieve", str(workdir), "--folder", str(scenes), "--split", "all"): "holds no bands, and the network sees",
         ("evaluate", str(workdir), "--set", "scene.classifier=svm"): "named by the network's own head alone",
-        (
-            "evaluate",
-            str(workdir),
-            "--set",
-            "evaluation.resamples=0",
-        ): "evaluation.resamples=0: an interval needs 1 or more",
+        ("evaluate", str(workdir), "--set", "evaluation.resamples=0"): "resamples=0: an interval needs 1 or more",
         ("train", "demo", *v2, "--set", "model.task=labels"): "bigearthnet_v2/official: holds no images; a network of",
         ("train", "demo", *v2, "--set", "model.task=labels", "--set", "data.bands=rgb"): "are those of images in",
         ("train", "demo", *v2, "--set", "optim.label_smoothing=1"): "label_smoothing=1.0: must be 0 or more and below",

@@ -14,13 +14,7 @@ from mtsccd_jax.report.published import labels
 from mtsccd_jax.report.runs import recipe_name
 from mtsccd_jax.tasks.labels.differences import METRICS, Resampled, label_contests, label_tables
 from mtsccd_jax.tasks.labels.examples import label_examples, label_sheet
-from mtsccd_jax.tasks.labels.report import (
-    is_comparable,
-    label_folds,
-    label_section,
-    orientation_note,
-    short_names,
-)
+from mtsccd_jax.tasks.labels.report import is_comparable, label_folds, label_section, orientation_note, short_names
 from mtsccd_jax.tasks.labels.tables import by_label, label_table, labels_of_row_table, published_tables
 
 

@@ -27,19 +27,6 @@ def test_an_svm_on_the_features_has_a_row_of_its_own_beside_the_heads(run_copy, 
     assert chosen["validation"][chosen["tried_c"] == chosen["c"]] == chosen["validation"].max()
 
 
-def test_an_svm_that_does_not_converge_ends_with_one_line_and_can_be_tried_again(run_copy, capsys, monkeypatch):
-    from mtsccd_jax.tasks.scenes import classifier
-
-    fit = classifier.fit_linear
-    monkeypatch.setattr(
-        classifier, "fit_linear", lambda *args, **kwargs: fit(*args, **kwargs)._replace(converged=False)
-    )
-    assert main(["evaluate", str(run_copy), "--split", "test_b", "-q", "--set", "scene.classifier=svm"]) == 3
-    error = capsys.readouterr().err.strip()
-    assert "the linear SVM with C=0.01 did not converge" in error
-    assert "\n" not in error
-
-
 def test_other_classes_than_the_network_has_are_refused(demo_run, scenes, capsys):
     workdir, _ = demo_run
     assert main(["evaluate", str(workdir), "--folder", str(scenes), "-q"]) == 2

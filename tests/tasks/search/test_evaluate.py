@@ -149,9 +149,8 @@ def test_lists_are_those_of_a_stable_sort_whatever_the_tiles(monkeypatch):
         sizes.clear()
         lists = rank_gallery(query, gallery, "euclidean", lambda tile, order_tg, far_tg: (tile, order_tg, far_tg))
         assert max(sizes) <= max(at_once, len(gallery)), "no more distances at once than allowed, or one query's"
-        assert [tile.start for tile, _, _ in lists] == np.cumsum([0, *(len(part) for _, part, _ in lists)])[
-            :-1
-        ].tolist()
+        ends = np.cumsum([len(part) for _, part, _ in lists])
+        assert [tile.start for tile, _, _ in lists] == [0, *ends[:-1]]
         np.testing.assert_array_equal(np.concatenate([part for _, part, _ in lists]), order)
         far = np.concatenate([part for _, _, part in lists])
         np.testing.assert_allclose(far, np.sort(cdist(query, gallery), 1), atol=1e-5)

@@ -52,22 +52,13 @@ def test_an_index_that_does_not_fit_is_made_again(searching, scenes, tmp_path, w
     np.testing.assert_array_equal(saved.features, again.features)
 
 
-def test_the_index_of_another_split_does_not_answer_where_the_data_are_gone(searching, scenes, tmp_path):
+@pytest.mark.parametrize(("split", "where"), [("train[:]", "tree"), ("train", "typo/tree")])
+def test_the_index_of_another_split_or_folder_does_not_answer(searching, scenes, tmp_path, split, where):
     folder = shutil.copytree(scenes, tmp_path / "tree")
     cache = searching(folder)
     open_index(cache, "train")
     shutil.rmtree(folder)
-    gone = FeatureCache(cache.trained)
-    assert index_path(gone, "train[:]") == index_path(gone, "train"), "their names are alike"
-    with pytest.raises(InputError, match="tree"):
-        open_index(gone, "train[:]")
-
-
-def test_the_index_of_another_folder_of_that_name_does_not_answer(searching, scenes, tmp_path):
-    cache = searching(shutil.copytree(scenes, tmp_path / "tree"))
-    open_index(cache, "train")
-    elsewhere = replace(cache.data, folder=str(tmp_path / "typo" / "tree"))
-    lost = FeatureCache(cache.trained, elsewhere)
-    assert index_path(lost, "train") == index_path(cache, "train"), "their names are alike"
-    with pytest.raises(InputError, match="typo"):
-        open_index(lost, "train")
+    gone = FeatureCache(cache.trained, replace(cache.data, folder=str(tmp_path / where)))
+    assert index_path(gone, split) == index_path(cache, "train"), "their names are alike"
+    with pytest.raises(InputError, match=where):
+        open_index(gone, split)
