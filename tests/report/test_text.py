@@ -3,7 +3,7 @@
 import pytest
 
 from mtsccd_jax.report import text
-from tfds_builders.mtsccd import CLASSES
+from tfds_builders.mtsccd.names import CLASSES
 
 
 def test_abbreviations_are_the_data_sets():

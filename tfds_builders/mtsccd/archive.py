@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfds_builders.mtsccd import (
+from tfds_builders.mtsccd.names import (
     CITIES,
     IMAGE_EXTENSIONS,
     City,

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from tfds_builders.mtsccd import City
 from tfds_builders.mtsccd.archive import Listing, Scene, pairs_of
+from tfds_builders.mtsccd.names import City
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)

@@ -5,8 +5,8 @@ import zipfile
 import pytest
 from archive_files import CLASSES, CODES, DATES, name, scenes, write
 
-from tfds_builders.mtsccd import CITIES, City
 from tfds_builders.mtsccd.archive import list_archive, list_scenes, open_mtsccd, pairs_of, with_archive_cities
+from tfds_builders.mtsccd.names import CITIES, City
 from tfds_builders.reading.archive import ArchiveError, open_archive
 
 TILES = 10

@@ -5,7 +5,7 @@ import pytest
 from archive_files import CODES, DATES, name, scenes, write
 
 from tfds_builders import ArchiveError, check_archive
-from tfds_builders.mtsccd import TABLE_2
+from tfds_builders.mtsccd.tables import TABLE_2
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from archive_files import CODES, DATES, name, scenes
 
-from tfds_builders.mtsccd import CHANGED_PAIRS, CITIES, TABLE_2, TABLE_3, TABLE_4, TABLE_4_PAIRS, City, with_cities
 from tfds_builders.mtsccd.archive import list_scenes
+from tfds_builders.mtsccd.names import CITIES, City, with_cities
 from tfds_builders.mtsccd.splits import split_names, split_pairs, split_scenes, train_count
+from tfds_builders.mtsccd.tables import CHANGED_PAIRS, TABLE_2, TABLE_3, TABLE_4, TABLE_4_PAIRS
 
 
 def published_names() -> list[str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tfds_builders.catalog import ARCHIVES
-from tfds_builders.mtsccd import CITIES, CLASSES, SPLITS, City, SceneName, format_name
 from tfds_builders.mtsccd.archive import Listing, Scene
+from tfds_builders.mtsccd.names import CITIES, CLASSES, SPLITS, City, SceneName, format_name
 from tfds_builders.mtsccd.splits import split_pairs, split_scenes
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.synthetic.driver import check_scale

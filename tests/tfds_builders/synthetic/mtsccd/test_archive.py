@@ -3,9 +3,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tfds_builders.mtsccd import CITIES, TABLE_3, TABLE_4_PAIRS, parse_name
 from tfds_builders.mtsccd.archive import list_scenes
+from tfds_builders.mtsccd.names import CITIES, parse_name
 from tfds_builders.mtsccd.splits import split_pairs, split_scenes
+from tfds_builders.mtsccd.tables import TABLE_3, TABLE_4_PAIRS
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.synthetic.mtsccd import archive
 
