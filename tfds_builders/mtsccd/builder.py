@@ -41,10 +41,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
 
     @abc.abstractmethod
     def _split(self, listing: Listing) -> Mapping[str, Sequence[tuple[Scene, ...]]]:
-        """Return the scenes of every example of every split, in the order they are stored.
-
-        Adds to `listing.bad` what the sub-set cannot use.
-        """
+        """Return the scenes of every example, by split and as stored; add to `listing.bad` what cannot be used."""
 
     @abc.abstractmethod
     def _example(self, scenes: tuple[Scene, ...], city: int) -> ArchiveExample:

@@ -110,17 +110,10 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
 
     @abc.abstractmethod
     def source(self) -> str:
-        """Return a fingerprint of this builder's archive and configuration.
-
-        `_shard_iterators_per_split` writes it to `info.metadata["source"]`.
-        """
+        """Return a fingerprint of archive and configuration, as `info.metadata["source"]` of a build has it."""
 
     def _archive_path(self, dl_manager: tfds.download.DownloadManager) -> Path:
-        """Return the archive that was given, or else TFDS's manual download folder.
-
-        Raises:
-            ArchiveError: no archive was given, and that folder is missing or empty.
-        """
+        """Return the archive that was given, or else TFDS's manual download folder."""
         if self._archive is not None:
             return self._archive
         try:
@@ -146,8 +139,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         splits = self._shard_iterators_per_split(dl_manager)
         results = self._write(splits)
         shutil.rmtree(self._scratch_dir(), ignore_errors=True)
-        self.info.metadata["skipped"] = self.skipped
-        self.info.metadata["absent"] = self.absent
+        self.info.metadata.update(skipped=self.skipped, absent=self.absent)
         self.info.set_splits(tfds.core.splits.SplitDict(self._split_infos(results)))
 
     # Otherwise TFDS would print to standard output, which belongs to the caller, about a download of unknown size.
@@ -184,9 +176,8 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
     def _write_shards(self, shards: Sequence[Shard], report: Callable[[int], None]) -> list[ShardResult]:
         if self._beam_options is None:
             return write_shards(shards, self._workers, report)
-        return write_shards_with_beam(
-            shards, self._scratch_dir() / "beam", self._beam_options, self._beam_runner, report
-        )
+        scratch = self._scratch_dir() / "beam"
+        return write_shards_with_beam(shards, scratch, self._beam_options, self._beam_runner, report)
 
     def _split_infos(self, results: Mapping[str, Sequence[ShardResult]]) -> list[tfds.core.SplitInfo]:
         infos = []
@@ -237,14 +228,13 @@ def build(
 
     Args:
         name: one of `BUILDERS`, such as `mtsccd_lusc`.
-        archive: a folder, a zip or a tar file.
         data_dir: TFDS's data folder; its default is TFDS's own.
-        skip_bad: leave out bad files and name them in the result, instead of stopping.
-        workers: number of processes; the default is one per processor.
         config: `official`, another one of the data set's, or a configuration of your own.
+        archive: see `DualFormatBuilder`, as for the other arguments.
+        skip_bad: leave out bad files and name them in the result.
+        workers: number of processes.
         progress: called with (examples done, examples in all).
-        beam_options: options of an Apache Beam pipeline that writes, such as "runner=DirectRunner"; None writes with
-            `workers` processes of this machine. Both give the same files.
+        beam_options: write by a Beam pipeline; the files are the same.
 
     Raises:
         ArchiveError: the archive is missing, empty or wrong, the data set, the configuration or a Beam option is
