@@ -9,8 +9,9 @@ from bigearthnet_v1_files import PATCHES, s1_name, write
 
 from tfds_builders import ArchiveError
 from tfds_builders.bigearthnet.names import SPLITS
-from tfds_builders.bigearthnet_v1.archive import CLOUD, NO_TARGET, SNOW, archive_names, list_archive
+from tfds_builders.bigearthnet_v1.archive import archive_names, list_archive
 from tfds_builders.bigearthnet_v1.splits import select_patches
+from tfds_builders.bigearthnet_v1.tables import CLOUD, NO_TARGET, SNOW
 
 NAMES = sorted(PATCHES)
 OFFICIAL = {

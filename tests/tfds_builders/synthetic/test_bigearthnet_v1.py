@@ -8,8 +8,7 @@ import pytest
 from tfds_builders.bigearthnet.bands import S2_BANDS
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME
 from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE
-from tfds_builders.bigearthnet_v1.archive import NO_TARGET
-from tfds_builders.bigearthnet_v1.tables import SEASON_PATCHES, TABLE_2
+from tfds_builders.bigearthnet_v1.tables import NO_TARGET, SEASON_PATCHES, TABLE_2
 from tfds_builders.reading.geotiff import read_tiff
 from tfds_builders.synthetic.bigearthnet_v1 import list_counts, patches, write_archive
 
