@@ -10,14 +10,12 @@ import subprocess
 import sys
 import textwrap
 import time
-import zipfile
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from archive_files import CODES, DATES, image_bytes, name, scenes, write
+from archive_files import CODES, DATES, image_bytes, name, pack, scenes, write
 from PIL import Image
 
 import tfds_builders
@@ -210,22 +208,8 @@ def test_tfds_build_works_without_tensorflow(tmp_path, archive):
     assert len(list(tfds.load("mtsccd_lusc/paired", split="test_a", data_dir=tmp_path))) == 20
 
 
-def test_paired_keeps_both_dates_in_one_split_of_both_data_sets(tmp_path, archive):
-    for dataset in ("mtsccd_lusc", "mtsccd_lucd"):
-        build(dataset, archive=archive, data_dir=tmp_path, config="paired", workers=1)
-    key = ("city", "tile_x", "tile_y")
-    lusc = Counter((*(e[k] for k in key), e["split"]) for e in all_examples("mtsccd_lusc/paired", tmp_path))
-    lucd = Counter((*(e[k] for k in key), e["split"]) for e in all_examples("mtsccd_lucd/paired", tmp_path))
-    assert set(lusc.values()) == {2}
-    assert set(lucd.values()) == {1}
-    assert set(lusc) == set(lucd)
-
-
 def test_a_packed_archive_is_built_and_nothing_is_left_behind(tmp_path, archive, data_dir):
-    packed = tmp_path / "MtSCCD.zip"
-    with zipfile.ZipFile(packed, "w") as out:
-        for path in sorted(archive.rglob("*.jpg")):
-            out.write(path, path.relative_to(archive))
+    packed = pack(archive, tmp_path / "MtSCCD.zip")
     seen: list[tuple[int, int]] = []
     build("mtsccd_lucd", archive=packed, data_dir=tmp_path / "data", progress=lambda *done: seen.append(done))
     assert seen[-1] == (50, 50)
@@ -237,11 +221,8 @@ def test_a_packed_archive_is_built_and_nothing_is_left_behind(tmp_path, archive,
 
 
 def test_a_bad_file_in_a_packed_archive_is_named_by_its_place_there(tmp_path, archive):
-    packed = tmp_path / "MtSCCD.zip"
-    with zipfile.ZipFile(packed, "w") as out:
-        for path in sorted(archive.rglob("*.jpg")):
-            data = b"" if path.name == "HZ_201310_0_1_2.jpg" else path.read_bytes()
-            out.writestr(str(path.relative_to(archive)), data)
+    damage(archive, tmp_path / "archive", "empty")
+    packed = pack(tmp_path / "archive", tmp_path / "MtSCCD.zip")
     shown = f"{packed}/MtSCCD/HZ/T1/2/HZ_201310_0_1_2.jpg: empty file"
     with pytest.raises(ArchiveError, match=f"^{shown}"):
         build("mtsccd_lusc", archive=packed, data_dir=tmp_path, workers=1)

@@ -70,12 +70,6 @@ def test_no_split_is_empty(scale):
     assert labels == set(range(10))
 
 
-@pytest.mark.parametrize("scale", [0.0, -0.1, 1.01, float("nan")])
-def test_a_scale_out_of_range_is_an_error(scale):
-    with pytest.raises(ArchiveError, match="above 0 and at most 1"):
-        archive.pair_counts(scale)
-
-
 def test_the_seed_moves_tiles_but_not_counts():
     def kinds(tile_list):
         return Counter((tile.city.name, tile.label_t1, tile.label_t2) for tile in tile_list)
