@@ -88,7 +88,7 @@ def select_patches(
 def s1_of_s2(listing: Listing, bad: list[str]) -> dict[str, str]:
     """Return Sentinel-2 patch -> Sentinel-1 patch, for every Sentinel-1 patch of the archive.
 
-    The split lists say it in their second column, or else the JSON files of the Sentinel-1 patches do. A file that
+    It is in the second column of the split lists, or else in the JSON files of the Sentinel-1 patches. A file that
     cannot be read, or a second Sentinel-1 patch of the same Sentinel-2 patch, is added to `bad`.
     """
     pairs = {name: s1_name for name, s1_name in listing.lists.s1_of.items() if s1_name in listing.s1}

@@ -202,7 +202,7 @@ class Presence(NamedTuple):
     """Which patches of the tables are there; all arrays have one entry for each row.
 
     By kind, `name_n` are the names (bytes) and `there_n` (bool) whether the archive has them. `partly_n` and `whole_n`
-    say whether it has any, and all, of the kinds.
+    are whether it has any, and all, of the kinds.
     """
 
     name_n: dict[str, np.ndarray]

@@ -33,7 +33,7 @@ _CSV_NAMES = frozenset(f"{category}.csv" for category in CATEGORIES)
 class Listing:
     """The rows of one label set beside the images.
 
-    `image_of_row` is the image of every row of `labels`, as a name in the archive, or None. `bad` says what cannot be
+    `image_of_row` is the image of every row of `labels`, as a name in the archive, or None. `bad` has what cannot be
     used, one line each: rows that cannot be read, rows without image, and images without row.
     """
 

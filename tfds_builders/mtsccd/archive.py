@@ -57,7 +57,7 @@ _TEST_LETTERS = {"a": "test_a", "b": "test_b"}
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One image of the archive; `split` is `train` or `validation` where folders or lists say so, else None."""
+    """One image of the archive; `split` is `train` or `validation` by folders or lists, else None."""
 
     path: str
     name: SceneName
@@ -95,7 +95,7 @@ class Listing:
 
 @functools.lru_cache(maxsize=4096)
 def subset_of(folders: str, root_name: str = "") -> str | None:
-    """Return "lusc" or "lucd" if one of the `folders`, or the archive's own name, says so; the innermost counts."""
+    """Return "lusc" or "lucd" by the innermost of the `folders`, or the archive's own name, that has it in its name."""
     for part in reversed([root_name, *folders.split("/")]):
         for subset in SUBSETS:
             if subset in part.lower():
@@ -219,7 +219,7 @@ def _folded(folder: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _folder_split(folders: str) -> str | None:
-    """Return "train" or "validation" if a folder says so; the test splits follow from the city."""
+    """Return "train" or "validation" by the innermost folder of a split; the test splits follow from the city."""
     for folder in reversed(folders.split("/")):
         split = _SPLIT_OF_FOLDER.get(_folded(folder))
         if split is not None:
@@ -232,7 +232,7 @@ def _list_files(
 ) -> dict[str, str]:
     """Return the split ("train" or "validation") of every file name that a list file of this sub-set names.
 
-    The list's own name or a folder above it says the split, or a word on the line does.
+    The list's own name, a folder above it or a word on the line names the split.
     """
     splits: dict[str, str] = {}
     for path in sorted(names):

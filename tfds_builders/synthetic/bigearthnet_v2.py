@@ -126,7 +126,7 @@ def _places(counts_pks: np.ndarray, seed: int) -> list[tuple[Product, str, int, 
 
 
 def _classes(groups: list[tuple[bool, int]], seed: int) -> list[tuple[int, ...]]:
-    """Return the classes of every patch; `groups` says of each whether it is in the second table, and its split.
+    """Return the classes of every patch; `groups` are (whether in the second table, split) of each.
 
     In each group a class is shown by its published share of the patches, and in the first table by one at least.
     """

@@ -158,7 +158,7 @@ class Canvas:
         return map_hw
 
     def cover(self, where_hw: np.ndarray, other_hwc: np.ndarray, opacity: float = 1.0) -> None:
-        """Lay `other_hwc` (a uint8 image) over the picture where the boolean map says so."""
+        """Lay `other_hwc` (a uint8 image) over the picture where the boolean map is true."""
         if opacity < 1:
             other_hwc = cv2.addWeighted(other_hwc, opacity, self.image_hwc, 1 - opacity, 0)
         cv2.copyTo(other_hwc, where_hw.view(np.uint8), self.image_hwc)
