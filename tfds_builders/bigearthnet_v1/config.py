@@ -16,6 +16,9 @@ class BigEarthNetV1Config(tfds.core.BuilderConfig):  # type: ignore[misc]
     `bigearthnet.label_sets.LABEL_SETS`. `split` is "official" (by the archive's lists) or "random" (60 % train, 20 %
     validation, 20 % test, drawn by `seed` from the patches without snow, cloud and shadow, section 4 of the paper);
     `keep_snow_and_cloud` draws from all patches.
+
+    Raises:
+        ValueError: a band, label set or split is unknown, or `keep_snow_and_cloud` is asked of the official split.
     """
 
     bands: tuple[str, ...] = S2_BANDS

@@ -22,6 +22,9 @@ class BigEarthNetV2Config(tfds.core.BuilderConfig):  # type: ignore[misc]
         s1_bands: Sentinel-1 polarisations.
         reference_map: whether the reference map and the shares of its classes are stored.
         patches: one of `PATCH_SETS`.
+
+    Raises:
+        ValueError: an unknown band or set of patches.
     """
 
     s2_bands: tuple[str, ...] = S2_BANDS

@@ -13,6 +13,9 @@ class MlrsnetConfig(tfds.core.BuilderConfig):  # type: ignore[misc]
 
     `labels` is "official" (the authors' files) or "corrected" (the labels of the same images in the repository
     jiecheney/MLRSNet_Dataset). Images that are neither in `train` nor in `validation` are in the split `test`.
+
+    Raises:
+        ValueError: there are no such labels, or a split would have no percent.
     """
 
     labels: str = "official"

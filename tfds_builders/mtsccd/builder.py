@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Read a MtSCCD archive and make its shards; a subclass has the sub-set and its examples."""
+    """Read a MtSCCD archive and make its shards; a subclass names the sub-set and makes an example of it."""
 
     BUILDER_CONFIGS: ClassVar[list[MtsccdConfig]] = list(CONFIGS)
     DOWNLOAD_HINT = DOWNLOAD_HINT

@@ -16,6 +16,9 @@ class MtsccdConfig(tfds.core.BuilderConfig):  # type: ignore[misc]
     name that files use for it. A city of `train_cities` is split into `train` and `validation`; one of `test_cities`
     becomes the split `test_<city>`. Hangzhou, Shanghai and Wuhan may be listed as test cities. Hefei and Nanjing stay
     `test_a` and `test_b`.
+
+    Raises:
+        ValueError: a city is listed twice, Hefei or Nanjing is listed, or a name has letters that a split cannot have.
     """
 
     paired: bool = False

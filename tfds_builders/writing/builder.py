@@ -228,13 +228,14 @@ def build(
 
     Args:
         name: one of `BUILDERS`, such as `mtsccd_lusc`.
+        archive: a folder, a zip or a tar file.
         data_dir: TFDS's data folder; its default is TFDS's own.
+        skip_bad: leave out bad files and name them in the result, instead of stopping.
+        workers: number of processes; the default is one per processor.
         config: `official`, another one of the data set's, or a configuration of your own.
-        archive: see `DualFormatBuilder`, as for the other arguments.
-        skip_bad: leave out bad files and name them in the result.
-        workers: number of processes.
         progress: called with (examples done, examples in all).
-        beam_options: write by a Beam pipeline; the files are the same.
+        beam_options: options of an Apache Beam pipeline that writes, such as "runner=DirectRunner"; None writes with
+            `workers` processes of this machine. Both give the same files.
 
     Raises:
         ArchiveError: the archive is missing, empty or wrong, the data set, the configuration or a Beam option is
