@@ -34,14 +34,11 @@ def refuse_leak(
     be evaluated on the splits of their own configuration only.
 
     Args:
-        trained_on: the data set that the weights were trained on, `name/configuration`: "bigearthnet_v1/official".
+        trained_on: the data set of the weights, `name/configuration`: "bigearthnet_v1/official".
         trained_split: the split they were trained on.
         evaluated_on: the data set (and configuration) of the evaluation.
         split: the split of the evaluation; a train split is never refused.
         v1_name_n: names in v1 of the patches of that split; empty for other data sets than BigEarthNet.
-
-    Raises:
-        LeakError: the weights have, or may have, seen images that they would be evaluated on.
     """
     (trained, _, trained_config), (evaluated, _, config) = trained_on.partition("/"), evaluated_on.partition("/")
     if split.partition("[")[0] == "train" or not any({trained, evaluated} <= group for group in _GROUPS):
@@ -77,12 +74,7 @@ def _split_of(data_set: str, config: str) -> tuple[object, ...] | None:
     if data_set == _V2 or not config:
         return _OFFICIAL
     if data_set == _V1:
-        for known in V1_CONFIGS:
-            if known.name == config:
-                return _OFFICIAL if known.split == "official" else (known.split, known.keep_snow_and_cloud, known.seed)
-        return None
-    for mlrsnet in MLRSNET_CONFIGS:
-        if mlrsnet.name == config:
-            ratio = (mlrsnet.train_percent, mlrsnet.validation_percent, mlrsnet.seed)
-            return _OFFICIAL if ratio == (40, 10, 0) else ratio
-    return None
+        v1 = {known.name: (known.split, known.keep_snow_and_cloud, known.seed) for known in V1_CONFIGS}.get(config)
+        return _OFFICIAL if v1 and v1[0] == "official" else v1
+    ratio = {known.name: (known.train_percent, known.validation_percent, known.seed) for known in MLRSNET_CONFIGS}
+    return _OFFICIAL if ratio.get(config) == (40, 10, 0) else ratio.get(config)

@@ -1,4 +1,4 @@
-"""Exact threshold search for distances that stream by, or lie on many devices: by counts that add up.
+"""Exact threshold search for distances that stream by, or lie on many machines: by counts that add up.
 
 A first pass counts changed and unchanged pairs in 65,536 cells of distance. Counts of parts of the data add up in any
 order. At the end of each cell every objective is known; inside a cell it is bounded by the value that all changed and
@@ -166,6 +166,22 @@ class ThresholdHistogram:
         if not accepted:
             check_pairs(distance_n, changed_n)  # the host names the first wrong value
         self._count_ck += np.asarray(count, np.int64)[: len(self._count_ck)]
+
+    def merge(self, other: "ThresholdHistogram") -> "ThresholdHistogram":
+        """Return the histogram of the pairs of both: commutative and associative.
+
+        Raises:
+            ValueError: the two count in different cells.
+        """
+        if not all(jax.tree.map(np.array_equal, self._cells, other._cells)):
+            raise ValueError("the histograms count in different cells: merge before refining, and refine alike")
+        result = self.empty()
+        result._count_ck = self._count_ck + other._count_ck
+        return result
+
+    def empty(self) -> "ThresholdHistogram":
+        """Return one with the same cells and no pairs, to count another part of the data and be merged."""
+        return ThresholdHistogram(self._cells)
 
     def is_settled(self, objective: str = "kappa") -> bool:
         """Return whether the best threshold is certain; if not, count all pairs again in `refined`."""

@@ -13,7 +13,7 @@ from mtsccd_jax.data.sources import open_pairs, open_source, pair_splits, scene_
 from mtsccd_jax.data.tfds_source import tfds_source
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Data
-from tfds_builders.mtsccd import CLASS_NAMES
+from tfds_builders.mtsccd.names import CLASS_NAMES
 from tfds_builders.synthetic import write_archive
 
 

@@ -1,6 +1,8 @@
 """Small MtSCCD archives for tests, written file by file without the package's own code."""
 
 import io
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +55,25 @@ def scenes(tiles: int, codes: dict[str, tuple[str, str]] = DATES) -> list[tuple[
 def name(code: str, date: str, x: int, y: int, number: int | str, extension: str = "jpg") -> str:
     """Return a file name of the form of section 2.1 of the paper."""
     return f"{code}_{date}_{x}_{y}_{number}.{extension}"
+
+
+def names_with_counts(counts: Mapping[tuple[str, int], Sequence[int]]) -> list[str]:
+    """Return names of as many images as `counts` has by (city, phase) and class; which tile has which is arbitrary."""
+    names = []
+    for (city, phase), of_classes in counts.items():
+        numbers = np.repeat(np.arange(1, 11), of_classes)
+        date = DATES[CODES[city]][phase - 1]
+        names += [name(CODES[city], date, tile // 100, tile % 100, number) for tile, number in enumerate(numbers)]
+    return names
+
+
+def pack(root: Path, target: Path, pattern: str = "*.*") -> Path:
+    """Return the zip file `target` after packing the files below `root` whose names have this pattern."""
+    with zipfile.ZipFile(target, "w") as packed:
+        for path in sorted(root.rglob(pattern)):
+            if path.is_file():
+                packed.write(path, path.relative_to(root))
+    return target
 
 
 def write(root: Path, tiles: int = 8, codes: dict[str, tuple[str, str]] = DATES) -> Path:

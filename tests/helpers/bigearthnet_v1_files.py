@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-SIDES = {"B02": 120, "B03": 120, "B04": 120, "B08": 120, "B01": 20, "B09": 20}
+SIDES = {"B02": 120, "B03": 120, "B04": 120, "B08": 120, "B01": 20, "B09": 20, "VV": 120, "VH": 120}
 S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 S1_BANDS = ("VV", "VH")
 TILE = "35VPK"
@@ -31,10 +31,15 @@ def s1_name(name: str) -> str:
 
 
 def band(name: str, band_name: str) -> np.ndarray:
-    """Return what a band shows: smooth, and different for every patch and band."""
-    side = SIDES.get(band_name, 120 if band_name in S1_BANDS else 60)
-    start = (sorted(PATCHES).index(name) * 16 + (*S2_BANDS, *S1_BANDS).index(band_name)) * 50
-    pixels = start + np.arange(side, dtype=np.int64)[:, None] + np.zeros(side, np.int64)
+    """Return what a band shows."""
+    return smooth(sorted(PATCHES).index(name), band_name)
+
+
+def smooth(patch: int, band_name: str) -> np.ndarray:
+    """Return a smooth band, different for every patch and band, and nowhere 0."""
+    side = SIDES.get(band_name, 60)
+    start = (patch * 16 + (*S2_BANDS, *S1_BANDS).index(band_name)) * 50
+    pixels = start + np.arange(side, dtype=np.int64)[:, None] + np.zeros(side, np.int64) + 1
     return (pixels / -100).astype(np.float32) if band_name in S1_BANDS else pixels.astype(np.uint16)
 
 

@@ -5,12 +5,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 import tifffile
+from bigearthnet_v1_files import S1_BANDS, S2_BANDS, smooth
 from pyarrow import parquet
 from safetensors.numpy import save
 
-S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
-S1_BANDS = ("VV", "VH")
-SIDES = {"B02": 120, "B03": 120, "B04": 120, "B08": 120, "B01": 20, "B09": 20, "VV": 120, "VH": 120}
 PRODUCT = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP"
 SCENE = "S1A_IW_GRDH_1SDV_20170613T165043"
 RECOMMENDED = "metadata.parquet"
@@ -42,11 +40,8 @@ def names(x: int, y: int) -> tuple[str, str, str]:
 
 
 def band(x: int, y: int, name: str) -> np.ndarray:
-    """Return what a band shows: smooth, and different for every patch and band."""
-    side = SIDES.get(name, 60)
-    start = (list(PATCHES).index((x, y)) * 16 + (*S2_BANDS, *S1_BANDS).index(name)) * 50
-    pixels = start + np.arange(side, dtype=np.int64)[:, None] + np.zeros(side, np.int64) + 1
-    return (pixels / -100).astype(np.float32) if name in S1_BANDS else pixels.astype(np.uint16)
+    """Return what a band shows."""
+    return smooth(list(PATCHES).index((x, y)), name)
 
 
 def code_map(x: int, y: int) -> np.ndarray:
@@ -86,16 +81,9 @@ def rows(*, recommended: bool) -> list[dict]:
         if (snow or cloud) != recommended:
             patch_id, s1_name, v1_name = names(x, y)
             found.append(
-                {
-                    "patch_id": patch_id,
-                    "labels": labels,
-                    "split": split,
-                    "country": "Austria",
-                    "s1_name": s1_name,
-                    "s2v1_name": v1_name,
-                    "contains_seasonal_snow": snow,
-                    "contains_cloud_or_shadow": cloud,
-                }
+                dict(
+                    zip(SCHEMA.names, (patch_id, labels, split, "Austria", s1_name, v1_name, snow, cloud), strict=True)
+                )
             )
     return found
 

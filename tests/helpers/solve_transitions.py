@@ -9,7 +9,8 @@ import json
 import numpy as np
 from scipy import optimize, sparse
 
-from tfds_builders.mtsccd import CHANGED_PAIRS, CITIES, CLASSES, TABLE_2, TABLE_5
+from tfds_builders.mtsccd.names import CITIES, CLASSES
+from tfds_builders.mtsccd.tables import CHANGED_PAIRS, TABLE_2, TABLE_5
 
 CITY_NAMES = tuple(city.name for city in CITIES)
 _MIXING_ROUNDS = 3000

@@ -85,6 +85,29 @@ def test_two_passes_are_enough():
         second.refined()
 
 
+def test_merging_is_commutative_and_associative_in_every_pass():
+    distance, changed = CASES["many values"]
+    parts = [(distance[i::3], changed[i::3]) for i in range(3)]
+    template = ThresholdHistogram()
+    while True:
+        counted = []
+        for part in parts:
+            counted.append(template.empty())
+            counted[-1].add(*part)
+        a, b, c = counted
+        sums = [
+            a.merge(b).merge(c),
+            a.merge(b.merge(c)),
+            c.merge(a).merge(b),
+            template.empty().merge(b).merge(c).merge(a),
+        ]
+        assert all(np.array_equal(total._count_ck, sums[0]._count_ck) for total in sums)
+        if sums[0].is_settled():
+            break
+        template = sums[0].refined()
+    assert {total.result() for total in sums} == {threshold.best_threshold(distance, changed)}
+
+
 @pytest.mark.parametrize("case", ["many values", "extreme", "zero and negative zero"])
 def test_counting_on_the_device_is_counting_on_the_host(case, monkeypatch):
     monkeypatch.setattr(threshold_histogram, "_FIRST_BITS", 11)
@@ -143,3 +166,5 @@ def test_bad_pairs_and_uses_are_refused(monkeypatch):
         histogram.result()
     with pytest.raises(ValueError, match=r"unknown objective 'kapa'.*Did you mean 'kappa'\?"):
         histogram.is_settled("kapa")
+    with pytest.raises(ValueError, match="count in different cells"):
+        histogram.merge(histogram.refined())

@@ -23,37 +23,18 @@ class Band:
         return PATCH_METRES // self.shape[0]
 
 
-def _band(name: str, side: int) -> Band:
-    sensor, dtype = ("S2", _REFLECTANCE) if name.startswith("B") else ("S1", _BACKSCATTER)
-    return Band(name, sensor, (side, side), dtype)
-
-
-# The twelve bands of Sentinel-2 by wavelength (there is no B10: it sees no ground) and the two of Sentinel-1.
-BANDS: dict[str, Band] = {
-    name: _band(name, side)
-    for name, side in {
-        "B01": 20,
-        "B02": 120,
-        "B03": 120,
-        "B04": 120,
-        "B05": 60,
-        "B06": 60,
-        "B07": 60,
-        "B08": 120,
-        "B8A": 60,
-        "B09": 20,
-        "B11": 60,
-        "B12": 60,
-        "VV": 120,
-        "VH": 120,
-    }.items()
-}
-
 S1_BANDS: tuple[str, ...] = ("VV", "VH")
+# By wavelength; there is no B10: it sees no ground.
 S2_BANDS: tuple[str, ...] = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 RGB_BANDS: tuple[str, ...] = ("B04", "B03", "B02")  # red first
 BANDS_10M: tuple[str, ...] = ("B02", "B03", "B04", "B08")
 BANDS_10M_20M: tuple[str, ...] = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+
+_SIDES = dict.fromkeys(S2_BANDS, 20) | dict.fromkeys(BANDS_10M_20M, 60) | dict.fromkeys(BANDS_10M, 120)
+BANDS: dict[str, Band] = {
+    **{name: Band(name, "S2", (side, side), _REFLECTANCE) for name, side in _SIDES.items()},
+    **{name: Band(name, "S1", (120, 120), _BACKSCATTER) for name in S1_BANDS},
+}
 
 # Named sets of channels, in the order in which they are stacked.
 CHANNEL_SETS: dict[str, tuple[str, ...]] = {

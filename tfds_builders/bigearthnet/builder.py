@@ -78,11 +78,5 @@ class BigEarthNetBuilder(DualFormatBuilder, skip_registration=True):  # type: ig
         """Count the patches that are listed `where` and of which the archive has nothing, and warn of them."""
         self.absent = len(absent)
         if absent:
-            _LOG.warning(
-                "%s: %d of the %d patches in %s are not in the archive, the first: %s",
-                archive,
-                len(absent),
-                listed,
-                where,
-                min(absent),
-            )
+            which = f"{len(absent)} of the {listed} patches in {where}"
+            _LOG.warning("%s: %s are not in the archive, the first: %s", archive, which, min(absent))

@@ -24,11 +24,7 @@ class LabelSet:
     class_of: Mapping[str, str | None]
 
     def multi_hot(self, labels: Iterable[str]) -> np.ndarray:
-        """Return a uint8 vector (k,), 1 for each class that `labels` (names as in the archive) come to.
-
-        Raises:
-            ArchiveError: a label is not in the nomenclature.
-        """
+        """Return a uint8 vector (k,), 1 for each class that `labels` (names as in the archive) come to."""
         vector = np.zeros(len(self.classes), np.uint8)
         for label in labels:
             if label not in self.class_of:

@@ -58,11 +58,7 @@ class NameForm:
         return self.pattern.fullmatch(name) is not None
 
     def parse(self, name: str) -> PatchName:
-        """Return the parts of `name`.
-
-        Raises:
-            ArchiveError: it has another form, or an impossible date, time or place.
-        """
+        """Return the parts of `name`; raise ArchiveError for another form or an impossible date, time or place."""
         match = self.pattern.fullmatch(name)
         if match is None:
             raise ArchiveError(f"{name}: not the name of a patch ({self.shown})")

@@ -25,9 +25,6 @@ def seen_in_training(data_set: str, v1_name_n: Sequence[str] | np.ndarray) -> np
     Args:
         data_set: "bigearthnet_v1" or "bigearthnet_v2" (the patches with snow, clouds and shadows among them).
         v1_name_n: patch names of v1 (feature `patch_id`), of v2's patches their `s2v1_name`.
-
-    Raises:
-        ArchiveError: something is not the name of a v1 patch.
     """
     bits = _train_patches(data_set)
     found = np.zeros(len(v1_name_n), dtype=bool)
@@ -39,11 +36,7 @@ def seen_in_training(data_set: str, v1_name_n: Sequence[str] | np.ndarray) -> np
 
 
 def product_and_place(name: str) -> tuple[str, int]:
-    """Return the Sentinel-2 product of a v1 patch name, and row * 91 + column of the patch in its tile.
-
-    Raises:
-        ArchiveError: it is not the name of a v1 patch.
-    """
+    """Return the Sentinel-2 product of a v1 patch name, and row * 91 + column of the patch in its tile."""
     product, x, y = name.rsplit("_", 2) if S2_V1_NAME.fits(name) else (name, PATCHES_PER_SIDE, 0)
     if max(int(x), int(y)) >= PATCHES_PER_SIDE:
         raise ArchiveError(f"'{name}' is not the name of a patch of bigearthnet_v1")

@@ -16,15 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SPLITS
+from tfds_builders.bigearthnet_v1.tables import CLOUD, NO_TARGET, SNOW
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError, extract, packed_stem
 
 DOWNLOAD_HINT = (
     "download BigEarthNet-S2-v1.0.tar.gz (and BigEarthNet-S1-v1.0.tar.gz) from https://zenodo.org/records/12687186 and "
     "unpack them into one folder, with the official lists (train.csv, val.csv, test.csv, ...) beside them"
 )
-# Kinds of list, and the names that they go by before their suffix.
-SNOW, CLOUD, NO_TARGET = "seasonal snow", "cloud or shadow", "no class of the 19"
 FLAGS: tuple[str, ...] = (SNOW, CLOUD, NO_TARGET)
+# Kinds of list, and the names that they go by before their suffix.
 LIST_NAMES: dict[str, tuple[str, ...]] = {
     "train": ("train", "bigearthnet-train"),
     "validation": ("val", "validation", "bigearthnet-val"),
@@ -79,10 +79,6 @@ def list_archive(path: Path | str, scratch: Path) -> Listing:
 
     Packed files at the top of the folder are unpacked below `scratch`, unless their content lies beside them. Unpack
     the whole archive first: some 97 GB for Sentinel-2 and 69 GB for Sentinel-1.
-
-    Raises:
-        ArchiveError: there is nothing at `path`, no patch in it, a patch is there twice, or a list is wrong.
-        OSError: the disk is full.
     """
     path = _existing(path)
     roots = [path] if path.is_dir() else []
@@ -100,11 +96,7 @@ def list_archive(path: Path | str, scratch: Path) -> Listing:
 
 
 def archive_names(path: Path | str) -> Iterator[str]:
-    """Yield a fingerprint of the archive: its patches and lists, and name and size of packed files.
-
-    Raises:
-        ArchiveError: see `list_archive`; nothing is unpacked.
-    """
+    """Yield a fingerprint of the archive: its patches and lists, and name and size of packed files."""
     path = _existing(path)
     for packed in _packed_files(path):
         yield f"{packed.name} {packed.stat().st_size}"
@@ -150,9 +142,8 @@ def _walk(folder: Path, listing: Listing, lists: dict[str, Path], seen: set[tupl
                 continue
             if patches is not None and entry.is_dir():
                 if entry.name in patches:
-                    raise ArchiveError(
-                        f"{listing.path}: patch {entry.name} is there twice, in {patches[entry.name]} and {folder}"
-                    )
+                    both = f"{patches[entry.name]} and {folder}"
+                    raise ArchiveError(f"{listing.path}: patch {entry.name} is there twice, in {both}")
                 patches[entry.name] = str(folder)
             elif entry.is_dir():
                 inside.append(Path(entry.path))

@@ -11,7 +11,3 @@ class BigearthnetV1Test(tfds.testing.DatasetBuilderTestCase):  # type: ignore[mi
     DATASET_CLASS = bigearthnet_v1_dataset_builder.Builder
     BUILDER_CONFIG_NAMES_TO_TEST: ClassVar[list[str]] = ["s1_s2_19"]
     SPLITS: ClassVar[dict[str, int]] = {"train": 3, "validation": 1, "test": 1}
-
-
-if __name__ == "__main__":
-    tfds.testing.test_main()

@@ -11,23 +11,13 @@ from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet.countries import country_of
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SEASONS, PatchName
 from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE, CODE_OF_NAME
-from tfds_builders.bigearthnet_v1.archive import CLOUD, FLAGS, LIST_NAMES, NO_TARGET, SNOW, Listing, list_archive
+from tfds_builders.bigearthnet_v1.archive import FLAGS, LIST_NAMES, Listing, list_archive
 from tfds_builders.bigearthnet_v1.patch_examples import COUNTRY_NAMES, UNKNOWN_COUNTRY
 from tfds_builders.bigearthnet_v1.patch_files import band_path, metadata_path, read_metadata
 from tfds_builders.bigearthnet_v1.splits import s1_of_s2
-from tfds_builders.bigearthnet_v1.tables import (
-    CLOUD_PATCHES,
-    NO_TARGET_PATCHES,
-    PATCHES,
-    SEASON_PATCHES,
-    SNOW_PATCHES,
-    SPLIT_PATCHES,
-    TABLE_2,
-)
+from tfds_builders.bigearthnet_v1.tables import LIST_PATCHES, PATCHES, SEASON_PATCHES, TABLE_2
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.report import ArchiveReport, CountTable
-
-_LINES_OF_LIST = {**SPLIT_PATCHES, SNOW: SNOW_PATCHES, CLOUD: CLOUD_PATCHES, NO_TARGET: NO_TARGET_PATCHES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +67,16 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
         tally = _examine(listing, progress)
         pairs = s1_of_s2(listing, [])
         problems = [*listing.problems, *tally.problems, *_unlisted(listing)]
-        tables = _tables(listing, tally)
         return V1Report(
             path=listing.path,
             images=len(listing.s2),
             pairs=sum(name in listing.s2 for name in pairs),
             problems=[line.replace(scratch, str(listing.path)) for line in dict.fromkeys(problems)],
-            other_differences=[*_lists_missing(listing), *_halves(listing, pairs)],
-            tables=tables,
+            other_differences=[
+                *(f"the list {name} is missing" for name in listing.lists.missing(*LIST_NAMES)),
+                *_halves(listing, pairs),
+            ],
+            tables=_tables(listing, tally, pairs),
             seasons={season: tally.seasons[season] for season in SEASONS},
             countries={name: tally.countries[name] for name in COUNTRY_NAMES if tally.countries[name]},
         )
@@ -112,9 +104,8 @@ def _examine_patch(
     name: str, folder: str, parsed: PatchName, bands: Iterable[str], tally: _Tally, counted: bool
 ) -> None:
     files = set(os.listdir(f"{folder}/{name}"))
-    for path in (band_path(folder, name, band) for band in bands):
-        if path.rpartition("/")[2] not in files:
-            tally.problems.append(f"{path}: missing")
+    paths = (band_path(folder, name, band) for band in bands)
+    tally.problems += [f"{path}: missing" for path in paths if path.rpartition("/")[2] not in files]
     tally.seasons[parsed.season] += counted
     path = metadata_path(folder, name)
     metadata = read_metadata(path, path)
@@ -141,10 +132,6 @@ def _unlisted(listing: Listing) -> list[str]:
     return lines
 
 
-def _lists_missing(listing: Listing) -> list[str]:
-    return [f"the list {name} is missing" for name in listing.lists.missing(*LIST_NAMES)]
-
-
 def _halves(listing: Listing, pairs: Mapping[str, str]) -> list[str]:
     """Return a line for the patches without Sentinel-1 and one for those without Sentinel-2, if both are there."""
     if not listing.s1 or not listing.s2:
@@ -159,18 +146,18 @@ def _halves(listing: Listing, pairs: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _tables(listing: Listing, tally: _Tally) -> tuple[CountTable, ...]:
+def _tables(listing: Listing, tally: _Tally, pairs: Mapping[str, str]) -> tuple[CountTable, ...]:
     lists = listing.lists
     lines = Counter(lists.split_of.values()) + Counter({flag: len(lists.flagged[flag]) for flag in FLAGS})
-    here = listing.s2.keys() or s1_of_s2(listing, []).keys()
+    here = listing.s2.keys() or pairs.keys()
     held = Counter(lists.split_of[name] for name in here if name in lists.split_of)
     held += Counter({flag: len(here & lists.flagged[flag]) for flag in FLAGS})
-    classes = {f"{code} {CLASS_OF_CODE[code].name}": (tally.classes[code], TABLE_2[code]) for code in TABLE_2}
+    classes = {f"{code} {CLASS_OF_CODE[code].name}": (tally.classes[code], count) for code, count in TABLE_2.items()}
     titled = {
         "Patches": {"Sentinel-2": (len(listing.s2), PATCHES), "Sentinel-1": (len(listing.s1), PATCHES)},
-        "Lines of the official lists": {kind: (lines[kind], _LINES_OF_LIST[kind]) for kind in _LINES_OF_LIST},
-        "Patches of the archive in each list": {kind: (held[kind], _LINES_OF_LIST[kind]) for kind in LIST_NAMES},
-        "Patches per season": {name: (tally.seasons[name], SEASON_PATCHES[name]) for name in SEASONS},
+        "Lines of the official lists": {kind: (lines[kind], count) for kind, count in LIST_PATCHES.items()},
+        "Patches of the archive in each list": {kind: (held[kind], count) for kind, count in LIST_PATCHES.items()},
+        "Patches per season": {name: (tally.seasons[name], count) for name, count in SEASON_PATCHES.items()},
         "Table 2 (patches per class)": classes,
     }
     return tuple(CountTable.of_counts(title, "patches", counts) for title, counts in titled.items())

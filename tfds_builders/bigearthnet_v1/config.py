@@ -13,7 +13,7 @@ class BigEarthNetV1Config(tfds.core.BuilderConfig):  # type: ignore[misc]
     """A configuration of `bigearthnet_v1`.
 
     `bands` are names out of `bigearthnet.bands.BANDS`, each a feature of its own; `labels` is a key of
-    `bigearthnet.nomenclature.LABEL_SETS`. `split` is "official" (by the archive's lists) or "random" (60 % train, 20 %
+    `bigearthnet.label_sets.LABEL_SETS`. `split` is "official" (by the archive's lists) or "random" (60 % train, 20 %
     validation, 20 % test, drawn by `seed` from the patches without snow, cloud and shadow, section 4 of the paper);
     `keep_snow_and_cloud` draws from all patches.
 

@@ -36,11 +36,7 @@ def band_path(folder: str, name: str, band: str) -> str:
 
 
 def read_metadata(path: str, shown_path: str) -> PatchMetadata:
-    """Return the content of the JSON file at `path`; errors call it `shown_path`.
-
-    Raises:
-        ArchiveError: the file is missing or unreadable, or lacks labels or coordinates.
-    """
+    """Return the content of the JSON file at `path`; errors call it `shown_path`."""
     try:
         with open(path, "rb") as file:
             content = json.loads(file.read())

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tfds_builders.bigearthnet.names import SPLITS
-from tfds_builders.bigearthnet_v1.archive import CLOUD, DOWNLOAD_HINT, FLAGS, NO_TARGET, SNOW, Listing
+from tfds_builders.bigearthnet_v1.archive import DOWNLOAD_HINT, FLAGS, Listing
 from tfds_builders.bigearthnet_v1.patch_files import metadata_path, read_metadata
+from tfds_builders.bigearthnet_v1.tables import CLOUD, NO_TARGET, SNOW
 from tfds_builders.reading.archive import ArchiveError
 
 # Section 4: 60 % train, 20 % validation, 20 % test.
@@ -54,26 +55,15 @@ def select_patches(
     keep_no_target: bool,
     seed: int,
 ) -> Selection:
-    """Return the splits of `listing`.
+    """Return the splits of `listing`: by the official lists, or else at random, 60 % to 20 % to 20 %.
 
-    Args:
-        listing: the archive.
-        use_s2: take Sentinel-2 bands; every patch needs its Sentinel-2 half.
-        use_s1: take Sentinel-1 bands; every patch needs its Sentinel-1 half.
-        official: split by the official lists; else at random, 60 % to 20 % to 20 %.
-        keep_snow_and_cloud: keep the patches of those two lists (only at random: the official splits have none).
-        keep_no_target: keep patches without any of the 19 classes (likewise).
-        seed: of the random split, and of the order in which patches are stored.
-
-    Raises:
-        ArchiveError: a list that is needed is not there, nothing of a sensor is, or there are too few patches.
+    Every patch needs its half of each sensor that is used. What is kept with snow, cloud or none of the 19 classes is
+    kept at random only: the official splits have none. `seed` also draws the order in which patches are stored.
     """
     for number, used, patches_of_sensor in ((2, use_s2, listing.s2), (1, use_s1, listing.s1)):
         if used and not patches_of_sensor:
-            raise ArchiveError(
-                f"{listing.path}: holds no Sentinel-{number} patch; {DOWNLOAD_HINT}, or build a configuration "
-                "without it"
-            )
+            lacks = f"{listing.path}: holds no Sentinel-{number} patch"
+            raise ArchiveError(f"{lacks}; {DOWNLOAD_HINT}, or build a configuration without it")
     needed = SPLITS if official else (() if keep_snow_and_cloud else (SNOW, CLOUD))
     missing = listing.lists.missing(*needed, *(() if official or keep_no_target else (NO_TARGET,)))
     if missing:
@@ -98,7 +88,7 @@ def select_patches(
 def s1_of_s2(listing: Listing, bad: list[str]) -> dict[str, str]:
     """Return Sentinel-2 patch -> Sentinel-1 patch, for every Sentinel-1 patch of the archive.
 
-    The split lists say it in their second column, or else the JSON files of the Sentinel-1 patches do. A file that
+    It is in the second column of the split lists, or else in the JSON files of the Sentinel-1 patches. A file that
     cannot be read, or a second Sentinel-1 patch of the same Sentinel-2 patch, is added to `bad`.
     """
     pairs = {name: s1_name for name, s1_name in listing.lists.s1_of.items() if s1_name in listing.s1}

@@ -1,5 +1,8 @@
 """The published counts of BigEarthNet v1 as literal tables."""
 
+# The kinds of list that take patches out of the splits.
+SNOW, CLOUD, NO_TARGET = "seasonal snow", "cloud or shadow", "no class of the 19"
+
 PATCHES = 590_326
 
 # Table 2: patches per class, by the code of the CLC class. (In a common rendering of the paper the names of its tail
@@ -54,7 +57,11 @@ TABLE_2: dict[int, int] = {
 SEASON_PATCHES: dict[str, int] = {"winter": 117_156, "spring": 189_276, "summer": 128_951, "autumn": 154_943}
 
 # The official lists (for the 19 classes): lines per list. The paper has 70,987 patches with snow, cloud or shadow.
-SPLIT_PATCHES: dict[str, int] = {"train": 269_695, "validation": 123_723, "test": 125_866}
-SNOW_PATCHES = 61_707
-CLOUD_PATCHES = 9_280
-NO_TARGET_PATCHES = 57  # two of them are on the other two lists as well
+LIST_PATCHES: dict[str, int] = {
+    "train": 269_695,
+    "validation": 123_723,
+    "test": 125_866,
+    SNOW: 61_707,
+    CLOUD: 9_280,
+    NO_TARGET: 57,  # two of them are on the other two lists as well
+}

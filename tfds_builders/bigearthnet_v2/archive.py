@@ -12,7 +12,7 @@ cases the metadata tables lie in the folder or, for an LMDB, beside it.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -50,11 +50,7 @@ class V2Archive:
     generated: bool
 
     def metadata(self) -> Metadata:
-        """Return the rows of all tables that are there.
-
-        Raises:
-            ArchiveError: there is no table, or see `read_metadata`.
-        """
+        """Return the rows of all tables that are there; one must be."""
         if not self.tables:
             raise ArchiveError(f"{self.path}: no {TABLES[0]}; it is a file of its own, {DOWNLOAD_HINT}")
         return read_metadata(self.tables)
@@ -69,11 +65,7 @@ class Found:
 
 
 def open_v2(path: str | os.PathLike[str]) -> V2Archive:
-    """Return the archive at `path`, or in the only folder below it that is one. Nothing but names is looked at.
-
-    Raises:
-        ArchiveError: there is nothing, no archive, or more than one.
-    """
+    """Return the archive at `path`, or in the only folder below it that is one. Only names are looked at."""
     path = Path(path).expanduser()
     if not path.exists():
         raise ArchiveError(f"{path}: no such archive; {DOWNLOAD_HINT} and give that folder")
@@ -101,53 +93,41 @@ def _is_archive(path: Path) -> bool:
 def _archive(root: Path) -> V2Archive:
     in_lmdb = (root / LMDB_FILE).is_file()
     places = (root, root.parent) if in_lmdb else (root,)
-    tables = {}
-    for name in TABLES:
-        there = [place / name for place in places if (place / name).is_file()]
-        if there:
-            tables[name] = there[0]
+    files = ((name, place / name) for name in TABLES for place in reversed(places))
+    tables = {name: file for name, file in files if file.is_file()}
     generated = any((place / GENERATED_MARK).is_file() for place in places)
     return V2Archive(root, LmdbPatches(str(root)) if in_lmdb else FolderPatches(str(root)), tables, generated)
 
 
 def find_patches(archive: V2Archive, kinds: tuple[str, ...]) -> dict[str, Found]:
-    """Return the patches of each of `kinds` (`S2`, `S1`, `MAPS`) in the archive, by names alone.
-
-    Raises:
-        ArchiveError: the LMDB cannot be opened.
-    """
-    root = archive.path
+    """Return the patches of each of `kinds` (`S2`, `S1`, `MAPS`) in the archive, by names alone."""
     if isinstance(archive.patches, LmdbPatches):
-        return _found_in_lmdb(root, kinds)
-    return {kind: _found_in_folders(root, kind) for kind in kinds}
-
-
-_IS_PATCH: dict[str, Callable[[str], bool]] = {S2: S2_V2_NAME.fits, S1: S1_NAME.fits, MAPS: S2_V2_NAME.fits}
-# The folder above a patch.
-_GROUP_BYTES = {
-    S2: len("S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP"),
-    S1: len("S1A_IW_GRDH_1SDV_20170613T165043"),
-    MAPS: len("S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP"),
-}
-_GROUP_OF_PATCH: dict[str, Callable[[str], str]] = {S2: s2_v2_product, S1: s1_scene, MAPS: s2_v2_product}
+        return _found_in_lmdb(archive.path, kinds)
+    return {kind: _found_in_folders(archive.path, kind) for kind in kinds}
 
 
 def _found_in_folders(root: Path, kind: str) -> Found:
     """Return the patch folders of one kind, without looking into them."""
+    form = S1_NAME if kind == S1 else S2_V2_NAME
     parts: list[np.ndarray] = []
     bad: list[str] = []
     for group in _folders(root / kind, bad):
         names = []
         for patch in _folders(root / kind / group, bad):
-            if not _IS_PATCH[kind](patch):
+            if not form.fits(patch):
                 bad.append(f"{root / kind / group / patch}: not the name of a patch")
-            elif _GROUP_OF_PATCH[kind](patch) != group:
+            elif group_of_patch(kind, patch) != group:
                 bad.append(f"{root / kind / group / patch}: lies in the folder of another product")
             else:
                 names.append(patch)
         if names:
             parts.append(np.array(names, dtype=bytes))
     return Found(np.sort(np.concatenate(parts)) if parts else np.zeros(0, "S1"), tuple(bad))
+
+
+def group_of_patch(kind: str, patch: str) -> str:
+    """Return the product or scene of a patch: the folder above it."""
+    return s1_scene(patch) if kind == S1 else s2_v2_product(patch)
 
 
 def _folders(folder: Path, bad: list[str]) -> Iterator[str]:
@@ -222,7 +202,7 @@ class Presence(NamedTuple):
     """Which patches of the tables are there; all arrays have one entry for each row.
 
     By kind, `name_n` are the names (bytes) and `there_n` (bool) whether the archive has them. `partly_n` and `whole_n`
-    say whether it has any, and all, of the kinds.
+    are whether it has any, and all, of the kinds.
     """
 
     name_n: dict[str, np.ndarray]
@@ -235,9 +215,8 @@ def presence(metadata: Metadata, found: dict[str, Found]) -> Presence:
     """Return which patches of the tables are among those found."""
     name_n = {kind: metadata.s1_name_n if kind == S1 else metadata.patch_id_n for kind in found}
     there_n = {kind: np.isin(name_n[kind], listed.name_n) for kind, listed in found.items()}
-    return Presence(
-        name_n, there_n, np.logical_or.reduce([*there_n.values()]), np.logical_and.reduce([*there_n.values()])
-    )
+    there = [*there_n.values()]
+    return Presence(name_n, there_n, np.logical_or.reduce(there), np.logical_and.reduce(there))
 
 
 def unlisted(archive: V2Archive, kind: str, found_n: np.ndarray, listed_n: np.ndarray) -> list[str]:
@@ -264,7 +243,8 @@ def _some(group: str, first: str, count: int) -> str:
 
 def group_names(kind: str, name_n: np.ndarray) -> np.ndarray:
     """Return the product or scene (ASCII bytes, (n,)) of patches of this kind; their names have one length each."""
-    return name_n.astype(f"S{_GROUP_BYTES[kind]}")
+    width = len("S1A_IW_GRDH_1SDV_20170613T165043" if kind == S1 else "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP")
+    return name_n.astype(f"S{width}")
 
 
 def _by_group(kind: str, name_n: np.ndarray) -> dict[str, tuple[str, int]]:

@@ -11,7 +11,3 @@ class BigEarthNetV2Test(tfds.testing.DatasetBuilderTestCase):  # type: ignore[mi
     DATASET_CLASS = bigearthnet_v2_dataset_builder.Builder
     BUILDER_CONFIG_NAMES_TO_TEST: ClassVar[list[str]] = ["official"]
     SPLITS: ClassVar[dict[str, int]] = {"train": 3, "validation": 2, "test": 2}
-
-
-if __name__ == "__main__":
-    tfds.testing.test_main()

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet.countries import COUNTRIES
-from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE, SPLITS, s1_scene, s2_v2_product
+from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE, SPLITS
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 from tfds_builders.bigearthnet.train_lists import seen_in_training
 from tfds_builders.bigearthnet_v2.archive import (
@@ -16,6 +16,7 @@ from tfds_builders.bigearthnet_v2.archive import (
     V2Archive,
     find_patches,
     group_names,
+    group_of_patch,
     missing,
     open_v2,
     presence,
@@ -87,16 +88,14 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
         first = min(absent_n.tolist()).decode()
         differences.append(f"of {absent_n.size:,} patches in the tables nothing is there, the first: {first}")
     problems += _missing_files(archive, found, progress)
-    tables = _tables(metadata, found)
-    images = len(found[S2].name_n)
     return V2Report(
         path=archive.path,
-        images=images,
+        images=len(found[S2].name_n),
         pairs=int(whole_n.sum()),
         rows=len(metadata),
         problems=problems,
         other_differences=differences,
-        tables=tables,
+        tables=_tables(metadata, found),
     )
 
 
@@ -111,11 +110,10 @@ def _missing_files(
     for kind, listed in found.items():
         for name in listed.name_n.tolist():
             patch = name.decode()
-            folder = archive.path / kind / (s1_scene(patch) if kind == S1 else s2_v2_product(patch)) / patch
+            folder = archive.path / kind / group_of_patch(kind, patch) / patch
             files = set(os.listdir(folder))
-            for part in _FILES_OF_PATCH[kind]:
-                if not files & {f"{patch}_{part}.tif", f"{patch}_{part}.tiff"}:
-                    lines.append(f"{folder / f'{patch}_{part}.tif'}: missing")
+            stems = (f"{patch}_{part}" for part in _FILES_OF_PATCH[kind])
+            lines += [f"{folder / stem}.tif: missing" for stem in stems if not files & {f"{stem}.tif", f"{stem}.tiff"}]
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -125,7 +123,6 @@ def _missing_files(
 def _contradictions(metadata: Metadata) -> list[str]:
     """Return a line for every row whose names, split or flags contradict one another."""
     x_n, y_n = positions(metadata.patch_id_n)
-    lines = []
     inside_n = np.maximum(x_n, y_n) < PATCHES_PER_SIDE
     split_n = np.full(len(metadata), len(SPLITS), np.int64)
     split_n[inside_n] = split_of_patches(x_n[inside_n], y_n[inside_n])
@@ -136,10 +133,8 @@ def _contradictions(metadata: Metadata) -> list[str]:
     flagged_n = metadata.has_snow_n | metadata.has_cloud_or_shadow_n
     faults["flagged with snow, cloud or shadow, yet recommended"] = metadata.recommended_n & flagged_n
     faults["neither recommended nor flagged"] = ~metadata.recommended_n & ~flagged_n
-    for why, wrong_n in faults.items():
-        for name in metadata.patch_id_n[wrong_n].tolist():
-            lines.append(f"patch {name.decode()}: {why}")
-    return lines
+    wrong = ((name, why) for why, wrong_n in faults.items() for name in metadata.patch_id_n[wrong_n].tolist())
+    return [f"patch {name.decode()}: {why}" for name, why in wrong]
 
 
 def positions(name_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -169,10 +164,7 @@ def _tables(metadata: Metadata, found: Mapping[str, Found]) -> tuple[CountTable,
     groups = {"Patches": ({**kinds, "in v1's train list": seen_n}, {**PATCHES, "in v1's train list": SEEN_IN_V1_TRAIN})}
     by_country = {name: metadata.country_n == at for at, name in enumerate(COUNTRIES)}
     by_class = {name: metadata.labels_nk[:, at] > 0 for at, name in enumerate(CLASSES_19)}
-    for what, masks, published in (
-        ("country", by_country, PATCHES_OF_COUNTRY),
-        ("class", by_class, PATCHES_OF_CLASS),
-    ):
+    for what, masks, published in (("country", by_country, PATCHES_OF_COUNTRY), ("class", by_class, PATCHES_OF_CLASS)):
         for which, of_n, column in (("Recommended", metadata.recommended_n, 0), ("Other", ~metadata.recommended_n, 1)):
             groups[f"{which} patches by {what}"] = (
                 {name: of_n & mask for name, mask in masks.items()},

@@ -18,7 +18,6 @@ class BigEarthNetV2Config(tfds.core.BuilderConfig):  # type: ignore[misc]
     if asked for, its reference map.
 
     Args:
-        name: of the configuration.
         s2_bands: Sentinel-2 bands.
         s1_bands: Sentinel-1 polarisations.
         reference_map: whether the reference map and the shares of its classes are stored.
@@ -47,45 +46,30 @@ class BigEarthNetV2Config(tfds.core.BuilderConfig):  # type: ignore[misc]
         return (*self.s2_bands, *self.s1_bands)
 
 
-def _config(
-    name: str,
-    description: str,
-    s2: tuple[str, ...],
-    s1: tuple[str, ...],
-    maps: bool = False,
-    patches: str = "recommended",
-) -> BigEarthNetV2Config:
-    return BigEarthNetV2Config(
-        name, description=description, s2_bands=s2, s1_bands=s1, reference_map=maps, patches=patches
+_RECOMMENDED, _ALL, _OTHERS = PATCH_SETS
+_SNOWY = "the patches with snow, clouds or shadows"
+CONFIGS: tuple[BigEarthNetV2Config, ...] = tuple(
+    BigEarthNetV2Config(
+        name,
+        description=f"{what}; recommended." if patches == _RECOMMENDED else f"{what}.",
+        s2_bands=s2,
+        s1_bands=s1,
+        reference_map=maps,
+        patches=patches,
     )
-
-
-CONFIGS: tuple[BigEarthNetV2Config, ...] = (
-    _config("official", "Both sensors, all bands, reference maps; recommended.", S2_BANDS, S1_BANDS, maps=True),
-    _config("s1_s2", "Both sensors, all bands; recommended.", S2_BANDS, S1_BANDS),
-    _config("s1_s2_10m_20m", "Sentinel-1 and the ten 10 and 20 m bands; recommended.", BANDS_10M_20M, S1_BANDS),
-    _config("s2", "Sentinel-2, all twelve bands; recommended.", S2_BANDS, ()),
-    _config("s2_10m_20m", "The ten Sentinel-2 bands of 10 and 20 m; recommended.", BANDS_10M_20M, ()),
-    _config("s2_10m", "The four Sentinel-2 bands of 10 m; recommended.", BANDS_10M, ()),
-    _config("rgb", "Red, green and blue of Sentinel-2; recommended.", RGB_BANDS, ()),
-    _config("s1", "Sentinel-1; recommended.", (), S1_BANDS),
-    _config("maps", "Reference maps alone; recommended.", (), (), maps=True),
-    _config(
-        "with_snow_and_cloud",
-        "As official, and the patches with snow, clouds or shadows too.",
-        S2_BANDS,
-        S1_BANDS,
-        maps=True,
-        patches="all",
-    ),
-    _config("s2_with_snow_and_cloud", "As s2, all patches.", S2_BANDS, (), patches="all"),
-    _config("s1_with_snow_and_cloud", "As s1, all patches.", (), S1_BANDS, patches="all"),
-    _config(
-        "snow_and_cloud",
-        "As official, but only the patches with snow, clouds or shadows.",
-        S2_BANDS,
-        S1_BANDS,
-        maps=True,
-        patches="snow_and_cloud",
-    ),
+    for name, s2, s1, maps, patches, what in (
+        ("official", S2_BANDS, S1_BANDS, True, _RECOMMENDED, "Both sensors, all bands, reference maps"),
+        ("s1_s2", S2_BANDS, S1_BANDS, False, _RECOMMENDED, "Both sensors, all bands"),
+        ("s1_s2_10m_20m", BANDS_10M_20M, S1_BANDS, False, _RECOMMENDED, "Sentinel-1 and the ten 10 and 20 m bands"),
+        ("s2", S2_BANDS, (), False, _RECOMMENDED, "Sentinel-2, all twelve bands"),
+        ("s2_10m_20m", BANDS_10M_20M, (), False, _RECOMMENDED, "The ten Sentinel-2 bands of 10 and 20 m"),
+        ("s2_10m", BANDS_10M, (), False, _RECOMMENDED, "The four Sentinel-2 bands of 10 m"),
+        ("rgb", RGB_BANDS, (), False, _RECOMMENDED, "Red, green and blue of Sentinel-2"),
+        ("s1", (), S1_BANDS, False, _RECOMMENDED, "Sentinel-1"),
+        ("maps", (), (), True, _RECOMMENDED, "Reference maps alone"),
+        ("with_snow_and_cloud", S2_BANDS, S1_BANDS, True, _ALL, f"As official, and {_SNOWY} too"),
+        ("s2_with_snow_and_cloud", S2_BANDS, (), False, _ALL, "As s2, all patches"),
+        ("s1_with_snow_and_cloud", (), S1_BANDS, False, _ALL, "As s1, all patches"),
+        ("snow_and_cloud", S2_BANDS, S1_BANDS, True, _OTHERS, f"As official, but only {_SNOWY}"),
+    )
 )

@@ -40,7 +40,7 @@ class Metadata:
     """Rows of the metadata tables as arrays with one entry a patch; names are ASCII bytes (`S`).
 
     `labels_nk` is uint8, 1 for each class of `CLASSES_19`; `split_n` and `country_n` are places in `SPLITS` and
-    `COUNTRIES`; `recommended_n` says that the row is from the table of recommended patches. `bad` has one line for
+    `COUNTRIES`; `recommended_n` is whether the row is from the table of recommended patches. `bad` has one line for
     every row that could not be used, which is then not among the others.
     """
 

@@ -78,7 +78,7 @@ class FolderPatches:
 
 @dataclass(frozen=True)
 class LmdbPatches:
-    """The patches in an LMDB of rico-hdl: values are safetensors. Nothing in them is executed."""
+    """The patches in an LMDB of rico-hdl: values are safetensors, never executed."""
 
     path: str
 
@@ -227,7 +227,7 @@ class PatchExamples:
 
 
 def _map_features(codes: bytes) -> dict[str, Value]:
-    """Return the features of a reference map; raises ArchiveError if it has a code outside the nomenclature."""
+    """Return the features of a reference map; its codes must be in the nomenclature."""
     index_hw = index_map(np.frombuffer(codes, "<u2").reshape(MAP_SHAPE))
     shares = class_shares(index_hw)
     return {

@@ -33,7 +33,7 @@ _CSV_NAMES = frozenset(f"{category}.csv" for category in CATEGORIES)
 class Listing:
     """The rows of one label set beside the images.
 
-    `image_of_row` is the image of every row of `labels`, as a name in the archive, or None. `bad` says what cannot be
+    `image_of_row` is the image of every row of `labels`, as a name in the archive, or None. `bad` has what cannot be
     used, one line each: rows that cannot be read, rows without image, and images without row.
     """
 
@@ -44,11 +44,7 @@ class Listing:
 
 
 def open_mlrsnet(path: Path | str, *, shared_folder: bool = False) -> Archive:
-    """Return the archive at `path`; in a `shared_folder` only entries called MLRSNet... belong to it, if there are any.
-
-    Raises:
-        ArchiveError: there is nothing, or no label file in it, or see `open_archive`.
-    """
+    """Return the archive at `path`; in a `shared_folder` only entries called MLRSNet... belong to it, if any."""
     path = Path(path).expanduser()
     if not path.exists():
         raise ArchiveError(f"{path}: no such archive; {DOWNLOAD_HINT} and give the folder, zip or tar file")
@@ -60,11 +56,7 @@ def open_mlrsnet(path: Path | str, *, shared_folder: bool = False) -> Archive:
 
 
 def label_files(archive: Archive) -> dict[str, dict[str, str]]:
-    """Return the label files of every label set that is there: {"official": {category: name in the archive}}.
-
-    Raises:
-        ArchiveError: two folders claim to be the same label set.
-    """
+    """Return the label files of every label set that is there: {"official": {category: name in the archive}}."""
     folders: dict[str, dict[str, str]] = defaultdict(dict)
     for name in archive.names:
         folder, _, filename = name.rpartition("/")
@@ -81,12 +73,7 @@ def label_files(archive: Archive) -> dict[str, dict[str, str]]:
 
 
 def read_labels(archive: Archive, label_set: str) -> LabelSet:
-    """Return the official or the corrected labels of the archive.
-
-    Raises:
-        ArchiveError: they are not there, a label file has other columns than the 60 labels, or what lies where the one
-            label set is expected is the other one, as published.
-    """
+    """Return the official or the corrected labels; raise ArchiveError where the other ones lie in their place."""
     files = label_files(archive)
     if label_set not in files:
         hint = DOWNLOAD_HINT
@@ -94,12 +81,11 @@ def read_labels(archive: Archive, label_set: str) -> LabelSet:
             hint = f"put those of {CORRECTED_HOMEPAGE} (the folder or its zip) into the archive as labels_corrected"
         raise ArchiveError(f"{archive.path}: holds no {label_set} labels; {hint}")
     labels = read_label_set(archive, label_set, files[label_set])
-    column = 1 - LABEL_SETS.index(label_set)
-    other = LABEL_SETS[column]
+    column = 1 - LABEL_SETS.index(label_set)  # of the other label set
     if labels.labels_nk.sum(axis=0, dtype=int).tolist() == [counts[column] for counts in LABEL_COUNTS.values()]:
         folder = next(iter(files[label_set].values())).rpartition("/")[0] or "."
-        wanted = "labels_corrected" if other == "corrected" else "labels"
-        raise ArchiveError(f"{archive.path}: '{folder}' holds the {other} labels; rename it to {wanted}")
+        wanted = ("labels", "labels_corrected")[column]
+        raise ArchiveError(f"{archive.path}: '{folder}' holds the {LABEL_SETS[column]} labels; rename it to {wanted}")
     return labels
 
 
@@ -141,7 +127,7 @@ def _missing_lines(archive: Archive, category: str, filenames: list[str], found:
 def _unlabelled_lines(labels: LabelSet, category: str, left: dict[str, str]) -> list[str]:
     """Return a line for every image without a row; rows that could not be read are reported elsewhere."""
     unlabelled = [name for filename, name in left.items() if filename not in labels.bad_filenames]
-    if unlabelled and category not in labels.categories:
+    if unlabelled and category not in labels.files:
         return [f"Images/{category}: {len(unlabelled)} images, but there is no {category}.csv with their labels"]
     return [f"{name}: no row in {labels.files[category]}" for name in unlabelled]
 

@@ -3,7 +3,6 @@
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -36,11 +35,6 @@ class LabelSet:
     def __len__(self) -> int:
         return len(self.filenames)
 
-    @property
-    def categories(self) -> frozenset[str]:
-        """The categories that have a label file."""
-        return frozenset(self.files)
-
 
 class Damage(NamedTuple):
     """How many images of a category break the rule of 1 to 13 labels an image, and in which way."""
@@ -59,12 +53,8 @@ class Corrections(NamedTuple):
 def read_label_set(archive: Archive, name: str, files: dict[str, str]) -> LabelSet:
     """Return the labels in `files` (category -> name in the archive).
 
-    Values are taken as they are: images with no label or with too many stay, see `damage`. A row with another number
-    of cells, with another value than 0 or 1, of another category or of an image that an earlier row has is left out
-    and named in `bad`.
-
-    Raises:
-        ArchiveError: a file's columns are not `image` and the 60 labels, or it is no text.
+    Values are taken as they are: images with no label or with too many stay, see `damage`. A row that cannot be read,
+    of another category or of an image that an earlier row has is left out and named in `bad`.
     """
     ordered = {category: files[category] for category in CATEGORIES if category in files}
     result = LabelSet(name, ordered)
@@ -180,10 +170,13 @@ def correction_lines(official: LabelSet, corrected: LabelSet) -> list[str]:
     if not found:
         return []
     images, cells = map(sum, zip(*found.values(), strict=True))
-    lines = [f"the corrected labels differ from the official ones in {images} images and {cells} cells"]
-    for category, entry in found.items():
-        lines.append(f"corrected labels, {category}: {entry.images} images and {entry.cells} cells differ")
-    return lines
+    return [
+        f"the corrected labels differ from the official ones in {images} images and {cells} cells",
+        *(
+            f"corrected labels, {name}: {entry.images} images and {entry.cells} cells differ"
+            for name, entry in found.items()
+        ),
+    ]
 
 
 def _rows_of_categories(labels: LabelSet) -> dict[str, np.ndarray]:
@@ -194,9 +187,10 @@ def _rows_of_categories(labels: LabelSet) -> dict[str, np.ndarray]:
 
 def rows_of_one_set_only(first: LabelSet, second: LabelSet) -> list[str]:
     """Return a line for every image that only one of the two label sets has."""
-    return [*_rows_without(first, second), *_rows_without(second, first)]
-
-
-def _rows_without(one: LabelSet, other: LabelSet) -> Iterable[str]:
-    known = set(other.filenames)
-    return (f"{name}: in the {one.name} labels only" for name in one.filenames if name not in known)
+    both = set(first.filenames) & set(second.filenames)
+    return [
+        f"{name}: in the {one.name} labels only"
+        for one in (first, second)
+        for name in one.filenames
+        if name not in both
+    ]

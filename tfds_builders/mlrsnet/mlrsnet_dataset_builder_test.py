@@ -11,7 +11,3 @@ class MlrsnetTest(tfds.testing.DatasetBuilderTestCase):  # type: ignore[misc]
     DATASET_CLASS = mlrsnet_dataset_builder.Builder
     BUILDER_CONFIG_NAMES_TO_TEST: ClassVar[list[str]] = ["official", "corrected"]
     SPLITS: ClassVar[dict[str, int]] = {"train": 8, "validation": 2, "test": 10}
-
-
-if __name__ == "__main__":
-    tfds.testing.test_main()

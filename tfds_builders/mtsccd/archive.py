@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfds_builders.mtsccd import (
+from tfds_builders.mtsccd.names import (
     CITIES,
     IMAGE_EXTENSIONS,
     City,
@@ -57,7 +57,7 @@ _TEST_LETTERS = {"a": "test_a", "b": "test_b"}
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One image of the archive; `split` is `train` or `validation` where folders or lists say so, else None."""
+    """One image of the archive; `split` is `train` or `validation` by folders or lists, else None."""
 
     path: str
     name: SceneName
@@ -95,7 +95,7 @@ class Listing:
 
 @functools.lru_cache(maxsize=4096)
 def subset_of(folders: str, root_name: str = "") -> str | None:
-    """Return "lusc" or "lucd" if one of the `folders`, or the archive's own name, says so; the innermost counts."""
+    """Return "lusc" or "lucd" by the innermost of the `folders`, or the archive's own name, that has it in its name."""
     for part in reversed([root_name, *folders.split("/")]):
         for subset in SUBSETS:
             if subset in part.lower():
@@ -109,16 +109,14 @@ def is_image(path: str) -> bool:
 
 
 def open_mtsccd(path: Path | str, *, shared_folder: bool = False) -> Archive:
-    """Return the archive at `path`; in a `shared_folder` only entries called MtSCCD... belong to it, if there are any.
-
-    Raises:
-        ArchiveError: there is nothing, or no image in it, or see `open_archive`.
-    """
+    """Return the archive at `path`; in a `shared_folder` only entries called MtSCCD... belong to it, if any."""
     path = Path(path).expanduser()
     if not path.exists():
         raise ArchiveError(f"{path}: no such archive; {DOWNLOAD_HINT} and give the folder, zip or tar file")
-    named = shared_folder and any(_is_mtsccd(entry.name) for entry in path.iterdir())
-    archive = open_archive(path, top_level=_belongs) if named else open_archive(path)
+    if shared_folder and any(_is_mtsccd(entry.name) for entry in path.iterdir()):
+        archive = open_archive(path, top_level=lambda entry: _is_mtsccd(entry) or entry == _CITIES_TOML)
+    else:
+        archive = open_archive(path)
     if not any(is_image(name) for name in archive.names):
         raise ArchiveError(f"{path}: holds no image; {DOWNLOAD_HINT} and give the folder, zip or tar file")
     return archive
@@ -128,16 +126,8 @@ def _is_mtsccd(entry: str) -> bool:
     return entry.lower().startswith("mtsccd")
 
 
-def _belongs(entry: str) -> bool:
-    return _is_mtsccd(entry) or entry == _CITIES_TOML
-
-
 def with_archive_cities(cities: tuple[City, ...], archive: Archive) -> tuple[City, ...]:
-    """Return `cities` and those of the `cities.toml` beside the archive or at its top, if there is one.
-
-    Raises:
-        ArchiveError: there are several, or one is wrong.
-    """
+    """Return `cities` and those of the one `cities.toml` beside the archive or at its top, if there is one."""
     texts = {}
     beside = archive.path.parent / _CITIES_TOML
     if beside.is_file():
@@ -178,9 +168,6 @@ def list_scenes(
 
     `read` is called for list files. An archive with a folder for the sub-set is read from there; any other archive
     holds both sub-sets in the same files, and then only splits that are not the other sub-set's own are taken.
-
-    Raises:
-        ArchiveError: not one image has a readable name.
     """
     images = sorted(name for name in names if is_image(name))
     own = [name for name in images if subset_of(_folders(name), root_name) == subset]
@@ -232,7 +219,7 @@ def _folded(folder: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _folder_split(folders: str) -> str | None:
-    """Return "train" or "validation" if a folder says so; the test splits follow from the city."""
+    """Return "train" or "validation" by the innermost folder of a split; the test splits follow from the city."""
     for folder in reversed(folders.split("/")):
         split = _SPLIT_OF_FOLDER.get(_folded(folder))
         if split is not None:
@@ -245,7 +232,7 @@ def _list_files(
 ) -> dict[str, str]:
     """Return the split ("train" or "validation") of every file name that a list file of this sub-set names.
 
-    The list's own name or a folder above it says the split, or a word on the line does.
+    The list's own name, a folder above it or a word on the line names the split.
     """
     splits: dict[str, str] = {}
     for path in sorted(names):

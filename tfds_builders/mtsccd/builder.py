@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Read a MtSCCD archive and make its shards; a subclass says which sub-set and what an example is."""
+    """Read a MtSCCD archive and make its shards; a subclass names the sub-set and makes an example of it."""
 
     BUILDER_CONFIGS: ClassVar[list[MtsccdConfig]] = list(CONFIGS)
     DOWNLOAD_HINT = DOWNLOAD_HINT
@@ -41,10 +41,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
 
     @abc.abstractmethod
     def _split(self, listing: Listing) -> Mapping[str, Sequence[tuple[Scene, ...]]]:
-        """Return the scenes of every example of every split, in the order they are stored.
-
-        Adds to `listing.bad` what the sub-set cannot use.
-        """
+        """Return the scenes of every example, by split and as stored; add to `listing.bad` what cannot be used."""
 
     @abc.abstractmethod
     def _example(self, scenes: tuple[Scene, ...], city: int) -> ArchiveExample:

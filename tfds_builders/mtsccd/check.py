@@ -6,19 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfds_builders.mtsccd import (
-    CHANGED_PAIRS,
-    CITIES,
-    CLASSES,
-    SPLITS,
-    TABLE_2,
-    TABLE_3,
-    TABLE_4,
-    TABLE_4_PAIRS,
-    TABLE_5,
-)
 from tfds_builders.mtsccd.archive import Listing, Scene, is_image, list_archive, open_mtsccd, with_archive_cities
+from tfds_builders.mtsccd.names import CITIES, CLASSES, SPLITS
 from tfds_builders.mtsccd.splits import split_names, split_pairs, split_scenes
+from tfds_builders.mtsccd.tables import CHANGED_PAIRS, TABLE_2, TABLE_3, TABLE_4, TABLE_4_PAIRS, TABLE_5
 from tfds_builders.reading.report import ArchiveReport, CountTable
 
 Pair = tuple[Scene, Scene]

@@ -18,8 +18,7 @@ class MtsccdConfig(tfds.core.BuilderConfig):  # type: ignore[misc]
     `test_a` and `test_b`.
 
     Raises:
-        ValueError: a city is listed twice, Hefei or Nanjing is listed, or a name has letters that a split cannot
-            have.
+        ValueError: a city is listed twice, Hefei or Nanjing is listed, or a name has letters that a split cannot have.
     """
 
     paired: bool = False

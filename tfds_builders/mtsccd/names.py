@@ -109,25 +109,18 @@ def class_label(text: str) -> int | None:
 def find_city(text: str, cities: tuple[City, ...] = CITIES) -> City | None:
     """Return the city that `text` names by code, English or Chinese name in any case, or None."""
     token = _token(text)
-    for city in cities:
-        if token and token in (_token(city.code), _token(city.name), _token(city.chinese)):
-            return city
-    return None
+    return next((c for c in cities if token and token in map(_token, (c.code, c.name, c.chinese))), None)
 
 
 def parse_name(filename: str, cities: tuple[City, ...] = CITIES) -> SceneName:
-    """Return the parts of `filename` (`xx_yyyymm_nx_ny_c.<ext>`, no folder).
-
-    Raises:
-        ArchiveError: the name does not have that form, or its city, month or class is unknown.
-    """
+    """Return the parts of `filename` (`xx_yyyymm_nx_ny_c.<ext>`, no folder)."""
     stem, dot, _ = filename.rpartition(".")
     match = _NAME.fullmatch(stem if dot else filename)
     if match is None:
         raise ArchiveError(f"{filename}: not a name of the form city_yyyymm_x_y_class; rename the file or remove it")
     city = find_city(match["city"], cities)
     if city is None:
-        known = ", ".join(f"{c.code or c.name}" for c in cities)
+        known = ", ".join(c.code or c.name for c in cities)
         raise ArchiveError(
             f"{filename}: unknown city '{match['city']}' (known: {known}); add it to cities.toml beside the archive"
         )
@@ -181,9 +174,6 @@ def parse_cities_toml(text: str, where: str) -> tuple[City, ...]:
 
     The file has one table per city: `[[city]]`, `name = "suzhou"`, `code = "SZ"`, `role = "train"` or `"test"`, and
     optionally `chinese` and `dates = ["201305", "202003"]`.
-
-    Raises:
-        ArchiveError: it is no TOML, a key is unknown or missing, or a value is of the wrong type.
     """
     try:
         entries = tomllib.loads(text)
@@ -209,11 +199,4 @@ def _city_of_table(table: dict[str, object], where: str) -> City:
         raise ArchiveError(f"{where}: dates is a list of months, as in ['201305', '202003']")
     if len(dates) not in (0, 2):
         raise ArchiveError(f"{where}: a city has two dates, the earlier one first")
-    fields = {key: str(value) for key, value in texts.items()}
-    return City(
-        name=fields["name"],
-        code=fields.get("code", ""),
-        chinese=fields.get("chinese", ""),
-        dates=tuple(str(date) for date in dates),
-        role=fields["role"],
-    )
+    return City(**{key: str(value) for key, value in texts.items()}, dates=tuple(map(str, dates)))

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from tfds_builders.mtsccd import City
 from tfds_builders.mtsccd.archive import Listing, Scene, pairs_of
+from tfds_builders.mtsccd.names import SPLITS, City
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
@@ -68,9 +68,7 @@ def split_pairs(listing: Listing, *, paired: bool, seed: int) -> dict[str, list[
 
 def split_names(cities: Iterable[City]) -> tuple[str, ...]:
     """Return the splits that these cities make: train, validation, test_a, test_b, then those of added cities."""
-    roles = [city.role for city in cities]
-    added = [role for role in roles if role not in ("train", "test_a", "test_b")]
-    return ("train", "validation", "test_a", "test_b", *added)
+    return (*SPLITS, *(city.role for city in cities if city.role not in SPLITS))
 
 
 def _pairs_of_cities(listing: Listing) -> dict[str, list[Pair]]:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfds_builders.mtsccd import CLASS_NAMES
 from tfds_builders.mtsccd.archive import HOMEPAGE, Listing, Scene
 from tfds_builders.mtsccd.builder import MtsccdBuilder
+from tfds_builders.mtsccd.names import CLASS_NAMES
 from tfds_builders.mtsccd.splits import split_pairs
 from tfds_builders.writing.image_shards import ArchiveExample
 from tfds_builders.writing.records import Value

@@ -10,7 +10,3 @@ from tfds_builders.mtsccd_lusc import mtsccd_lusc_dataset_builder
 class MtsccdLuscTest(tfds.testing.DatasetBuilderTestCase):  # type: ignore[misc]
     DATASET_CLASS = mtsccd_lusc_dataset_builder.Builder
     SPLITS: ClassVar[dict[str, int]] = {"train": 24, "validation": 6, "test_a": 10, "test_b": 10}
-
-
-if __name__ == "__main__":
-    tfds.testing.test_main()

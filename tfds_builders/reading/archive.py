@@ -49,11 +49,7 @@ class Archive:
     containers: tuple[_Container, ...]
 
     def read(self, name: str) -> bytes:
-        """Return the content of one (small) file.
-
-        Raises:
-            ArchiveError: the file cannot be read.
-        """
+        """Return the content of one (small) file."""
         container = next(c for c in self.containers if name in c.members)
         if container.path.is_dir():
             try:
@@ -68,12 +64,7 @@ class Archive:
         raise ArchiveError(f"{container.path}: '{name}' has gone; do not change the archive while it is read")
 
     def files(self, names: Iterable[str], scratch: Path) -> dict[str, str]:
-        """Return a path for each of `names`: the file itself in a folder, a copy below `scratch` for a packed one.
-
-        Raises:
-            ArchiveError: a packed file is broken, or a path in it would leave `scratch`.
-            OSError: the disk is full.
-        """
+        """Return a path for each of `names`: the file itself in a folder, a copy below `scratch` for a packed one."""
         wanted = set(names)
         paths = {}
         for number, container in enumerate(self.containers):
@@ -121,17 +112,12 @@ def is_generated(archive: Archive) -> bool:
 def extract(path: Path | str, target: Path | str, names: Iterable[str] | None = None) -> list[str]:
     """Return the names of the files written below `target`: those of `names`, or all of a zip or tar file.
 
-    Every path of the archive is checked before the first byte is written.
-
-    Raises:
-        ArchiveError: the file is broken or encrypted, or a path in it is absolute, leaves `target`, is a link or a
-            device, or occurs twice.
-        OSError: the disk is full.
+    Every path of the archive is checked before the first byte is written: none may be absolute, leave `target`, be a
+    link or a device, or occur twice.
     """
-    path, target = Path(path), Path(target)
-    with _opened(path) as members:
+    with _opened(Path(path)) as members:
         found = [member.name for member in members]
-    return _copy_members(path, target, found if names is None else names)
+    return _copy_members(Path(path), Path(target), found if names is None else names)
 
 
 def _copy_members(path: Path, target: Path, names: Iterable[str]) -> list[str]:
@@ -157,7 +143,7 @@ class _Member:
 
 
 def _safe_name(archive: Path, name: str, mode: int) -> str:
-    """Return the relative "/" path of a member, or raises ArchiveError if extracting it could touch anything else."""
+    """Return the relative "/" path of a member, or raise ArchiveError if extracting it could touch anything else."""
     posix = name.replace("\\", "/")
     parts = PurePosixPath(posix).parts
     if posix.startswith("/") or ".." in parts or "\0" in posix or (parts and ":" in parts[0]):

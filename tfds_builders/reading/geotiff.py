@@ -33,8 +33,7 @@ class _Layout:
     shape: tuple[int, int]
     dtype: np.dtype
     strips: int
-    offsets_at: int  # position of the strip offsets in the file; -1: `offset` is the only one
-    offset: int
+    offset: int  # of the pixels, or else of the table of the strips' offsets
     offsets_format: str
 
 
@@ -50,12 +49,11 @@ def read_tiff(
     Args:
         path: the file.
         shape: (height, width) that the image must have.
-        dtype: type that the pixels must have, such as np.uint16 or np.float32. Nothing is converted.
+        dtype: type that the pixels must have; nothing is converted.
         shown_path: what errors call the file, where `path` is a copy out of a packed archive.
 
     Raises:
-        ArchiveError: the file is missing, unreadable, no TIFF, truncated, of several bands or images, or of another
-            size or type.
+        ArchiveError: the file cannot be read, or is not one band of this size and type.
     """
     shown = path if shown_path is None else shown_path
     wanted = np.dtype(dtype)
@@ -102,12 +100,7 @@ def _content(path: str | os.PathLike[str], pixel_bytes: int, shown: str | os.Pat
 
 
 def _uncompressed(data: bytes) -> np.ndarray | None:
-    """Return the pixels of a little-endian, uncompressed, single-band file; None for any other TIFF file.
-
-    Raises:
-        ValueError: the file is no TIFF, or it ends before its pixels do.
-        struct.error: it ends within its header.
-    """
+    """Return the pixels of a little-endian, uncompressed, single-band file; None for any other TIFF file."""
     if data[:4] != _LITTLE_ENDIAN:
         if data[:4] not in (b"MM\0*", b"II+\0", b"MM\0+"):
             raise ValueError("not a TIFF file")
@@ -124,7 +117,7 @@ def _uncompressed(data: bytes) -> np.ndarray | None:
     expected = layout.shape[0] * layout.shape[1] * layout.dtype.itemsize
     if layout.strips > 1:
         # The strips' own lengths are not looked at: whole strips that follow one another can only be this long.
-        offsets = struct.unpack_from(layout.offsets_format, data, layout.offsets_at)
+        offsets = struct.unpack_from(layout.offsets_format, data, layout.offset)
         first = offsets[0]
         step = offsets[1] - first
         if offsets != tuple(range(first, first + step * layout.strips, step or 1)) or not _fills(layout, step):
@@ -169,8 +162,8 @@ def _layout(directory: bytes) -> _Layout | None:
     if not simple:
         return None
     dtype = np.dtype(f"<{sample_format}{values[_BITS] // 8}")
-    at = values[_STRIP_OFFSETS]
-    return _Layout((values[_HEIGHT], values[_WIDTH]), dtype, strips, at, at, f"<{strips}{_FORMAT_OF_TYPE[kind]}")
+    shape = (values[_HEIGHT], values[_WIDTH])
+    return _Layout(shape, dtype, strips, values[_STRIP_OFFSETS], f"<{strips}{_FORMAT_OF_TYPE[kind]}")
 
 
 def _with_tifffile(path: str | os.PathLike[str], shown: str | os.PathLike[str]) -> np.ndarray:
@@ -179,12 +172,11 @@ def _with_tifffile(path: str | os.PathLike[str], shown: str | os.PathLike[str]) 
 
     try:
         with tifffile.TiffFile(os.fspath(path)) as file:
-            images = len(file.pages)
             page = file.pages.first
-            bands = page.samplesperpixel
-            if images != 1 or bands != 1:
-                what = f"{bands} bands" if bands != 1 else f"{images} images"
-                raise ArchiveError(f"{shown}: {what} instead of a single one")
+            if page.samplesperpixel != 1:
+                raise ArchiveError(f"{shown}: {page.samplesperpixel} bands instead of a single one")
+            if len(file.pages) != 1:
+                raise ArchiveError(f"{shown}: {len(file.pages)} images instead of a single one")
             pixels = page.asarray()
     except ArchiveError:
         raise

@@ -23,9 +23,6 @@ def load_image(path: str, shown_path: str, expected_size: tuple[int, int]) -> by
 
     JPEG and PNG are not decoded: the header must be sound, the size (width, height) must be `expected_size`, and the
     end marker must be there. `shown_path` is what errors call the file; `path` may be a copy out of a packed archive.
-
-    Raises:
-        ArchiveError: the file is unreadable, empty, truncated, no 8-bit image of 1 or 3 channels, or of another size.
     """
     size, data = _load(path, shown_path)
     if size != expected_size:
@@ -35,7 +32,7 @@ def load_image(path: str, shown_path: str, expected_size: tuple[int, int]) -> by
 
 
 def load_image_size(path: str, shown_path: str) -> tuple[int, int]:
-    """Return (width, height) of the image at `path`, or raises ArchiveError as `load_image` does."""
+    """Return (width, height) of the image at `path`, checked as `load_image` does."""
     return _load(path, shown_path)[0]
 
 
@@ -50,7 +47,7 @@ def _load(path: str, shown_path: str) -> tuple[tuple[int, int], bytes]:
 
 
 def _checked(data: bytes) -> tuple[tuple[int, int], bytes]:
-    """Return the size and the bytes to store; raises ValueError with the reason."""
+    """Return the size and the bytes to store; raise ValueError with the reason."""
     if not data:
         raise ValueError("empty file")
     if data.startswith(_JPEG_START):

@@ -18,19 +18,11 @@ from typing import Any
 import numpy as np
 
 from tfds_builders.bigearthnet.bands import PATCH_METRES, S1_BANDS, S2_BANDS
-from tfds_builders.bigearthnet.names import LAST_PATCH, S1_NAME, S2_V1_NAME
+from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE, S1_NAME, S2_V1_NAME, s1_scene
 from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE, CLASSES_19
-from tfds_builders.bigearthnet_v1.archive import CLOUD, LIST_NAMES, NO_TARGET, SNOW
+from tfds_builders.bigearthnet_v1.archive import LIST_NAMES
 from tfds_builders.bigearthnet_v1.patch_files import band_path, metadata_path
-from tfds_builders.bigearthnet_v1.tables import (
-    CLOUD_PATCHES,
-    NO_TARGET_PATCHES,
-    PATCHES,
-    SEASON_PATCHES,
-    SNOW_PATCHES,
-    SPLIT_PATCHES,
-    TABLE_2,
-)
+from tfds_builders.bigearthnet_v1.tables import CLOUD, LIST_PATCHES, NO_TARGET, PATCHES, SEASON_PATCHES, SNOW, TABLE_2
 from tfds_builders.catalog import ARCHIVES
 from tfds_builders.synthetic.driver import Plan, check_scale, write_planned
 from tfds_builders.synthetic.geotiff import upper_left, write_geotiff
@@ -40,13 +32,8 @@ from tfds_builders.synthetic.mtsccd.archive import largest_remainder
 _KIND = ARCHIVES["bigearthnet_v1"]
 _S2_FOLDER, _S1_FOLDER, _LIST_FOLDER = "BigEarthNet-v1.0", "BigEarthNet-S1-v1.0", "lists"
 # A patch of the real archive is on one of these lists, but for two, which are on that of snow and on the last one.
-_ON_TWO_LISTS = sum(SPLIT_PATCHES.values()) + SNOW_PATCHES + CLOUD_PATCHES + NO_TARGET_PATCHES - PATCHES
-_PATCHES_OF_LIST = {
-    **SPLIT_PATCHES,
-    SNOW: SNOW_PATCHES,
-    CLOUD: CLOUD_PATCHES,
-    NO_TARGET: NO_TARGET_PATCHES - _ON_TWO_LISTS,
-}
+_ON_TWO_LISTS = sum(LIST_PATCHES.values()) - PATCHES
+_PATCHES_OF_LIST = LIST_PATCHES | {NO_TARGET: LIST_PATCHES[NO_TARGET] - _ON_TWO_LISTS}
 _FEWEST_OF_LIST = np.array([8, 4, 4, 1, 1, 1])
 _DROPPED = [code for code in TABLE_2 if CLASS_OF_CODE[code].class_19 is None]
 # Acquisitions of the real archive that lie in one tile, by season: satellite, date and time as in its names, tile.
@@ -104,9 +91,6 @@ def list_counts(scale: float) -> dict[str, int]:
     """Return patches by official list at `scale` (1: as published, but for the two patches that are on two lists).
 
     Rounded by largest remainder; no list is ever empty, so that no split is either.
-
-    Raises:
-        ArchiveError: `scale` is not in (0, 1].
     """
     check_scale(scale, _KIND)
     published_n = np.array(list(_PATCHES_OF_LIST.values()), dtype=np.float64)
@@ -115,11 +99,7 @@ def list_counts(scale: float) -> dict[str, int]:
 
 
 def patches(scale: float, seed: int) -> list[Patch]:
-    """Return the patches of an archive, sorted by name; `seed` draws what they show and where they lie.
-
-    Raises:
-        ArchiveError: `scale` is not in (0, 1].
-    """
+    """Return the patches of an archive, sorted by name; `seed` draws what they show and where they lie."""
     counts = list_counts(scale)
     total = sum(counts.values())
     rng = np.random.default_rng((seed, 0))
@@ -159,7 +139,6 @@ def _deal_codes(untargeted_n: np.ndarray, share: float, rng: np.random.Generator
 def _names(total: int, rng: np.random.Generator) -> list[tuple[str, str, str]]:
     """Return (Sentinel-2 name, Sentinel-1 name, tile) of `total` patches, each season with its share."""
     per_season = largest_remainder(np.array(list(SEASON_PATCHES.values()), dtype=np.float64), total)
-    side = LAST_PATCH + 1
     names = []
     for season, count in zip(SEASON_PATCHES, per_season.tolist(), strict=True):
         acquisitions = [line.split() for line in _ACQUISITIONS[season].split(",")]
@@ -167,8 +146,8 @@ def _names(total: int, rng: np.random.Generator) -> list[tuple[str, str, str]]:
         for number, (platform, stamp, tile) in enumerate(acquisitions[start:] + acquisitions[:start]):
             scene = f"S1{'AB'[number % 2]}_IW_GRDH_1SDV_{stamp[:8]}T{('043253', '165043')[number % 2]}_{tile}"
             of_this = len(range(number, count, len(acquisitions)))
-            for place in rng.choice(side * side, size=of_this, replace=False).tolist():
-                x, y = divmod(place, side)
+            for place in rng.choice(PATCHES_PER_SIDE**2, size=of_this, replace=False).tolist():
+                x, y = divmod(place, PATCHES_PER_SIDE)
                 names.append((f"{platform}_MSIL2A_{stamp}_{x}_{y}", f"{scene}_{x}_{y}", tile))
     return [names[at] for at in rng.permutation(total)]
 
@@ -183,13 +162,13 @@ def write_archive(
 ) -> int:
     """Write an archive below `out_dir` (`out_dir/BigEarthNet/...`) and return its number of patches.
 
-    A patch is 16 files, 280 kB. See `driver.write_planned` for errors and processes.
+    A patch is 16 files, 280 kB. See `driver.write_planned` for errors and the other arguments.
 
     Args:
         out_dir: folder of the archive; made if need be.
         scale: share of the 590,326 patches, above 0 to 1; 19 patches at least.
         seed: draws what the patches show and where they lie, not how many there are on a list or of a season.
-        workers: number of processes; by default one for each processor.
+        workers: number of processes.
         progress: called with (patches written, patches in all).
     """
 
@@ -244,27 +223,20 @@ def _write_patches(seed: int, root: Path, listed: Sequence[Patch]) -> None:
 def _metadata(patch: Patch, ulx: int, uly: int, *, sentinel_1: bool) -> dict[str, Any]:
     """Return the content of a patch's JSON file, with the keys of the real ones (Sentinel-1's `lly` among them)."""
     zone = int(patch.tile[:2])
+    lower = "lly" if sentinel_1 else "lry"
     content = {
         "labels": [CLASS_OF_CODE[code].name for code in patch.codes],
-        "coordinates": {
-            "ulx": ulx,
-            "uly": uly,
-            "lrx": ulx + PATCH_METRES,
-            "lly" if sentinel_1 else "lry": uly - PATCH_METRES,
-        },
+        "coordinates": {"ulx": ulx, "uly": uly, "lrx": ulx + PATCH_METRES, lower: uly - PATCH_METRES},
         "projection": _WKT.format(zone=zone, meridian=6 * zone - 183, epsg=32600 + zone),
     }
     if sentinel_1:
-        scene = patch.s1_name.rsplit("_", 3)[0]
-        more = {
+        return content | {
             "corresponding_s2_patch": patch.s2_name,
-            "scene_source": scene,
+            "scene_source": s1_scene(patch.s1_name),
             "acquisition_time": S1_NAME.parse(patch.s1_name).acquired,
         }
-    else:
-        platform, _, stamp, *_ = patch.s2_name.split("_")
-        more = {
-            "tile_source": f"{platform}_MSIL1C_{stamp}_N0206_R000_T{patch.tile}_{stamp}.SAFE",
-            "acquisition_date": S2_V1_NAME.parse(patch.s2_name).time.isoformat(sep=" "),
-        }
-    return content | more
+    platform, _, stamp, *_ = patch.s2_name.split("_")
+    return content | {
+        "tile_source": f"{platform}_MSIL1C_{stamp}_N0206_R000_T{patch.tile}_{stamp}.SAFE",
+        "acquisition_date": S2_V1_NAME.parse(patch.s2_name).time.isoformat(sep=" "),
+    }

@@ -23,13 +23,7 @@ from tfds_builders.bigearthnet.nomenclature import CLASSES_19, CLC_CLASSES, UNLA
 from tfds_builders.bigearthnet_v2.metadata import OTHERS_TABLE, RECOMMENDED_TABLE
 from tfds_builders.bigearthnet_v2.patches import MAP_SUFFIX, MAPS, S1, S2
 from tfds_builders.bigearthnet_v2.splits import split_of_patches
-from tfds_builders.bigearthnet_v2.tables import (
-    CLOUD,
-    PATCHES,
-    PATCHES_OF_CLASS,
-    RECOMMENDED,
-    SNOW,
-)
+from tfds_builders.bigearthnet_v2.tables import CLOUD, PATCHES, PATCHES_OF_CLASS, RECOMMENDED, SNOW
 from tfds_builders.catalog import ARCHIVES
 from tfds_builders.synthetic.driver import Plan, check_scale, write_planned
 from tfds_builders.synthetic.geotiff import upper_left, write_geotiff
@@ -89,9 +83,6 @@ def patch_counts(scale: float) -> np.ndarray:
     """Return counts[product, kind, split] (int64) of an archive at `scale` (1: the published counts).
 
     Rounded by largest remainder within each kind and split; no kind and no split is ever empty.
-
-    Raises:
-        ArchiveError: `scale` is not in (0, 1].
     """
     check_scale(scale, _KIND)
     full_pks = np.array([product.counts for product in load_products()], dtype=np.int64)
@@ -105,12 +96,8 @@ def patch_counts(scale: float) -> np.ndarray:
 
 
 def patches(scale: float, seed: int) -> list[Patch]:
-    """Return the patches of an archive, sorted by name; `seed` draws where they lie and which classes they show.
-
-    Raises:
-        ArchiveError: `scale` is not in (0, 1].
-    """
-    places = [(product, kind, split, x, y) for product, kind, split, x, y in _places(patch_counts(scale), seed)]
+    """Return the patches of an archive, sorted by name; `seed` draws where they lie and which classes they show."""
+    places = _places(patch_counts(scale), seed)
     classes = _classes([(kind != RECOMMENDED, split) for _, kind, split, _, _ in places], seed)
     named = []
     for (product, kind, split, x, y), shown in zip(places, classes, strict=True):
@@ -139,7 +126,7 @@ def _places(counts_pks: np.ndarray, seed: int) -> list[tuple[Product, str, int, 
 
 
 def _classes(groups: list[tuple[bool, int]], seed: int) -> list[tuple[int, ...]]:
-    """Return the classes of every patch; `groups` says of each whether it is in the second table, and its split.
+    """Return the classes of every patch; `groups` are (whether in the second table, split) of each.
 
     In each group a class is shown by its published share of the patches, and in the first table by one at least.
     """
@@ -191,13 +178,13 @@ def write_archive(
 ) -> int:
     """Write an archive below `out_dir` (`out_dir/BigEarthNet-v2.0/...`) and return its number of patches.
 
-    A patch is 15 files, 305 kB. See `driver.write_planned` for errors and processes.
+    A patch is 15 files, 305 kB. See `driver.write_planned` for errors and the other arguments.
 
     Args:
         out_dir: folder of the archive; made if need be.
         scale: share of the 549,488 patches, above 0 to 1.
         seed: draws what the patches show and where they lie, not how many there are of a kind.
-        workers: number of processes; by default one for each processor.
+        workers: number of processes.
         progress: called with (patches written, patches in all).
     """
 
@@ -267,15 +254,13 @@ def _write_table(path: Path, rows: list[Patch]) -> None:
     from pyarrow import parquet
 
     columns = {
-        "patch_id": pyarrow.array([patch.patch_id for patch in rows], pyarrow.string()),
-        "labels": pyarrow.array(
-            [sorted(CLASSES_19[index] for index in patch.classes) for patch in rows], pyarrow.list_(pyarrow.string())
-        ),
-        "split": pyarrow.array([SPLITS[patch.split] for patch in rows], pyarrow.string()),
-        "country": pyarrow.array([patch.country for patch in rows], pyarrow.string()),
-        "s1_name": pyarrow.array([patch.s1_name for patch in rows], pyarrow.string()),
-        "s2v1_name": pyarrow.array([patch.v1_name for patch in rows], pyarrow.string()),
-        "contains_seasonal_snow": pyarrow.array([patch.kind == SNOW for patch in rows], pyarrow.bool_()),
-        "contains_cloud_or_shadow": pyarrow.array([patch.kind == CLOUD for patch in rows], pyarrow.bool_()),
+        "patch_id": [patch.patch_id for patch in rows],
+        "labels": [sorted(CLASSES_19[index] for index in patch.classes) for patch in rows],
+        "split": [SPLITS[patch.split] for patch in rows],
+        "country": [patch.country for patch in rows],
+        "s1_name": [patch.s1_name for patch in rows],
+        "s2v1_name": [patch.v1_name for patch in rows],
+        "contains_seasonal_snow": [patch.kind == SNOW for patch in rows],
+        "contains_cloud_or_shadow": [patch.kind == CLOUD for patch in rows],
     }
     parquet.write_table(pyarrow.table(columns), path, compression="zstd")

@@ -78,14 +78,12 @@ def write_planned(
         raise ArchiveError(f"{workers} workers: give 1 or more")
     planned = plan()
     total = len(planned.items) * planned.images_per_item
-    tasks = [
-        planned.items[at : at + planned.items_per_task] for at in range(0, len(planned.items), planned.items_per_task)
-    ]
+    step = planned.items_per_task
+    tasks = [planned.items[at : at + step] for at in range(0, len(planned.items), step)]
     done = 0
     with _folder_made_at_once(Path(out_dir) / planned.folder) as root:
-        (root / GENERATED_MARK).write_text(
-            _MARK.format(title=planned.kind.title, unit=planned.kind.unit), encoding="utf-8"
-        )
+        mark = _MARK.format(title=planned.kind.title, unit=planned.kind.unit)
+        (root / GENERATED_MARK).write_text(mark, encoding="utf-8")
         planned.write_lists(root)
         write = functools.partial(_write_task, planned.write_items, root)
         for items in _run(write, tasks, default_workers() if workers is None else workers, total):

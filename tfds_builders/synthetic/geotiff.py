@@ -34,9 +34,6 @@ def write_geotiff(
         utm_zone: 1 to 60, on the northern hemisphere.
         nodata: the value that stands for "no data", where there is one.
         compressed: with DEFLATE and horizontal differences, as the reference maps are.
-
-    Raises:
-        OSError: the file cannot be written.
     """
     metres = PATCH_METRES / pixels_hw.shape[0]
     citation = f"WGS 84 / UTM zone {utm_zone}N"

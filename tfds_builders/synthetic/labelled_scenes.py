@@ -4,9 +4,9 @@ Every label is drawn in its own way. Drawings cover one another and vary in colo
 them well but not perfectly. They say nothing about the real images.
 """
 
-import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,13 +14,14 @@ import numpy as np
 from tfds_builders.mlrsnet.names import LABELS
 
 Rgb = tuple[int, int, int]
+Points = Sequence[tuple[float, float]]
 
 _COLOUR_SPREAD = 14.0  # standard deviation of a look's colour from scene to scene
 _NOISE = 7.0  # standard deviation of a pixel's grain
 _PLAIN_GROUND: Rgb = (128, 120, 104)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Area:
     """Land that covers a share of the scene, with grain of `grain` pixels' standard deviation.
 
@@ -36,7 +37,7 @@ class Area:
     dot_colour: Rgb = (0, 0, 0)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Way:
     """A band across the scene; `width` is a share of its side, `middle` the colour of a line along it, if any."""
 
@@ -46,7 +47,7 @@ class Way:
     bends: float = 0.1  # how far it swings, as a share of the scene's side
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Things:
     """A number of like things; `size` is a share of the scene's side."""
 
@@ -195,111 +196,113 @@ def _draw_things(image_hwc: np.ndarray, look: Things, rng: np.random.Generator) 
     for _ in range(int(rng.integers(look.count[0], look.count[1] + 1))):
         side = max(2.0, look.size * size * rng.uniform(0.8, 1.2))
         at = rng.uniform(0.08, 0.92, 2) * size
-        _SHAPES[look.shape](image_hwc, at, side, turn + rng.normal(0, 0.1), colour, inner)
+        _SHAPES[look.shape](_Thing(image_hwc, at, side, turn + rng.normal(0, 0.1), colour, inner))
 
 
-def _turned(at: np.ndarray, turn: float, points: Sequence[tuple[float, float]], side: float) -> np.ndarray:
-    """Return int32 (n, 1, 2) pixels of points that are given in units of `side` around `at`."""
-    c, s = math.cos(turn), math.sin(turn)
-    xy = np.array(points) * side
-    return np.stack([xy[:, 0] * c - xy[:, 1] * s + at[0], xy[:, 0] * s + xy[:, 1] * c + at[1]], 1).astype(np.int32)[
-        :, None
-    ]
+@dataclass(frozen=True)
+class _Thing:
+    """One thing to draw on `image_hwc`, `side` pixels large, around `at` (x, y); `turn` is in radians."""
+
+    image_hwc: np.ndarray
+    at: np.ndarray
+    side: float
+    turn: float
+    colour: tuple[float, ...]
+    inner: tuple[float, ...] | None
+
+    def pixels(self, points: Points) -> np.ndarray:
+        """Return int32 (n, 1, 2) pixels of points that are given in units of `side` around `at`."""
+        c, s = math.cos(self.turn), math.sin(self.turn)
+        xy = np.array(points) * self.side
+        x, y = xy[:, 0] * c - xy[:, 1] * s + self.at[0], xy[:, 0] * s + xy[:, 1] * c + self.at[1]
+        return np.stack([x, y], 1).astype(np.int32)[:, None]
+
+    def rectangle(self, half: float) -> None:
+        """Fill a rectangle `side` long and `2 * half * side` wide."""
+        corners = self.pixels([(-0.5, -half), (0.5, -half), (0.5, half), (-0.5, half)])
+        cv2.fillPoly(self.image_hwc, [corners], self.colour)
+
+    def lines(self, points: Points, share: int, *, closed: bool = False) -> None:
+        """Draw lines from point to point, one `share`-th of `side` wide."""
+        cv2.polylines(self.image_hwc, [self.pixels(points)], closed, self.colour, max(1, round(self.side / share)))
+
+    def disc(self, radius: float) -> None:
+        """Fill a disc of `radius` pixels."""
+        x, y = self.at.astype(int).tolist()
+        cv2.circle(self.image_hwc, (x, y), max(1, round(radius)), self.colour, -1)
+
+    def ellipse(self, axes: tuple[float, float], stop: int) -> None:
+        """Fill the part of an ellipse from 0 to `stop` degrees, its half axes in pixels."""
+        x, y = self.at.astype(int).tolist()
+        rounded = (max(1, round(axes[0])), max(1, round(axes[1])))
+        cv2.ellipse(self.image_hwc, (x, y), rounded, math.degrees(self.turn), 0, stop, self.colour, -1)
 
 
-_Colour = tuple[float, ...]
+def _box(thing: _Thing) -> None:
+    replace(thing, at=thing.at + thing.side / 12, colour=(40.0, 40.0, 44.0)).rectangle(0.4)  # its shadow
+    thing.rectangle(0.4)
+    if thing.inner is not None:
+        replace(thing, side=thing.side * 0.6, colour=thing.inner).rectangle(0.3)
 
 
-def _rectangle(image: np.ndarray, at: np.ndarray, side: float, turn: float, colour: _Colour, half: float) -> None:
-    cv2.fillPoly(image, [_turned(at, turn, [(-0.5, -half), (0.5, -half), (0.5, half), (-0.5, half)], side)], colour)
+def _field(thing: _Thing) -> None:
+    thing.rectangle(0.3)
+    if thing.inner is not None:
+        marks = replace(thing, colour=thing.inner)
+        marks.lines([(-0.4, -0.22), (0.4, -0.22), (0.4, 0.22), (-0.4, 0.22)], 30, closed=True)
+        marks.lines([(0, -0.22), (0, 0.22)], 30)
 
 
-def _box(image: np.ndarray, at: np.ndarray, side: float, turn: float, colour: _Colour, inner: _Colour | None) -> None:
-    _rectangle(image, at + side / 12, side, turn, (40.0, 40.0, 44.0), 0.4)  # its shadow
-    _rectangle(image, at, side, turn, colour, 0.4)
-    if inner is not None:
-        _rectangle(image, at, side * 0.6, turn, inner, 0.3)
-
-
-def _bar(image: np.ndarray, at: np.ndarray, side: float, turn: float, colour: _Colour, inner: _Colour | None) -> None:
-    _rectangle(image, at, side, turn, colour, 0.18)
-
-
-def _field(image: np.ndarray, at: np.ndarray, side: float, turn: float, colour: _Colour, inner: _Colour | None) -> None:
-    _rectangle(image, at, side, turn, colour, 0.3)
-    if inner is not None:
-        edge = [_turned(at, turn, [(-0.4, -0.22), (0.4, -0.22), (0.4, 0.22), (-0.4, 0.22)], side)]
-        cv2.polylines(image, edge, True, inner, max(1, round(side / 30)))
-        cv2.polylines(image, [_turned(at, turn, [(0, -0.22), (0, 0.22)], side)], False, inner, max(1, round(side / 30)))
-
-
-def _cross(image: np.ndarray, at: np.ndarray, side: float, turn: float, colour: _Colour, inner: _Colour | None) -> None:
+def _cross(thing: _Thing) -> None:
     for more in (0.0, math.pi / 2):
-        _rectangle(image, at, side * 3, turn + more, colour, 0.05)
+        replace(thing, side=thing.side * 3, turn=thing.turn + more).rectangle(0.05)
 
 
-def _ladder(
-    image: np.ndarray, at: np.ndarray, side: float, turn: float, colour: _Colour, inner: _Colour | None
-) -> None:
+def _ladder(thing: _Thing) -> None:
     for step in (-0.4, -0.2, 0.0, 0.2, 0.4):
-        line = _turned(at, turn, [(step, -0.4), (step, 0.4)], side)
-        cv2.polylines(image, [line], False, colour, max(1, round(side / 12)))
+        thing.lines([(step, -0.4), (step, 0.4)], 12)
 
 
-def _disc(image: np.ndarray, at: np.ndarray, side: float, turn: float, colour: _Colour, inner: _Colour | None) -> None:
-    x, y = at.astype(int).tolist()
-    cv2.circle(image, (x, y), max(1, round(side / 2)), colour, -1)
-    if inner is not None:
-        cv2.circle(image, (x, y), max(1, round(side / 4)), inner, -1)
+def _disc(thing: _Thing) -> None:
+    thing.disc(thing.side / 2)
+    if thing.inner is not None:
+        replace(thing, colour=thing.inner).disc(thing.side / 4)
 
 
-def _ring(image: np.ndarray, at: np.ndarray, side: float, turn: float, colour: _Colour, inner: _Colour | None) -> None:
-    _cross(image, at, side, turn, colour, None)
-    _disc(image, at, side * 1.3, turn, colour, inner)
+def _ring(thing: _Thing) -> None:
+    _cross(thing)
+    _disc(replace(thing, side=thing.side * 1.3))
 
 
-def _oval(image: np.ndarray, at: np.ndarray, side: float, turn: float, colour: _Colour, inner: _Colour | None) -> None:
-    x, y = at.astype(int).tolist()
-    for share, paint in ((1.0, colour), (0.65, inner or colour)):
-        axes = (max(1, round(side * share / 2)), max(1, round(side * share / 3)))
-        cv2.ellipse(image, (x, y), axes, math.degrees(turn), 0, 360, paint, -1)
+def _oval(thing: _Thing) -> None:
+    for share, paint in ((1.0, thing.colour), (0.65, thing.inner or thing.colour)):
+        replace(thing, colour=paint).ellipse((thing.side * share / 2, thing.side * share / 3), 360)
 
 
-def _quarter(
-    image: np.ndarray, at: np.ndarray, side: float, turn: float, colour: _Colour, inner: _Colour | None
-) -> None:
-    x, y = at.astype(int).tolist()
-    for share, paint in ((1.0, inner or colour), (0.55, colour)):
-        cv2.ellipse(image, (x, y), (max(1, round(side * share)),) * 2, math.degrees(turn), 0, 90, paint, -1)
+def _quarter(thing: _Thing) -> None:
+    for share, paint in ((1.0, thing.inner or thing.colour), (0.55, thing.colour)):
+        replace(thing, colour=paint).ellipse((thing.side * share,) * 2, 90)
 
 
-def _plane(image: np.ndarray, at: np.ndarray, side: float, turn: float, colour: _Colour, inner: _Colour | None) -> None:
-    _rectangle(image, at, side, turn, colour, 0.07)
-    wings = [(0.1, 0.0), (-0.2, -0.5), (-0.08, 0.0), (-0.2, 0.5)]
-    cv2.fillPoly(image, [_turned(at, turn, wings, side)], colour)
+def _plane(thing: _Thing) -> None:
+    thing.rectangle(0.07)
+    wings = thing.pixels([(0.1, 0.0), (-0.2, -0.5), (-0.08, 0.0), (-0.2, 0.5)])
+    cv2.fillPoly(thing.image_hwc, [wings], thing.colour)
 
 
-def _lattice(
-    image: np.ndarray, at: np.ndarray, side: float, turn: float, colour: _Colour, inner: _Colour | None
-) -> None:
-    corners = [(-0.5, -0.3), (0.5, -0.3), (-0.5, 0.3), (0.5, 0.3), (-0.5, -0.3)]
-    cv2.polylines(image, [_turned(at, turn, corners, side)], False, colour, max(1, round(side / 16)))
-
-
-def _rotor(image: np.ndarray, at: np.ndarray, side: float, turn: float, colour: _Colour, inner: _Colour | None) -> None:
+def _rotor(thing: _Thing) -> None:
     for blade in range(3):
-        line = _turned(at, turn + blade * 2 * math.pi / 3, [(0.0, 0.0), (0.6, 0.0)], side)
-        cv2.polylines(image, [line], False, colour, max(1, round(side / 14)))
+        replace(thing, turn=thing.turn + blade * 2 * math.pi / 3).lines([(0.0, 0.0), (0.6, 0.0)], 14)
 
 
-_SHAPES = {
-    "bar": _bar,
+_SHAPES: dict[str, Callable[[_Thing], None]] = {
+    "bar": lambda thing: thing.rectangle(0.18),
     "box": _box,
     "cross": _cross,
     "disc": _disc,
     "field": _field,
     "ladder": _ladder,
-    "lattice": _lattice,
+    "lattice": lambda thing: thing.lines([(-0.5, -0.3), (0.5, -0.3), (-0.5, 0.3), (0.5, 0.3), (-0.5, -0.3)], 16),
     "oval": _oval,
     "plane": _plane,
     "quarter": _quarter,

@@ -92,14 +92,14 @@ def write_archive(
 ) -> int:
     """Write a MLRSNet archive below `out_dir` and return its number of images.
 
-    See `driver.write_planned` for errors and processes.
+    See `driver.write_planned` for errors and the other arguments.
 
     Args:
         out_dir: folder of the archive; made if need be.
         scale: share of the 109,161 images, above 0 to 1; every category keeps one.
         image_size: side of the square images in pixels, from 16; 256 in the real archive.
         seed: draws the scenes and which image has which labels, not how many there are of a kind.
-        workers: number of processes; by default one for each processor.
+        workers: number of processes.
         progress: called with (images written, images in all).
     """
 
@@ -119,11 +119,7 @@ def write_archive(
 
 
 def categories(scale: float, seed: int) -> list[Scenes]:
-    """Return the images of every category with their labels.
-
-    Raises:
-        ArchiveError: `scale` is not in (0, 1].
-    """
+    """Return the images of every category with their labels."""
     check_scale(scale, _KIND)
     images = in_proportion(CATEGORIES, round(scale * IMAGES))
     counts = json.loads(_COUNTS.read_text(encoding="utf-8"))
@@ -194,11 +190,10 @@ def _write_label_files(scenes: Sequence[Scenes], root: Path) -> None:
 
 
 def _write_labels(folder: Path, scenes: Scenes, labels_nk: np.ndarray, newline: str) -> None:
-    lines = [",".join(("image", *LABELS))]
-    for filename, row in zip(scenes.filenames, labels_nk.tolist(), strict=True):
-        lines.append(",".join((filename, *map(str, row))))
+    rows = [("image", *LABELS)]
+    rows += [(name, *map(str, row)) for name, row in zip(scenes.filenames, labels_nk.tolist(), strict=True)]
     with (folder / f"{scenes.category}.csv").open("w", encoding="utf-8", newline=newline) as file:
-        file.writelines(f"{line}\n" for line in lines)
+        file.writelines(f"{','.join(row)}\n" for row in rows)
 
 
 def _write_scenes(image_size: int, seed: int, root: Path, scenes: Sequence[Scene]) -> None:

@@ -23,11 +23,7 @@ _FAILED = "failed"  # the file with the first error; other workers stop when the
 
 
 def parse_beam_options(options: Sequence[str]) -> Any:
-    """Return Beam's PipelineOptions of options such as "runner=DirectRunner" or "direct_num_workers=4".
-
-    Raises:
-        ArchiveError: Beam is not installed, or does not know an option or a value.
-    """
+    """Return Beam's PipelineOptions of options such as "runner=DirectRunner" or "direct_num_workers=4"."""
     try:
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
@@ -50,19 +46,17 @@ def write_shards_with_beam(
 ) -> list[ShardResult]:
     """Write shards by a pipeline and return their results, in the order of the shards, as `pool.write_shards` does.
 
-    The first error stops everything: shards begun later are not written. `report` is called, from a thread of
-    its own, with the number of further examples seen.
+    The first error stops everything: shards begun later are not written.
 
     Args:
         shards: the shards to write.
         scratch: folder for the pipeline's own files, on the file system of the shards; made, and removed by the caller.
         options: Beam's PipelineOptions.
         runner: a runner or its name, or None for that of `options`.
-        report: called after every few shards.
+        report: called, from a thread of its own, with the number of further examples seen.
 
     Raises:
         Exception: whatever a shard's examples raise (ArchiveError for a bad image), or OSError for a full disk.
-        ArchiveError: there is no such runner.
         ChildProcessError: the pipeline failed outside a shard (workers were lost for good). Beam's own local runner
             does not notice that a worker process was killed, and waits for it.
     """

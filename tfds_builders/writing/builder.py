@@ -110,17 +110,10 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
 
     @abc.abstractmethod
     def source(self) -> str:
-        """Return a fingerprint of this builder's archive and configuration.
-
-        `_shard_iterators_per_split` writes it to `info.metadata["source"]`.
-        """
+        """Return a fingerprint of archive and configuration, as `info.metadata["source"]` of a build has it."""
 
     def _archive_path(self, dl_manager: tfds.download.DownloadManager) -> Path:
-        """Return the archive that was given, or else TFDS's manual download folder.
-
-        Raises:
-            ArchiveError: no archive was given, and that folder is missing or empty.
-        """
+        """Return the archive that was given, or else TFDS's manual download folder."""
         if self._archive is not None:
             return self._archive
         try:
@@ -146,8 +139,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         splits = self._shard_iterators_per_split(dl_manager)
         results = self._write(splits)
         shutil.rmtree(self._scratch_dir(), ignore_errors=True)
-        self.info.metadata["skipped"] = self.skipped
-        self.info.metadata["absent"] = self.absent
+        self.info.metadata.update(skipped=self.skipped, absent=self.absent)
         self.info.set_splits(tfds.core.splits.SplitDict(self._split_infos(results)))
 
     # Otherwise TFDS would print to standard output, which belongs to the caller, about a download of unknown size.
@@ -184,9 +176,8 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
     def _write_shards(self, shards: Sequence[Shard], report: Callable[[int], None]) -> list[ShardResult]:
         if self._beam_options is None:
             return write_shards(shards, self._workers, report)
-        return write_shards_with_beam(
-            shards, self._scratch_dir() / "beam", self._beam_options, self._beam_runner, report
-        )
+        scratch = self._scratch_dir() / "beam"
+        return write_shards_with_beam(shards, scratch, self._beam_options, self._beam_runner, report)
 
     def _split_infos(self, results: Mapping[str, Sequence[ShardResult]]) -> list[tfds.core.SplitInfo]:
         infos = []

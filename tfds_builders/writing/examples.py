@@ -18,8 +18,7 @@ def make_examples(
 ) -> Iterator[tuple[int, Example | Skipped]]:
     """Yield (key, example) of every item in order; with `skip_bad`, Skipped for an item that `make` refuses.
 
-    Raises:
-        ArchiveError: an item is bad and `skip_bad` is off. The message ends with `remedy`.
+    Without `skip_bad` the message of the ArchiveError ends with `remedy`.
     """
     for key, item in enumerate(items):
         try:

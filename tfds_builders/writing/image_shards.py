@@ -1,7 +1,7 @@
 """Make the shards of data sets of whole image files."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,14 +30,7 @@ def image_shards(
     shard_bytes: int,
     skip_bad: bool,
 ) -> dict[str, list[ImageExamples]]:
-    """Return the shards of every split, in the order of its examples, of about `shard_bytes` each.
-
-    Packed images are copied below `scratch`.
-
-    Raises:
-        ArchiveError: a packed file is broken, or not one image of a sample can be read.
-        OSError: the disk is full.
-    """
+    """Return the shards of every split, of about `shard_bytes` each; packed images are copied below `scratch`."""
     names = (name for split in splits.values() for example in split for name in example.images.values())
     files = {name: _image_file(archive, name, path) for name, path in archive.files(names, scratch).items()}
     image_size, image_bytes = _common_size(files)
@@ -59,11 +52,14 @@ def _image_file(archive: Archive, name: str, path: str) -> ImageFile:
 
 
 def _common_size(files: Mapping[str, ImageFile]) -> tuple[tuple[int, int], int]:
-    """Return the most common (width, height) of a sample of the files, and their mean number of bytes."""
+    """Return the most common (width, height) of a sample of the files, and their mean number of bytes.
+
+    The sample is from all parts of the archive, and the same one in every build.
+    """
     sizes: Counter[tuple[int, int]] = Counter()
     num_bytes = []
     failure: ArchiveError | None = None
-    for name in _sample(files):
+    for name in sorted(files)[:: max(1, len(files) // _SAMPLE)]:
         file = files[name]
         try:
             size = load_image_size(file.path, file.shown_path)
@@ -75,9 +71,3 @@ def _common_size(files: Mapping[str, ImageFile]) -> tuple[tuple[int, int], int]:
     if failure is not None and not sizes:
         raise failure
     return sizes.most_common(1)[0][0], sum(num_bytes) // len(num_bytes)
-
-
-def _sample(names: Iterable[str]) -> list[str]:
-    """Return names from all parts of the archive, the same ones in every build."""
-    ordered = sorted(names)
-    return ordered[:: max(1, len(ordered) // _SAMPLE)]

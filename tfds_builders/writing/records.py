@@ -47,17 +47,9 @@ def write_shard(
     array_record_path: str,
     report: Callable[[int], object],
 ) -> ShardResult:
-    """Write one shard in both formats. Memory is one example, whatever the size of the shard.
+    """Write (key, example) pairs in both formats, without the keys. Memory is one example, whatever the shard's size.
 
-    Args:
-        examples: (key, example) pairs; keys are not stored.
-        tfrecord_path: the TFRecord file.
-        array_record_path: the ArrayRecord file.
-        report: called every now and then with the number of further examples seen.
-
-    Raises:
-        OSError: the disk is full.
-        Exception: whatever `examples` raise.
+    `report` is called every now and then with the number of further examples seen.
     """
     result = ShardResult()
     unreported = 0
@@ -68,9 +60,7 @@ def write_shard(
             else:
                 record = encode_example(example)
                 header, footer = tfrecord_frame(record)
-                tfrecords.write(header)
-                tfrecords.write(record)
-                tfrecords.write(footer)
+                tfrecords.writelines((header, record, footer))
                 write(record)
                 result.examples += 1
                 result.num_bytes += len(record)
@@ -84,11 +74,7 @@ def write_shard(
 
 @contextlib.contextmanager
 def _array_records(path: str) -> Iterator[Callable[[bytes], object]]:
-    """Yield a function that appends a record to the ArrayRecord file at `path`.
-
-    Raises:
-        OSError: the disk is full (the writer itself raises RuntimeError).
-    """
+    """Yield a function that appends a record to the ArrayRecord file at `path`; its errors are OSErrors."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
     writer = ArrayRecordWriter(path, _ARRAY_RECORD_OPTIONS)
@@ -134,11 +120,8 @@ def encode_example(example: Example) -> bytes:
     bytes and str become a bytes_list, integers (and booleans) an int64_list, floats a float_list; arrays and lists are
     flattened. Two builds of the same data give the same bytes, which protobuf's own map order does not.
     """
-    entries = []
-    for name in sorted(example):
-        key, feature = name.encode(), _feature(example[name])
-        entries.append(_field(1, _field(1, key) + _field(2, feature)))
-    return _field(1, b"".join(entries))
+    entries = (_field(1, name.encode()) + _field(2, _feature(example[name])) for name in sorted(example))
+    return _field(1, b"".join(_field(1, entry) for entry in entries))
 
 
 def _feature(value: Value) -> bytes:

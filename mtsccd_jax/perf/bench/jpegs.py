@@ -53,7 +53,7 @@ def in_class_folders(index: int) -> str:
 
 def in_archive(index: int) -> str:
     """Return a file name of the archive that `DATASET` is built from; all files lie in one folder."""
-    from tfds_builders.mtsccd import CITIES, CLASSES, format_name
+    from tfds_builders.mtsccd.names import CITIES, CLASSES, format_name
 
     city, label = CITIES[index % len(CITIES)], index // len(CITIES) % len(CLASSES)
     return format_name(city, 1 + index % 2, index, 0, label)

@@ -2,15 +2,16 @@
 
 import bz2
 import shutil
-import zipfile
 
 import pytest
+from archive_files import pack
 from bigearthnet_v1_files import PATCHES, s1_name, write
 
 from tfds_builders import ArchiveError
 from tfds_builders.bigearthnet.names import SPLITS
-from tfds_builders.bigearthnet_v1.archive import CLOUD, NO_TARGET, SNOW, archive_names, list_archive
+from tfds_builders.bigearthnet_v1.archive import archive_names, list_archive
 from tfds_builders.bigearthnet_v1.splits import select_patches
+from tfds_builders.bigearthnet_v1.tables import CLOUD, NO_TARGET, SNOW
 
 NAMES = sorted(PATCHES)
 OFFICIAL = {
@@ -65,10 +66,7 @@ def test_patches_and_lists_are_found_wherever_they_lie(whole, tmp_path):
 def test_packed_files_are_unpacked_unless_their_content_lies_beside_them(whole, tmp_path):
     place, scratch = tmp_path / "place", tmp_path / "scratch"
     place.mkdir()
-    packed = place / "BigEarthNet-S2-v1.0.zip"
-    with zipfile.ZipFile(packed, "w") as file:
-        for path in sorted((whole / "BigEarthNet-v1.0").rglob("*_B01.tif")):
-            file.write(path, path.relative_to(whole))
+    packed = pack(whole, place / "BigEarthNet-S2-v1.0.zip", "*_B01.tif")
     assert sorted(list_archive(place, scratch).s2) == NAMES
     assert sorted(list_archive(packed, scratch / "alone").s2) == NAMES
     before = list(archive_names(place))

@@ -8,6 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 import tifffile
 from bigearthnet_v1_files import PATCHES, S1_BANDS, S2_BANDS, TILE, band, s1_name, write
+from built_examples import read_all
 
 from tfds_builders import ArchiveError, BigEarthNetV1Config, build
 from tfds_builders.bigearthnet.bands import BANDS, CHANNEL_SETS
@@ -24,14 +25,9 @@ def archive(tmp_path_factory):
     return write(tmp_path_factory.mktemp("archive"))
 
 
-def read(data_dir, config: str) -> dict[str, dict]:
+def read(data_dir, config: str | BigEarthNetV1Config) -> dict[str, dict]:
     """Return patch -> its example, with the split, of all splits."""
-    builder = tfds.builder("bigearthnet_v1", config=config, data_dir=data_dir)
-    return {
-        example["patch_id"].decode(): example | {"split": split}
-        for split in builder.info.splits
-        for example in builder.as_data_source(split)
-    }
+    return {e["patch_id"].decode(): e for e in read_all("bigearthnet_v1", data_dir, config=config)}
 
 
 def test_all_bands_of_both_sensors_and_what_is_said_of_them(archive, tmp_path):
@@ -62,18 +58,14 @@ def test_sentinel_1_alone_and_clc_levels(archive, tmp_path):
     shutil.copytree(archive / "BigEarthNet-S1-v1.0", tmp_path / "s1" / "BigEarthNet-S1-v1.0")
     for path in archive.glob("*.csv"):
         shutil.copy(path, tmp_path / "s1")
-    assert build("bigearthnet_v1", archive=tmp_path / "s1", data_dir=tmp_path, config="s1_19", workers=1).splits == {
-        "train": 3,
-        "validation": 1,
-        "test": 1,
-    }
+    result = build("bigearthnet_v1", archive=tmp_path / "s1", data_dir=tmp_path, config="s1_19", workers=1)
+    assert result.splits == {"train": 3, "validation": 1, "test": 1}
     for name, example in read(tmp_path, "s1_19").items():
         np.testing.assert_array_equal(example["VH"], band(name, "VH"))
         assert example["tile"] == TILE.encode()
     level_1 = BigEarthNetV1Config("level_1", bands=("B01",), labels="clc_level_1")
     build("bigearthnet_v1", archive=archive, data_dir=tmp_path, config=level_1, workers=1)
-    builder = tfds.builder("bigearthnet_v1", config=level_1, data_dir=tmp_path)
-    (example,) = builder.as_data_source("test")
+    (example,) = (e for e in read(tmp_path, level_1).values() if e["split"] == "test")
     assert example["labels"].tolist() == [0, 1, 0, 0, 1]
 
 
@@ -258,8 +250,7 @@ def test_every_real_sentinel_1_patch(real_data, tmp_path):
     every = BigEarthNetV1Config("s1_every", bands=S1_BANDS, split="random", keep_snow_and_cloud=True)
     result = build("bigearthnet_v1", config=every, **options)
     assert sum(result.splits.values()) == 9
-    builder = tfds.builder("bigearthnet_v1", config=every, data_dir=tmp_path)
-    examples = {e["patch_id"].decode(): e for split in result.splits for e in builder.as_data_source(split)}
+    examples = read(tmp_path, every)
     check_pixels(real_data, examples, S1_BANDS)
     assert sum(example["has_snow"] for example in examples.values()) == 1
 
@@ -272,6 +263,4 @@ def test_real_pairs_of_both_sensors(real_data, tmp_path):
     result = build("bigearthnet_v1", skip_bad=True, **options)
     assert sum(result.splits.values()) == 6
     assert len(result.skipped) == 11  # 8 of Sentinel-2 and 3 of Sentinel-1 are alone
-    builder = tfds.builder("bigearthnet_v1", config=paired, data_dir=tmp_path)
-    examples = {e["patch_id"].decode(): e for split in result.splits for e in builder.as_data_source(split)}
-    check_pixels(real_data, examples, CHANNEL_SETS["s1_s2"])
+    check_pixels(real_data, read(tmp_path, paired), CHANNEL_SETS["s1_s2"])

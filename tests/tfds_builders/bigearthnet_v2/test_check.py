@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from tfds_builders.bigearthnet_v2.check import check_archive, positions
-from tfds_builders.reading.archive import ArchiveError
 
 
 @pytest.fixture
@@ -102,13 +101,6 @@ def test_an_lmdb(tmp_path):
     assert (report.images, report.pairs) == (10, 10)
     (problem,) = report.problems
     assert "is that of a whole tile" in problem
-
-
-def test_no_table(skeleton):
-    for table in (files.RECOMMENDED, files.OTHERS):
-        (skeleton / table).unlink()
-    with pytest.raises(ArchiveError, match=r"no metadata\.parquet"):
-        check_archive(skeleton)
 
 
 def test_positions_are_those_in_the_names():

@@ -1,9 +1,9 @@
 """Where label sets and images are looked for, and what is said of those that are not there."""
 
 import shutil
-import zipfile
 
 import pytest
+from archive_files import pack
 from mlrsnet_files import CATEGORIES, filename, rows, write_csv, write_mlrsnet
 
 from tfds_builders import ArchiveError
@@ -35,9 +35,7 @@ def test_corrected_labels_are_known_by_their_folder(tmp_path, folder):
 
 def test_corrected_labels_may_be_a_zip_beside_the_images(tmp_path):
     root = write_mlrsnet(tmp_path / "a", corrected="other")
-    with zipfile.ZipFile(root / "MLRSNet_Dataset-main.zip", "w") as packed:
-        for path in sorted((root / "other").iterdir()):
-            packed.write(path, f"labels/{path.name}")
+    pack(root / "other", root / "MLRSNet_Dataset-main.zip")
     shutil.rmtree(root / "other")
     archive = open_mlrsnet(root)
     assert len(read_labels(archive, "corrected")) == 40

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from built_examples import read_splits
 from mlrsnet_files import CATEGORIES, LABELS, filename, labels_of, rows, write_csv, write_mlrsnet
 from PIL import Image
 
@@ -26,8 +27,7 @@ def data_dir(tmp_path_factory, archive):
 
 
 def examples(config: str, data_dir) -> dict[str, list[dict]]:
-    builder = tfds.builder(f"mlrsnet/{config}", data_dir=data_dir)
-    return {split: list(builder.as_data_source(split)) for split in builder.info.splits}
+    return read_splits(f"mlrsnet/{config}", data_dir)
 
 
 @pytest.mark.parametrize("config", ["official", "corrected"])

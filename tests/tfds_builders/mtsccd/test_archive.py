@@ -3,10 +3,10 @@
 import zipfile
 
 import pytest
-from archive_files import CLASSES, CODES, DATES, name, scenes, write
+from archive_files import CLASSES, CODES, DATES, name, pack, scenes, write
 
-from tfds_builders.mtsccd import CITIES, City
 from tfds_builders.mtsccd.archive import list_archive, list_scenes, open_mtsccd, pairs_of, with_archive_cities
+from tfds_builders.mtsccd.names import CITIES, City
 from tfds_builders.reading.archive import ArchiveError, open_archive
 
 TILES = 10
@@ -245,9 +245,6 @@ def test_cities_toml_beside_or_inside_the_archive(tmp_path):
 
 def test_the_packed_archive_reads_like_the_folder(tmp_path):
     root = write(tmp_path / "MtSCCD_LUSC", 2)
-    packed = tmp_path / "other.zip"
-    with zipfile.ZipFile(packed, "w") as out:
-        for path in sorted(root.rglob("*.jpg")):
-            out.write(path, path.relative_to(root))
+    packed = pack(root, tmp_path / "other.zip")
     assert list_archive(open_archive(packed), "lusc").scenes == list_archive(open_archive(root), "lusc").scenes
     assert len(list_archive(open_archive(packed), "lucd").scenes) == 2 * 2 * len(DATES)

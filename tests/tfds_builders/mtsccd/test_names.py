@@ -4,32 +4,33 @@ import numpy as np
 import pytest
 from archive_files import CLASSES, CODES, DATES
 
-from tfds_builders import MtsccdConfig, mtsccd
-from tfds_builders.mtsccd import City, SceneName, parse_cities_toml, parse_name
+from tfds_builders import MtsccdConfig
+from tfds_builders.mtsccd import tables
+from tfds_builders.mtsccd.names import CITIES, City, SceneName, format_name, parse_cities_toml, parse_name
 from tfds_builders.reading.archive import ArchiveError
 
 
 def test_the_tables_agree_with_one_another():
-    per_city = {city: np.array([mtsccd.TABLE_2[city, phase] for phase in (1, 2)]) for city in CODES}
-    table_5 = np.array(mtsccd.TABLE_5)
-    assert sum(counts.sum() for counts in per_city.values()) == mtsccd.IMAGES == 65_548
-    assert table_5.sum() == 32_774 == mtsccd.IMAGES // 2
+    per_city = {city: np.array([tables.TABLE_2[city, phase] for phase in (1, 2)]) for city in CODES}
+    table_5 = np.array(tables.TABLE_5)
+    assert sum(counts.sum() for counts in per_city.values()) == tables.IMAGES == 65_548
+    assert table_5.sum() == 32_774 == tables.IMAGES // 2
     assert np.trace(table_5) == 28_015
     np.testing.assert_array_equal(table_5.sum(axis=1), sum(counts[0] for counts in per_city.values()))
     np.testing.assert_array_equal(table_5.sum(axis=0), sum(counts[1] for counts in per_city.values()))
     train_cities = sum(per_city[city] for city in ("hangzhou", "shanghai", "wuhan"))
     np.testing.assert_array_equal(
-        np.add(mtsccd.TABLE_3["train"], mtsccd.TABLE_3["validation"]), train_cities.sum(axis=0)
+        np.add(tables.TABLE_3["train"], tables.TABLE_3["validation"]), train_cities.sum(axis=0)
     )
-    np.testing.assert_array_equal(mtsccd.TABLE_3["test_a"], per_city["hefei"].sum(axis=0))
-    np.testing.assert_array_equal(mtsccd.TABLE_3["test_b"], per_city["nanjing"].sum(axis=0))
+    np.testing.assert_array_equal(tables.TABLE_3["test_a"], per_city["hefei"].sum(axis=0))
+    np.testing.assert_array_equal(tables.TABLE_3["test_b"], per_city["nanjing"].sum(axis=0))
     for phase in (1, 2):
-        both = np.add(mtsccd.TABLE_4["train", phase], mtsccd.TABLE_4["validation", phase])
+        both = np.add(tables.TABLE_4["train", phase], tables.TABLE_4["validation", phase])
         np.testing.assert_array_equal(both, train_cities[phase - 1])
         for split, city in (("test_a", "hefei"), ("test_b", "nanjing")):
-            np.testing.assert_array_equal(mtsccd.TABLE_4[split, phase], per_city[city][phase - 1])
-    for split, pairs in mtsccd.TABLE_4_PAIRS.items():
-        assert sum(mtsccd.TABLE_4[split, 1]) == sum(mtsccd.TABLE_4[split, 2]) == pairs
+            np.testing.assert_array_equal(tables.TABLE_4[split, phase], per_city[city][phase - 1])
+    for split, pairs in tables.TABLE_4_PAIRS.items():
+        assert sum(tables.TABLE_4[split, 1]) == sum(tables.TABLE_4[split, 2]) == pairs
 
 
 @pytest.mark.parametrize("label", range(10))
@@ -52,9 +53,9 @@ def test_every_spelling_of_a_city_is_read(spelling):
 
 
 def test_names_are_written_as_they_are_read():
-    for city in mtsccd.CITIES:
+    for city in CITIES:
         for phase in (1, 2):
-            name = mtsccd.format_name(city, phase, 12, 0, 9)
+            name = format_name(city, phase, 12, 0, 9)
             assert name == f"{CODES[city.name]}_{DATES[city.code][phase - 1]}_12_0_10.jpg"
             assert parse_name(name) == SceneName(city.name, city.dates[phase - 1], 12, 0, 9)
 

@@ -5,26 +5,17 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from archive_files import CODES, DATES, name, scenes
+from archive_files import name, names_with_counts, scenes
 
-from tfds_builders.mtsccd import CHANGED_PAIRS, CITIES, TABLE_2, TABLE_3, TABLE_4, TABLE_4_PAIRS, City, with_cities
 from tfds_builders.mtsccd.archive import list_scenes
+from tfds_builders.mtsccd.names import CITIES, City, with_cities
 from tfds_builders.mtsccd.splits import split_names, split_pairs, split_scenes, train_count
-
-
-def published_names() -> list[str]:
-    """Return 65,548 names with the counts of Table 2; which tile has which class is of no matter to the rule."""
-    names = []
-    for (city, phase), counts in TABLE_2.items():
-        code = CODES[city]
-        labels = np.repeat(np.arange(1, 11), counts)
-        names += [name(code, DATES[code][phase - 1], t // 100, t % 100, c) for t, c in enumerate(labels)]
-    return names
+from tfds_builders.mtsccd.tables import CHANGED_PAIRS, TABLE_2, TABLE_3, TABLE_4, TABLE_4_PAIRS
 
 
 @pytest.fixture(scope="module")
 def published():
-    return list_scenes(published_names(), {}.__getitem__, subset="lusc")
+    return list_scenes(names_with_counts(TABLE_2), {}.__getitem__, subset="lusc")
 
 
 def small_listing(tiles: int = 30, drop: tuple[str, ...] = (), prefix: str = "", subset: str = "lusc"):

@@ -91,7 +91,8 @@ def test_it_builds_with_no_empty_split(case, archive, tmp_path):
     ("arguments", "message"),
     [
         ({"scale": 0.0}, "scale 0: give a number above 0 and at most 1 .1 is all "),
-        ({"scale": 1.5}, "scale 1.5: give a number above 0"),
+        ({"scale": 1.01}, "scale 1.01: give a number above 0"),
+        ({"scale": float("nan")}, "scale nan: give a number above 0"),
         ({"image_size": 7}, "image size 7: give [0-9]+ pixels or more"),
         ({"seed": -1}, "seed -1: give 0 or more"),
         ({"workers": 0}, "0 workers: give 1 or more"),

@@ -5,11 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tfds_builders.bigearthnet.bands import S2_BANDS
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME
 from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE
-from tfds_builders.bigearthnet_v1.archive import NO_TARGET
-from tfds_builders.bigearthnet_v1.tables import SEASON_PATCHES, TABLE_2
+from tfds_builders.bigearthnet_v1.tables import NO_TARGET, SEASON_PATCHES, TABLE_2
 from tfds_builders.reading.geotiff import read_tiff
 from tfds_builders.synthetic.bigearthnet_v1 import list_counts, patches, write_archive
 
@@ -64,10 +62,3 @@ def test_water_is_dark_in_the_infrared_and_nothing_else_is(archive):
             water.append(any(code >= 511 for code in patch.codes))
     shares_n, water_n = np.array(shares), np.array(water)
     assert shares_n[water_n].min() > shares_n[~water_n].max()
-
-
-def test_bands_have_their_native_sizes(archive):
-    folder = next(archive.glob("*/BigEarthNet-v1.0/*"))
-    sizes = {name: 120 if name in ("B02", "B03", "B04", "B08") else 60 for name in S2_BANDS} | {"B01": 20, "B09": 20}
-    for name, side in sizes.items():
-        read_tiff(folder / f"{folder.name}_{name}.tif", shape=(side, side), dtype=np.uint16)

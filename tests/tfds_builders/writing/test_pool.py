@@ -2,7 +2,6 @@
 
 import functools
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -49,11 +48,6 @@ def endless():
         time.sleep(0.001)
 
 
-def large(count: int):
-    for number in range(count):
-        yield number, {"image": bytes(100_000)}
-
-
 def shard(examples, folder: Path, index: int) -> Shard:
     return Shard(examples, str(folder / f"{index}.tfrecord"), str(folder / f"{index}.array_record"))
 
@@ -89,19 +83,6 @@ def test_skipped_examples_come_back_from_a_worker(tmp_path):
 def test_a_killed_worker_is_an_error_not_a_hang(tmp_path):
     with pytest.raises(ChildProcessError, match=r"exit status -9"):
         write_shards(shards(tmp_path, endless, killed), 2, lambda more: None)
-
-
-@pytest.mark.fault
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_full_disk_is_an_os_error(tmp_path, workers):
-    # A limit on the size of files fails like a full disk, but needs no disk of its own. Workers inherit it.
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            write_shards(shards(tmp_path, *[functools.partial(large, 40)] * 2), workers, lambda more: None)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_caller_without_a_main_guard_is_not_run_again(tmp_path):

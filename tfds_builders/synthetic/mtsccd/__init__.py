@@ -28,7 +28,7 @@ def write_archive(
 ) -> int:
     """Write a MtSCCD archive below `out_dir` (`out_dir/MtSCCD/...` for layout 6) and return its number of images.
 
-    See `driver.write_planned` for errors and processes.
+    See `driver.write_planned` for errors and the other arguments.
 
     Args:
         out_dir: folder of the archive; made if need be.
@@ -36,7 +36,7 @@ def write_archive(
         image_size: side of the square images in pixels, from 8; 300 in the real archive.
         layout: how files lie in folders, 1 to 7 as in `tfds_builders.mtsccd.archive`.
         seed: draws the scenes and where they lie, not how many there are of a kind.
-        workers: number of processes; by default one for each processor.
+        workers: number of processes.
         progress: called with (images written, images in all).
     """
 

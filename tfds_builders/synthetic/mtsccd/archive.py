@@ -1,6 +1,7 @@
 """Plan a generated MtSCCD archive: pairs of each kind, their tiles and their files."""
 
 import dataclasses
+import itertools
 import json
 import math
 from pathlib import Path
@@ -8,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tfds_builders.catalog import ARCHIVES
-from tfds_builders.mtsccd import CITIES, CLASSES, SPLITS, City, SceneName, format_name
 from tfds_builders.mtsccd.archive import Listing, Scene
+from tfds_builders.mtsccd.names import CITIES, CLASSES, SPLITS, City, SceneName, format_name
 from tfds_builders.mtsccd.splits import split_pairs, split_scenes
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.synthetic.driver import check_scale
@@ -67,9 +68,6 @@ def pair_counts(scale: float) -> np.ndarray:
     Rounded by largest remainder: first the pairs of every city, then its changed and unchanged ones, then their
     classes. At very small scales a city keeps `SMALLEST_CITY` pairs, both kinds of them, and every class is seen in a
     training city.
-
-    Raises:
-        ArchiveError: `scale` is not in (0, 1].
     """
     check_scale(scale, _KIND)
     full_cij = load_transitions()
@@ -79,10 +77,8 @@ def pair_counts(scale: float) -> np.ndarray:
     counts_cij = np.zeros_like(full_cij)
     for city, pairs in enumerate(city_c.tolist()):
         kinds = (diagonal, ~diagonal)
-        unchanged, _ = largest_remainder(
-            np.array([full_cij[city][kind].sum() for kind in kinds], dtype=np.float64), pairs
-        ).tolist()
-        unchanged = min(unchanged, pairs - 1)
+        full_k = np.array([full_cij[city][kind].sum() for kind in kinds], dtype=np.float64)
+        unchanged = min(int(largest_remainder(full_k, pairs)[0]), pairs - 1)
         for kind, total in zip(kinds, (unchanged, pairs - unchanged), strict=True):
             counts_cij[city][kind] = largest_remainder(full_cij[city][kind].astype(np.float64), total)
     _show_every_class(counts_cij, full_cij)
@@ -107,11 +103,7 @@ def _show_every_class(counts_cij: np.ndarray, full_cij: np.ndarray) -> None:
 
 
 def tiles(scale: float, seed: int) -> list[Tile]:
-    """Return the tiles of an archive, city by city, on nearly square grids; `seed` draws which pair lies where.
-
-    Raises:
-        ArchiveError: `scale` is not in (0, 1].
-    """
+    """Return the tiles of an archive, city by city, on nearly square grids; `seed` draws which pair lies where."""
     result: list[Tile] = []
     for index, (city, counts_ij) in enumerate(zip(CITIES, pair_counts(scale), strict=True)):
         rng = np.random.default_rng((seed, index))
@@ -150,11 +142,7 @@ LAYOUTS: dict[int, Layout] = {
 
 
 def find_layout(number: int) -> Layout:
-    """Return the layout of that number.
-
-    Raises:
-        ArchiveError: there is no such layout.
-    """
+    """Return the layout of that number."""
     if number not in LAYOUTS:
         raise ArchiveError(f"layout {number}: give one of {', '.join(map(str, LAYOUTS))}")
     return LAYOUTS[number]
@@ -170,10 +158,8 @@ def scene_paths(tile_list: list[Tile], layout: Layout) -> list[tuple[str, str]]:
             entry = CLASSES[tile.label(phase)]
             filename = format_name(tile.city, phase, tile.tile_x, tile.tile_y, entry.label)
             split = split_of.get(filename, "")
-            folder = layout.folder.format(
-                split=split, city=tile.city.name, phase=phase, number=entry.number, name=entry.name
-            )
-            both.append(f"{folder}/{filename}")
+            kind = {"phase": phase, "number": entry.number, "name": entry.name}
+            both.append(f"{layout.folder.format(split=split, city=tile.city.name, **kind)}/{filename}")
         paths.append((both[0], both[1]))
     return paths
 
@@ -195,16 +181,14 @@ def _splits(tile_list: list[Tile], layout: Layout) -> dict[str, str]:
     scenes = []
     for tile in tile_list:
         for phase in (1, 2):
-            label = tile.label(phase)
-            name = SceneName(tile.city.name, tile.city.dates[phase - 1], tile.tile_x, tile.tile_y, label)
-            scenes.append(Scene(format_name(tile.city, phase, tile.tile_x, tile.tile_y, label), name, phase, None))
+            place = tile.tile_x, tile.tile_y, tile.label(phase)
+            name = SceneName(tile.city.name, tile.city.dates[phase - 1], *place)
+            scenes.append(Scene(format_name(tile.city, phase, *place), name, phase, None))
     listing = Listing(CITIES, scenes)
     if layout.root == "MtSCCD_LUSC":
         scenes_of_split = split_scenes(listing, paired=False, seed=0)
     else:
         pairs_of_split = split_pairs(listing, paired=False, seed=0)
-        scenes_of_split = {
-            split: [scene for pair in pairs for scene in pair] for split, pairs in pairs_of_split.items()
-        }
+        scenes_of_split = {split: list(itertools.chain(*pairs)) for split, pairs in pairs_of_split.items()}
     folders = dict(zip(SPLITS, layout.split_folders, strict=True))
     return {scene.filename: folders[split] for split, members in scenes_of_split.items() for scene in members}

@@ -36,15 +36,8 @@ def draw_tone(rng: np.random.Generator, shared: Tone | None = None) -> Tone:
     own = Tone(rng.normal(), rng.normal(size=3), rng.normal(), rng.normal(), rng.normal(), rng.normal())
     if shared is None:
         return own
-    half = math.sqrt(0.5)
-    return Tone(
-        light=half * (own.light + shared.light),
-        tint=half * (own.tint + shared.tint),
-        contrast=half * (own.contrast + shared.contrast),
-        chroma=half * (own.chroma + shared.chroma),
-        hue=half * (own.hue + shared.hue),
-        curve=half * (own.curve + shared.curve),
-    )
+    names = (field.name for field in dataclasses.fields(Tone))
+    return Tone(*(math.sqrt(0.5) * (getattr(own, name) + getattr(shared, name)) for name in names))
 
 
 def photograph(

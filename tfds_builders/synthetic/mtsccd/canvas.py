@@ -42,9 +42,8 @@ def rotate(point_n2: np.ndarray, angle: float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=4)
 def _ground_grid(size: int, extent_m: float) -> tuple[np.ndarray, np.ndarray]:
-    axis = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(extent_m / size) - np.float32(
-        extent_m / 2
-    )
+    axis = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(extent_m / size)
+    axis -= np.float32(extent_m / 2)
     y_hw, x_hw = np.meshgrid(axis, axis, indexing="ij")
     return x_hw, y_hw
 
@@ -109,13 +108,9 @@ class Canvas:
 
     def polygons(self, corner_nk2: np.ndarray, colour: np.ndarray) -> None:
         """Paint convex polygons (n, k, 2), all in one colour (3,) or each in its own (n, 3)."""
-        if colour.ndim == 1:
-            one = _bytes(colour)
-            for points in self._fixed(corner_nk2):
-                cv2.fillConvexPoly(self.image_hwc, points, one, self._line_type, _SHIFT)
-            return
-        for points, each in zip(self._fixed(corner_nk2), _bytes(colour), strict=True):
-            cv2.fillConvexPoly(self.image_hwc, points, each, self._line_type, _SHIFT)
+        colours = _bytes(colour) if colour.ndim == 2 else [_bytes(colour)] * len(corner_nk2)
+        for points, one in zip(self._fixed(corner_nk2), colours, strict=True):
+            cv2.fillConvexPoly(self.image_hwc, points, one, self._line_type, _SHIFT)
 
     def outline(self, point_k2: np.ndarray, colour: Colour) -> None:
         """Paint one polygon of any shape."""
@@ -163,7 +158,7 @@ class Canvas:
         return map_hw
 
     def cover(self, where_hw: np.ndarray, other_hwc: np.ndarray, opacity: float = 1.0) -> None:
-        """Lay `other_hwc` (a uint8 image) over the picture where the boolean map says so."""
+        """Lay `other_hwc` (a uint8 image) over the picture where the boolean map is true."""
         if opacity < 1:
             other_hwc = cv2.addWeighted(other_hwc, opacity, self.image_hwc, 1 - opacity, 0)
         cv2.copyTo(other_hwc, where_hw.view(np.uint8), self.image_hwc)

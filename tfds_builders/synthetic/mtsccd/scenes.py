@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfds_builders.mtsccd import CLASS_NAMES
+from tfds_builders.mtsccd.names import CLASS_NAMES
 from tfds_builders.synthetic.mtsccd import built, open_land, transport
 from tfds_builders.synthetic.mtsccd.camera import draw_tone, photograph
 from tfds_builders.synthetic.mtsccd.canvas import Canvas

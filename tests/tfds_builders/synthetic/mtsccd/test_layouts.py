@@ -1,18 +1,11 @@
 """Generated MtSCCD archives in every layout."""
 
-from pathlib import Path
-
 import cv2
-import numpy as np
 import pytest
 
 from tfds_builders import check_archive
 from tfds_builders.synthetic import write_archive
 from tfds_builders.synthetic.mtsccd import archive
-
-
-def _files(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 @pytest.mark.parametrize("layout", range(1, 8))
@@ -27,14 +20,11 @@ def test_the_reader_finds_all_of_every_layout(tmp_path, layout):
 
 def test_images_have_the_size_asked_for(tmp_path):
     write_archive(tmp_path, scale=0.001, image_size=20)
-    files = _files(tmp_path / "MtSCCD")
-    files.pop("GENERATED.md")
+    files = sorted(tmp_path.rglob("*.jpg"))
     assert len(files) == 2 * archive.pair_counts(0.001).sum()
-    for data in files.values():
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    for file in files:
+        image = cv2.imread(str(file))
         assert image.shape == (20, 20, 3)
         assert image.std() > 2
-    city, phase, name, file = next(iter(files)).split("/")
-    assert (city, phase) == ("hangzhou", "T1")
-    assert file.startswith("HZ_201310_")
-    assert name == "agricultural_land"
+    assert files[0].relative_to(tmp_path).parts[1:4] == ("hangzhou", "T1", "agricultural_land")
+    assert files[0].name.startswith("HZ_201310_")

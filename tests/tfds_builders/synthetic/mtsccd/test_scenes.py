@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfds_builders.mtsccd import CITIES, CLASS_NAMES
+from tfds_builders.mtsccd.names import CITIES, CLASS_NAMES
 from tfds_builders.synthetic.mtsccd import scenes
 from tfds_builders.synthetic.mtsccd.styles import STYLES, tile_palette
 

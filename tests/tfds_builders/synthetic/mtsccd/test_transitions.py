@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from solve_transitions import proportional_fit, solve_transitions
 
-from tfds_builders.mtsccd import CHANGED_PAIRS, CITIES, TABLE_2, TABLE_5
+from tfds_builders.mtsccd.names import CITIES
+from tfds_builders.mtsccd.tables import CHANGED_PAIRS, TABLE_2, TABLE_5
 from tfds_builders.synthetic.mtsccd.archive import load_transitions
 
 
