@@ -8,7 +8,7 @@ from mtsccd_jax.cli.options import Json, add_workdir, command
 
 
 def add(commands: Any) -> None:
-    """Declares the commands of this file."""
+    """Declare the commands of this file."""
     report = command(commands, "report", run_report, "one page from rows and artefacts", "mtsccd-jax report runs/demo")
     report.add_argument(
         "workdirs", type=Path, nargs="+", metavar="WORKDIR", help="work directories, or folders of them"
@@ -52,7 +52,7 @@ def add(commands: Any) -> None:
 
 
 def run_report(options: argparse.Namespace) -> Json:
-    """One self-contained page from rows and artefacts."""
+    """Write one self-contained page from rows and artefacts."""
     from mtsccd_jax.report.page import write
     from mtsccd_jax.tasks.table import REPORTS
 
@@ -61,7 +61,7 @@ def run_report(options: argparse.Namespace) -> Json:
 
 
 def run_verify(options: argparse.Namespace) -> Json:
-    """Recomputes every row and names what differs; the exit status is 3 where anything does."""
+    """Recompute every row and name what differs; the exit status is 3 where anything does."""
     from dataclasses import asdict
 
     from mtsccd_jax.progress import bar, console
@@ -85,7 +85,7 @@ def run_verify(options: argparse.Namespace) -> Json:
 
 
 def run_audit(options: argparse.Namespace) -> Json:
-    """Says of every (overall accuracy, kappa) whether it can be, and which confusion matrix it is of."""
+    """Print which (overall accuracy, kappa) pairs are possible, and the confusion matrix of each that has only one."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -108,7 +108,7 @@ def run_audit(options: argparse.Namespace) -> Json:
 
 
 def run_export(options: argparse.Namespace) -> Json:
-    """Writes a trained network for others."""
+    """Write a trained network for others."""
     from mtsccd_jax.engine.evaluate import load_trained
     from mtsccd_jax.engine.export import WRITERS
 
