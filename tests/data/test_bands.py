@@ -147,7 +147,7 @@ def test_images_need_neither_builders_nor_tfds():
     """A machine that only trains on arrays need not have them."""
     code = (
         "import sys; sys.modules['tfds_builders'] = sys.modules['tensorflow_datasets'] = None\n"
-        "import mtsccd_jax.engine.loop, mtsccd_jax.tasks.feature_cache, mtsccd_jax.report.page\n"
+        "import mtsccd_jax.engine.loop, mtsccd_jax.tasks.feature_cache\n"
         "from mtsccd_jax.recipes.config import Data\n"
         "from mtsccd_jax.data.bands import channels, statistics\n"
         "print(channels(Data()), len(statistics(Data())[0]))"
