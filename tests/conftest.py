@@ -36,7 +36,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 # A part of every folder that takes no training: `pytest -m quick`.
 QUICK = (
     *("test_house.py", "test_provenance.py", "recipes", "data/test_order.py", "data/test_augment.py"),
-    *("engine/test_workdir.py", "engine/test_feed.py", "models/test_models.py", "ops/test_metrics.py"),
+    *("engine/test_workdir.py", "engine/test_feed.py", "models/layers/test_pooling.py", "ops/test_metrics.py"),
     *("ops/test_threshold.py", "ops/test_bootstrap.py", "ops/test_retrieval.py", "perf/test_records.py"),
     *("report/test_rows.py", "report/test_text.py", "report/test_unique_names.py", "report/published"),
     *("tasks/change/test_decisions.py", "tfds_builders/mtsccd", "tfds_builders/mlrsnet/test_labels.py"),
