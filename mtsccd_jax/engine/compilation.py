@@ -67,7 +67,7 @@ def compilation_cache(place: Path) -> Iterator[None]:
 
 def run_cache(workdir: Path) -> AbstractContextManager[None]:
     """Return `compilation_cache` for a work directory, unless JAX_COMPILATION_CACHE_DIR already sets one."""
-    if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
+    if jax.config.values["jax_compilation_cache_dir"]:
         return nullcontext()
     return compilation_cache(workdir / FOLDER)
 

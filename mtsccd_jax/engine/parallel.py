@@ -160,7 +160,7 @@ def find_devices(platform: Literal["cpu", "gpu", "tpu"] | None = None) -> list[j
     """
     if platform is not None:
         jax.config.update("jax_platforms", "cpu" if platform == "cpu" else None)
-    wanted = jax.config.jax_platforms  # type: ignore[attr-defined]
+    wanted = jax.config.values["jax_platforms"]
     try:
         devices = jax.devices()
     except (RuntimeError, AssertionError) as error:  # an assertion: JAX knows the platform but lacks its plugin
