@@ -25,7 +25,9 @@ os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="mtsccd-jax-tests-")
 tempfile.tempdir = None
 os.environ["JAX_PLATFORMS"] = os.environ.get("MTSCCD_TEST_PLATFORM", "cpu")  # benchmarks/run_gpu.sh names another
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
-os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.environ["TMPDIR"], "compiled")
+if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers share what one of them compiled
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.environ["TMPDIR"], "compiled")
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(4 << 30)  # a limit makes JAX lock the files while it writes one
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 # Tests wait for the compiler far longer than for what it makes.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
