@@ -189,9 +189,10 @@ def _bmp_header(data: bytes) -> ImageHeader:
 
 def _webp_header(data: bytes) -> ImageHeader:
     """Return the header by the first chunk; the RIFF length must be there."""
-    if 8 + int.from_bytes(data[4:8], "little") > len(data):
+    riff, kind, length = struct.unpack_from("<4xI4x4sI", data)
+    if 8 + riff > len(data):
         raise ValueError("a damaged or truncated WebP (less than its length)")
-    kind = data[12:16]
+    alone = 12 + length + length % 2 == riff  # nothing but these pixels
     if kind == b"VP8X":
         if data[20] & 2:
             raise UnsupportedImage("an animated WebP, more than one image")
@@ -199,8 +200,8 @@ def _webp_header(data: bytes) -> ImageHeader:
         return ImageHeader("WebP", width, height, "RGB and alpha" if data[20] & 16 else "RGB", False)
     if kind == b"VP8L":
         packed = struct.unpack_from("<I", data, 21)[0]
-        return ImageHeader("WebP", 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF), "RGB", False)
+        return ImageHeader("WebP", 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF), "RGB", alone)
     if kind == b"VP8 ":
         width, height = struct.unpack_from("<HH", data, 26)
-        return ImageHeader("WebP", width & 0x3FFF, height & 0x3FFF, "RGB", False)
+        return ImageHeader("WebP", width & 0x3FFF, height & 0x3FFF, "RGB", alone)
     raise ValueError("a damaged or truncated WebP (broken header)")

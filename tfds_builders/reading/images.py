@@ -50,11 +50,11 @@ def decode_image(data: bytes) -> np.ndarray:
 
 
 def has_plain_pixels(data: bytes) -> bool:
-    """Return whether any decoder of PNG or BMP gives the pixels of `decode_image`; raise its errors likewise."""
+    """Return whether any decoder of PNG, BMP or WebP gives the pixels of `decode_image`; raise its errors likewise."""
     if data.startswith((JPEG_START, *STARTS)):
         return False
     header = read_header(data)
-    return header.plain and header.form in ("PNG", "BMP")
+    return header.plain
 
 
 def load_image(path: str, shown_path: str, expected_size: tuple[int, int]) -> bytes:
@@ -134,8 +134,8 @@ def _tiff_rgb(data: bytes) -> np.ndarray:
     _refuse_unless_8_bit_image(image)
     sample_hwc = read_samples(data, image)
     if image.photometric == PALETTE:
-        colours = np.array(image.colour_map, np.uint16).reshape(3, -1).T >> 8
-        return colours.astype(np.uint8)[sample_hwc[..., 0]]
+        colour_k3 = np.array(image.colour_map, np.uint16).reshape(3, -1).T
+        return np.take((colour_k3 >> 8).astype(np.uint8), sample_hwc[..., 0], axis=0)
     if image.photometric == SEPARATED:
         from PIL import Image
 

@@ -75,6 +75,11 @@ class TiffImage:
         return np.dtype(f"{self.sample_kind}{max(8, self.bits)}")
 
     @property
+    def stored_dtype(self) -> np.dtype:
+        """The type of the samples in the byte order of the file."""
+        return np.dtype(f"{self.byte_order}{self.dtype.kind}{self.dtype.itemsize}")
+
+    @property
     def bands(self) -> str:
         """What the image holds, for messages: "13 bands of uint16"."""
         return f"{self.samples} band{'s' * (self.samples > 1)} of {self.sample_kind}{self.bits}"

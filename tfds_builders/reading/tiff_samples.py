@@ -6,11 +6,13 @@ which is given the compressed bytes alone, and so has no say in what they mean.
 
 import functools
 import io
+import itertools
 import lzma
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,31 +45,38 @@ def read_samples(data: bytes, image: TiffImage) -> np.ndarray:
     return np.concatenate([_plane(data, image, plane, 1) for plane in range(image.samples)], axis=2)
 
 
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """A tile or strip that is in the file: where its pixels lie, how many rows it has, and its bytes."""
+
+    row: int
+    column: int
+    rows: int
+    coded: bytes
+
+
 def _plane(data: bytes, image: TiffImage, plane: int, samples: int) -> np.ndarray:
     """Return the pixels (height, width, samples) of one plane."""
     out = np.full((image.height, image.width, samples), _nodata(image), image.dtype)
-    for row, column, offset, count in _tiles(image, plane):
-        if offset:
-            if not count or offset + count > len(data):
-                raise ValueError(f"truncated TIFF ({count} bytes of pixels at {offset}, of {len(data)} bytes)")
-            # The last strip may be lower than the others, a tile never.
-            rows = image.tile_height if image.tiled else min(image.tile_height, image.height - row)
-            tile = _tile(data[offset : offset + count], image, (rows, image.tile_width, samples))
-            out[row : row + rows, column : column + image.tile_width] = tile[
-                : image.height - row, : image.width - column
-            ]
+    tiles = list(_tiles(data, image, plane))
+    for tile, pixels in zip(tiles, _pixels(tiles, image, samples), strict=True):
+        inside = pixels[: image.height - tile.row, : image.width - tile.column]
+        out[tile.row : tile.row + tile.rows, tile.column : tile.column + image.tile_width] = inside
     return out
 
 
-def _tiles(image: TiffImage, plane: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (row, column, offset, number of bytes) of each tile of a plane."""
-    places = [
-        (row, column)
-        for row in range(0, image.height, image.tile_height)
-        for column in range(0, image.width, image.tile_width)
-    ]
+def _tiles(data: bytes, image: TiffImage, plane: int) -> Iterator[_Tile]:
+    """Yield the tiles of a plane that are in the file."""
+    places = list(itertools.product(range(0, image.height, image.tile_height), range(0, image.width, image.tile_width)))
     for number, (row, column) in enumerate(places, plane * len(places)):
-        yield row, column, image.offsets[number], image.counts[number]
+        start, length = image.offsets[number], image.counts[number]
+        if not start:
+            continue  # not in the file
+        if not length or start + length > len(data):
+            raise ValueError(f"truncated TIFF ({length} bytes of pixels at {start}, of {len(data)} bytes)")
+        # The last strip may be lower than the others, a tile never.
+        rows = image.tile_height if image.tiled else min(image.tile_height, image.height - row)
+        yield _Tile(row, column, rows, data[start : start + length])
 
 
 def _nodata(image: TiffImage) -> float | int:
@@ -82,27 +91,32 @@ def _nodata(image: TiffImage) -> float | int:
     return 0 if math.isnan(value) else round(min(max(value, int(limits.min)), int(limits.max)))
 
 
-def _tile(coded: bytes, image: TiffImage, shape: tuple[int, int, int]) -> np.ndarray:
-    """Return the samples of a tile or strip of that shape (rows, columns, samples)."""
+def _pixels(tiles: list[_Tile], image: TiffImage, samples: int) -> Iterator[np.ndarray]:
+    """Yield the samples (rows, columns, samples) of the tiles."""
     if image.compression in (COMPRESSION_JPEG, _WEBP):
-        return _picture(coded, image, shape)
-    rows, columns, samples = shape
-    row_bytes = math.ceil(columns * samples * image.bits / 8)
-    decoded = _decompressed(coded, image.compression, rows * row_bytes)
-    if len(decoded) < rows * row_bytes:
-        raise ValueError(f"truncated TIFF ({len(decoded)} of {rows * row_bytes} bytes of pixels)")
-    flat = np.frombuffer(decoded, np.uint8, rows * row_bytes).reshape(rows, row_bytes)
+        for tile in tiles:
+            yield _picture(tile.coded, image, (tile.rows, image.tile_width, samples))
+        return
+    row_bytes = math.ceil(image.tile_width * samples * image.bits / 8)
+    for tile, decoded in zip(tiles, _decompressed(tiles, image.compression, row_bytes), strict=True):
+        if len(decoded) < tile.rows * row_bytes:
+            raise ValueError(f"truncated TIFF ({len(decoded)} of {tile.rows * row_bytes} bytes of pixels)")
+        flat = np.frombuffer(decoded, np.uint8, tile.rows * row_bytes).reshape(tile.rows, row_bytes)
+        yield _values(flat, image, (tile.rows, image.tile_width, samples))
+
+
+def _values(flat: np.ndarray, image: TiffImage, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return the samples of that shape from the bytes (rows, bytes of a row) of a tile."""
     if image.bits < 8:
-        return _unpacked(flat, image.bits)[:, : columns * samples].reshape(shape)
+        return _unpacked(flat, image.bits)[:, : shape[1] * shape[2]].reshape(shape)
     predictor = image.predictor if image.compression in _WITH_PREDICTOR else 1
     if predictor == 3:
         return _float_differences_undone(flat, image, shape)
-    stored = flat.view(image.dtype.newbyteorder(image.byte_order)).reshape(shape)
-    values = stored.astype(image.dtype, copy=False)
+    values: np.ndarray = flat.view(image.stored_dtype).reshape(shape).astype(image.dtype, copy=False)
     if predictor == 2:
         unsigned = values.view(f"u{image.dtype.itemsize}")
-        return np.cumsum(unsigned, axis=1, dtype=unsigned.dtype).view(image.dtype)
-    if predictor != 1:
+        values = np.cumsum(unsigned, axis=1, dtype=unsigned.dtype).view(image.dtype)
+    elif predictor != 1:
         raise UnsupportedImage(f"a TIFF with predictor {predictor}")
     return values
 
@@ -110,7 +124,8 @@ def _tile(coded: bytes, image: TiffImage, shape: tuple[int, int, int]) -> np.nda
 def _unpacked(flat: np.ndarray, bits: int) -> np.ndarray:
     """Return the values of 1, 2 or 4 bits each, the highest first, as uint8."""
     parts = np.unpackbits(flat, axis=1).reshape(len(flat), -1, bits)
-    return (parts << np.arange(bits, dtype=np.uint8)[::-1]).sum(axis=2, dtype=np.uint8)
+    values: np.ndarray = (parts << np.arange(bits, dtype=np.uint8)[::-1]).sum(axis=2, dtype=np.uint8)
+    return values
 
 
 def _float_differences_undone(flat: np.ndarray, image: TiffImage, shape: tuple[int, int, int]) -> np.ndarray:
@@ -120,51 +135,64 @@ def _float_differences_undone(flat: np.ndarray, image: TiffImage, shape: tuple[i
         raise ValueError("broken TIFF (predictor 3 is for floating-point values)")
     summed = np.cumsum(flat.reshape(rows, -1, samples), axis=1, dtype=np.uint8)
     by_value = summed.reshape(rows, image.dtype.itemsize, columns * samples).swapaxes(1, 2)
-    values = np.ascontiguousarray(by_value).view(image.dtype.newbyteorder(">"))
-    return values.reshape(shape).astype(image.dtype)
+    values: np.ndarray = np.ascontiguousarray(by_value).view(image.dtype.newbyteorder(">"))
+    return values.astype(image.dtype).reshape(shape)
 
 
-def _decompressed(coded: bytes, compression: int, size: int) -> bytes:
-    """Return the decompressed bytes, `size` of them at most."""
+def _decompressed(tiles: list[_Tile], compression: int, row_bytes: int) -> Sequence[bytes | memoryview]:
+    """Return the decompressed bytes of each tile, those of its rows at most."""
     try:
         if compression == _NONE:
-            return coded
+            return [tile.coded for tile in tiles]
         if compression in _DEFLATE:
-            return zlib.decompressobj().decompress(coded, size)
+            return [zlib.decompressobj().decompress(tile.coded, tile.rows * row_bytes) for tile in tiles]
         if compression == _LZMA:
-            return lzma.LZMADecompressor().decompress(coded, size)
+            return [lzma.LZMADecompressor().decompress(tile.coded, tile.rows * row_bytes) for tile in tiles]
     except (zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"broken or truncated TIFF ({error})") from error
     if compression not in _ONE_ZERO:
         raise UnsupportedImage(f"a TIFF with compression {compression}")
     if not _libtiff_decodes(compression):
-        raise UnsupportedImage(
-            f"a TIFF compressed with {_NAMES[compression]}, which this copy of Pillow does not decode"
-        )
-    return _by_libtiff(coded, compression, size)
+        raise UnsupportedImage(f"a TIFF compressed with {_NAMES[compression]}, which this Pillow does not decode")
+    return _by_libtiff(tiles, compression, row_bytes) if tiles else []
 
 
 @functools.cache
 def _libtiff_decodes(compression: int) -> bool:
     try:
-        return _by_libtiff(_ONE_ZERO[compression], compression, 1) == b"\0"
+        return bytes(_by_libtiff([_Tile(0, 0, 1, _ONE_ZERO[compression])], compression, 1)[0]) == b"\0"
     except ValueError:
         return False
 
 
-def _by_libtiff(coded: bytes, compression: int, size: int) -> bytes:
-    """Return the bytes that Pillow decodes from a TIFF file made up around them: one row of grey pixels."""
+def _by_libtiff(tiles: list[_Tile], compression: int, row_bytes: int) -> list[memoryview]:
+    """Return the bytes that Pillow decodes from a TIFF file made up of the tiles: strips of grey, one below another."""
     from PIL.TiffImagePlugin import TiffImageFile
 
-    tags = {256: size, 257: 1, 258: 8, 259: compression, 262: 1, 273: 0, 277: 1, 278: 1, 279: len(coded)}
-    tags[273] = 8 + 2 + 12 * len(tags) + 4
-    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    file = b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4) + coded
+    stops = list(itertools.accumulate((tile.rows for tile in tiles), initial=0))
     try:
-        with TiffImageFile(io.BytesIO(file)) as row:
-            return row.tobytes()
+        with TiffImageFile(io.BytesIO(_strips_of_grey(tiles, compression, row_bytes))) as grey:
+            decoded = memoryview(grey.tobytes())
+    except MemoryError:
+        raise
     except Exception as error:  # whatever the step that met the damage raises
         raise ValueError(f"broken or truncated TIFF ({error})") from error
+    return [decoded[start * row_bytes : stop * row_bytes] for start, stop in itertools.pairwise(stops)]
+
+
+def _strips_of_grey(tiles: list[_Tile], compression: int, row_bytes: int) -> bytes:
+    """Return a TIFF file of one byte a pixel with the tiles as its strips; all but the last have the same height."""
+    lengths = [len(tile.coded) for tile in tiles]
+    tags = {256: row_bytes, 257: sum(tile.rows for tile in tiles), 258: 8, 259: compression, 262: 1}
+    tags |= {273: 0, 277: 1, 278: tiles[0].rows, 279: 0}
+    tables = 8 + 2 + 12 * len(tags) + 4  # where the strips' offsets begin, then their lengths, then the strips
+    starts = list(itertools.accumulate(lengths[:-1], initial=tables + 8 * len(tiles)))
+    one = len(tiles) == 1
+    tags |= {273: starts[0] if one else tables, 279: lengths[0] if one else tables + 4 * len(tiles)}
+    counts = {273: len(tiles), 279: len(tiles)}
+    directory = b"".join(struct.pack("<HHII", tag, 4, counts.get(tag, 1), value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4)
+    return head + struct.pack(f"<{2 * len(tiles)}I", *starts, *lengths) + b"".join(tile.coded for tile in tiles)
 
 
 def _picture(coded: bytes, image: TiffImage, shape: tuple[int, int, int]) -> np.ndarray:
