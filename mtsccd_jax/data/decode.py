@@ -79,7 +79,8 @@ def _opencv(encoded: bytes) -> np.ndarray | None:
         return None
     if image is None or image.dtype != np.uint8:
         return None
-    return cv2.cvtColor(image, _TO_RGB[1 if image.ndim == 2 else image.shape[2]])
+    to_rgb = _TO_RGB.get(1 if image.ndim == 2 else image.shape[2])
+    return None if to_rgb is None else cv2.cvtColor(image, to_rgb)
 
 
 class ImageBatch:

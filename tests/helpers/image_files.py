@@ -1,6 +1,8 @@
 """Made-up images as people's files have them: sound ones with the pixels they must give, and others."""
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,19 @@ def tiff(image: np.ndarray | None = None, **options: Any) -> bytes:
     file = io.BytesIO()
     tifffile.imwrite(file, scene() if image is None else image, **({"photometric": "rgb", "metadata": None} | options))
     return file.getvalue()
+
+
+def interlaced_png(image: np.ndarray) -> bytes:
+    """Return a PNG file of RGB in the seven passes of Adam7."""
+    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    rows = [row for y, x, dy, dx in passes for row in image[y::dy, x::dx]]
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", image.shape[1], image.shape[0], 8, 2, 0, 0, 1)
+    pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def without_tiles(data: bytes, numbers: tuple[int, ...]) -> bytes:
@@ -77,6 +92,7 @@ def _other_images() -> dict[str, bytes]:
         "JPEG padded to a block": jpeg + bytes(4096),
         "JPEG with a trailer": jpeg + b"TRAILER!" * 40,
         "PNG": encoded("PNG"),
+        "PNG interlaced": interlaced_png(scene()),
         "PNG grey": encoded("PNG", grey),
         "PNG one bit": encoded("PNG", grey.convert("1")),
         "PNG two bits": encoded("PNG", grey.quantize(4), bits=2),
@@ -109,7 +125,12 @@ def _tiff_images() -> dict[str, tuple[bytes, np.ndarray]]:
     rgb, four, planes = scene(), scene(4), np.ascontiguousarray(np.moveaxis(scene(), 2, 0))
     grey, and_alpha = scene(1), scene(2)
     unassociated, associated = {"extrasamples": ("unassalpha",)}, {"extrasamples": ("assocalpha",)}
+    colours = np.arange(768, dtype=np.uint16).reshape(3, 256) % 251
     files = {
+        "palette of 8 bits": (
+            tiff(grey[..., 0], photometric="palette", colormap=colours),
+            colours.T.astype(np.uint8)[grey[..., 0]],
+        ),
         "plain": (tiff(), rgb),
         "strips": (tiff(rowsperstrip=5), rgb),
         "tiles": (tiff(tile=(16, 16)), rgb),

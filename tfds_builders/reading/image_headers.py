@@ -2,14 +2,17 @@
 
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_PIXELS = 1 << 30  # a header with more is damaged, or its pixels fill the memory
 
 JPEG_START = b"\xff\xd8\xff"
+_JPEG_END = b"\xff\xd9"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 # Start-of-frame markers: every C0 to CF but DHT (C4), JPG (C8) and DAC (CC).
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_END, _SCAN = 0xD9, 0xDA
 _HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive, as every decoder reads them
 _ARITHMETIC = frozenset({0xC9, 0xCA})
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -104,6 +107,20 @@ def _jpeg_header(data: bytes) -> ImageHeader:
     That of a thumbnail comes before the scan. What comes after the end, such as padding, does not matter.
     """
     header = None
+    for marker, position in _jpeg_segments(data):
+        if marker in _START_OF_FRAME and header is None:
+            header = _jpeg_frame(data, position, marker)
+        elif marker == _SCAN and header is not None:
+            if _has_end(data, position):
+                return header
+            raise ValueError("a damaged or truncated JPEG (no end marker)")
+        elif marker in (_SCAN, _END):
+            raise ValueError("a damaged or truncated JPEG (broken header)")
+    raise ValueError("a damaged or truncated JPEG (no image in it)")
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield (marker, position) of the segments of a JPEG up to its first scan."""
     position = 2
     while position + 4 <= len(data):
         if data[position] != 0xFF:
@@ -111,21 +128,11 @@ def _jpeg_header(data: bytes) -> ImageHeader:
         marker = data[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1
-            continue
-        if marker in _WITHOUT_LENGTH:
+        elif marker in _WITHOUT_LENGTH:
             position += 2
-            continue
-        if marker in _START_OF_FRAME and header is None:
-            header = _jpeg_frame(data, position, marker)
-        if marker == 0xD9 or (marker == 0xDA and header is None):
-            raise ValueError("a damaged or truncated JPEG (broken header)")
-        if marker == 0xDA:
-            if not _has_end(data, position):
-                raise ValueError("a damaged or truncated JPEG (no end marker)")
-            assert header is not None
-            return header
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    raise ValueError("a damaged or truncated JPEG (no image in it)")
+        else:
+            yield marker, position
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
 
 
 def _jpeg_frame(data: bytes, position: int, marker: int) -> ImageHeader:
@@ -140,10 +147,12 @@ def _jpeg_frame(data: bytes, position: int, marker: int) -> ImageHeader:
 
 def _has_end(data: bytes, position: int) -> bool:
     """Return whether the end marker comes after the scan that begins at `position`, outside of other segments."""
+    if data.endswith(_JPEG_END):
+        return True
     while position + 4 <= len(data):
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
         found = _MARKER.search(data, position)
-        if found is None or data[found.start() + 1] == 0xD9:
+        if found is None or data[found.start() + 1] == _END:
             return found is not None
         position = found.start()
     return False

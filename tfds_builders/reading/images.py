@@ -135,7 +135,9 @@ def _tiff_rgb(data: bytes) -> np.ndarray:
     sample_hwc = read_samples(data, image)
     if image.photometric == PALETTE:
         colour_k3 = np.array(image.colour_map, np.uint16).reshape(3, -1).T
-        return np.take((colour_k3 >> 8).astype(np.uint8), sample_hwc[..., 0], axis=0)
+        if colour_k3.max() > 255:  # some writers leave 8 bits in the 16 of a colour, as libtiff knows
+            colour_k3 >>= 8
+        return np.take(colour_k3.astype(np.uint8), sample_hwc[..., 0], axis=0)
     if image.photometric == SEPARATED:
         from PIL import Image
 

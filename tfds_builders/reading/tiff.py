@@ -195,6 +195,6 @@ def _check(image: TiffImage, bits: set[int], formats: set[int], fill_order: int)
     if image.compression in _COMPRESSION:
         raise UnsupportedImage(f"a TIFF compressed with {_COMPRESSION[image.compression]}")
     if fill_order != 1:
-        raise UnsupportedImage("its bits are stored from the lowest to the highest (FillOrder 2)")
+        raise UnsupportedImage("a TIFF whose bits are stored lowest first (FillOrder 2)")
     if min(len(image.offsets), len(image.counts)) < image.tiles:
         raise ValueError(f"broken TIFF ({len(image.offsets)} of {image.tiles} strips or tiles)")

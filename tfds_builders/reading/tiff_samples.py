@@ -72,7 +72,7 @@ def _tiles(data: bytes, image: TiffImage, plane: int) -> Iterator[_Tile]:
         start, length = image.offsets[number], image.counts[number]
         if not start:
             continue  # not in the file
-        if not length or start + length > len(data):
+        if start < 0 or length < 1 or start + length > len(data):
             raise ValueError(f"truncated TIFF ({length} bytes of pixels at {start}, of {len(data)} bytes)")
         # The last strip may be lower than the others, a tile never.
         rows = image.tile_height if image.tiled else min(image.tile_height, image.height - row)

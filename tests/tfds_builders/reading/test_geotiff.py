@@ -128,7 +128,7 @@ def test_overviews_and_masks_are_passed_over(tmp_path):
         ({259: 999}, "a TIFF with compression 999; write it again"),
         ({317: 9, 259: 8}, "(a TIFF with predictor 9; write it again|broken or truncated TIFF)"),
         ({258: 12}, "1 band of uint12; write it again"),
-        ({266: 2}, "its bits are stored from the lowest"),
+        ({266: 2}, r"a TIFF whose bits are stored lowest first"),
         ({339: 5}, "1 band of complex16; write it again"),
         ({339: 2}, "pixels of type int16 instead of uint16"),
         ({279: 0}, r"truncated TIFF \(0 bytes of pixels"),

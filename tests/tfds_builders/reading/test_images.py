@@ -13,9 +13,11 @@ SOUND = image_files.sound_images()
 OTHERS = image_files.other_files()
 SIZE = (image_files.WIDTH, image_files.HEIGHT)
 STORED_AS_THEY_ARE = {
-    *("JPEG", "JPEG 4:4:4", "JPEG progressive", "JPEG stored as RGB", "JPEG with orientation", "PNG"),
+    *("JPEG", "JPEG 4:4:4", "JPEG progressive", "JPEG stored as RGB", "JPEG with orientation", "PNG", "PNG interlaced"),
     *("JPEG padded to a block", "JPEG with a trailer"),
 }
+# GDAL gives the numbers of colours, inks and small values, and has an inverse transform of its own.
+GIVEN_OTHERWISE = ("MINISWHITE", "palette", "bit", "bits", "CMYK", "JPEG")
 
 
 def load(tmp_path, data: bytes, size: tuple[int, int] = SIZE) -> bytes:
@@ -57,7 +59,7 @@ def test_what_is_stored_is_the_same_for_tensorflow(tmp_path):
 def test_tiffs_are_as_gdal_reads_them(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     for name, (data, _) in SOUND.items():
-        if name.startswith("TIFF") and not name.endswith(("MINISWHITE", "palette", "bit", "bits", "CMYK", "JPEG")):
+        if name.startswith("TIFF") and not name.endswith(GIVEN_OTHERWISE):
             (tmp_path / "a.tif").write_bytes(data)
             with rasterio.open(tmp_path / "a.tif") as file:
                 stored = file.read()
