@@ -88,7 +88,10 @@ def _nodata(image: TiffImage) -> float | int:
     if image.dtype.kind == "f":
         return value
     limits = np.iinfo(image.dtype)
-    return 0 if math.isnan(value) else round(min(max(value, int(limits.min)), int(limits.max)))
+    if math.isnan(value):
+        return 0
+    inside = min(max(value, int(limits.min)), int(limits.max))
+    return math.floor(inside + 0.5) if inside >= 0 else math.ceil(inside - 0.5)  # halves away from 0, as in GDAL
 
 
 def _pixels(tiles: list[_Tile], image: TiffImage, samples: int) -> Iterator[np.ndarray]:
