@@ -10,7 +10,7 @@ from mtsccd_jax.errors import InputError
 
 try:
     import simplejpeg
-except ImportError:  # OpenCV gives the same pixels, only slower
+except ImportError:  # Pillow gives the same pixels, only slower
     simplejpeg = None
 
 # Area averaging, antialiased when shrinking: the only filter between a file and the size of the network input.
@@ -19,11 +19,10 @@ RESIZE_FILTER = cv2.INTER_AREA
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
 _JPEG_START = b"\xff\xd8\xff"
-_JPEG_END = b"\xff\xd9"
-_MAX_PIXELS = 1 << 30  # the limit of OpenCV: larger headers are damaged
+_MAX_PIXELS = 1 << 30  # a header with more is damaged, or its pixels fill the memory
+_SIMPLE_COLOURS = ("Gray", "YCbCr", "RGB")
 
 # Orientation tags are ignored, as in PIL and TensorFlow: the pixels stay as the file has them.
-_RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _AS_STORED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
 _TO_RGB = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
 
@@ -38,10 +37,9 @@ def _quiet_single_threaded() -> None:
 
 
 def decode_rgb(encoded: bytes, where: str) -> np.ndarray:
-    """Decode an image to uint8 (height, width, 3), red first.
+    """Decode an image to uint8 (height, width, 3), red first, by the rule of `tfds_builders.reading.images`.
 
-    Grey images get three equal channels, an alpha channel is dropped, palettes are expanded. Pixels equal those of PIL
-    and of `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")` bit for bit.
+    Pixels equal those of PIL and of `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")` bit for bit.
 
     Args:
         encoded: The bytes of a JPEG, PNG, BMP, TIFF or WebP file.
@@ -51,31 +49,38 @@ def decode_rgb(encoded: bytes, where: str) -> np.ndarray:
         InputError: The bytes are empty, not an image, cut off, or hold other than 8-bit values.
     """
     _quiet_single_threaded()
-    if not encoded:
-        raise InputError(f"{where} is empty; replace or remove it")
-    if encoded.startswith(_JPEG_START):
-        # Decoders may fill a missing part with grey instead of failing, so the end marker must be present.
-        image = _opencv(encoded, _RGB) if encoded.rfind(_JPEG_END) >= 0 else None
-        if image is None:
-            raise InputError(f"{where} is a damaged or truncated JPEG; replace or remove it")
-        return image
-    image = _opencv(encoded, _AS_STORED)
-    if image is None:
-        raise InputError(f"{where} is damaged or not an image; replace or remove it")
-    if image.dtype != np.uint8:
-        raise InputError(f"{where} holds {image.dtype} values; convert it to 8 bits a channel")
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    if channels not in _TO_RGB:
-        raise InputError(f"{where} has {channels} channels; an image has 1 (grey), 3 (RGB) or 4 (RGB and alpha)")
-    return cv2.cvtColor(image, _TO_RGB[channels])
+    shape = _jpeg_shape(encoded)
+    if shape is not None:
+        image_hwc = np.empty(shape, np.uint8)
+        if _decode_jpeg_into(encoded, image_hwc):
+            return image_hwc
+    return _decode_by_header(encoded, where)
 
 
-def _opencv(encoded: bytes, flags: int) -> np.ndarray | None:
-    """Return the image that OpenCV decodes, or None."""
+def _decode_by_header(encoded: bytes, where: str) -> np.ndarray:
+    """Decode any image but a plain JPEG, after a look at its header."""
+    from tfds_builders.reading.image_headers import UnsupportedImage
+    from tfds_builders.reading.images import decode_image, has_plain_pixels
+
     try:
-        return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
-    except cv2.error:  # the header has more pixels than the limit of OpenCV
+        image_hwc = _opencv(encoded) if has_plain_pixels(encoded) else None
+        return decode_image(encoded) if image_hwc is None else image_hwc
+    except UnsupportedImage as error:
+        raise InputError(f"{where} holds {error}; convert it to 8-bit RGB") from error
+    except ValueError as error:
+        raise InputError(f"{where} is {error}; replace or remove it") from error
+
+
+def _opencv(encoded: bytes) -> np.ndarray | None:
+    """Return the image that OpenCV decodes, faster than Pillow, or None where it meets anything unexpected."""
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), _AS_STORED)
+    except cv2.error:
         return None
+    if image is None or image.dtype != np.uint8:
+        return None
+    to_rgb = _TO_RGB.get(1 if image.ndim == 2 else image.shape[2])
+    return None if to_rgb is None else cv2.cvtColor(image, to_rgb)
 
 
 class ImageBatch:
@@ -102,18 +107,18 @@ class ImageBatch:
         """
         shape = _jpeg_shape(encoded)
         if shape is None:
-            self._place(position, decode_rgb(encoded, where), where)
+            self._place(position, _decode_by_header(encoded, where), where)
             return
         if self._image_size is None and not self._first:
             self._start(shape, where)
         if shape == self.image_bhwc.shape[1:]:
             if not _decode_jpeg_into(encoded, self.image_bhwc[position]):
-                self.image_bhwc[position] = decode_rgb(encoded, where)
+                self.image_bhwc[position] = _decode_by_header(encoded, where)
             return
         if self._scratch_hwc is None or self._scratch_hwc.shape != shape:
             self._scratch_hwc = np.empty(shape, np.uint8)
         decoded = _decode_jpeg_into(encoded, self._scratch_hwc)
-        self._place(position, self._scratch_hwc if decoded else decode_rgb(encoded, where), where)
+        self._place(position, self._scratch_hwc if decoded else _decode_by_header(encoded, where), where)
 
     def _start(self, shape: tuple[int, ...], where: str) -> None:
         """Let the first image set the size of all where `image_size` is None."""
@@ -152,16 +157,16 @@ def _jpeg_shape(encoded: bytes) -> tuple[int, int, int] | None:
     if simplejpeg is None or not encoded.startswith(_JPEG_START):
         return None
     try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(encoded)
-    except ValueError:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(encoded)
+    except (ValueError, KeyError):  # KeyError: colours subsampled in a way that it does not know
         return None
-    return None if height * width > _MAX_PIXELS else (height, width, 3)
+    return (height, width, 3) if colours in _SIMPLE_COLOURS and height * width <= _MAX_PIXELS else None
 
 
 def _decode_jpeg_into(encoded: bytes, image_hwc: np.ndarray) -> bool:
     """Decode a JPEG in place, a fifth faster than decoding and copying; return whether it succeeded.
 
-    False where libjpeg reports any problem: OpenCV then decides whether the image is usable.
+    False where libjpeg reports any problem: the header and Pillow then decide whether the image is usable.
     """
     try:
         simplejpeg.decode_jpeg(encoded, colorspace="RGB", buffer=image_hwc)

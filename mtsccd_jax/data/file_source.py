@@ -73,7 +73,18 @@ class FileSource:
                 file = self.root / paths[row]
                 images.decode(position, _file_bytes(file), str(file))
             batch[image_field] = images.image_bhwc
+        self._refuse_unequal_sizes(row_b, batch)
         return batch | {name: values[row_b] for name, values in self.columns.items()}
+
+    def _refuse_unequal_sizes(self, row_b: np.ndarray, batch: Mapping[str, np.ndarray]) -> None:
+        """Raise InputError where both images of a pair are to keep their sizes, and these differ."""
+        sizes = {field: image_bhwc.shape[1:3] for field, image_bhwc in batch.items()}
+        if len(set(sizes.values())) > 1:
+            shown = [
+                f"{self.root / self.paths[field][row_b[0]]} is {width}x{height}"
+                for field, (height, width) in sizes.items()
+            ]
+            raise InputError(f"{' and '.join(shown)} pixels; set data.image_size to resize them")
 
     def encoded(self, row_b: np.ndarray) -> list[bytes]:
         """Return the encoded images of the rows, as `read` decodes them."""

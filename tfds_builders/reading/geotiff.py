@@ -1,8 +1,7 @@
-"""Read single-band TIFF files, without a library where nothing is compressed.
+"""Read single-band TIFF files, with little work where nothing is compressed.
 
 The bands of both BigEarthNet archives are little-endian, uncompressed, one image a file. Such a file takes one read and
-two look-ups, some 20 us. Everything else (the compressed reference maps, say) goes through tifffile, which is imported
-only then.
+two look-ups, some 20 us. Everything else (the compressed reference maps, say) takes the way of all TIFF files.
 """
 
 import functools
@@ -14,14 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.image_headers import UnsupportedImage
+from tfds_builders.reading.tiff import read_tiff_header
+from tfds_builders.reading.tiff_samples import read_samples
 
 _LITTLE_ENDIAN = b"II*\0"
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION = 256, 257, 258, 259
-_STRIP_OFFSETS, _SAMPLES, _PREDICTOR, _SAMPLE_FORMAT = 273, 277, 317, 339
+_FILL_ORDER, _STRIP_OFFSETS, _SAMPLES, _STRIP_BYTES, _PREDICTOR, _SAMPLE_FORMAT = 266, 273, 277, 279, 317, 339
 _UNCOMPRESSED = 1
 # TIFF's types SHORT and LONG.
 _SHORT, _LONG = 3, 4
 _FORMAT_OF_TYPE = {_SHORT: "H", _LONG: "I"}
+_BYTES_OF_TYPE = {_SHORT: 2, _LONG: 4}
 _KIND_OF_SAMPLE_FORMAT = {1: "u", 2: "i", 3: "f"}
 _READ_MORE = 1 << 20
 
@@ -35,6 +38,8 @@ class _Layout:
     strips: int
     offset: int  # of the pixels, or else of the table of the strips' offsets
     offsets_format: str
+    lengths: int  # of the pixels in bytes, or else the offset of the table of the strips' lengths
+    lengths_format: str
 
 
 def read_tiff(
@@ -52,6 +57,8 @@ def read_tiff(
         dtype: type that the pixels must have; nothing is converted.
         shown_path: what errors call the file, where `path` is a copy out of a packed archive.
 
+    Strips and tiles that are not in the file (sparse files of GDAL) are nodata, or else 0.
+
     Raises:
         ArchiveError: the file cannot be read, or is not one band of this size and type.
     """
@@ -62,17 +69,24 @@ def read_tiff(
         raise ArchiveError(f"{shown}: empty file")
     try:
         pixels = _uncompressed(data)
+        if pixels is None:
+            return _any_band(data, shape, wanted)
+        _refuse_unless(shape, wanted, pixels.shape, pixels.dtype)
     except struct.error as error:
         raise ArchiveError(f"{shown}: truncated TIFF (its header ends early)") from error
+    except UnsupportedImage as error:
+        raise ArchiveError(f"{shown}: {error}; write it again uncompressed or with DEFLATE") from error
     except ValueError as error:
         raise ArchiveError(f"{shown}: {error}") from error
-    if pixels is None:
-        pixels = _with_tifffile(path, shown)
-    if pixels.shape != shape:
-        raise ArchiveError(f"{shown}: size {_size(pixels.shape)} instead of {_size(shape)}")
-    if pixels.dtype != wanted:
-        raise ArchiveError(f"{shown}: pixels of type {pixels.dtype} instead of {wanted}")
     return pixels
+
+
+def _refuse_unless(shape: tuple[int, int], dtype: np.dtype, found_shape: tuple[int, int], found: np.dtype) -> None:
+    """Raise ValueError unless the size and type found are those wanted."""
+    if found_shape != shape:
+        raise ValueError(f"size {_size(found_shape)} instead of {_size(shape)}")
+    if found != dtype:
+        raise ValueError(f"pixels of type {found} instead of {dtype}")
 
 
 def _size(shape: tuple[int, ...]) -> str:
@@ -113,15 +127,18 @@ def _uncompressed(data: bytes) -> np.ndarray | None:
     layout = _layout(data[start + 2 : end])
     if layout is None:
         return None
-    first = layout.offset
+    first, lengths = layout.offset, (layout.lengths,)
     expected = layout.shape[0] * layout.shape[1] * layout.dtype.itemsize
     if layout.strips > 1:
-        # The strips' own lengths are not looked at: whole strips that follow one another can only be this long.
+        lengths = struct.unpack_from(layout.lengths_format, data, layout.lengths)
         offsets = struct.unpack_from(layout.offsets_format, data, layout.offset)
         first = offsets[0]
         step = offsets[1] - first
+        # Whole strips that follow one another can only be as long as the distance between them.
         if offsets != tuple(range(first, first + step * layout.strips, step or 1)) or not _fills(layout, step):
             return None
+    if not first or 0 in lengths:
+        return None  # sparse, a strip that is not in the file; or a damaged one
     if first + expected > len(data):
         raise ValueError(f"truncated TIFF ({max(0, len(data) - first)} of {expected} bytes of pixels)")
     pixels = np.frombuffer(data, layout.dtype, layout.shape[0] * layout.shape[1], first)
@@ -149,6 +166,7 @@ def _layout(directory: bytes) -> _Layout | None:
         counts[tag] = kind, count
     sample_format = _KIND_OF_SAMPLE_FORMAT.get(values.get(_SAMPLE_FORMAT, 1))
     kind, strips = counts.get(_STRIP_OFFSETS, (0, 0))
+    length_kind, lengths = counts.get(_STRIP_BYTES, (0, 0))
     simple = (
         {_WIDTH, _HEIGHT} <= values.keys()
         and values.get(_COMPRESSION, _UNCOMPRESSED) == _UNCOMPRESSED
@@ -156,33 +174,34 @@ def _layout(directory: bytes) -> _Layout | None:
         and values.get(_PREDICTOR, 1) == 1
         and values.get(_BITS) in (8, 16, 32, 64)
         and sample_format is not None
-        and kind in (_SHORT, _LONG)
-        and (strips == 1 or strips * struct.calcsize(_FORMAT_OF_TYPE[kind]) > 4)
+        and values.get(_FILL_ORDER, 1) == 1
+        and lengths == strips
+        and {kind, length_kind} <= _FORMAT_OF_TYPE.keys()
+        and (strips == 1 or strips > 4 // min(_BYTES_OF_TYPE[kind], _BYTES_OF_TYPE[length_kind]))
     )
     if not simple:
         return None
     dtype = np.dtype(f"<{sample_format}{values[_BITS] // 8}")
     shape = (values[_HEIGHT], values[_WIDTH])
-    return _Layout(shape, dtype, strips, values[_STRIP_OFFSETS], f"<{strips}{_FORMAT_OF_TYPE[kind]}")
+    return _Layout(
+        shape,
+        dtype,
+        strips,
+        values[_STRIP_OFFSETS],
+        f"<{strips}{_FORMAT_OF_TYPE[kind]}",
+        values[_STRIP_BYTES],
+        f"<{strips}{_FORMAT_OF_TYPE[length_kind]}",
+    )
 
 
-def _with_tifffile(path: str | os.PathLike[str], shown: str | os.PathLike[str]) -> np.ndarray:
-    """Return the pixels of any other TIFF file."""
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(os.fspath(path)) as file:
-            page = file.pages.first
-            if page.samplesperpixel != 1:
-                raise ArchiveError(f"{shown}: {page.samplesperpixel} bands instead of a single one")
-            if len(file.pages) != 1:
-                raise ArchiveError(f"{shown}: {len(file.pages)} images instead of a single one")
-            pixels = page.asarray()
-    except ArchiveError:
-        raise
-    # A broken file ends in whatever the step that met it raises: zlib.error, struct.error, IndexError and others.
-    except Exception as error:
-        raise ArchiveError(f"{shown}: broken or truncated TIFF ({error})") from error
-    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+def _any_band(data: bytes, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    """Return the pixels of any TIFF file with one band, decoded only where their size and type are as wanted."""
+    image = read_tiff_header(data)
+    if image.samples != 1:
+        raise ValueError(f"{image.samples} bands instead of a single one")
+    if image.images != 1:
+        raise ValueError(f"{image.images} images instead of a single one")
+    _refuse_unless(shape, dtype, (image.height, image.width), image.dtype)
+    pixels = read_samples(data, image)[..., 0]
     pixels.flags.writeable = False
     return pixels

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tfds_builders.reading.archive import ArchiveError
-from tfds_builders.reading.image_headers import load_image
+from tfds_builders.reading.images import load_image
 from tfds_builders.writing.records import Example, Skipped, Value
 
 Item = TypeVar("Item")

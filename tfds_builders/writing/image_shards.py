@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfds_builders.reading.archive import Archive, ArchiveError
-from tfds_builders.reading.image_headers import load_image_size
+from tfds_builders.reading.images import load_image_size
 from tfds_builders.writing.examples import ImageExample, ImageExamples, ImageFile, shard_bounds
 from tfds_builders.writing.records import Value
 
