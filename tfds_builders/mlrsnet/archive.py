@@ -49,8 +49,8 @@ def open_mlrsnet(path: Path | str, *, shared_folder: bool = False) -> Archive:
     if not path.exists():
         raise ArchiveError(f"{path}: no such archive; {DOWNLOAD_HINT} and give the folder, zip or tar file")
     named = shared_folder and any(_is_mlrsnet(entry.name) for entry in path.iterdir())
-    archive = open_archive(path, top_level=_is_mlrsnet) if named else open_archive(path)
-    if not any(name.rpartition("/")[2] in _CSV_NAMES for name in archive.names):
+    archive = open_archive(path, top_level=_is_mlrsnet if named else lambda entry: True, keep=_is_label_file)
+    if not any(map(_is_label_file, archive.names)):
         raise ArchiveError(f"{path}: holds no label file (labels/airplane.csv, ...); {DOWNLOAD_HINT}")
     return archive
 
@@ -130,6 +130,10 @@ def _unlabelled_lines(labels: LabelSet, category: str, left: dict[str, str]) -> 
     if unlabelled and category not in labels.files:
         return [f"Images/{category}: {len(unlabelled)} images, but there is no {category}.csv with their labels"]
     return [f"{name}: no row in {labels.files[category]}" for name in unlabelled]
+
+
+def _is_label_file(name: str) -> bool:
+    return name.rpartition("/")[2] in _CSV_NAMES
 
 
 def _is_mlrsnet(entry: str) -> bool:

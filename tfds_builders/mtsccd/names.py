@@ -132,6 +132,18 @@ def parse_name(filename: str, cities: tuple[City, ...] = CITIES) -> SceneName:
     return SceneName(city.name, match["date"], int(match["x"]), int(match["y"]), label)
 
 
+def is_scene_name(filename: str) -> bool:
+    """Return whether a file is called like a scene, whatever the city, class and kind of file."""
+    stem, dot, _ = filename.rpartition(".")
+    return _NAME.fullmatch(stem if dot else filename) is not None
+
+
+def is_class_zero(filename: str) -> bool:
+    """Return whether a file is called like a scene of the class 0, which is none: the paper counts from 1."""
+    match = _NAME.fullmatch(filename.rpartition(".")[0])
+    return match is not None and re.fullmatch(r"\s*0+\s*", match["c"]) is not None
+
+
 def format_name(city: City, phase: int, tile_x: int, tile_y: int, label: int) -> str:
     """Return the file name of one scene in the paper's form, e.g. `HZ_201310_12_7_1.jpg`.
 

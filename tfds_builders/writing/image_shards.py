@@ -7,11 +7,12 @@ from pathlib import Path
 
 from tfds_builders.reading.archive import Archive, ArchiveError
 from tfds_builders.reading.image_headers import load_image_size
+from tfds_builders.reading.problems import CONVENTION, FEW, MANY, alike
 from tfds_builders.writing.examples import ImageExample, ImageExamples, ImageFile, shard_bounds
 from tfds_builders.writing.records import Value
 
 # Enough files to tell the common size of an archive's images and their mean number of bytes.
-_SAMPLE = 64
+_SAMPLE = MANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +56,28 @@ def _common_size(files: Mapping[str, ImageFile]) -> tuple[tuple[int, int], int]:
     """Return the most common (width, height) of a sample of the files, and their mean number of bytes.
 
     The sample is from all parts of the archive, and the same one in every build.
+
+    Raises:
+        ArchiveError: no file of it can be read, or most have other sizes than the most common one.
     """
     sizes: Counter[tuple[int, int]] = Counter()
     num_bytes = []
-    failure: ArchiveError | None = None
+    failures = []
     for name in sorted(files)[:: max(1, len(files) // _SAMPLE)]:
         file = files[name]
         try:
             size = load_image_size(file.path, file.shown_path)
         except ArchiveError as error:
-            failure = failure or error
+            failures.append(str(error))
         else:
             sizes[size] += 1
             num_bytes.append(Path(file.path).stat().st_size)
-    if failure is not None and not sizes:
-        raise failure
-    return sizes.most_common(1)[0][0], sum(num_bytes) // len(num_bytes)
+    if not sizes:
+        raise ArchiveError(f"{failures[0]}; {len(failures)} files {CONVENTION}" if alike(failures) else failures[0])
+    size, count = sizes.most_common(1)[0]
+    if sizes.total() >= FEW and count <= sizes.total() // 2:
+        found = ", ".join(f"{wide}x{high}" for (wide, high), _ in sizes.most_common(3))
+        raise ArchiveError(
+            f"images of {len(sizes)} sizes ({found}, ...); make all of one size, as in the published archive"
+        )
+    return size, sum(num_bytes) // len(num_bytes)
