@@ -34,7 +34,7 @@ def image_shards(
     """Return the shards of every split, of about `shard_bytes` each; packed images are copied below `scratch`."""
     names = (name for split in splits.values() for example in split for name in example.images.values())
     files = {name: _image_file(archive, name, path) for name, path in archive.files(names, scratch).items()}
-    image_size, image_bytes = _common_size(files)
+    image_size, image_bytes = _common_size(archive.path, files)
 
     def shards(examples: Sequence[ArchiveExample]) -> list[ImageExamples]:
         ready = [
@@ -52,7 +52,7 @@ def _image_file(archive: Archive, name: str, path: str) -> ImageFile:
     return ImageFile(path, path if path == shown else shown)
 
 
-def _common_size(files: Mapping[str, ImageFile]) -> tuple[tuple[int, int], int]:
+def _common_size(archive: Path, files: Mapping[str, ImageFile]) -> tuple[tuple[int, int], int]:
     """Return the most common (width, height) of a sample of the files, and their mean number of bytes.
 
     The sample is from all parts of the archive, and the same one in every build.
