@@ -33,6 +33,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def utf8(text: str) -> bytes:
+    """Return text as UTF-8. A path's byte that is not UTF-8 becomes an escape, which JSON reads back as that byte."""
+    return text.encode(errors="backslashreplace")
+
+
 def check_writable(folder: Path, advice: str = "choose another folder") -> None:
     """Raise InputError, ending in `advice`, unless files can be written in a folder, or in the one to make it in.
 
