@@ -38,11 +38,20 @@ def utf8(text: str) -> bytes:
     return text.encode(errors="backslashreplace")
 
 
+def check_utf8(path: Path, advice: str) -> None:
+    """Raise InputError, ending in `advice`, for a path whose bytes are not UTF-8: JAX's libraries take no other."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path.absolute()}: not a path in UTF-8; {advice}") from None
+
+
 def check_writable(folder: Path, advice: str = "choose another folder") -> None:
     """Raise InputError, ending in `advice`, unless files can be written in a folder, or in the one to make it in.
 
     No file is left there.
     """
+    check_utf8(folder, advice)
     place = folder.absolute()
     while not place.exists():
         place = place.parent

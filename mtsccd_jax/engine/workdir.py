@@ -9,7 +9,7 @@ from typing import IO, Any
 import numpy as np
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import replacing, utf8
+from mtsccd_jax.files import check_utf8, replacing, utf8
 from mtsccd_jax.recipes.config import Recipe, from_dict, identity, to_dict
 
 RECIPE_FILE = "recipe.json"
@@ -89,6 +89,7 @@ def load(workdir: Path) -> Run:
     path = workdir / RECIPE_FILE
     if not path.exists():
         raise InputError(f"{workdir}: no trained run here ({RECIPE_FILE} is missing); run `mtsccd-jax train` first")
+    check_utf8(workdir, "rename the folder")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return Run(

@@ -146,10 +146,10 @@ def with_archive_cities(cities: tuple[City, ...], archive: Archive) -> tuple[Cit
     texts = {}
     beside = archive.path.parent / _CITIES_TOML
     if beside.is_file():
-        texts[str(beside)] = beside.read_bytes().decode("utf-8-sig", errors="replace")
+        texts[str(beside)] = beside.read_text(encoding="utf-8")
     for name in archive.names:
         if name.rpartition("/")[2] == _CITIES_TOML and name.count("/") <= 1:
-            texts[str(archive.path / name)] = archive.read(name).decode("utf-8-sig", errors="replace")
+            texts[str(archive.path / name)] = archive.read(name).decode("utf-8", errors="replace")
     if len(texts) > 1:
         raise ArchiveError(f"{' and '.join(texts)}: more than one cities.toml; keep one")
     for where, text in texts.items():

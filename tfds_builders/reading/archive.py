@@ -211,7 +211,7 @@ def _zip_members(path: Path, packed: zipfile.ZipFile) -> Iterator[_Member]:
         if info.flag_bits & 0x1:
             raise ArchiveError(f"{path}: is encrypted; unpack it and give the folder")
         if info.header_offset < 0:
-            raise ArchiveError(f"{path}: its beginning is missing: one part of a split zip file, or cut; give the whole")
+            raise ArchiveError(f"{path}: its beginning is missing (one part of a split zip file?); give the whole")
         name = _safe_name(path, _zip_name(info), 0 if info.is_dir() else info.external_attr >> 16)
         if not info.is_dir():
             yield _Member(name, lambda info=info: packed.open(info))  # type: ignore[misc]

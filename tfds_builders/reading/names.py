@@ -57,16 +57,23 @@ def as_text(path: str) -> str:
     return "/".join(map(_part_as_text, path.split("/")))
 
 
+def is_utf8(path: str) -> bool:
+    """Return whether the bytes of a path are UTF-8; Python keeps others as single surrogates."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _part_as_text(part: str) -> str:
     text = unicodedata.normalize("NFC", _decoded(part))
     return "".join(_escaped(c) if unicodedata.category(c) in _UNPRINTABLE else c for c in text)
 
 
 def _decoded(part: str) -> str:
-    """Return a name anew whose bytes are GBK; Python keeps bytes that are not UTF-8 as single surrogates."""
-    try:
-        part.encode()
-    except UnicodeEncodeError:
+    """Return a name whose bytes are not UTF-8 but GBK as that says."""
+    if not is_utf8(part):
         with contextlib.suppress(UnicodeError):
             return os.fsencode(part).decode("gbk")
     return part

@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 
 from tfds_builders.processors import default_workers
 from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.names import is_utf8
 from tfds_builders.reading.problems import CONVENTION, MANY, alike
 from tfds_builders.writing.beam import parse_beam_options, write_shards_with_beam
 from tfds_builders.writing.pool import Shard, write_shards
@@ -250,6 +251,8 @@ def build(
 
     if name not in BUILDERS:
         raise ArchiveError(f"unknown data set '{name}'; known are {', '.join(BUILDERS)}")
+    if data_dir is not None and not is_utf8(os.fspath(data_dir)):
+        raise ArchiveError(f"{data_dir}: not a path in UTF-8, and TFDS writes to no other; give another data folder")
     builder_cls = BUILDERS[name]
     if isinstance(config, str) and config not in builder_cls.builder_configs:
         known = ", ".join(builder_cls.builder_configs)
