@@ -19,7 +19,7 @@ class FileSource:
     """Rows whose images are files.
 
     Attributes:
-        name: The folder as the user gave it.
+        name: The folder as the user gave it, as text.
         root: The folder that `paths` are relative to.
         paths: The path of each row below `root`, for each image field.
         names: The names of the values, for each class field.
@@ -141,7 +141,7 @@ def readable_source(
         raise InputError(f"{root} has no images in split {split!r}{left_out}; add some or choose another")
     kept_paths = {field: [files[row] for row in keep] for field, files in paths.items()}
     kept_columns = {field: values[keep] for field, values in columns.items()}
-    return FileSource(str(root), split, root, kept_paths, kept_columns, names, image_size, skipped)
+    return FileSource(as_text(str(root)), split, root, kept_paths, kept_columns, names, image_size, skipped)
 
 
 def _check_file(file: Path) -> None:
