@@ -78,6 +78,6 @@ def _common_size(archive: Path, files: Mapping[str, ImageFile]) -> tuple[tuple[i
     if sizes.total() >= FEW and count <= sizes.total() // 2:
         found = ", ".join(f"{wide}x{high}" for (wide, high), _ in sizes.most_common(3))
         raise ArchiveError(
-            f"images of {len(sizes)} sizes ({found}, ...); make all of one size, as in the published archive"
+            f"{archive}: images of many sizes ({found}, ...); make all of one, as in the published archive"
         )
     return size, sum(num_bytes) // len(num_bytes)
