@@ -162,3 +162,14 @@ def test_a_class_is_one_however_its_accents_are_stored(tmp_path):
     one, two = (folder_source(root, "train") for root in flat)
     assert one.column("filename").tolist() == two.column("filename").tolist()
     assert one.fingerprint() == two.fingerprint()
+
+
+def test_a_folder_in_a_place_that_is_not_utf_8_has_names_of_text(tmp_path):
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + "数据".encode("gbk")))
+    source = folder_source(write(root, *CLASSES), "all")
+    assert (source.dataset, source.name) == ("folder:数据", f"{tmp_path}/数据")
+    assert source.encoded(np.arange(4)) == [b"x"] * 4
+    (root / "water" / "1.txt").touch()
+    with pytest.raises(InputError) as error:
+        folder_source(root, "all")
+    assert str(error.value).encode()

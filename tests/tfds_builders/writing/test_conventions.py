@@ -34,7 +34,7 @@ def test_ten_problems_of_one_reason_are_alike(problems, expected):
     [
         (lambda data: b"<html></html>", r"not a JPEG, PNG, TIFF or BMP image; 100 files fail alike"),
         (lambda data: data[:200], r"truncated JPEG .*; 100 files fail alike"),
-        (lambda data: image_bytes(0, size=8 + len(data) % 7), r"archive: images of many sizes \(.*make all of one"),
+        (lambda data: image_bytes(0, size=8 + len(data) % 7), r"archive: images of many sizes \(.*make them of one"),
     ],
 )
 def test_a_convention_is_no_bad_file(tmp_path, archive, convert, said):
