@@ -7,6 +7,7 @@ import numpy as np
 
 from mtsccd_jax.data.buffer_pool import BATCHES
 from mtsccd_jax.errors import InputError
+from tfds_builders.reading.jpeg_data import has_hole
 
 try:
     import simplejpeg
@@ -55,7 +56,8 @@ def decode_rgb(encoded: bytes, where: str) -> np.ndarray:
         raise InputError(f"{where} is empty; replace or remove it")
     if encoded.startswith(_JPEG_START):
         # Decoders may fill a missing part with grey instead of failing, so the end marker must be present.
-        image = _opencv(encoded, _RGB) if encoded.rfind(_JPEG_END) >= 0 else None
+        whole = encoded.rfind(_JPEG_END) >= 0 and not has_hole(encoded)
+        image = _opencv(encoded, _RGB) if whole else None
         if image is None:
             raise InputError(f"{where} is a damaged or truncated JPEG; replace or remove it")
         return image

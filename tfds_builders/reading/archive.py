@@ -24,8 +24,10 @@ from tfds_builders.reading.names import as_text, is_junk
 _PACKED_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _UNREAD_SUFFIXES = (".rar", ".7z", ".tar.zst")
 # What zipfile, tarfile and the decompressors raise on a broken file.
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, struct.error)
-_BROKEN += (UnicodeError, OverflowError, ValueError, KeyError)
+_BROKEN = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, struct.error),
+    *(UnicodeError, OverflowError, ValueError, KeyError),
+)
 # The first bytes of files that are no zip or tar file, and what they are.
 _OTHER_FILES = (
     (b"PK\3\4", "incomplete (the end of the zip file is missing); download it again"),

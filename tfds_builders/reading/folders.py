@@ -53,7 +53,8 @@ def tree_of(root: str | Path, top_level: Callable[[str], bool] = lambda name: Tr
 def _entries(root: str | Path, inside: str, top_level: Callable[[str], bool]) -> tuple[list[str], list[str]]:
     """Return the folders and the files that lie directly in a folder, folders sorted."""
     before = f"{inside}/" if inside else ""
-    folders, files = [], []
+    folders: list[str] = []
+    files: list[str] = []
     with os.scandir(os.path.join(root, inside)) as entries:
         for entry in entries:
             if not is_junk(entry.name) and (inside or top_level(entry.name)):

@@ -4,6 +4,7 @@ import io
 import struct
 
 from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.jpeg_data import has_hole
 
 _JPEG_START = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
@@ -54,6 +55,8 @@ def _checked(data: bytes) -> tuple[tuple[int, int], bytes]:
         size = _jpeg_size(data)
         if not data.endswith(_JPEG_END) and data.rfind(_JPEG_END, len(data) - _TAIL_BYTES) < 0:
             raise ValueError("truncated JPEG (no end marker)")
+        if has_hole(data):
+            raise ValueError("damaged JPEG (a block of it is overwritten with zeros)")
         return size, data
     if data.startswith(_PNG_START):
         size = _png_size(data)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtsccd_jax.data.folder_source import ALL
+from mtsccd_jax.data.class_tree import ALL
 from mtsccd_jax.data.sources import Source, open_pairs
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.errors import InputError
