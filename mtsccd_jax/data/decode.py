@@ -7,7 +7,6 @@ import numpy as np
 
 from mtsccd_jax.data.buffer_pool import BATCHES
 from mtsccd_jax.errors import InputError
-from tfds_builders.reading.jpeg_data import has_hole
 
 try:
     import simplejpeg
@@ -17,7 +16,7 @@ except ImportError:  # OpenCV gives the same pixels, only slower
 # Area averaging, antialiased when shrinking: the only filter between a file and the size of the network input.
 RESIZE_FILTER = cv2.INTER_AREA
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
 _JPEG_START = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
@@ -56,6 +55,8 @@ def decode_rgb(encoded: bytes, where: str) -> np.ndarray:
         raise InputError(f"{where} is empty; replace or remove it")
     if encoded.startswith(_JPEG_START):
         # Decoders may fill a missing part with grey instead of failing, so the end marker must be present.
+        from tfds_builders.reading.jpeg_data import has_hole
+
         whole = encoded.rfind(_JPEG_END) >= 0 and not has_hole(encoded)
         image = _opencv(encoded, _RGB) if whole else None
         if image is None:

@@ -107,6 +107,13 @@ def test_empty_folders_and_litter_are_no_classes(tmp_path, caplog):
     ]
 
 
+def test_every_suffix_of_jpeg_is_an_image(tmp_path):
+    root = write(tmp_path / "tree", *CLASSES)
+    for i, suffix in enumerate((".jpe", ".JFIF", ".jpeg")):
+        (root / "water" / f"{i}{suffix}").write_bytes(b"x")
+    assert len(folder_source(root, "all")) == 7
+
+
 def test_images_in_no_class_folder_are_told(tmp_path, caplog):
     root = split_tree(tmp_path / "tree", "train", "test")
     (root / "train" / "0.jpg").write_bytes(b"x")

@@ -23,7 +23,7 @@ HOMEPAGE = "https://data.mendeley.com/datasets/7j9bv9vwsx"
 CORRECTED_HOMEPAGE = "https://github.com/jiecheney/MLRSNet_Dataset"
 DOWNLOAD_HINT = f"download MLRSNet by hand from {HOMEPAGE} and unpack its Images/*.rar files where they lie"
 
-_IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
+_IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp")
 _CORRECTED_WORDS = ("corrected", "fixed", "jiecheney")
 _CORRECTED_START = "mlrsnet_dataset"
 _CSV_NAMES = frozenset(f"{category}.csv" for category in CATEGORIES)

@@ -269,7 +269,7 @@ def _list_files(
 def _words(cell: str) -> list[str]:
     """Return the words of a cell; a path with one image extension may hold spaces."""
     cell = cell.strip().strip("\"'")
-    extensions = len(re.findall(r"\.(?:jpe?g|png|tiff?|bmp)\b", cell, re.IGNORECASE))
+    extensions = len(re.findall(r"\.(?:jpe?g|jpe|jfif|png|tiff?|bmp)\b", cell, re.IGNORECASE))
     return [cell] if extensions == 1 and is_image(cell) else cell.split()
 
 

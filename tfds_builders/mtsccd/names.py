@@ -65,7 +65,7 @@ CITIES: tuple[City, ...] = (
 )
 
 SPLITS: tuple[str, ...] = ("train", "validation", "test_a", "test_b")
-IMAGE_EXTENSIONS: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
+IMAGE_EXTENSIONS: tuple[str, ...] = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ _JUNK_NAMES = frozenset(_JUNK_FILES + _JUNK_FOLDERS)
 _JUNK_STARTS = (".", "__macosx")
 _WORLD_FILES = (".wld", ".tfw", ".tifw", ".tiffw", ".jgw", ".jpw", ".jpgw", ".jpegw", ".pgw", ".pngw", ".bpw", ".bmpw")
 _JUNK_ENDS = (".aux.xml", ".ovr", ".prj", *_WORLD_FILES)
-_IMAGE_ENDS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+_IMAGE_ENDS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp")
 # Control characters, halves of characters, and separators of lines: they have no place in a line of text.
 _UNPRINTABLE = frozenset(("Cc", "Cs", "Zl", "Zp"))
 
