@@ -51,6 +51,7 @@ def open_mlrsnet(path: Path | str, *, shared_folder: bool = False) -> Archive:
     named = shared_folder and any(_is_mlrsnet(entry.name) for entry in path.iterdir())
     archive = open_archive(path, top_level=_is_mlrsnet if named else lambda entry: True, keep=_is_label_file)
     if not any(map(_is_label_file, archive.names)):
+        archive.refuse_packed()
         raise ArchiveError(f"{path}: holds no label file (labels/airplane.csv, ...); {DOWNLOAD_HINT}")
     return archive
 

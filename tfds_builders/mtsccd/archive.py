@@ -121,8 +121,7 @@ def open_mtsccd(path: Path | str, *, shared_folder: bool = False) -> Archive:
     else:
         archive = open_archive(path, keep=_is_read)
     if not any(is_image(name) for name in archive.names):
-        for packed in archive.packed():
-            raise ArchiveError(f"{path}: '{packed}' is packed in it; unpack both, and give the folder with its content")
+        archive.refuse_packed()
         raise ArchiveError(f"{path}: holds no image; {DOWNLOAD_HINT} and give the folder, zip or tar file")
     return archive
 

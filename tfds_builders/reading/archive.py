@@ -103,9 +103,10 @@ class Archive:
                             paths[inside[member.name]] = str(copy)
         return paths
 
-    def packed(self) -> list[str]:
-        """Return the names of packed files within the archive, which are not looked into."""
-        return list(filter(is_packed, self.names))
+    def refuse_packed(self) -> None:
+        """Raise ArchiveError where zip or tar files lie in the archive, which are not looked into."""
+        for name in filter(is_packed, self.names):
+            raise ArchiveError(f"{self.path}: '{name}' is packed in it; unpack both and give the folder")
 
 
 def open_archive(

@@ -18,7 +18,10 @@ _JUNK_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 _JUNK_FOLDERS = ("@eadir", "$recycle.bin", "lost+found", "system volume information")
 _JUNK_NAMES = frozenset(_JUNK_FILES + _JUNK_FOLDERS)
 _JUNK_STARTS = (".", "__macosx")
-_WORLD_FILES = (".wld", ".tfw", ".tifw", ".tiffw", ".jgw", ".jpw", ".jpgw", ".jpegw", ".pgw", ".pngw", ".bpw", ".bmpw")
+_WORLD_FILES = (
+    *(".wld", ".tfw", ".tifw", ".tiffw", ".jgw", ".jpw", ".jpgw", ".jpegw"),
+    *(".pgw", ".pngw", ".bpw", ".bmpw", ".gfw", ".j2w"),
+)
 _JUNK_ENDS = (".aux.xml", ".ovr", ".prj", *_WORLD_FILES)
 _IMAGE_ENDS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp")
 # Control characters, halves of characters, and separators of lines: they have no place in a line of text.
