@@ -33,11 +33,25 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def utf8(text: str) -> bytes:
+    """Return text as UTF-8. A path's byte that is not UTF-8 becomes an escape, which JSON reads back as that byte."""
+    return text.encode(errors="backslashreplace")
+
+
+def check_utf8(path: Path, advice: str) -> None:
+    """Raise InputError, ending in `advice`, for a path whose bytes are not UTF-8: JAX's libraries take no other."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path.absolute()}: not a path in UTF-8; {advice}") from None
+
+
 def check_writable(folder: Path, advice: str = "choose another folder") -> None:
     """Raise InputError, ending in `advice`, unless files can be written in a folder, or in the one to make it in.
 
     No file is left there.
     """
+    check_utf8(folder, advice)
     place = folder.absolute()
     while not place.exists():
         place = place.parent

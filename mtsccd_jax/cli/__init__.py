@@ -16,10 +16,12 @@ from typing import Any
 
 from mtsccd_jax import __version__
 from mtsccd_jax.cli import bench, data, demo, evaluate, lists, profile, report, reproduce, train
-from mtsccd_jax.cli.options import Parser
+from mtsccd_jax.cli.options import Json, Parser
 from mtsccd_jax.errors import InputError, RunError
+from mtsccd_jax.files import utf8
 from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.progress import ConsoleHandler, console
+from tfds_builders.reading.names import as_text
 
 # Error numbers of the operating system, by who has to act on them.
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return 130
     if result is not None:
-        print(json.dumps(finite(result), ensure_ascii=False))
+        print(as_json(result))
     return int(options.status)
 
 
@@ -103,13 +105,18 @@ def fail(prog: str, error: Exception) -> int:
         error = InputError(f"{error.filename}: {reason}; choose another path")
     else:
         raise error
-    print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"{prog}: {as_text(' '.join(str(error).split()))}", file=sys.stderr)
     return status
 
 
 def is_ours(module: str | None) -> bool:
     """Return whether a module belongs to this project: its absence is a bug."""
     return module is None or module.partition(".")[0] in ("mtsccd_jax", "tfds_builders")
+
+
+def as_json(result: Json) -> str:
+    """Return the result as one line that any terminal takes."""
+    return utf8(json.dumps(finite(result), ensure_ascii=False)).decode()
 
 
 def finite(value: Any) -> Any:

@@ -16,7 +16,7 @@ except ImportError:  # Pillow gives the same pixels, only slower
 # Area averaging, antialiased when shrinking: the only filter between a file and the size of the network input.
 RESIZE_FILTER = cv2.INTER_AREA
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
 _JPEG_START = b"\xff\xd8\xff"
 _MAX_PIXELS = 1 << 30  # a header with more is damaged, or its pixels fill the memory

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 
 from mtsccd_jax.data.decode import IMAGE_SUFFIXES, ImageBatch, decode_rgb
 from mtsccd_jax.errors import InputError, nearest
+from tfds_builders.reading.names import as_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +19,7 @@ class FileSource:
     """Rows whose images are files.
 
     Attributes:
-        name: The folder as the user gave it.
+        name: The folder as the user gave it, as text.
         root: The folder that `paths` are relative to.
         paths: The path of each row below `root`, for each image field.
         names: The names of the values, for each class field.
@@ -39,7 +40,7 @@ class FileSource:
     @property
     def dataset(self) -> str:
         """The name used in results: "folder:" and the folder's name."""
-        return f"folder:{self.root.resolve().name}"
+        return f"folder:{as_text(self.root.resolve().name)}"
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -101,7 +102,7 @@ class FileSource:
         digest = hashlib.sha256(self.split.encode())
         for image_field, paths in self.paths.items():
             for path in paths:
-                digest.update(f"{image_field}:{path}:{(self.root / path).stat().st_size}\n".encode())
+                digest.update(f"{image_field}:{as_text(path)}:{(self.root / path).stat().st_size}\n".encode())
         for name, values in self.columns.items():
             digest.update(f"{name}:{self.names.get(name, ())}:{values.tolist()}\n".encode())
         return digest.hexdigest()
@@ -113,16 +114,6 @@ def existing_folder(path: str | Path) -> Path:
     if not path.is_dir():
         raise InputError(f"{path} is not a folder; check the path")
     return path
-
-
-def files_below(folder: Path, root: Path) -> list[str]:
-    """Return the sorted paths below `root` of all files in `folder` and its sub-folders, without hidden ones."""
-    found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = Path(place).relative_to(root)
-        found += [(below / name).as_posix() for name in files if not name.startswith(".")]
-    return sorted(found)
 
 
 def readable_source(
@@ -146,7 +137,7 @@ def readable_source(
                 if skip_bad:
                     decode_rgb(_file_bytes(root / path), str(root / path))
         except InputError as error:
-            return str(error)
+            return as_text(str(error))
         return None
 
     rows = list(zip(*paths.values(), strict=True))
@@ -161,7 +152,7 @@ def readable_source(
         raise InputError(f"{root} has no images in split {split!r}{left_out}; add some or choose another")
     kept_paths = {field: [files[row] for row in keep] for field, files in paths.items()}
     kept_columns = {field: values[keep] for field, values in columns.items()}
-    return FileSource(str(root), split, root, kept_paths, kept_columns, names, image_size, skipped)
+    return FileSource(as_text(str(root)), split, root, kept_paths, kept_columns, names, image_size, skipped)
 
 
 def _check_file(file: Path) -> None:
@@ -191,6 +182,6 @@ def check_split(place: Path, split: str, known: Sequence[str]) -> None:
         raise InputError(f"{place} has no split {split!r}; it has {listed(known)}.{nearest(split, known)}")
 
 
-def listed(names: Mapping[str, object] | set[str] | Sequence[str]) -> str:
+def listed(names: Iterable[str]) -> str:
     """Return the sorted names as a list for an error message."""
     return ", ".join(sorted(names))

@@ -1,6 +1,7 @@
 """Sources over plain files: class folders, pair lists, and unlabelled images."""
 
 import csv
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,21 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mtsccd_jax.data.file_source import (
-    FileSource,
-    check_split,
-    existing_folder,
-    files_below,
-    listed,
-    readable_source,
-)
+from mtsccd_jax.data.class_tree import ALL, FOLDER_SPLITS, read_class_tree
+from mtsccd_jax.data.file_source import FileSource, check_split, existing_folder, listed, readable_source
 from mtsccd_jax.errors import InputError
-
-# Splits of a class-folder tree, and the share of paths hashed into each where it has no folders of these names.
-FOLDER_SPLITS = {"train": 0.6, "validation": 0.2, "test": 0.2}
-
-# The split that holds everything; the only one of a pair list without a split column.
-ALL = "all"
+from tfds_builders.reading.folders import tree_of
+from tfds_builders.reading.names import as_text, split_of_name
 
 CHANGED_NAMES = ("unchanged", "changed")
 
@@ -32,52 +23,44 @@ def folder_source(
 ) -> FileSource:
     """Open the labelled scenes of a tree with one folder per class; fields image, label, filename.
 
-    Classes are the folder names, sorted. Where the tree has folders named train, validation or test, these are the
-    splits and hold the class folders. Otherwise a hash of `seed` and its path sends each file to train (60 %),
-    validation or test (20 % each), whatever other files there are. Split "all" is every file.
+    Classes are the names of the folders with files in them, sorted. Where the tree has folders that are called like
+    splits (train, training, val, valid, validation, test, testing, in any case), these are the splits and hold the
+    class folders. Otherwise a hash of `seed` and its path sends each file to train (60 %), validation or test (20 %
+    each), whatever other files there are. Split "all" is every file.
 
     Args:
-        root: The tree; hidden files are ignored, sub-folders of a class belong to it.
+        root: The tree, or a folder with nothing but it; sub-folders of a class belong to it, links too. Hidden files
+            and litter are ignored.
         split: "train", "validation", "test" or "all".
         image_size: Side in pixels that images are resized to; None keeps them.
         seed: The seed of the hash.
         skip_bad: Decode every file once, leave out those that cannot be read, and name them in `skipped`.
 
     Raises:
-        InputError: The folder is missing or has no class folders, a file in it is empty or not an image, or the split
-            is unknown or empty.
+        InputError: The folder is missing or has no class folders, it cannot be told whether folders are classes or
+            splits, a file in it is empty or not an image, or the split is unknown or empty.
     """
     root = existing_folder(root)
+    split = split_of_name(split) or split
     check_split(root, split, (*FOLDER_SPLITS, ALL))
-    split_folders = _split_folders(root)
-    if split_folders and split not in (*split_folders, ALL):
-        raise InputError(f"{root} has {listed(split_folders)}, but no folder {split!r}; add it or choose another split")
-    trees = split_folders or {ALL: root}
-    class_names = sorted({entry.name for tree in trees.values() for entry in _class_folders(tree)})
-    if not class_names:
-        raise InputError(f"{root} has no class folders; put the images of each class in a folder of its name")
-    labelled = [
-        (path, label)
-        for name, tree in trees.items()
-        if split in (name, ALL) or name == ALL
-        for label, class_name in enumerate(class_names)
-        for path in files_below(tree / class_name, root)
-    ]
-    if not split_folders and split != ALL:
+    tree = read_class_tree(root)
+    labelled = [row for name, rows in tree.rows.items() if split in (name, ALL) or name == ALL for row in rows]
+    if tree.splits and split not in (*tree.splits, ALL):
+        hint = " (to train without: --set engine.validate=false)" if split == "validation" else ""
+        raise InputError(
+            f"{root} has {listed(tree.splits)}, but no folder {split!r}; add it or choose another split{hint}"
+        )
+    if not tree.splits and split != ALL:
         labelled = [(path, label) for path, label in labelled if _hashed_split(path, seed) == split]
     paths = [path for path, _ in labelled]
-    columns = {"label": np.array([label for _, label in labelled], np.int32), "filename": np.array(paths, np.str_)}
-    names = {"label": tuple(class_names)}
+    columns = {"label": np.array([label for _, label in labelled], np.int32), "filename": _texts(paths)}
+    names = {"label": tree.class_names}
     return readable_source(root, split, {"image": paths}, columns, names, image_size, skip_bad)
 
 
 def folder_splits(root: str | Path) -> tuple[str, ...]:
-    """Return the splits of a class-folder tree: its folders of these names or, without any, all of `FOLDER_SPLITS`."""
-    return tuple(_split_folders(existing_folder(root)) or FOLDER_SPLITS)
-
-
-def _split_folders(root: Path) -> dict[str, Path]:
-    return {name: root / name for name in FOLDER_SPLITS if (root / name).is_dir()}
+    """Return the splits of a class-folder tree: its folders of such names or, without any, all of `FOLDER_SPLITS`."""
+    return read_class_tree(existing_folder(root)).splits or tuple(FOLDER_SPLITS)
 
 
 def pairs_source(
@@ -91,8 +74,8 @@ def pairs_source(
     """Open the pairs of `pairs.csv`; fields image_t1, image_t2, changed, filename_t1, filename_t2.
 
     The list has columns A and B (paths below `A/` and `B/`), and either `changed` (0 or 1) or `changed_fraction` (in
-    [0, 1]; a pair has changed where it is greater than `changed_above`). The values of a column `split` are the splits.
-    Split "all" is every pair. Other columns are ignored.
+    [0, 1]; a pair has changed where it is greater than `changed_above`). The values of a column `split` are the splits;
+    those that mean train, validation or test are called so. Split "all" is every pair. Other columns are ignored.
 
     Args:
         root: The folder of `pairs.csv`, `A/` and `B/`.
@@ -120,7 +103,8 @@ def pairs_source(
         ],
         np.int32,
     )
-    split_n = [table.text(line, "split") if "split" in columns else ALL for line in table.lines]
+    split_n = [table.split(line) if "split" in columns else ALL for line in table.lines]
+    split = split_of_name(split) or split
     check_split(table.path, split, sorted({*split_n, ALL}))
     rows = [row for row, of_row in enumerate(split_n) if split in (of_row, ALL)]
     return _pairs(root, [table.images(table.lines[row]) for row in rows], split, image_size, changed[rows], skip_bad)
@@ -129,7 +113,7 @@ def pairs_source(
 def pair_list_splits(root: str | Path) -> tuple[str, ...]:
     """Return the sorted splits of a folder's `pairs.csv`; ("all",) where it has no column `split`."""
     table, columns = _pair_list(existing_folder(root))
-    return tuple(sorted({table.text(line, "split") for line in table.lines})) if "split" in columns else (ALL,)
+    return tuple(sorted({table.split(line) for line in table.lines})) if "split" in columns else (ALL,)
 
 
 def pair_files(root: str | Path, *, image_size: int | None = None, skip_bad: bool = False) -> FileSource:
@@ -145,20 +129,20 @@ def pair_files(root: str | Path, *, image_size: int | None = None, skip_bad: boo
         table, _ = _pair_list(root)
         files = [table.images(line) for line in table.lines]
     else:
-        first, second = (files_below(existing_folder(root / side), root / side) for side in "AB")
-        if lonely := sorted(set(first) ^ set(second)):
+        first, second = (_by_text(existing_folder(root / side)) for side in "AB")
+        if lonely := sorted(first.keys() ^ second.keys()):
             raise InputError(
                 f"{root}: {lonely[0]} is not in both A/ and B/ ({len(lonely)} such); complete or remove it"
             )
-        files = [(path, path) for path in first]
+        files = [(path, second[name]) for name, path in first.items()]
     return _pairs(root, files, ALL, image_size, None, skip_bad)
 
 
 def image_files(root: str | Path, *, image_size: int | None = None, skip_bad: bool = False) -> FileSource:
     """Open every image below a folder, in order of path; fields image and filename (the path below the folder)."""
     root = existing_folder(root)
-    paths = files_below(root, root)
-    columns = {"filename": np.array(paths, np.str_)}
+    paths = tree_of(root).files
+    columns = {"filename": _texts(paths)}
     return readable_source(root, ALL, {"image": paths}, columns, {}, image_size, skip_bad)
 
 
@@ -190,13 +174,34 @@ class _PairList:
             raise InputError(f"{self.path}, line {line['line']}: {column!r} must be a number in [0, 1], not {text!r}")
         return value
 
+    def split(self, line: Mapping[str, str]) -> str:
+        """Return the split of a line, under its own name if it is train, validation or test in another spelling."""
+        name = self.text(line, "split")
+        return split_of_name(name) or name
+
     def images(self, line: Mapping[str, str]) -> tuple[str, str]:
         """Return the paths of both images below A/ and B/; raise InputError where a path leaves its folder."""
-        for side in "AB":
-            name, folder = self.text(line, side), self.path.parent / side
-            if not (folder / name).resolve().is_relative_to(folder.resolve()):
-                raise InputError(f"{self.path}, line {line['line']}: {name!r} leaves {side}/; use paths inside it")
-        return self.text(line, "A"), self.text(line, "B")
+        first, second = (self._image(line, side) for side in "AB")
+        return first, second
+
+    def _image(self, line: Mapping[str, str], side: str) -> str:
+        name, folder = self.text(line, side), self.path.parent / side
+        try:
+            if not (folder / name).exists():
+                # As another system spells it: accents in two parts, GBK, or the separators of Windows.
+                name = self._files[side].get(as_text(name.replace("\\", "/")), name)
+            inside = (folder / name).resolve().is_relative_to(folder.resolve())
+        except (OSError, ValueError):
+            raise InputError(f"{self.path}, line {line['line']}: {name[:80]!r} is no path; correct it") from None
+        if not inside:
+            raise InputError(f"{self.path}, line {line['line']}: {name!r} leaves {side}/; use paths inside it")
+        return name
+
+    @functools.cached_property
+    def _files(self) -> dict[str, dict[str, str]]:
+        """The files of A/ and B/, by the text of their paths."""
+        folders = {side: self.path.parent / side for side in "AB"}
+        return {side: _by_text(folder) if folder.is_dir() else {} for side, folder in folders.items()}
 
 
 def _pair_list(root: Path) -> tuple[_PairList, set[str]]:
@@ -228,20 +233,25 @@ def _pairs(
     """Return the source over pairs of paths below A/ and B/; without labels where `changed` is None."""
     first, second = ([pair[side] for pair in files] for side in (0, 1))
     paths = {"image_t1": [f"A/{path}" for path in first], "image_t2": [f"B/{path}" for path in second]}
-    columns = {"filename_t1": np.array(first, np.str_), "filename_t2": np.array(second, np.str_)}
+    columns = {"filename_t1": _texts(first), "filename_t2": _texts(second)}
     names = {} if changed is None else {"changed": CHANGED_NAMES}
     if changed is not None:
         columns = {"changed": changed, **columns}
     return readable_source(root, split, paths, columns, names, image_size, skip_bad)
 
 
-def _class_folders(tree: Path) -> list[Path]:
-    return [entry for entry in tree.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+def _by_text(folder: Path) -> dict[str, str]:
+    """Return the paths of all files below a folder, as the system has them, by their text."""
+    return {as_text(path): path for path in tree_of(folder).files}
+
+
+def _texts(paths: Sequence[str]) -> np.ndarray:
+    return np.array(list(map(as_text, paths)), np.str_)
 
 
 def _hashed_split(path: str, seed: int) -> str:
     """Return the split whose share holds the hash of a path, as a number in [0, 1)."""
-    position = int.from_bytes(hashlib.sha256(f"{seed}:{path}".encode()).digest()[:8], "big") / 2**64
+    position = int.from_bytes(hashlib.sha256(f"{seed}:{as_text(path)}".encode()).digest()[:8], "big") / 2**64
     for split, share in FOLDER_SPLITS.items():
         if position < share:
             return split

@@ -6,7 +6,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from mtsccd_jax.data.bands import band_names
-from mtsccd_jax.data.folder_source import folder_source, folder_splits, pair_list_splits, pairs_source
 from mtsccd_jax.data.tfds_source import built_splits, tfds_source
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Data
@@ -83,6 +82,8 @@ def open_source(data: Data, split: str) -> Source:
         InputError: The input does not exist, was not built, cannot be read, or has no such split.
     """
     if data.folder is not None:
+        from mtsccd_jax.data.folder_source import folder_source
+
         return folder_source(data.folder, split, image_size=data.image_size, skip_bad=data.skip_bad)
     if data.dataset is None and data.pairs is not None:
         return open_pairs(data, split)
@@ -98,6 +99,8 @@ def open_source(data: Data, split: str) -> Source:
 def open_pairs(data: Data, split: str) -> Source:
     """Open the bi-temporal pairs of a recipe: its pair list, or else its TFDS data set of pairs."""
     if data.pairs is not None:
+        from mtsccd_jax.data.folder_source import pairs_source
+
         return pairs_source(
             data.pairs, split, image_size=data.image_size, changed_above=data.changed_above, skip_bad=data.skip_bad
         )
@@ -107,6 +110,8 @@ def open_pairs(data: Data, split: str) -> Source:
 
 def scene_splits(data: Data) -> tuple[str, ...]:
     """Return the splits of the scenes that `open_source` opens."""
+    from mtsccd_jax.data.folder_source import folder_splits, pair_list_splits
+
     if data.folder is not None:
         return folder_splits(data.folder)
     if data.dataset is None and data.pairs is not None:
@@ -117,6 +122,8 @@ def scene_splits(data: Data) -> tuple[str, ...]:
 def pair_splits(data: Data) -> tuple[str, ...]:
     """Return the splits of the pairs that `open_pairs` opens; ("all",) for a pair list without splits."""
     if data.pairs is not None:
+        from mtsccd_jax.data.folder_source import pair_list_splits
+
         return pair_list_splits(data.pairs)
     return built_splits(_with_config(data.pair_dataset, data, _NO_PAIRS), data.data_dir)
 

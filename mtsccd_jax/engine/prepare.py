@@ -89,6 +89,7 @@ def prepare(recipe: Recipe, task: Task, workdir: Path) -> Plan:
         fitted = fit_weights(program.network, recipe.model.name, weights)
         for line in (f"weights of {weights.source}", *fitted.notes, *normalization_notes(weights, recipe)):
             logger.info(line)
+    logger.info(named_classes(task.class_names))
     logger.info(feed.choice)
     if resumed_step is None or not is_finished(recipe, task, workdir, resumed_step):
         program = compile_program(program, recipe, task, usable_bytes(parallel))
@@ -105,6 +106,12 @@ def prepare(recipe: Recipe, task: Task, workdir: Path) -> Plan:
     )
     claim(workdir, run)
     return Plan(recipe, task, program, fitted)
+
+
+def named_classes(names: tuple[str, ...]) -> str:
+    """Return a line with the classes (or labels) to be learned, the first twenty by name."""
+    more = f", ... ({len(names) - 20} more)" if len(names) > 20 else ""
+    return f"{len(names)} classes: {', '.join(names[:20])}{more}"
 
 
 def check_batch(recipe: Recipe, task: Task, parallel: Parallel) -> None:

@@ -9,7 +9,7 @@ from typing import IO, Any
 import numpy as np
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import replacing
+from mtsccd_jax.files import check_utf8, replacing, utf8
 from mtsccd_jax.recipes.config import Recipe, from_dict, identity, to_dict
 
 RECIPE_FILE = "recipe.json"
@@ -72,7 +72,7 @@ def claim(workdir: Path, run: Run) -> None:
         return
     values = asdict(run) | {"recipe": to_dict(run.recipe)}
     with replacing(workdir / RECIPE_FILE) as stream:
-        stream.write(json.dumps(values, indent=1, ensure_ascii=False).encode() + b"\n")
+        stream.write(utf8(json.dumps(values, indent=1, ensure_ascii=False) + "\n"))
 
 
 def _refuse_others(workdir: Path, differing: Sequence[str]) -> None:
@@ -89,6 +89,7 @@ def load(workdir: Path) -> Run:
     path = workdir / RECIPE_FILE
     if not path.exists():
         raise InputError(f"{workdir}: no trained run here ({RECIPE_FILE} is missing); run `mtsccd-jax train` first")
+    check_utf8(workdir, "rename the folder")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return Run(

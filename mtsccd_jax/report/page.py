@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import utf8
 from mtsccd_jax.report import provenance, summary, text, unique_names
 from mtsccd_jax.report.rows import ROWS_FILE
 from mtsccd_jax.report.runs import Run, group_runs
@@ -58,7 +59,7 @@ def write(
 
     subtitle = _subtitle(runs, len(rows), len(set(writer.workdir_of.values())))
     index = writer.out_dir / "index.html"
-    write_file(index, _render(_title(present), subtitle, put_together(parts)).encode())
+    write_file(index, utf8(_render(_title(present), subtitle, put_together(parts))))
     return index
 
 

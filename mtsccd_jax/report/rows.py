@@ -22,7 +22,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import replacing
+from mtsccd_jax.files import replacing, utf8
 from mtsccd_jax.recipes.config import essentials, with_current_names
 
 SCHEMA = 2
@@ -130,7 +130,7 @@ def row_id(
         identity["objective"] = objective
     if dataset is not None:
         identity["dataset"] = dataset
-    return hashlib.sha256(_json(identity, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(utf8(_json(identity, sort_keys=True))).hexdigest()[:16]
 
 
 def data_identity(dataset: str, fingerprint: str) -> str:
@@ -154,7 +154,7 @@ def append(workdir: str | os.PathLike[str], row: Row) -> None:
     line = _json(dataclasses.asdict(row))
     _row_of(json.loads(line), "the new row")
     with replacing(path) as file:
-        file.write(old + line.encode() + b"\n")
+        file.write(old + utf8(line) + b"\n")
 
 
 def load(workdir: str | os.PathLike[str]) -> list[Row]:

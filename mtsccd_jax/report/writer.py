@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import replacing
+from mtsccd_jax.files import replacing, utf8
 from mtsccd_jax.report import rows, tables
 from mtsccd_jax.report.pictures import chart_style
 from mtsccd_jax.report.pictures.chart_style import Chart
@@ -32,7 +32,7 @@ class Writer:
     def draw(self, name: str, title: str, caption: str, chart: Chart, *, wide: bool = False) -> Figure:
         """Write a chart to the folder of figures, and return it for the page."""
         self.charts += 1
-        write_file(self.out_dir / "figures" / f"{name}.svg", chart.svg.encode())
+        write_file(self.out_dir / "figures" / f"{name}.svg", utf8(chart.svg))
         self.picture(name, chart.png)
         return Figure(title, caption, chart_style.inline(chart.svg, f"f{self.charts}"), wide=wide)
 
@@ -43,7 +43,7 @@ class Writer:
     def table(self, table: Table) -> Table:
         """Write a table to the folder of tables, and return it for the page."""
         for suffix, text in FORMATS.items():
-            write_file(self.out_dir / "tables" / f"{table.name}.{suffix}", text(table).encode())
+            write_file(self.out_dir / "tables" / f"{table.name}.{suffix}", utf8(text(table)))
         return table
 
     def artefact(self, row: Row, name: str, keys: Sequence[str]) -> Arrays | str:

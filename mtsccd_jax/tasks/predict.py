@@ -12,7 +12,7 @@ from mtsccd_jax.data.folder_source import image_files, pair_files
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.engine.evaluate import Trained, embed
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import replacing
+from mtsccd_jax.files import replacing, utf8
 from mtsccd_jax.progress import console
 from mtsccd_jax.tasks.change import evaluate as change
 from mtsccd_jax.tasks.table import BY_HEAD
@@ -92,4 +92,4 @@ def _write_csv(out: Path, columns: dict[str, np.ndarray]) -> None:
     writer.writerow(columns)
     writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
     with replacing(out) as stream:
-        stream.write(text.getvalue().encode())
+        stream.write(utf8(text.getvalue()))

@@ -1,5 +1,6 @@
 import os
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from mtsccd_jax.data.folder_source import (
 from mtsccd_jax.errors import InputError
 
 SPLITS = ("train", "validation", "test")
+SPELLED = ("Training", "val", "VALIDATION", "fold 1")
 
 
 @pytest.fixture
@@ -218,6 +220,48 @@ def test_links_do_not_leave_the_folder_either(pair_tree, tmp_path):
     write_list(pair_tree, ["A,B,changed", "link.png,0.JPG,1"])
     with pytest.raises(InputError, match=r"line 2: 'link.png' leaves A/"):
         pairs_source(pair_tree, "all")
+
+
+@pytest.mark.parametrize(
+    ("stored", "written"),
+    [
+        (b"x/1.png", "x\\1.png"),
+        ("林地.png".encode("gbk"), "林地.png"),
+        (unicodedata.normalize("NFD", "Wälder.png").encode(), "Wälder.png"),
+    ],
+)
+def test_pair_lists_find_names_that_another_system_spells(pair_tree, stored, written):
+    for side in (b"/A/", b"/B/"):
+        path = Path(os.fsdecode(os.fsencode(pair_tree) + side + stored))
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(pair_tree / "A" / "1.png", path)
+    write_list(pair_tree, ["A,B,changed", f"{written},{written},1"])
+    source = pairs_source(pair_tree, "all", image_size=24)
+    assert source.read(np.arange(1))["image_t2"].any()
+    assert source.column("filename_t1").tolist() == [written.replace("\\", "/")]
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "n" * 300 + ".png", "n/" * 3000 + ".png"])
+def test_what_is_no_path_is_told_with_its_line(pair_tree, name):
+    write_list(pair_tree, ["A,B,changed", f"0.JPG,{name},1"])
+    with pytest.raises(InputError, match=r"pairs\.csv(, line 2: 'n.*' is no path; correct it|.* zero byte|, line 2)"):
+        pairs_source(pair_tree, "all")
+
+
+def test_splits_of_a_pair_list_in_any_spelling(pair_tree):
+    lines = ["A,B,changed,split", *(f"{i}.JPG,{i}.JPG,1,{name}" for i, name in zip((0, 2, 4, 6), SPELLED, strict=True))]
+    write_list(pair_tree, lines)
+    assert pair_list_splits(pair_tree) == ("fold 1", "train", "validation")
+    assert pairs_source(pair_tree, "val").column("filename_t1").tolist() == ["2.JPG", "4.JPG"]
+    assert pairs_source(pair_tree, "validation").split == pairs_source(pair_tree, "Valid").split == "validation"
+
+
+def test_unlabelled_images_leave_litter_out(class_tree):
+    expected = image_files(class_tree).column("filename").tolist()
+    for name in ("Thumbs.db", "forest/0.aux.xml", "forest/0.jgw", "README.md", "__MACOSX/._0.JPG"):
+        (class_tree / name).parent.mkdir(exist_ok=True)
+        (class_tree / name).write_bytes(b"x")
+    assert image_files(class_tree).column("filename").tolist() == expected
 
 
 def test_binary_and_missing_pair_lists_are_refused(pair_tree):

@@ -69,6 +69,7 @@ def names_with_counts(counts: Mapping[tuple[str, int], Sequence[int]]) -> list[s
 
 def pack(root: Path, target: Path, pattern: str = "*.*") -> Path:
     """Return the zip file `target` after packing the files below `root` whose names have this pattern."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(target, "w") as packed:
         for path in sorted(root.rglob(pattern)):
             if path.is_file():

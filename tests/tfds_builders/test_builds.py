@@ -166,6 +166,18 @@ def test_building_again_keeps_the_data_but_only_of_the_same_archive(case, archiv
     assert capsys.readouterr().out == ""
 
 
+def test_litter_notes_and_the_data_themselves_make_no_other_archive(case, archive, built, tmp_path):
+    root = shutil.copytree(archive, tmp_path / "archive")
+    for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
+        for litter in ("README.txt", "Thumbs.db", "._a.jpg", "a.tif.aux.xml"):
+            (folder / litter).write_text("x")
+    (root / "NOTES.txt").write_text("downloaded on Monday")
+    shutil.copytree(built, root / "tfds")
+    options = {"config": case.config, "workers": 1}
+    assert build(case.data_set, archive=root, data_dir=root / "tfds", **options).splits == case.splits
+    assert build(case.data_set, archive=root, data_dir=tmp_path / "anew", **options).splits == case.splits
+
+
 def test_an_empty_split_is_an_error_even_when_skipping(case, archive, tmp_path):
     shutil.copytree(archive, tmp_path / "archive")
     case.empty(tmp_path / "archive")

@@ -18,6 +18,7 @@ from pathlib import Path
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SPLITS
 from tfds_builders.bigearthnet_v1.tables import CLOUD, NO_TARGET, SNOW
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError, extract, packed_stem
+from tfds_builders.reading.names import is_junk
 
 DOWNLOAD_HINT = (
     "download BigEarthNet-S2-v1.0.tar.gz (and BigEarthNet-S1-v1.0.tar.gz) from https://zenodo.org/records/12687186 and "
@@ -123,7 +124,7 @@ def _packed_files(path: Path) -> list[Path]:
     for entry in sorted(path.iterdir()):
         stem = packed_stem(entry)
         unpacked = any((path / folder).is_dir() for folder in (stem, _UNPACKED.get(stem, stem)))
-        if entry.is_file() and stem != entry.name and not entry.name.startswith(".") and not unpacked:
+        if entry.is_file() and stem != entry.name and not is_junk(entry.name) and not unpacked:
             packed.append(entry)
     return packed
 
@@ -138,7 +139,7 @@ def _walk(folder: Path, listing: Listing, lists: dict[str, Path], seen: set[tupl
     with os.scandir(folder) as entries:
         for entry in entries:
             patches = listing.s2 if S2_V1_NAME.fits(entry.name) else listing.s1 if S1_NAME.fits(entry.name) else None
-            if entry.name.startswith("."):
+            if is_junk(entry.name):
                 continue
             if patches is not None and entry.is_dir():
                 if entry.name in patches:

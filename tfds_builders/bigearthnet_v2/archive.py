@@ -32,6 +32,7 @@ from tfds_builders.bigearthnet_v2.patches import (
     open_lmdb,
 )
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
+from tfds_builders.reading.names import is_junk
 
 DOWNLOAD_HINT = (
     "download BigEarthNet v2.0 by hand from https://zenodo.org/records/10891137 (BigEarthNet-S1.tar.zst, "
@@ -135,7 +136,7 @@ def _folders(folder: Path, bad: list[str]) -> Iterator[str]:
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:
-        visible = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+        visible = sorted((entry.name, entry.is_dir()) for entry in entries if not is_junk(entry.name))
     for name, is_folder in visible:
         if is_folder:
             yield name

@@ -23,7 +23,7 @@ HOMEPAGE = "https://data.mendeley.com/datasets/7j9bv9vwsx"
 CORRECTED_HOMEPAGE = "https://github.com/jiecheney/MLRSNet_Dataset"
 DOWNLOAD_HINT = f"download MLRSNet by hand from {HOMEPAGE} and unpack its Images/*.rar files where they lie"
 
-_IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+_IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp")
 _CORRECTED_WORDS = ("corrected", "fixed", "jiecheney")
 _CORRECTED_START = "mlrsnet_dataset"
 _CSV_NAMES = frozenset(f"{category}.csv" for category in CATEGORIES)
@@ -49,8 +49,9 @@ def open_mlrsnet(path: Path | str, *, shared_folder: bool = False) -> Archive:
     if not path.exists():
         raise ArchiveError(f"{path}: no such archive; {DOWNLOAD_HINT} and give the folder, zip or tar file")
     named = shared_folder and any(_is_mlrsnet(entry.name) for entry in path.iterdir())
-    archive = open_archive(path, top_level=_is_mlrsnet) if named else open_archive(path)
-    if not any(name.rpartition("/")[2] in _CSV_NAMES for name in archive.names):
+    archive = open_archive(path, top_level=_is_mlrsnet if named else lambda entry: True, keep=_is_label_file)
+    if not any(map(_is_label_file, archive.names)):
+        archive.refuse_packed()
         raise ArchiveError(f"{path}: holds no label file (labels/airplane.csv, ...); {DOWNLOAD_HINT}")
     return archive
 
@@ -130,6 +131,10 @@ def _unlabelled_lines(labels: LabelSet, category: str, left: dict[str, str]) -> 
     if unlabelled and category not in labels.files:
         return [f"Images/{category}: {len(unlabelled)} images, but there is no {category}.csv with their labels"]
     return [f"{name}: no row in {labels.files[category]}" for name in unlabelled]
+
+
+def _is_label_file(name: str) -> bool:
+    return name.rpartition("/")[2] in _CSV_NAMES
 
 
 def _is_mlrsnet(entry: str) -> bool:

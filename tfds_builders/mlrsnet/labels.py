@@ -1,10 +1,8 @@
 """Read the label files of MLRSNet as one matrix, and find their known faults."""
 
 import re
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -59,20 +57,16 @@ def read_label_set(archive: Archive, name: str, files: dict[str, str]) -> LabelS
     ordered = {category: files[category] for category in CATEGORIES if category in files}
     result = LabelSet(name, ordered)
     matrices = [result.labels_nk]
-    with tempfile.TemporaryDirectory() as scratch:
-        paths = archive.files(ordered.values(), Path(scratch))  # one pass over a packed file, however many it holds
-        for category, file in ordered.items():
-            matrices.append(_read_file(archive, file, Path(paths[file]), category, result))
+    for category, file in ordered.items():
+        matrices.append(_read_file(archive, file, category, result))
     result.labels_nk = np.concatenate(matrices)
     return result
 
 
-def _read_file(archive: Archive, file: str, path: Path, category: str, result: LabelSet) -> np.ndarray:
+def _read_file(archive: Archive, file: str, category: str, result: LabelSet) -> np.ndarray:
     """Return the labels of one file, uint8 (rows, 60), after adding everything else to `result`."""
     try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
-    except OSError as error:
-        raise ArchiveError(f"{archive.path}/{file}: cannot be read ({error.strerror})") from error
+        lines = archive.read(file).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ArchiveError(f"{archive.path}/{file}: not a text file; download it again") from error
     order = _column_order(f"{archive.path}/{file}", lines[0] if lines else "")

@@ -56,15 +56,17 @@ class Builder(DualFormatBuilder):
         )
 
     def source(self) -> str:
-        """Return the sha256 of the archive's file names, of its labels, and of the configuration."""
+        """Return the sha256 of what is read: the labels, which of their images are there, and the configuration."""
         assert self._archive is not None
         archive = open_mlrsnet(self._archive)
-        return self._source(archive, list_images(archive, read_labels(archive, self.builder_config.labels)))
+        return self._source(list_images(archive, read_labels(archive, self.builder_config.labels)))
 
-    def _source(self, archive: Archive, listing: Listing) -> str:
+    def _source(self, listing: Listing) -> str:
         config = self.builder_config
         decisions = repr((config.labels, config.train_percent, config.validation_percent, config.seed))
-        digest = hashlib.sha256("\n".join([decisions, *archive.names, *listing.bad]).encode())
+        images = zip(listing.labels.filenames, listing.image_of_row, strict=True)
+        rows = (f"{filename} {image is not None}" for filename, image in images)
+        digest = hashlib.sha256("\n".join([decisions, *rows]).encode())
         digest.update(listing.labels.labels_nk.tobytes())
         return digest.hexdigest()
 
@@ -82,7 +84,7 @@ class Builder(DualFormatBuilder):
             seed=config.seed,
         )
         self.info.metadata.update(
-            source=self._source(archive, listing),
+            source=self._source(listing),
             generated=is_generated(archive),
             label_names=list(LABELS),
             splits_from=f"{config.train_percent} % train and {config.validation_percent} % validation of every "

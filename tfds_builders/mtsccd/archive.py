@@ -22,16 +22,20 @@ from pathlib import Path
 
 from tfds_builders.mtsccd.names import (
     CITIES,
+    CLASSES,
     IMAGE_EXTENSIONS,
     City,
     SceneName,
     class_label,
     find_city,
+    is_class_zero,
+    is_scene_name,
     parse_cities_toml,
     parse_name,
     with_cities,
 )
-from tfds_builders.reading.archive import Archive, ArchiveError, open_archive, packed_stem
+from tfds_builders.reading.archive import Archive, ArchiveError, is_packed, open_archive, packed_stem
+from tfds_builders.reading.names import SPLIT_NAMES, folded
 
 HOMEPAGE = "https://sites.google.com/view/zhouwx/dataset"
 DOWNLOAD_HINT = f"download MtSCCD by hand from {HOMEPAGE} (the paper prints .../view/zhouxw/dataset)"
@@ -40,9 +44,7 @@ SUBSETS = ("lusc", "lucd")
 _CITIES_TOML = "cities.toml"
 _LIST_EXTENSIONS = (".txt", ".csv", ".lst")
 _SPLIT_FOLDERS = {
-    "train": ("train", "training", "trainset", "train_set"),
-    "validation": ("val", "valid", "validation", "valset", "val_set"),
-    "test": ("test", "testing", "testset", "test_set"),
+    **SPLIT_NAMES,
     "test_a": ("testa", "test_a", "testset_a", "test_set_a"),
     "test_b": ("testb", "test_b", "testset_b", "test_set_b"),
 }
@@ -52,6 +54,7 @@ _PHASE_FOLDERS = {
     2: ("2", "t2", "time2", "time_2", "phase2", "phase_2", "b", "after", "post", "second", "im2"),
 }
 _PHASE_OF_FOLDER = {folder: phase for phase, folders in _PHASE_FOLDERS.items() for folder in folders}
+_LAST_LABEL = len(CLASSES) - 1
 _TEST_LETTERS = {"a": "test_a", "b": "test_b"}
 
 
@@ -114,16 +117,27 @@ def open_mtsccd(path: Path | str, *, shared_folder: bool = False) -> Archive:
     if not path.exists():
         raise ArchiveError(f"{path}: no such archive; {DOWNLOAD_HINT} and give the folder, zip or tar file")
     if shared_folder and any(_is_mtsccd(entry.name) for entry in path.iterdir()):
-        archive = open_archive(path, top_level=lambda entry: _is_mtsccd(entry) or entry == _CITIES_TOML)
+        archive = open_archive(path, top_level=lambda entry: _is_mtsccd(entry) or entry == _CITIES_TOML, keep=_is_read)
     else:
-        archive = open_archive(path)
+        archive = open_archive(path, keep=_is_read)
     if not any(is_image(name) for name in archive.names):
+        archive.refuse_packed()
         raise ArchiveError(f"{path}: holds no image; {DOWNLOAD_HINT} and give the folder, zip or tar file")
     return archive
 
 
 def _is_mtsccd(entry: str) -> bool:
     return entry.lower().startswith("mtsccd")
+
+
+def _is_read(name: str) -> bool:
+    """Return whether the content of a file is read, while the archive is listed: lists, and cities.toml."""
+    return _is_list(name) or name.rpartition("/")[2] == _CITIES_TOML
+
+
+def _is_list(name: str) -> bool:
+    """Return whether a file may list images; a text that is called like an image speaks of that image alone."""
+    return name.lower().endswith(_LIST_EXTENSIONS) and not is_scene_name(name.rpartition("/")[2])
 
 
 def with_archive_cities(cities: tuple[City, ...], archive: Archive) -> tuple[City, ...]:
@@ -172,20 +186,26 @@ def list_scenes(
     images = sorted(name for name in names if is_image(name))
     own = [name for name in images if subset_of(_folders(name), root_name) == subset]
     listing = Listing(cities, images=own or images)
+    listing.warnings += [
+        f"{name}: packed, and passed over; unpack it where it lies" for name in names if is_packed(name)
+    ]
     lists = _list_files(names, read, subset, bool(own), root_name)
     parsed: list[tuple[str, SceneName, str | None]] = []
+    zeros: list[str] = []
     for path in listing.images:
         folders, _, filename = path.rpartition("/")
         try:
             name = parse_name(filename, cities)
         except ArchiveError as error:
-            listing.bad.append(f"{folders}/{error}" if folders else str(error))
+            (zeros if is_class_zero(filename) else listing.bad).append(f"{folders}/{error}" if folders else str(error))
             continue
         foreign = subset_of(folders, root_name) not in (None, subset)
         split = None if foreign else _folder_split(folders)
         parsed.append((path, name, None if foreign else lists.get(filename, split)))
+    _note_zeros(listing, zeros, {name.label for _, name, _ in parsed})
     if not parsed:
-        raise ArchiveError(f"no image with a readable name; the first: {listing.bad[0] if listing.bad else 'none'}")
+        first = [*listing.errors, *listing.bad, "none"][0]
+        raise ArchiveError(f"no image with a readable name; the first: {first}")
     phases = _phases(parsed, listing)
     for path, name, split in parsed:
         phase = phases.get((name.city, name.date))
@@ -213,15 +233,11 @@ def _folders(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def _folded(folder: str) -> str:
-    return re.sub(r"[\s_-]+", "_", folder.strip().lower())
-
-
 @functools.lru_cache(maxsize=4096)
 def _folder_split(folders: str) -> str | None:
     """Return "train" or "validation" by the innermost folder of a split; the test splits follow from the city."""
     for folder in reversed(folders.split("/")):
-        split = _SPLIT_OF_FOLDER.get(_folded(folder))
+        split = _SPLIT_OF_FOLDER.get(folded(folder))
         if split is not None:
             return split if split in ("train", "validation") else None
     return None
@@ -237,15 +253,13 @@ def _list_files(
     splits: dict[str, str] = {}
     for path in sorted(names):
         of_list = subset_of(path.rpartition(".")[0], root_name)
-        if not path.lower().endswith(_LIST_EXTENSIONS) or of_list not in (
-            (subset,) if has_own_folder else (None, subset)
-        ):
+        if not _is_list(path) or of_list not in ((subset,) if has_own_folder else (None, subset)):
             continue
         split_of_file = _word_split(path.rpartition(".")[0])
         for line in read(path).decode("utf-8", errors="replace").splitlines():
             words = [word for cell in re.split(r"[,;\t]", line) for word in _words(cell)]
             images = [word.replace("\\", "/").rpartition("/")[2] for word in words if is_image(word)]
-            split = next((s for word in words if (s := _SPLIT_OF_FOLDER.get(_folded(word)))), split_of_file)
+            split = next((s for word in words if (s := _SPLIT_OF_FOLDER.get(folded(word)))), split_of_file)
             if split in ("train", "validation"):
                 splits.update(dict.fromkeys(images, split))
     return splits
@@ -254,17 +268,28 @@ def _list_files(
 def _words(cell: str) -> list[str]:
     """Return the words of a cell; a path with one image extension may hold spaces."""
     cell = cell.strip().strip("\"'")
-    extensions = len(re.findall(r"\.(?:jpe?g|png|tiff?|bmp)\b", cell, re.IGNORECASE))
+    extensions = len(re.findall(r"\.(?:jpe?g|jpe|jfif|png|tiff?|bmp)\b", cell, re.IGNORECASE))
     return [cell] if extensions == 1 and is_image(cell) else cell.split()
 
 
 def _word_split(path: str) -> str | None:
     """Return the split that the innermost speaking part of a list file's path names, as in `lists/train_pairs`."""
     for part in reversed(path.split("/")):
-        for split in (_SPLIT_OF_FOLDER.get(word) for word in [_folded(part), *_folded(part).split("_")]):
+        for split in (_SPLIT_OF_FOLDER.get(word) for word in [folded(part), *folded(part).split("_")]):
             if split is not None:
                 return split
     return None
+
+
+def _note_zeros(listing: Listing, zeros: list[str], labels: set[int]) -> None:
+    """Note names of the class 0: each is bad, but where no image has the class 10 all numbers are one too small."""
+    if zeros and _LAST_LABEL not in labels:
+        listing.errors.append(
+            f"{zeros[0].partition(': ')[0]}: class 0, and no image has class {_LAST_LABEL + 1}: the names count the "
+            f"classes from 0 and the paper from 1; add 1 to the class in every name ({len(zeros)} have class 0)"
+        )
+    else:
+        listing.bad += zeros
 
 
 def _phases(parsed: Sequence[tuple[str, SceneName, str | None]], listing: Listing) -> dict[tuple[str, str], int]:
@@ -310,7 +335,7 @@ def _contradicting_folder(scene: Scene, role: str, cities: tuple[City, ...]) -> 
     """Return the first folder none of whose possible meanings ("1" is a date or a class) agrees with the name."""
     above = ""
     for folder in scene.path.split("/")[:-1]:
-        word = _folded(folder)
+        word = folded(folder)
         meanings: list[bool] = []
         city = find_city(folder, cities)
         label = class_label(folder)

@@ -18,7 +18,6 @@ from tfds_builders.mtsccd.archive import (
     with_archive_cities,
 )
 from tfds_builders.mtsccd.config import CONFIGS, MtsccdConfig
-from tfds_builders.mtsccd.names import City
 from tfds_builders.reading.archive import Archive, ArchiveError, is_generated
 from tfds_builders.writing.builder import DualFormatBuilder, refuse_empty_split
 from tfds_builders.writing.examples import ImageExamples
@@ -55,14 +54,17 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         return [city.name for city in self.builder_config.cities()]
 
     def source(self) -> str:
-        """Return the sha256 of the archive's file names (not of their content) and of the split's settings."""
+        """Return the sha256 of what is read: the images' names (not their content), splits, and the settings."""
         assert self._archive is not None
         archive = open_mtsccd(self._archive)
-        return self._source(archive, with_archive_cities(self.builder_config.cities(), archive))
+        return self._source(
+            list_archive(archive, self.SUBSET, with_archive_cities(self.builder_config.cities(), archive))
+        )
 
-    def _source(self, archive: Archive, cities: tuple[City, ...]) -> str:
-        decisions = repr((cities, self.builder_config.paired, self.builder_config.seed))
-        return hashlib.sha256("\n".join([decisions, *archive.names]).encode()).hexdigest()
+    def _source(self, listing: Listing) -> str:
+        decisions = repr((listing.cities, self.builder_config.paired, self.builder_config.seed))
+        scenes = sorted(f"{scene.filename} {scene.split}" for scene in listing.scenes)
+        return hashlib.sha256("\n".join([decisions, *scenes]).encode()).hexdigest()
 
     def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[ImageExamples]]:
         archive = open_mtsccd(self._archive_path(dl_manager), shared_folder=self._archive is None)
@@ -72,7 +74,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         tfds.features.ClassLabel.__init__(self.info.features["city"], names=city_names)
         listing = list_archive(archive, self.SUBSET, cities)
         self.info.metadata.update(
-            source=self._source(archive, cities),
+            source=self._source(listing),
             generated=is_generated(archive),
             splits_from=self._splits_from(listing),
         )

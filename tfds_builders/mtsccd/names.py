@@ -65,7 +65,7 @@ CITIES: tuple[City, ...] = (
 )
 
 SPLITS: tuple[str, ...] = ("train", "validation", "test_a", "test_b")
-IMAGE_EXTENSIONS: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+IMAGE_EXTENSIONS: tuple[str, ...] = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,6 +130,18 @@ def parse_name(filename: str, cities: tuple[City, ...] = CITIES) -> SceneName:
     if label is None:
         raise ArchiveError(f"{filename}: unknown class '{match['c']}' (1 to 10, or a name of Table 2); rename the file")
     return SceneName(city.name, match["date"], int(match["x"]), int(match["y"]), label)
+
+
+def is_scene_name(filename: str) -> bool:
+    """Return whether a file is called like a scene, whatever the city, class and kind of file."""
+    stem, dot, _ = filename.rpartition(".")
+    return _NAME.fullmatch(stem if dot else filename) is not None
+
+
+def is_class_zero(filename: str) -> bool:
+    """Return whether a file is called like a scene of the class 0, which is none: the paper counts from 1."""
+    match = _NAME.fullmatch(filename.rpartition(".")[0])
+    return match is not None and re.fullmatch(r"\s*0+\s*", match["c"]) is not None
 
 
 def format_name(city: City, phase: int, tile_x: int, tile_y: int, label: int) -> str:

@@ -5,21 +5,36 @@ into, and their members appear under the file's name without its suffix.
 """
 
 import contextlib
+import itertools
 import lzma
-import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from tfds_builders.reading.folders import tree_of
+from tfds_builders.reading.names import as_text, is_junk
+
 _PACKED_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_UNREAD_SUFFIXES = (".rar", ".7z", ".tar.zst")
 # What zipfile, tarfile and the decompressors raise on a broken file.
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+_BROKEN = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, struct.error),
+    *(UnicodeError, OverflowError, ValueError, KeyError),
+)
+# The first bytes of files that are no zip or tar file, and what they are.
+_OTHER_FILES = (
+    (b"PK\3\4", "incomplete (the end of the zip file is missing); download it again"),
+    (b"PK\7\x08", "one part of a split zip file; join the parts and give the whole"),
+    (b"<", "a web page instead of an archive, of a download that failed; download it again"),
+    (b"version https://git-lfs", "a note of Git LFS instead of the archive; fetch the file with git lfs pull"),
+)
 _COPY_BYTES = 1 << 20
 # The file by which a generated archive says that it is one.
 GENERATED_MARK = "GENERATED.md"
@@ -31,17 +46,21 @@ class ArchiveError(ValueError):
 
 @dataclass(frozen=True)
 class _Container:
-    """One folder, zip or tar file; `members` maps names in the archive to names in the container."""
+    """One folder, zip or tar file.
+
+    `members` maps names in the archive to names in the container; `kept` holds the content of some.
+    """
 
     path: Path
-    members: dict[str, str]
+    members: Mapping[str, str]
+    kept: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Archive:
     """The files of one archive.
 
-    `names` are relative, use "/" and are sorted. Hidden files and the litter of operating systems are left out.
+    `names` are relative, use "/", are text (`as_text`) and sorted. Hidden files and litter (`is_junk`) are left out.
     """
 
     path: Path
@@ -49,8 +68,10 @@ class Archive:
     containers: tuple[_Container, ...]
 
     def read(self, name: str) -> bytes:
-        """Return the content of one (small) file."""
+        """Return the content of one (small) file: at once for those that `open_archive` was told to keep."""
         container = next(c for c in self.containers if name in c.members)
+        if name in container.kept:
+            return container.kept[name]
         if container.path.is_dir():
             try:
                 return (container.path / container.members[name]).read_bytes()
@@ -59,12 +80,14 @@ class Archive:
         with _opened(container.path) as members:
             for member in members:
                 if member.name == container.members[name]:
-                    with member.open() as stream:
-                        return stream.read()
+                    return member.content()
         raise ArchiveError(f"{container.path}: '{name}' has gone; do not change the archive while it is read")
 
     def files(self, names: Iterable[str], scratch: Path) -> dict[str, str]:
-        """Return a path for each of `names`: the file itself in a folder, a copy below `scratch` for a packed one."""
+        """Return a path for each of `names`: the file itself in a folder, a copy below `scratch` for a packed one.
+
+        Copies are numbered: names of another system may be too long, or equal but for their case, on this one.
+        """
         wanted = set(names)
         paths = {}
         for number, container in enumerate(self.containers):
@@ -72,15 +95,29 @@ class Archive:
             if container.path.is_dir():
                 paths.update({name: str(container.path / inner) for inner, name in inside.items()})
             elif inside:
-                target = scratch / str(number)
-                for inner in _copy_members(container.path, target, inside):
-                    paths[inside[inner]] = str(target / inner)
+                with _opened(container.path) as members:
+                    for index, member in enumerate(members):
+                        if member.name in inside:
+                            copy = scratch / str(number) / str(index)
+                            member.copy(copy)
+                            paths[inside[member.name]] = str(copy)
         return paths
 
+    def refuse_packed(self) -> None:
+        """Raise ArchiveError where zip or tar files lie in the archive, which are not looked into."""
+        for name in filter(is_packed, self.names):
+            raise ArchiveError(f"{self.path}: '{name}' is packed in it; unpack both and give the folder")
 
-def open_archive(path: Path | str, *, top_level: Callable[[str], bool] = lambda name: True) -> Archive:
-    """Return the archive at `path`: a folder, a zip file or a tar file. Only names are read.
 
+def open_archive(
+    path: Path | str,
+    *,
+    top_level: Callable[[str], bool] = lambda name: True,
+    keep: Callable[[str], bool] = lambda name: False,
+) -> Archive:
+    """Return the archive at `path`: a folder, a zip file or a tar file.
+
+    Only names are read, and of a packed file, in the same pass, the content of the files that `keep` chooses by name.
     `top_level` says which entries of a folder belong to the archive (a shared download folder holds other things too).
 
     Raises:
@@ -90,15 +127,21 @@ def open_archive(path: Path | str, *, top_level: Callable[[str], bool] = lambda 
     if not path.exists():
         raise ArchiveError(f"{path}: no such archive; give the folder, zip or tar file that was downloaded")
     if path.is_dir():
-        containers = _folder_containers(path.resolve(), top_level)
+        containers = _folder_containers(path.resolve(), top_level, keep)
     else:
-        containers = [_packed_container(path.resolve(), prefix="")]
+        containers = [_packed_container(path.resolve(), "", keep)]
     names = sorted(name for container in containers for name in container.members)
+    _refuse_twice(path, names)
     return Archive(path.resolve(), tuple(names), tuple(containers))
 
 
+def is_packed(name: str) -> bool:
+    """Return whether a file's name is that of a packed file, of a kind that is read here or another one."""
+    return name.lower().endswith(_PACKED_SUFFIXES + _UNREAD_SUFFIXES)
+
+
 def packed_stem(path: Path) -> str:
-    """Return the name of a zip or tar file without its suffixes: `MtSCCD` for `MtSCCD.tar.gz`."""
+    """Return the name of a zip or tar file without its suffixes: `MtSCCD` for `MtSCCD.tar.gz`; else the name."""
     lower = path.name.lower()
     suffix = max((s for s in _PACKED_SUFFIXES if lower.endswith(s)), key=len, default="")
     return path.name[: len(path.name) - len(suffix)]
@@ -117,19 +160,12 @@ def extract(path: Path | str, target: Path | str, names: Iterable[str] | None = 
     """
     with _opened(Path(path)) as members:
         found = [member.name for member in members]
-    return _copy_members(Path(path), Path(target), found if names is None else names)
-
-
-def _copy_members(path: Path, target: Path, names: Iterable[str]) -> list[str]:
-    wanted = set(names)
+    wanted = set(found if names is None else names)
     written = []
-    with _opened(path) as members:
+    with _opened(Path(path)) as members:
         for member in members:
             if member.name in wanted:
-                out = target / member.name
-                out.parent.mkdir(parents=True, exist_ok=True)
-                with member.open() as source, out.open("wb") as copy:
-                    shutil.copyfileobj(source, copy, _COPY_BYTES)
+                member.copy(Path(target) / member.name)
                 written.append(member.name)
     return written
 
@@ -140,6 +176,15 @@ class _Member:
 
     name: str
     open: Callable[[], IO[bytes]]
+
+    def content(self) -> bytes:
+        with self.open() as stream:
+            return stream.read()
+
+    def copy(self, out: Path) -> None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with self.open() as source, out.open("wb") as copy:
+            shutil.copyfileobj(source, copy, _COPY_BYTES)
 
 
 def _safe_name(archive: Path, name: str, mode: int) -> str:
@@ -168,6 +213,8 @@ def _zip_members(path: Path, packed: zipfile.ZipFile) -> Iterator[_Member]:
     for info in packed.infolist():
         if info.flag_bits & 0x1:
             raise ArchiveError(f"{path}: is encrypted; unpack it and give the folder")
+        if info.header_offset < 0:
+            raise ArchiveError(f"{path}: its beginning is missing (one part of a split zip file?); give the whole")
         name = _safe_name(path, _zip_name(info), 0 if info.is_dir() else info.external_attr >> 16)
         if not info.is_dir():
             yield _Member(name, lambda info=info: packed.open(info))  # type: ignore[misc]
@@ -187,6 +234,19 @@ def _tar_file(packed: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     return stream
 
 
+class _StrictHeader(tarfile.TarInfo):
+    """A header whose damage is an error; `tarfile` takes a cut or damaged one behind the first for the end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictHeader":
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if len(buf) == tarfile.BLOCKSIZE and not any(buf):  # the mark at the end
+                raise
+            raise tarfile.ReadError(str(error)) from error
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Iterator[_Member]]:
     """Yield the regular files of a zip or tar file, in its order; turn its errors into ArchiveError."""
@@ -195,63 +255,79 @@ def _opened(path: Path) -> Iterator[Iterator[_Member]]:
             with zipfile.ZipFile(path) as zipped:
                 yield _once(path, _zip_members(path, zipped))
         elif tarfile.is_tarfile(path):
-            with tarfile.open(path) as tarred:
+            with tarfile.open(path, tarinfo=_StrictHeader) as tarred:
                 yield _once(path, _tar_members(path, tarred))
         else:
-            raise ArchiveError(f"{path}: neither a folder nor a zip or tar file; unpack it and give the folder")
+            raise ArchiveError(f"{path}: {_described(path)}")
+    except ArchiveError:
+        raise
     except _BROKEN as error:
         raise ArchiveError(f"{path}: broken or incomplete ({error}); download it again") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise ArchiveError(f"{path}: broken or incomplete ({error}); download it again") from error  # gzip and bz2
     except NotImplementedError as error:  # a compression that zipfile does not know
         raise ArchiveError(f"{path}: cannot be unpacked here ({error}); unpack it and give the folder") from error
+
+
+def _described(path: Path) -> str:
+    """Return what a file is that is neither zip nor tar, and what to do."""
+    with path.open("rb") as file:
+        start = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not start:
+        return "empty; download it again"
+    other = (text for magic, text in _OTHER_FILES if start.startswith(magic))
+    return next(other, "neither a folder nor a zip or tar file; unpack it and give the folder")
 
 
 def _once(path: Path, members: Iterator[_Member]) -> Iterator[_Member]:
     seen = set()
     for member in members:
         if member.name in seen:
-            raise ArchiveError(f"{path}: holds '{member.name}' twice; pack it anew")
+            raise ArchiveError(f"{path}: holds '{as_text(member.name)}' twice; pack it anew")
         seen.add(member.name)
         yield member
 
 
-def _is_junk(name: str) -> bool:
-    """Return whether a path is hidden, or left by macOS or Windows."""
-    return any(part.startswith((".", "__MACOSX")) or part in ("Thumbs.db", "desktop.ini") for part in name.split("/"))
+def _packed_container(path: Path, prefix: str, keep: Callable[[str], bool]) -> _Container:
+    """Return the content of a zip or tar file, in one pass."""
+    members: dict[str, str] = {}
+    kept = {}
+    with _opened(path) as found:
+        for member in found:
+            if any(map(is_junk, member.name.split("/"))):
+                continue
+            name = _noted(path, prefix + member.name, member.name, members)
+            if keep(name):
+                kept[name] = member.content()
+    return _Container(path, members, kept)
 
 
-def _packed_container(path: Path, prefix: str) -> _Container:
-    with _opened(path) as members:
-        return _Container(path, {prefix + m.name: m.name for m in members if not _is_junk(m.name)})
-
-
-def _folder_containers(root: Path, top_level: Callable[[str], bool]) -> list[_Container]:
+def _folder_containers(root: Path, top_level: Callable[[str], bool], keep: Callable[[str], bool]) -> list[_Container]:
     """Return the folder and the packed files at its top; a packed file whose folder lies beside it is passed over."""
     loose: dict[str, str] = {}
     packed = []
-    for entry in sorted(root.iterdir()):
-        if _is_junk(entry.name) or not top_level(entry.name):
-            continue
-        if entry.is_dir():
-            loose.update({name: name for name in _walk(entry, entry.name)})
-        elif not entry.name.lower().endswith(_PACKED_SUFFIXES):
-            loose[entry.name] = entry.name
-        elif not (root / packed_stem(entry)).is_dir():
-            packed.append(_packed_container(entry, prefix=packed_stem(entry) + "/"))
+    for inner in tree_of(root, top_level).files:
+        stem = packed_stem(Path(inner))
+        if "/" in inner or stem == inner:
+            _noted(root, inner, inner, loose)
+        elif not (root / stem).is_dir():
+            packed.append(_packed_container(root / inner, f"{stem}/", keep))
     return [_Container(root, loose), *packed]
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[str]:
-    """Yield the relative names of all files below `folder`, following links to folders, each folder once."""
-    seen = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not _is_junk(name))
-        inside = Path(parent).relative_to(folder).as_posix()
-        start = prefix if inside == "." else f"{prefix}/{inside}"
-        for name in files:
-            if not _is_junk(name):
-                yield f"{start}/{name}"
+def _noted(path: Path, name: str, inner: str, members: dict[str, str]) -> str:
+    """Note a file in `members` under the text of its name, and return that."""
+    text = as_text(name)
+    if text in members:
+        raise ArchiveError(f"{path}: holds two files called '{text}', in two ways to write it; keep one")
+    members[text] = inner
+    return text
+
+
+def _refuse_twice(path: Path, names: Sequence[str]) -> None:
+    """Raise ArchiveError where two containers hold a file of the same name."""
+    for name, following in itertools.pairwise(names):
+        if name == following:
+            raise ArchiveError(f"{path}: holds '{name}' twice, in two packed files of one name; keep one of them")

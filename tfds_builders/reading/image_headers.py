@@ -5,6 +5,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tfds_builders.reading.jpeg_data import has_hole
+
 MAX_PIXELS = 1 << 30  # a header with more is damaged, or its pixels fill the memory
 
 JPEG_START = b"\xff\xd8\xff"
@@ -111,9 +113,11 @@ def _jpeg_header(data: bytes) -> ImageHeader:
         if marker in _START_OF_FRAME and header is None:
             header = _jpeg_frame(data, position, marker)
         elif marker == _SCAN and header is not None:
-            if _has_end(data, position):
-                return header
-            raise ValueError("a damaged or truncated JPEG (no end marker)")
+            if not _has_end(data, position):
+                raise ValueError("a damaged or truncated JPEG (no end marker)")
+            if has_hole(data):
+                raise ValueError("a damaged JPEG (a block of it is overwritten with zeros)")
+            return header
         elif marker in (_SCAN, _END):
             raise ValueError("a damaged or truncated JPEG (broken header)")
     raise ValueError("a damaged or truncated JPEG (no image in it)")

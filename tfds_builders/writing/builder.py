@@ -17,6 +17,8 @@ import tensorflow_datasets as tfds
 
 from tfds_builders.processors import default_workers
 from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.names import is_utf8
+from tfds_builders.reading.problems import CONVENTION, MANY, alike
 from tfds_builders.writing.beam import parse_beam_options, write_shards_with_beam
 from tfds_builders.writing.pool import Shard, write_shards
 from tfds_builders.writing.records import Example, ShardResult, Skipped
@@ -126,7 +128,9 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         """Raise ArchiveError with the first problem, or note all problems in `skipped` if bad files are left out."""
         if problems and not self._skip_bad:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise ArchiveError(f"{problems[0]}{more}; or build with --skip-bad")
+            is_convention = len(problems) >= MANY and alike(problems[:MANY])
+            advice = f"the first {MANY} {CONVENTION}" if is_convention else "or build with --skip-bad"
+            raise ArchiveError(f"{problems[0]}{more}; {advice}")
         self.skipped += problems
 
     def _download_and_prepare(
@@ -247,6 +251,8 @@ def build(
 
     if name not in BUILDERS:
         raise ArchiveError(f"unknown data set '{name}'; known are {', '.join(BUILDERS)}")
+    if data_dir is not None and not is_utf8(os.fspath(data_dir)):
+        raise ArchiveError(f"{data_dir}: not a path in UTF-8, and TFDS writes to no other; give another data folder")
     builder_cls = BUILDERS[name]
     if isinstance(config, str) and config not in builder_cls.builder_configs:
         known = ", ".join(builder_cls.builder_configs)

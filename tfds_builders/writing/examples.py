@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.images import load_image
+from tfds_builders.reading.problems import CONVENTION, MANY, alike
 from tfds_builders.writing.records import Example, Skipped, Value
 
 Item = TypeVar("Item")
@@ -18,17 +19,36 @@ def make_examples(
 ) -> Iterator[tuple[int, Example | Skipped]]:
     """Yield (key, example) of every item in order; with `skip_bad`, Skipped for an item that `make` refuses.
 
-    Without `skip_bad` the message of the ArchiveError ends with `remedy`.
+    Without `skip_bad` the message of the ArchiveError ends with `remedy`; where the items behind it fail alike, it
+    says that and offers no skipping.
     """
-    for key, item in enumerate(items):
+    remaining = iter(items)
+    for key, item in enumerate(remaining):
         try:
             example = make(item)
         except ArchiveError as error:
             if not skip_bad:
-                raise ArchiveError(f"{error}; {remedy}, or build with --skip-bad") from error
+                problems = [str(error), *_problems(itertools.islice(remaining, MANY - 1), make)]
+                advice = (
+                    f"{len(problems)} files {CONVENTION}" if alike(problems) else f"{remedy}, or build with --skip-bad"
+                )
+                raise ArchiveError(f"{error}; {advice}") from error
             yield key, Skipped(str(error))
         else:
             yield key, example
+
+
+def _problems(items: Iterable[Item], make: Callable[[Item], Example]) -> list[str]:
+    """Return the problem of every item, or nothing where one has none."""
+    problems = []
+    for item in items:
+        try:
+            make(item)
+        except ArchiveError as error:
+            problems.append(str(error))
+        else:
+            return []
+    return problems
 
 
 def shard_bounds(examples: int, example_bytes: float, shard_bytes: int) -> list[tuple[int, int]]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from tfds_builders.reading.archive import Archive, ArchiveError
 from tfds_builders.reading.images import load_image_size
+from tfds_builders.reading.problems import CONVENTION, FEW, MANY, alike
 from tfds_builders.writing.examples import ImageExample, ImageExamples, ImageFile, shard_bounds
 from tfds_builders.writing.records import Value
 
 # Enough files to tell the common size of an archive's images and their mean number of bytes.
-_SAMPLE = 64
+_SAMPLE = MANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def image_shards(
     """Return the shards of every split, of about `shard_bytes` each; packed images are copied below `scratch`."""
     names = (name for split in splits.values() for example in split for name in example.images.values())
     files = {name: _image_file(archive, name, path) for name, path in archive.files(names, scratch).items()}
-    image_size, image_bytes = _common_size(files)
+    image_size, image_bytes = _common_size(archive.path, files)
 
     def shards(examples: Sequence[ArchiveExample]) -> list[ImageExamples]:
         ready = [
@@ -51,23 +52,32 @@ def _image_file(archive: Archive, name: str, path: str) -> ImageFile:
     return ImageFile(path, path if path == shown else shown)
 
 
-def _common_size(files: Mapping[str, ImageFile]) -> tuple[tuple[int, int], int]:
+def _common_size(archive: Path, files: Mapping[str, ImageFile]) -> tuple[tuple[int, int], int]:
     """Return the most common (width, height) of a sample of the files, and their mean number of bytes.
 
     The sample is from all parts of the archive, and the same one in every build.
+
+    Raises:
+        ArchiveError: no file of it can be read, or most have other sizes than the most common one.
     """
     sizes: Counter[tuple[int, int]] = Counter()
     num_bytes = []
-    failure: ArchiveError | None = None
+    failures = []
     for name in sorted(files)[:: max(1, len(files) // _SAMPLE)]:
         file = files[name]
         try:
             size = load_image_size(file.path, file.shown_path)
         except ArchiveError as error:
-            failure = failure or error
+            failures.append(str(error))
         else:
             sizes[size] += 1
             num_bytes.append(Path(file.path).stat().st_size)
-    if failure is not None and not sizes:
-        raise failure
-    return sizes.most_common(1)[0][0], sum(num_bytes) // len(num_bytes)
+    if not sizes:
+        raise ArchiveError(f"{failures[0]}; {len(failures)} files {CONVENTION}" if alike(failures) else failures[0])
+    size, count = sizes.most_common(1)[0]
+    if sizes.total() >= FEW and count <= sizes.total() // 2:
+        found = ", ".join(f"{wide}x{high}" for (wide, high), _ in sizes.most_common(3))
+        raise ArchiveError(
+            f"{archive}: images of many sizes ({found}, ...); make them of one, as in the published archive"
+        )
+    return size, sum(num_bytes) // len(num_bytes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtsccd_jax.files import replacing
+from mtsccd_jax.files import replacing, utf8
 from mtsccd_jax.perf.profile.layers import Layer
 from mtsccd_jax.perf.profile.result import Profile, Rate
 from mtsccd_jax.perf.profile.roofline import attainable_flops_per_s
@@ -36,7 +36,7 @@ def write_files(profile: Profile, recipe: Recipe, workdir: Path, command: str) -
         "environment": environment(),
     }
     contents = {
-        paths["profile"]: json.dumps(profile.summary() | record, indent=1, ensure_ascii=False).encode() + b"\n",
+        paths["profile"]: utf8(json.dumps(profile.summary() | record, indent=1, ensure_ascii=False) + "\n"),
         paths["layers"]: layers_csv(profile.layers).encode(),
         paths["roofline"]: picture.svg.encode(),
         workdir / f"{ROOFLINE}.png": picture.png,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mtsccd_jax.data.folder_source import ALL
+from mtsccd_jax.data.class_tree import ALL
 from mtsccd_jax.data.sources import Source, open_pairs
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import replacing
+from mtsccd_jax.files import replacing, utf8
 from mtsccd_jax.recipes.config import Data
 
 TRAINED_PAIRS_FILE = "trained_pairs.json"
@@ -30,7 +30,7 @@ def write_trained_pairs(workdir: Path, train: Source) -> None:
     """Write the list of the training pairs to the work directory."""
     pairs = TrainedPairs(train.name, tuple(_names(train)), _pixels_sha256(train, 0))
     with replacing(workdir / TRAINED_PAIRS_FILE) as stream:
-        stream.write(json.dumps(asdict(pairs), ensure_ascii=False).encode() + b"\n")
+        stream.write(utf8(json.dumps(asdict(pairs), ensure_ascii=False) + "\n"))
 
 
 def read_trained_pairs(workdir: Path) -> TrainedPairs:

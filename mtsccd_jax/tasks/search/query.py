@@ -1,6 +1,7 @@
 """A search with one image: its nearest images in the gallery, and a picture of them."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from mtsccd_jax.tasks.feature_cache import FeatureCache
 from mtsccd_jax.tasks.search.index import Index, open_index
 from mtsccd_jax.tasks.search.photos import Search, Seen, search_sheet
 from mtsccd_jax.tasks.write_row import pictures
+from tfds_builders.reading.names import as_text
 
 # Hits on the picture, which has them in one line.
 SHOWN = 50
@@ -68,10 +70,10 @@ def retrieve(cache: FeatureCache, query: Path, k: int) -> Retrieved:
         Seen(thumb, "; ".join(map(class_name, hit.labels)), hit.distance)
         for thumb, hit in zip(index.thumbs(row[:SHOWN]), hits[:SHOWN], strict=True)
     )
-    place = hashlib.sha256(str(query.resolve()).encode()).hexdigest()[:8]
-    picture = trained.workdir / PICTURES_FOLDER / f"{query.stem}-{place}.png"
+    place = hashlib.sha256(os.fsencode(query.resolve())).hexdigest()[:8]
+    picture = trained.workdir / PICTURES_FOLDER / f"{as_text(query.stem)[:60]}-{place}.png"
     with replacing(picture) as stream:
-        stream.write(search_sheet([Search(Seen(pictures(image, np.arange(1))[0], query.name), shown)]))
+        stream.write(search_sheet([Search(Seen(pictures(image, np.arange(1))[0], as_text(query.name)), shown)]))
     return Retrieved(hits, len(index), picture)
 
 
@@ -81,7 +83,7 @@ def query_source(query: Path, data: Data) -> Source:
         return patch_source(query, bands)
     if not query.is_file():
         raise InputError(f"--query {query}: no such file; give an image")
-    columns = {"filename": np.array([query.name])}
+    columns = {"filename": np.array([as_text(query.name)])}
     return FileSource(str(query), "query", query.parent, {"image": [query.name]}, columns, image_size=data.image_size)
 
 
@@ -90,5 +92,5 @@ def _row_in_folder(query: Path, data: Data, index: Index) -> int:
     folder = data.folder
     if folder is None or not query.resolve().is_relative_to(Path(folder).resolve()):
         return -1
-    rows = np.flatnonzero(index.filename == query.resolve().relative_to(Path(folder).resolve()).as_posix())
+    rows = np.flatnonzero(index.filename == as_text(query.resolve().relative_to(Path(folder).resolve()).as_posix()))
     return int(rows[0]) if len(rows) else -1

@@ -192,6 +192,6 @@ def test_no_archive(tmp_path):
         list_archive(tmp_path / "none", tmp_path)
     with pytest.raises(ArchiveError, match="holds no patch of BigEarthNet v1"):
         list_archive(tmp_path, tmp_path / "scratch")
-    (tmp_path / "a.tif").touch()
+    (tmp_path / "a.tif").write_bytes(b"II*")
     with pytest.raises(ArchiveError, match="neither a folder nor a zip or tar file"):
         list_archive(tmp_path / "a.tif", tmp_path)

@@ -80,14 +80,14 @@ def test_what_is_no_patch(tmp_path):
     other = files.PRODUCT.replace("R022", "R023")
     (root / S2 / files.PRODUCT / "thumbnails").mkdir()
     (root / S2 / files.PRODUCT / f"{other}_01_02").mkdir()
-    (root / S2 / files.PRODUCT / "readme.txt").touch()
+    (root / S2 / files.PRODUCT / "notes.txt").touch()
     (root / S2 / files.PRODUCT / ".DS_Store").touch()
     found = find_patches(open_v2(root), (S2, S1))
     assert len(found[S2].name_n) == len(files.PATCHES)
     said = "\n".join(found[S2].bad)
     assert "thumbnails: not the name of a patch" in said
     assert f"{other}_01_02: lies in the folder of another product" in said
-    assert "readme.txt: a file among the folders of patches" in said
+    assert "notes.txt: a file among the folders of patches" in said
     assert len(found[S2].bad) == 3
     assert found[S1].bad == ()
 

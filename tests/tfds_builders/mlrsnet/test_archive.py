@@ -62,6 +62,12 @@ def test_what_is_no_archive_says_where_to_get_it(tmp_path):
         open_mlrsnet(tmp_path)
 
 
+def test_labels_in_a_zip_in_a_zip_are_named(tmp_path):
+    pack(write_mlrsnet(tmp_path / "a"), tmp_path / "inner" / "MLRSNet.zip")
+    with pytest.raises(ArchiveError, match=r"'MLRSNet\.zip' is packed in it; unpack both"):
+        open_mlrsnet(pack(tmp_path / "inner", tmp_path / "outer.zip"))
+
+
 def test_in_a_shared_folder_only_what_bears_the_name_belongs(tmp_path):
     write_mlrsnet(tmp_path / "MLRSNet")
     (tmp_path / "labels").mkdir()

@@ -204,6 +204,45 @@ def test_nothing_readable_is_an_error():
         listed({"a/holiday.jpg": b""})
 
 
+@pytest.mark.parametrize("shift", [-1, 0])
+def test_class_numbers_from_zero_are_an_error_unless_10_occurs(shift):
+    names = [name(code, date, x, y, c + shift) for code, _, date, x, y, c in scenes(TILES)]
+    listing = listed(dict.fromkeys(names, b""))
+    said = [line for line in listing.errors if "count the classes from 0" in line]
+    assert len(said) == (shift < 0)
+    assert not [line for line in listing.bad if "class '0'" in line]
+    if said:
+        assert said[0].startswith("HF_201412_0_0_0.jpg: class 0, and no image has class 10")
+        assert said[0].endswith(f"({sum(n.endswith('_0.jpg') for n in names)} have class 0)")
+
+
+def test_a_single_class_0_is_a_bad_file():
+    names = [name(code, date, x, y, c) for code, _, date, x, y, c in scenes(TILES)]
+    listing = listed(dict.fromkeys([*names, "HZ_201310_9_9_0.jpg"], b""))
+    assert (listing.errors, len(listing.bad)) == ([], 1)
+    with pytest.raises(ArchiveError, match="count the classes from 0"):
+        listed({"HZ_201310_9_9_0.jpg": b""})
+
+
+def test_a_text_called_like_an_image_is_no_list():
+    files = layout(6)
+    notes = {path.replace(".jpg", ".txt"): b"" for path in files}
+    read = []
+    list_scenes([*files, *notes, "MtSCCD/train.txt"], lambda path: read.append(path) or b"", subset="lusc")
+    assert read == ["MtSCCD/train.txt"]
+
+
+def test_packed_files_in_the_archive_are_named(tmp_path):
+    for city in ("hefei", "wuhan"):
+        write(tmp_path / city, 1)
+        pack(tmp_path / city, tmp_path / "cities" / "MtSCCD" / f"{city}.zip")
+    pack(tmp_path / "cities", tmp_path / "nested.zip")
+    with pytest.raises(ArchiveError, match=r"nested\.zip: 'MtSCCD/hefei\.zip' is packed in it; unpack both"):
+        open_mtsccd(tmp_path / "nested.zip")
+    files = layout(6) | {"MtSCCD/more/wuhan.rar": b""}
+    assert listed(files).warnings == ["MtSCCD/more/wuhan.rar: packed, and passed over; unpack it where it lies"]
+
+
 def test_missing_and_empty_archives_say_what_to_do(tmp_path):
     hint = r"sites\.google\.com/view/zhouwx/dataset \(the paper prints .*zhouxw"
     with pytest.raises(ArchiveError, match=f"no such archive; .*{hint}"):

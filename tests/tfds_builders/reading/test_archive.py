@@ -1,10 +1,13 @@
 """Archives built by hand, hostile ones among them."""
 
+import contextlib
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfds_builders.reading.archive import ArchiveError, extract, open_archive
@@ -152,3 +155,125 @@ def test_linked_folders_are_followed_once(tmp_path):
     (tmp_path / "archive" / "city").symlink_to(tmp_path / "disk")
     (tmp_path / "disk" / "loop").symlink_to(tmp_path / "disk")
     assert open_archive(tmp_path / "archive").names == ("city/a.jpg",)
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.6, 0.97])
+def test_a_cut_zip_is_incomplete(tmp_path, cut):
+    data = write_zip(tmp_path / "whole.zip", {f"{i}.jpg": b"x" * 100 for i in range(20)}).read_bytes()
+    (tmp_path / "cut.zip").write_bytes(data[: int(len(data) * cut)])
+    with pytest.raises(ArchiveError, match=r"cut\.zip: incomplete .*; download it again"):
+        open_archive(tmp_path / "cut.zip")
+    (tmp_path / "second.zip").write_bytes(data[int(len(data) * cut) :])
+    with pytest.raises(ArchiveError, match=r"second\.zip: (its beginning is missing|broken or incomplete)"):
+        open_archive(tmp_path / "second.zip")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "empty; download it again"),
+        (b"\xef\xbb\xbf\n <!DOCTYPE html><title>Sign in</title>", "a web page instead of an archive"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (b"Rar!" + bytes(100), "neither a folder nor a zip or tar file"),
+    ],
+)
+def test_what_is_no_archive_says_what_it_is(tmp_path, data, said):
+    (tmp_path / "MtSCCD.zip").write_bytes(data)
+    for archive in (tmp_path, tmp_path / "MtSCCD.zip"):
+        with pytest.raises(ArchiveError, match=rf"MtSCCD\.zip: .*{said}"):
+            open_archive(archive)
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3, 4, 5.5, 6.2])
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_tar_file_is_whole_or_broken(tmp_path, blocks, mode):
+    packed = write_tar(tmp_path / "a.tar", [tar_entry(f"{i}.jpg") for i in range(4)], mode)
+    data = packed.read_bytes()
+    share = blocks / 8 if mode == "w:gz" else blocks * 512 / len(data)
+    packed.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ArchiveError, match=r"a\.tar: (broken or incomplete .*; download it again|neither)"):
+        open_archive(packed)
+
+
+def test_a_damaged_header_does_not_end_a_tar_file(tmp_path):
+    packed = write_tar(tmp_path / "a.tar", [tar_entry(f"{i}.jpg") for i in range(4)])
+    data = bytearray(packed.read_bytes())
+    data[2 * 1024] ^= 1  # in the third header
+    packed.write_bytes(data)
+    with pytest.raises(ArchiveError, match=r"a\.tar: broken"):
+        open_archive(packed)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_damage_of_any_kind_is_an_archive_error(tmp_path, kind):
+    path = tmp_path / f"a.{kind}"
+    if kind == "zip":
+        write_zip(path, {f"{i}.jpg": b"x" * 10 for i in range(3)})
+    else:
+        write_tar(path, [tar_entry(f"{i}.jpg") for i in range(3)], "w:gz" if kind == "tar.gz" else "w")
+    data, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(150):
+        damaged = bytearray(data[: rng.integers(1, len(data) + 1)] if rng.random() < 0.2 else data)
+        for place in rng.integers(0, len(damaged), 1 + rng.integers(3)):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(ArchiveError):
+            archive = open_archive(path, keep=lambda name: name.startswith("1"))
+            archive.files(archive.names, tmp_path / "out")
+
+
+def test_content_is_kept_in_the_one_pass_over_a_packed_file(tmp_path, monkeypatch):
+    write_tar(tmp_path / "a.tgz", [tar_entry(f"{i}.{kind}") for i in range(30) for kind in ("jpg", "txt")], "w:gz")
+    write_zip(tmp_path / "b.zip", {f"{i}.{kind}": b"abc" for i in range(30) for kind in ("jpg", "txt")})
+    opened = []
+    for module, name in ((zipfile, "ZipFile"), (tarfile, "open")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda path, *a, real=real, **k: opened.append(path) or real(path, *a, **k))
+    monkeypatch.setattr(tarfile, "is_tarfile", lambda path: True)
+    archive = open_archive(tmp_path, keep=lambda name: name.endswith(".txt"))
+    assert [archive.read(name) for name in archive.names if name.endswith(".txt")] == [b"abc"] * 60
+    assert sorted(path.name for path in opened) == ["a.tgz", "b.zip"]
+
+
+def test_names_of_a_folder_are_text_and_their_files_are_found(tmp_path):
+    root = os.fsencode(tmp_path / "a")
+    stored = {"林地".encode("gbk") + b"/1.jpg": "林地/1.jpg", b"x\xff/2.jpg": "x\\xff/2.jpg", b"n\n.txt": "n\\n.txt"}
+    for name in stored:
+        path = os.path.join(root, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(os.fsdecode(path)).write_bytes(name)
+    archive = open_archive(tmp_path / "a")
+    assert archive.names == tuple(sorted(stored.values()))
+    paths = archive.files(archive.names, tmp_path / "scratch")
+    for name, text in stored.items():
+        assert archive.read(text) == Path(paths[text]).read_bytes() == name
+
+
+def test_one_name_in_two_ways_to_write_it_is_refused(tmp_path):
+    root = os.fsencode(tmp_path / "a")
+    os.mkdir(root)
+    for name in ("林.jpg".encode(), "林.jpg".encode("gbk")):
+        Path(os.fsdecode(os.path.join(root, name))).touch()
+    with pytest.raises(ArchiveError, match=r"two files called '林\.jpg'"):
+        open_archive(tmp_path / "a")
+
+
+def test_two_packed_files_of_one_name_are_refused(tmp_path):
+    write_zip(tmp_path / "wuhan.zip", {"a.jpg": b"1"})
+    write_tar(tmp_path / "wuhan.tar", [tar_entry("a.jpg")])
+    with pytest.raises(ArchiveError, match=r"'wuhan/a\.jpg' twice, in two packed files"):
+        open_archive(tmp_path)
+
+
+def test_names_too_long_or_too_like_for_this_system_are_copied(tmp_path):
+    names = ["林" * 120 + ".jpg", "a.JPG", "a.jpg"]
+    packed = write_zip(tmp_path / "a.zip", {name: name.encode() for name in names})
+    paths = open_archive(packed).files(names, tmp_path / "scratch")
+    assert [Path(paths[name]).read_bytes().decode() for name in names] == names
+
+
+def test_a_zip_that_lies_about_its_encoding_is_an_archive_error(tmp_path):
+    packed = write_zip(tmp_path / "a.zip", {"林.jpg": b"1"})
+    packed.write_bytes(packed.read_bytes().replace("林".encode(), b"\xff\xfe\xfd"))
+    with pytest.raises(ArchiveError, match=r"a\.zip: broken"):
+        open_archive(packed)

@@ -204,7 +204,7 @@ def test_a_packed_archive_is_built_and_nothing_is_left_behind(tmp_path, archive,
 def test_a_bad_file_in_a_packed_archive_is_named_by_its_place_there(tmp_path, archive):
     damage(archive, tmp_path / "archive", "empty")
     packed = pack(tmp_path / "archive", tmp_path / "MtSCCD.zip")
-    shown = f"{packed}/MtSCCD/HZ/T1/2/HZ_201310_0_1_2.jpg: empty file"
+    shown = f"{packed}/MtSCCD/HZ/T1/2/HZ_201310_0_1_2.jpg: empty"
     with pytest.raises(ArchiveError, match=f"^{shown}"):
         build("mtsccd_lusc", archive=packed, data_dir=tmp_path, workers=1)
     assert build("mtsccd_lusc", archive=packed, data_dir=tmp_path, skip_bad=True).skipped == [shown]
