@@ -119,9 +119,11 @@ def fit(network: nnx.Module, dialects: Sequence[Dialect], weights: WeightFile) -
     position embeddings and relative position tables to another image size. The notes report all this.
 
     Raises:
-        InputError: arrays are unknown, missing or of another shape; the message counts them and names the first.
+        InputError: arrays are unknown, missing or of another shape, or hold values that are not finite; the message
+            counts them and names the first.
     """
     found = {name: value for name, value in weights.arrays.items() if not name.endswith(FIXED)}
+    check_finite(weights.source, found)
     wanted, prefix = _best_match(network, dialects, found)
     if not any(slot.path[0] == AUXILIARY for slot in wanted):
         found = {name: value for name, value in found.items() if not name.startswith(SIDE_CLASSIFIERS, len(prefix))}
@@ -165,6 +167,24 @@ def fit(network: nnx.Module, dialects: Sequence[Dialect], weights: WeightFile) -
     if misfits:
         raise InputError(f"{weights.source}: weights of another network: {'; '.join(misfits)}")
     return fitted
+
+
+def check_finite(source: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise InputError where arrays hold values that are not finite in float32, or variances below zero."""
+    wrong = {}
+    for name, value in arrays.items():
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite
+            sound = np.isfinite(value.astype(np.float32, copy=False))
+        if name.endswith("running_var"):
+            sound &= value >= 0
+        if not sound.all():
+            wrong[name] = f"{name}: {np.count_nonzero(~sound)} of {value.size} values"
+    if wrong:
+        more = f" and {len(wrong) - NAMED} arrays more" if len(wrong) > NAMED else ""
+        raise InputError(
+            f"{source}: weights that are not finite, or variances below zero ({'; '.join(list(wrong.values())[:NAMED])}"
+            f"{more}): their training went wrong, or the file is damaged; give other weights"
+        )
 
 
 def _best_match(
