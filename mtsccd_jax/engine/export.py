@@ -22,7 +22,7 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
 from mtsccd_jax.models import MODELS
 from mtsccd_jax.models.network import HEAD
-from mtsccd_jax.models.weights.files import TRAINED_ON, WeightFile
+from mtsccd_jax.models.weights.files import MODEL, TRAINED_ON, WeightFile
 from mtsccd_jax.models.weights.mapping import published, slots
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -48,7 +48,8 @@ def weights_of_run(workdir: Path, name: str, class_names: tuple[str, ...]) -> We
     digest = hashlib.sha256()
     for array_name, array in sorted(arrays.items()):
         digest.update(array_name.encode() + str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
-    return WeightFile(str(workdir), arrays, digest.hexdigest(), statistics(recipe.data), seen_data(workdir))
+    normalization = statistics(recipe.data)
+    return WeightFile(str(workdir), arrays, digest.hexdigest(), normalization, seen_data(workdir), architecture=name)
 
 
 def seen_data(workdir: Path) -> tuple[str, ...]:
@@ -72,7 +73,7 @@ def write_safetensors(trained: Trained, path: Path) -> None:
     arrays = {name: np.ascontiguousarray(value) for name, value in published(evaluated_model(trained), names).items()}
     header = {
         "format": "pt",
-        "model": recipe.model.name,
+        MODEL: recipe.model.name,
         "width": str(recipe.model.width),
         "image_size": str(recipe.data.image_size),
         "bands": json.dumps(band_names(recipe.data)),

@@ -58,11 +58,12 @@ def _mobilevit(architecture: mobilevit.Architecture) -> Definition:
 
 
 def _vgg(*depths: int) -> Definition:
-    return Definition(vgg.VGG, vgg.Architecture(depths), (vgg.names,), "arXiv:1409.1556")
+    return Definition(vgg.VGG, vgg.Architecture(depths), (vgg.names, vgg.timm_names), "arXiv:1409.1556")
 
 
 def _vit(patch: int, embedding: int, heads: int, source: str) -> Definition:
-    return Definition(vit.VisionTransformer, vit.Architecture(patch, embedding, 12, heads), (vit.names,), source)
+    dialects = (vit.names, vit.torchvision_names)
+    return Definition(vit.VisionTransformer, vit.Architecture(patch, embedding, 12, heads), dialects, source)
 
 
 def _convnext(depths: tuple[int, int, int, int], channels: int, *, convolutions: bool = False) -> Definition:
