@@ -83,7 +83,10 @@ class Slot:
 
     def to_published(self) -> np.ndarray:
         """Return our array in the published layout."""
-        value = np.asarray(self.variable[...])
+        return np.asarray(self.in_published_layout(np.asarray(self.variable[...])))
+
+    def in_published_layout(self, value: Any) -> Any:
+        """Return an array in our layout, of NumPy or JAX, in the published one."""
         return value if self.layout is None else self.layout.to_published(value)
 
 
