@@ -75,7 +75,7 @@ def show_logs(quiet: bool) -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [ConsoleHandler()], False
         logger.setLevel(level)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax logs the time of every save
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax logs every save, and errors that it raises as well
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 

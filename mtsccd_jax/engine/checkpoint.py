@@ -3,7 +3,9 @@
 import errno
 import os
 import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,15 +13,40 @@ from typing import Any, Self
 import jax
 import orbax.checkpoint as ocp
 
+from mtsccd_jax.engine.finite import check_finite_state, not_finite
 from mtsccd_jax.engine.state import State
 from mtsccd_jax.errors import InputError
 
+# The folder in which orbax keeps the arrays of a checkpoint.
+ARRAYS_FOLDER = "default"
+
 
 def newest_step(workdir: Path) -> int | None:
-    """Return the step of the newest checkpoint of a work directory, or None without one."""
+    """Return the step of the newest checkpoint of a work directory, or None without one.
+
+    Raises:
+        InputError: Its folder is a link, which orbax does not see, or holds no arrays.
+    """
     directory = workdir / "checkpoints"
     entries = directory.iterdir() if directory.is_dir() else ()
-    return max((int(entry.name) for entry in entries if entry.name.isdigit()), default=None)
+    folders = (entry for entry in entries if entry.name.isdigit() and (entry.is_dir() or entry.is_symlink()))
+    steps = {int(folder.name): folder for folder in folders}
+    if not steps:
+        return None
+    newest = max(steps)
+    if steps[newest].is_symlink():
+        raise InputError(f"{steps[newest]}: a link, which is not followed; put the folder itself there")
+    if not (steps[newest] / ARRAYS_FOLDER).is_dir():
+        raise InputError(f"{steps[newest]}: no checkpoint, it holds no arrays; {_way_out(steps, newest)}")
+    return newest
+
+
+def _way_out(steps: Iterable[int], step: int) -> str:
+    """Return what to do where the checkpoint of a step, one of those there are, cannot be used."""
+    before = [other for other in steps if other < step]
+    if before and step == max(steps):
+        return f"put a copy of it back, or move it elsewhere to go on from step {max(before)}"
+    return "put a copy of it back, or train in a new --workdir"
 
 
 class NewestAndBest:
@@ -68,10 +95,16 @@ class Checkpoints:
         return self.directory / str(step)
 
     def save(self, state: State, *, wait: bool = False) -> None:
-        """Save the state under its step, in the background unless `wait` is set."""
+        """Save the state under its step, in the background unless `wait` is set.
+
+        Raises:
+            RunError: A value is not finite.
+            OSError: The disk is full.
+        """
         step = int(state.step)
         try:
             if step != self.latest:
+                check_finite_state(state)
                 self._check_space(state)
                 self._manager.save(step, args=ocp.args.StandardSave(state))
             if wait:
@@ -91,18 +124,70 @@ class Checkpoints:
         """Return the state of a step (default: the newest), with the shapes, types and placement of `abstract`.
 
         Raises:
-            InputError: There is no such checkpoint, or it belongs to another network.
+            InputError: There is no such checkpoint, it cannot be read, it belongs to another network, or it holds
+                values that are not finite.
         """
-        if self.latest is None:
+        if newest_step(self.directory.parent) is None:
             raise InputError(f"{self.directory}: no checkpoint; run `mtsccd-jax train` first")
-        if step is not None and step not in self._manager.all_steps():
+        steps = self._manager.all_steps()
+        if step is not None and step not in steps:
             raise InputError(f"{self.path(step)}: the checkpoint of the best epoch is gone; train in a new --workdir")
-        step = self.latest if step is None else step
+        step = max(steps) if step is None else step
         try:
-            state: State = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
-        except (ValueError, KeyError) as error:
-            raise InputError(
-                f"{self.path(step)}: damaged, or of another network ({str(error)[:120]}); delete it to go on "
-                "from the checkpoint before it, or train in a new --workdir"
-            ) from None
+            with late_reads_unheard():
+                state: State = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        except Exception as error:  # whatever its layers raise, down to a bare Exception
+            if is_of_the_system(error):
+                raise
+            if difference := self._difference(step, abstract):
+                raise InputError(
+                    f"{self.path(step)}: of another network or recipe ({difference}); put back the checkpoint that "
+                    "belongs here, or choose the --workdir of that network"
+                ) from None
+            reason = " ".join(str(error.__cause__ or error).split()).rpartition('": ')[2][:150]  # without our path
+            raise InputError(f"{self.path(step)}: cannot be read whole ({reason}); {_way_out(steps, step)}") from None
+        if found := not_finite(state):
+            raise InputError(f"{self.path(step)}: {found}, the training went wrong; {_way_out(steps, step)}")
         return state
+
+    def _difference(self, step: int, abstract: State) -> str | None:
+        """Return how the arrays of a checkpoint differ from those wanted; None if they do not, or if nobody can say."""
+        try:
+            stored = _shapes(ocp.StandardCheckpointHandler().metadata(self.path(step) / ARRAYS_FOLDER))
+        except Exception:  # the metadata are what cannot be read
+            return None
+        wanted = _shapes(abstract)
+        names = (name for name in {**wanted, **stored} if wanted.get(name) != stored.get(name))
+        name = next(names, None)
+        return name and f"{name}: {stored.get(name, 'none')} there, {wanted.get(name, 'none')} here"
+
+
+def is_of_the_system(error: Exception) -> bool:
+    """Return whether an error says nothing of the files: no memory, a failing disk, no right to read."""
+    missing = errno.ENOENT, errno.ENOTDIR, errno.EISDIR
+    is_of_disk = isinstance(error, OSError) and error.errno not in missing
+    return is_of_disk or isinstance(error, MemoryError | jax.errors.JaxRuntimeError)
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every array of a tree by its name."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape) for path, leaf in leaves}
+
+
+@contextmanager
+def late_reads_unheard() -> Iterator[None]:
+    """Drop what is left of a failed restore: reads whose event loop orbax has closed at the first error.
+
+    They are reported after the block that failed, so the filter stays then, and goes after a block that succeeds.
+    """
+    heard = sys.unraisablehook
+
+    def hear(about: Any) -> None:
+        code = getattr(about.object, "cr_code", None)  # of a read that was never resumed
+        if str(about.exc_value) != "Event loop is closed" and "orbax" not in getattr(code, "co_filename", ""):
+            heard(about)
+
+    sys.unraisablehook = hear
+    yield
+    sys.unraisablehook = heard

@@ -26,10 +26,11 @@ from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.engine.checkpoint import Checkpoints
 from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.feed import LATE
+from mtsccd_jax.engine.finite import check_finite_state
 from mtsccd_jax.engine.prepare import prepare
 from mtsccd_jax.engine.program import Metrics
 from mtsccd_jax.engine.task import Task
-from mtsccd_jax.engine.workdir import History, StepRecord, Validation
+from mtsccd_jax.engine.workdir import RECIPE_FILE, History, StepRecord, Validation, only_training
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.progress import bar
 from mtsccd_jax.recipes.config import Engine, Recipe
@@ -74,14 +75,19 @@ def fit(recipe: Recipe, task: Task, workdir: Path) -> Fit:
     """Train the network of a recipe on a task, or continue where its work directory stopped.
 
     Raises:
-        InputError: The recipe, its batch size or the work directory cannot be used.
-        RunError: A loss or gradient is not finite.
+        InputError: The recipe, its batch size or the work directory cannot be used, or another training runs there.
+        RunError: A loss, a gradient, a parameter or a running statistic is not finite.
         Stopped: SIGINT or SIGTERM arrived; the state is saved.
     """
     engine, keep_best, started = recipe.engine, recipe.engine.keep == "best", time.perf_counter()
     with ExitStack() as stack:
+        is_new = not (workdir / RECIPE_FILE).exists()
+        if not is_new:
+            stack.enter_context(only_training(workdir))
         stack.enter_context(run_cache(workdir))
         plan = prepare(recipe, task, workdir)
+        if is_new:  # not before: nothing is written for a recipe that is refused
+            stack.enter_context(only_training(workdir))
         program, steps_per_epoch = plan.program, plan.steps_per_epoch
         last_step = engine.epochs * steps_per_epoch
 
@@ -116,9 +122,12 @@ def fit(recipe: Recipe, task: Task, workdir: Path) -> Fit:
                     if signum is not None:
                         raise Stopped(signum)
             metrics_log.write_all()
+            check_finite_state(state)
 
             if task.validation is not None and not history.is_validated(step):
-                validation = Validation(step, epoch, task.score_name, plan.score(state))
+                score = plan.score(state)
+                check_finite(step, {task.score_name: score})
+                validation = Validation(step, epoch, task.score_name, score)
                 history.add_validation(validation)  # before the checkpoint: a resumed run looks for both
                 if keep_best and history.best == validation:
                     checkpoints.mark_best(step)

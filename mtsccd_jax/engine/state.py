@@ -15,6 +15,7 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import MODELS, Settings, create_model
 from mtsccd_jax.models.network import HEAD
 from mtsccd_jax.models.siamese import Siamese, backbone_of
+from mtsccd_jax.models.weights.architecture import check_architecture
 from mtsccd_jax.models.weights.files import WeightFile
 from mtsccd_jax.models.weights.mapping import Fitted, fit
 from mtsccd_jax.recipes.config import Optim, Recipe
@@ -117,10 +118,16 @@ def create(recipe: Recipe, class_names: tuple[str, ...], steps_per_epoch: int, p
 
 
 def fit_weights(network: Network, name: str, weights: WeightFile) -> Fitted:
-    """Return published weights as arrays of the network of that name, or of the backbone of a siamese network."""
+    """Return published weights as arrays of the network of that name, or of the backbone of a siamese network.
+
+    Raises:
+        InputError: They are of another network, or their values are not finite.
+    """
+    unsaid = check_architecture(name, weights)
     state = network.abstract()
     model = nnx.merge(network.train_graph, state.params, state.statistics)
-    return fit(backbone_of(model), MODELS[name].names, weights)
+    fitted = fit(backbone_of(model), MODELS[name].names, weights)
+    return replace(fitted, notes=[*weights.notes, *fitted.notes, *unsaid])
 
 
 def freeze_rule(prefixes: tuple[str, ...], model: nnx.Module) -> Callable[[tuple[Any, ...]], bool]:

@@ -92,11 +92,16 @@ def make_embed_step(network: Network, data: Data) -> OutputStep:
 
 
 def make_eval_step(network: Network, data: Data, axis_name: str | None) -> OutputStep:
-    """Return `eval_step(state, batch) -> {"confusion" (k, k) int32}`: rows are truth, rows of False `mask` left out."""
+    """Return `eval_step(state, batch) -> {"confusion" (k, k), "not_finite" ()}`, int32, over the rows of True `mask`.
+
+    Rows of the matrix are truth. The largest of logits with NaN would be class 0, so such examples are counted.
+    """
 
     def eval_step(state: State, batch: Batch) -> dict[str, jax.Array]:
         logits = image_model(network, state)(seen(batch, data)).logits
         confusion = confusion_matrix(batch["label"], jnp.argmax(logits, -1), len(network.class_names), batch["mask"])
-        return {"confusion": jax.lax.psum(confusion, axis_name) if axis_name else confusion}
+        not_finite = jnp.sum(batch["mask"] & ~jnp.isfinite(logits).all(-1), dtype=jnp.int32)
+        counts = {"confusion": confusion, "not_finite": not_finite}
+        return jax.lax.psum(counts, axis_name) if axis_name else counts
 
     return eval_step

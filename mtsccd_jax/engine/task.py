@@ -44,9 +44,9 @@ class Task:
     write_notes: Callable[[Path], None] = lambda workdir: None
 
 
-def check_finite_scores(validation: Source, examples: str, score: np.ndarray) -> None:
+def check_finite_scores(validation: Source, examples: str, are_finite: bool | np.bool) -> None:
     """Raise RunError unless all outputs of the network on the validation split are finite."""
-    if not np.isfinite(score).all():
+    if not are_finite:
         raise RunError(
             f"{validation.name}: what the network says of the validation {examples} is not finite; lower "
             "optim.learning_rate or set optim.clip_norm, and start in a new --workdir"

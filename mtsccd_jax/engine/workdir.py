@@ -1,7 +1,13 @@
 """The folder of one experiment: its recipe, and the history of its training step by step."""
 
+import fcntl
 import json
-from collections.abc import Iterable, Sequence
+import logging
+import math
+import os
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +20,9 @@ from mtsccd_jax.recipes.config import Recipe, from_dict, identity, to_dict
 
 RECIPE_FILE = "recipe.json"
 HISTORY_FILE = "training.jsonl"
+LOCK_FILE = "training.lock"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,34 @@ def load(workdir: Path) -> Run:
         )
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a recipe file ({error!r}); choose another work directory") from None
+
+
+@contextmanager
+def only_training(workdir: Path) -> Iterator[None]:
+    """Hold the lock of a work directory, in which one training at a time may write.
+
+    The system frees the lock when the process ends in any way, so none is left behind. The file names its holder.
+
+    Raises:
+        InputError: Another training holds it.
+    """
+    path = workdir / LOCK_FILE
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.seek(0)
+            holder = file.read().strip() or "it does not say where"
+            raise InputError(
+                f"{workdir}: another training is running here ({holder}); wait for its end, stop it, or choose another "
+                "--workdir"
+            ) from None
+        except OSError as error:
+            logger.warning(f"{path}: this file system has no locks ({error.strerror}); start no second training here")
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
 
 
 @dataclass(frozen=True)
@@ -199,8 +236,9 @@ def read_validations(workdir: Path, last_step: int) -> list[Validation]:
 
 
 def best_of(validations: Sequence[Validation]) -> Validation | None:
-    """Return the validation with the largest score, the first among equals; None where there is none."""
-    return max(validations, key=lambda item: item.score, default=None)
+    """Return the validation with the largest finite score, the first among equals; None where there is none."""
+    judged = (item for item in validations if math.isfinite(item.score))
+    return max(judged, key=lambda item: item.score, default=None)
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import importlib.resources
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,9 @@ class Definition:
     architecture: Any
     names: tuple[Callable[[Any], Names], ...]  # of its parts, one function a dialect; exported weights have the first
     source: str
+    buffers: Callable[[Any], Iterable[tuple[str, Any]]] = (
+        lambda network: ()
+    )  # saved beside parameters, in the first dialect
 
 
 def _resnet(block: type, depths: tuple[int, int, int, int], source: str = "arXiv:1512.03385") -> Definition:
@@ -58,11 +61,12 @@ def _mobilevit(architecture: mobilevit.Architecture) -> Definition:
 
 
 def _vgg(*depths: int) -> Definition:
-    return Definition(vgg.VGG, vgg.Architecture(depths), (vgg.names,), "arXiv:1409.1556")
+    return Definition(vgg.VGG, vgg.Architecture(depths), (vgg.names, vgg.timm_names), "arXiv:1409.1556")
 
 
 def _vit(patch: int, embedding: int, heads: int, source: str) -> Definition:
-    return Definition(vit.VisionTransformer, vit.Architecture(patch, embedding, 12, heads), (vit.names,), source)
+    dialects = (vit.names, vit.torchvision_names)
+    return Definition(vit.VisionTransformer, vit.Architecture(patch, embedding, 12, heads), dialects, source)
 
 
 def _convnext(depths: tuple[int, int, int, int], channels: int, *, convolutions: bool = False) -> Definition:
@@ -112,6 +116,7 @@ MODELS: dict[str, Definition] = {
         swin.Architecture(96, (2, 2, 6, 2), (3, 6, 12, 24), window=7, drop_path=0.2),
         (swin.torchvision_names, swin.timm_names, swin.original_names),
         "arXiv:2103.14030",
+        swin.torchvision_buffers,
     ),
     "convnextv2_atto": _convnext((2, 2, 6, 2), 40, convolutions=True),
     "convnextv2_tiny": _convnext((3, 3, 9, 3), 96),

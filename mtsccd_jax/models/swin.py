@@ -5,6 +5,7 @@ windows in another way, and this network follows torchvision.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -199,6 +200,21 @@ def torchvision_names(network: Swin) -> Names:
             yield from _block_names(f"features.{2 * stage + 1}.{i}", block, "mlp.0", "mlp.3")
     yield "norm", network.norm
     yield "head", network.head
+
+
+def torchvision_buffers(network: Swin) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the arrays that torchvision's network saves beside its parameters: the place of every offset in a table."""
+    for name, part in torchvision_names(network):
+        if isinstance(part, RelativePositionTable):
+            window = (math.isqrt(part.shape[0]) + 1) // 2
+            yield name.replace("_bias_table", "_index"), offset_index(window).ravel()
+
+
+def offset_index(window: int) -> np.ndarray:
+    """Return the row in a table of the offset between every two tokens of a window, (window^2, window^2) int64."""
+    row, column = np.divmod(np.arange(window**2), window)
+    rows, columns = (place[:, None] - place + window - 1 for place in (row, column))
+    return np.asarray(rows * (2 * window - 1) + columns, np.int64)
 
 
 def timm_names(network: Swin) -> Names:

@@ -73,13 +73,26 @@ class VGG(ImageNetwork):
 
 
 def names(network: VGG) -> Names:
-    """Yield torchvision's names for the parts; rectifiers and poolings have numbers of their own."""
+    """Yield torchvision's names for the parts."""
+    yield from _stage_names(network)
+    yield "classifier.0", network.first
+    yield "classifier.3", network.second
+    yield "classifier.6", network.head
+
+
+def timm_names(network: VGG) -> Names:
+    """Yield timm's names for the parts; its fully connected layers are convolutions of the whole map."""
+    yield from _stage_names(network)
+    yield "pre_logits.fc1", network.first
+    yield "pre_logits.fc2", network.second
+    yield "head.fc", network.head
+
+
+def _stage_names(network: VGG) -> Names:
+    """Yield the names of the convolutions; rectifiers and poolings have numbers of their own."""
     i = 0
     for stage in network.stages:
         for convolution in stage:
             yield f"features.{i}", convolution
             i += 2
         i += 1
-    yield "classifier.0", network.first
-    yield "classifier.3", network.second
-    yield "classifier.6", network.head

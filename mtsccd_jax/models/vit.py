@@ -33,11 +33,19 @@ class PositionEmbedding(Resampled):
 
     @staticmethod
     def resampled(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-        """Return the positions for another number of patches: bicubic with antialiasing, as in timm."""
-        side, old_side = (math.isqrt(number - 1) for number in (shape[1], value.shape[1]))
-        grid = jnp.asarray(value[0, 1:]).reshape(old_side, old_side, -1)
+        """Return the positions for another number of patches: bicubic with antialiasing, as in timm.
+
+        A class token that the published table has no position for gets zeros, as it is added to none there. None
+        where the positions of the patches are no square, or others are among them, such as those of registers.
+        """
+        patches = value.shape[1] if math.isqrt(value.shape[1]) ** 2 == value.shape[1] else value.shape[1] - 1
+        side, old_side = math.isqrt(shape[1] - 1), math.isqrt(patches)
+        if old_side**2 != patches or value.shape[2] != shape[2]:
+            return None
+        first = value[:, :-patches] if patches < value.shape[1] else np.zeros_like(value[:, :1])
+        grid = jnp.asarray(value[0, -patches:]).reshape(old_side, old_side, -1)
         resized = jax.image.resize(grid, (side, side, value.shape[2]), "cubic", antialias=True)
-        return np.concatenate([value[:, :1], np.asarray(resized).reshape(1, side * side, -1)], axis=1)
+        return np.concatenate([first, np.asarray(resized).reshape(1, side * side, -1)], axis=1)
 
 
 class VisionTransformer(ImageNetwork):
@@ -96,3 +104,20 @@ def names(network: VisionTransformer) -> Names:
         yield from block_names(f"blocks.{i}", block)
     yield "norm", network.norm
     yield "head", network.head
+
+
+def torchvision_names(network: VisionTransformer) -> Names:
+    """Yield torchvision's names for the parts."""
+    yield "conv_proj", network.patch_embedding
+    yield "class_token", network.class_token
+    yield "encoder.pos_embedding", network.position_embedding
+    for i, block in enumerate(network.blocks):
+        prefix = f"encoder.layers.encoder_layer_{i}"
+        yield f"{prefix}.ln_1", block.norm_attention
+        yield f"{prefix}.self_attention.in_proj_", block.attention.qkv
+        yield f"{prefix}.self_attention.out_proj", block.attention.projection
+        yield f"{prefix}.ln_2", block.norm_mlp
+        yield f"{prefix}.mlp.0", block.mlp.expand
+        yield f"{prefix}.mlp.3", block.mlp.contract
+    yield "encoder.ln", network.norm
+    yield "heads.head", network.head

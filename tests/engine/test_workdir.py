@@ -1,12 +1,20 @@
 """A work directory belongs to one recipe, and its history survives a kill."""
 
+import errno
+import fcntl
 import json
+import os
+import re
+import socket
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
 from mtsccd_jax.engine.workdir import (
     HISTORY_FILE,
+    LOCK_FILE,
     RECIPE_FILE,
     History,
     Run,
@@ -14,6 +22,7 @@ from mtsccd_jax.engine.workdir import (
     Validation,
     claim,
     load,
+    only_training,
     read_history,
     read_validations,
 )
@@ -78,3 +87,38 @@ def test_the_best_validation_is_the_first_among_equals_and_survives_a_kill(tmp_p
         resumed.close()
         assert resumed.validations == history.validations[:resume_step]
     assert resumed.best == Validation(1, 0, "kappa", 0.5)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from mtsccd_jax.engine.workdir import only_training
+with only_training(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_second_training_is_refused_by_the_name_of_the_first_until_that_is_dead(tmp_path):
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n"
+    holder = (
+        rf"{tmp_path}: another training is running here \(process {other.pid} on {re.escape(socket.gethostname())}\)"
+    )
+    with pytest.raises(InputError, match=holder), only_training(tmp_path):
+        pass
+    other.kill()
+    other.communicate()
+    with only_training(tmp_path):
+        assert (tmp_path / LOCK_FILE).read_text().startswith(f"process {os.getpid()} on ")
+        with pytest.raises(InputError, match="another training is running here"), only_training(tmp_path):
+            pass
+
+
+def test_a_file_system_without_locks_is_named_and_used(tmp_path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with caplog.at_level("WARNING"), only_training(tmp_path):
+        assert "has no locks (No locks available); start no second training here" in caplog.text

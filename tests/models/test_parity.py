@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch_reference
+from flax import nnx
 from peers import PEERS
 from small_networks import abstract, published_shapes
 
+from mtsccd_jax.engine.export import state_dict
 from mtsccd_jax.models import MODELS
+from mtsccd_jax.recipes.config import Data, Model, Recipe
 
 parity = pytest.mark.parity
 
@@ -32,6 +36,22 @@ def test_every_array_has_its_published_name_and_shape(key: str, size: int) -> No
     expected = {name: tuple(value.shape) for name, value in reference.state_dict().items() if value.is_floating_point()}
     model = abstract(name, num_classes=1000, image_size=size, width=1.0)
     assert published_shapes(model, peer.names or MODELS[name].names[0]) == expected
+
+
+@pytest.mark.parametrize(("name", "size"), [*((name, 224) for name in PEERS if name in MODELS), ("inception_v3", 299)])
+def test_torch_takes_an_exported_network_as_it_is(name: str, size: int) -> None:
+    torch = pytest.importorskip("torch", reason="the reference is a network in torch")
+    model = abstract(name, num_classes=10, image_size=size, width=1.0)
+    for _, node in nnx.iter_graph(model):
+        if isinstance(node, nnx.Variable):
+            node.set_value(np.broadcast_to(np.float32(0), node.shape))  # takes no memory
+    recipe = Recipe("", "", data=Data(image_size=size), model=Model(name))
+    with torch.device("meta"):
+        # At 299 pixels torch's Inception has the side classifier, as it does by default.
+        reference = PEERS[name].make(10, 299 if name == "inception_v3" else size)
+        arrays = state_dict(recipe, model, 10).items()
+        given = {key: torch.empty(array.shape, dtype=getattr(torch, str(array.dtype))) for key, array in arrays}
+    reference.load_state_dict(given, strict=True, assign=True)
 
 
 @pytest.mark.parametrize(

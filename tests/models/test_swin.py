@@ -8,7 +8,7 @@ from peers import imported
 from small_networks import abstract, published_shapes
 
 from mtsccd_jax.models.layers.dropout import Dropout
-from mtsccd_jax.models.swin import RelativePositionTable, original_names, position_bias, shift_bias
+from mtsccd_jax.models.swin import RelativePositionTable, offset_index, original_names, position_bias, shift_bias
 
 
 def test_the_original_names_are_those_that_timm_translates_to_its_own() -> None:
@@ -59,3 +59,9 @@ def test_a_table_for_another_window_is_resampled_as_in_torch() -> None:
     expected = torch.nn.functional.interpolate(grid, (13, 13), mode="bicubic", antialias=True)
     np.testing.assert_allclose(ours, expected.numpy().reshape(3, -1).T, atol=1e-4)
     assert RelativePositionTable.resampled(table, (13 * 13, 6)) is None
+
+
+@pytest.mark.parametrize("window", [1, 2, 7])
+def test_the_exported_places_of_offsets_are_those_of_the_bias(window):
+    table = np.random.default_rng(0).normal(size=((2 * window - 1) ** 2, 3)).astype(np.float32)
+    np.testing.assert_array_equal(table[offset_index(window)].transpose(2, 0, 1), position_bias(table, window))

@@ -5,7 +5,6 @@ No file can run code: torch checkpoints are opened with `weights_only=True`, oth
 
 import hashlib
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,15 @@ from typing import Any
 import numpy as np
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.models.weights.torch_file import read_torch, stated_architecture
 
 HUB_PREFIX = "hf:"
 # The files of hub repositories that hold weights, in the order in which they are tried.
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 SAFETENSORS_SUFFIXES = (".safetensors",)
-# The header of a safetensors file by `mtsccd-jax export` has the data sets of the training under this key.
-TRAINED_ON = "trained_on"
-TORCH_SUFFIXES = (".pth", ".pt", ".bin")
-# The keys under which training scripts save the arrays.
-NESTED_KEYS = ("state_dict", "model", "model_state_dict", "model_ema", "module")
+# The header of a safetensors file by `mtsccd-jax export` has the network and the data sets of its training here.
+MODEL, TRAINED_ON = "model", "trained_on"
+TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar", ".pt.tar")
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,8 @@ class WeightFile:
     sha256: str
     normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None  # mean and deviation, if published
     trained_on: tuple[str, ...] = ()  # the data sets of the training, one after the other, if known
+    architecture: str | None = None  # the network by its publisher's name, if the file says it
+    notes: tuple[str, ...] = ()  # on what was taken where there is more than one network
 
 
 def read(source: str) -> WeightFile:
@@ -43,59 +43,52 @@ def read(source: str) -> WeightFile:
         InputError: no such file or repository, no network and nothing cached, a broken file, a file with code, or a
             missing library.
     """
-    normalization, trained_on = None, tuple[str, ...]()
+    config: dict[str, Any] = {}
     if source.startswith(HUB_PREFIX):
-        path, normalization = _download(source)
+        path, config = _download(source)
     else:
         path = Path(source).expanduser()
         if not path.is_file():
             raise InputError(f"{source}: no such weight file; give a .safetensors, a .pth or {HUB_PREFIX}OWNER/NAME")
-    if path.suffix in SAFETENSORS_SUFFIXES:
-        arrays, trained_on = _read_safetensors(path, source)
-    elif path.suffix in TORCH_SUFFIXES:
-        arrays = _read_torch(path, source)
+    header: dict[str, str] = {}
+    notes: list[str] = []
+    if path.name.endswith(SAFETENSORS_SUFFIXES):
+        arrays, header = _read_safetensors(path, source)
+        architecture = header.get(MODEL)
+    elif path.name.endswith(TORCH_SUFFIXES):
+        arrays, architecture, notes = read_torch(path, source)
     else:
         raise InputError(f"{source}: cannot read '{path.suffix}' weights; give a .safetensors or a .pth")
     with path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    return WeightFile(source, arrays, sha256, normalization, trained_on)
+    return WeightFile(
+        source,
+        arrays,
+        sha256,
+        _normalization(config),
+        tuple(map(str, json.loads(header.get(TRAINED_ON, "[]")))),
+        stated_architecture(config) or architecture,
+        tuple(notes),
+    )
 
 
-def _read_safetensors(path: Path, source: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Return the arrays of a file, and the data sets of the training in its header."""
+def _normalization(config: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return the mean and the deviation in a configuration of the hub, None without them."""
+    published = config.get("pretrained_cfg", config)
+    return (tuple(published["mean"]), tuple(published["std"])) if {"mean", "std"} <= published.keys() else None
+
+
+def _read_safetensors(path: Path, source: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the arrays of a file, and its header."""
     from safetensors import SafetensorError, safe_open
 
     try:
         # The flax framework reads bfloat16 without torch.
         with safe_open(path, framework="flax") as stored:
             arrays = {name: _widened(np.asarray(stored.get_tensor(name))) for name in list(stored.keys())}
-            data_sets = (stored.metadata() or {}).get(TRAINED_ON)
+            return arrays, stored.metadata() or {}
     except SafetensorError as error:
         raise InputError(f"{source}: a broken safetensors file ({error}); download it again") from None
-    return arrays, tuple(map(str, json.loads(data_sets))) if data_sets else ()
-
-
-def _read_torch(path: Path, source: str) -> dict[str, np.ndarray]:
-    """Return the arrays of a torch checkpoint."""
-    try:
-        import torch
-    except ModuleNotFoundError:
-        raise InputError(
-            f"{source}: reading torch checkpoints needs PyTorch; `pip install torch`, or give the .safetensors"
-        ) from None
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(f"{source}: holds code or is broken, and is not opened; give a .safetensors") from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).split(". ")[0]
-        raise InputError(f"{source}: a broken torch checkpoint ({reason}); download it again") from None
-    for key in NESTED_KEYS:
-        if isinstance(stored, dict) and isinstance(stored.get(key), dict):
-            stored = stored[key]
-    if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
-        raise InputError(f"{source}: not a state dict of arrays; save `model.state_dict()`")
-    return {name: (value.float() if value.dtype.is_floating_point else value).numpy() for name, value in stored.items()}
 
 
 def _widened(value: np.ndarray) -> np.ndarray:
@@ -104,8 +97,8 @@ def _widened(value: np.ndarray) -> np.ndarray:
     return value.astype(np.float32) if is_float else value
 
 
-def _download(source: str) -> tuple[Path, Any]:
-    """Return the cached file of a hub repository, and the normalisation in its configuration."""
+def _download(source: str) -> tuple[Path, dict[str, Any]]:
+    """Return the cached file of a hub repository, and its configuration."""
     try:
         from huggingface_hub import errors, hf_hub_download
     except ModuleNotFoundError:
@@ -146,7 +139,4 @@ def _download(source: str) -> tuple[Path, Any]:
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # imported there, but not listed
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{source}: the download failed ({reason[0]}); run the same command again") from None
-    published = config.get("pretrained_cfg", config)
-    if "mean" in published and "std" in published:
-        return path, (tuple(published["mean"]), tuple(published["std"]))
-    return path, None
+    return path, config

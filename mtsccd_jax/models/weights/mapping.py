@@ -31,10 +31,13 @@ class Layout:
     axes: tuple[int, ...] = (0,)
 
     def to_ours(self, value: np.ndarray) -> np.ndarray:
-        """Return a published array with its axes in our order; a 1x1 convolution may stand for a linear layer."""
+        """Return a published array with its axes in our order; a convolution of one map may stand for a linear layer.
+
+        An array with fewer axes is of another kind of part and stays as it is.
+        """
         if value.ndim > len(self.axes):
             value = value.reshape(value.shape[0], -1)
-        return value.transpose(self.axes)
+        return value.transpose(self.axes) if value.ndim == len(self.axes) else value
 
     def to_published(self, value: np.ndarray) -> np.ndarray:
         """Return one of our arrays with its axes in torch's order."""
@@ -80,7 +83,10 @@ class Slot:
 
     def to_published(self) -> np.ndarray:
         """Return our array in the published layout."""
-        value = np.asarray(self.variable[...])
+        return np.asarray(self.in_published_layout(np.asarray(self.variable[...])))
+
+    def in_published_layout(self, value: Any) -> Any:
+        """Return an array in our layout, of NumPy or JAX, in the published one."""
         return value if self.layout is None else self.layout.to_published(value)
 
 
@@ -95,7 +101,10 @@ def slots(network: nnx.Module, names: Dialect) -> Iterator[Slot]:
         for layer_name, layer in layers:
             for layout in LAYOUTS[type(layer)]:
                 if (variable := getattr(layer, layout.ours)) is not None:
-                    yield Slot(f"{layer_name}.{layout.published}", name, paths[id(variable)], variable, layout)
+                    separator = "" if layer_name.endswith("_") else "."  # torch's attention has `in_proj_weight`
+                    yield Slot(
+                        f"{layer_name}{separator}{layout.published}", name, paths[id(variable)], variable, layout
+                    )
 
 
 def published(network: nnx.Module, names: Dialect) -> dict[str, np.ndarray]:
@@ -119,14 +128,18 @@ def fit(network: nnx.Module, dialects: Sequence[Dialect], weights: WeightFile) -
     position embeddings and relative position tables to another image size. The notes report all this.
 
     Raises:
-        InputError: arrays are unknown, missing or of another shape; the message counts them and names the first.
+        InputError: arrays are unknown, missing or of another shape, or hold values that are not finite; the message
+            counts them and names the first.
     """
     found = {name: value for name, value in weights.arrays.items() if not name.endswith(FIXED)}
     wanted, prefix = _best_match(network, dialects, found)
+    outside = [name for name in found if not name.startswith(prefix)]
+    found = {name: value for name, value in found.items() if name.startswith(prefix)}
+    check_finite(weights.source, found)
     if not any(slot.path[0] == AUXILIARY for slot in wanted):
         found = {name: value for name, value in found.items() if not name.startswith(SIDE_CLASSIFIERS, len(prefix))}
     first = next(slot for slot in wanted if slot.variable.ndim == 4)
-    fitted = Fitted({}, [])
+    fitted = Fitted({}, [f"{len(outside)} arrays outside {prefix}* are left out ({_few(outside)})"] if outside else [])
     missing: list[str] = []
     misshaped: list[str] = []
     at_random: dict[str, str] = {}
@@ -158,7 +171,7 @@ def fit(network: nnx.Module, dialects: Sequence[Dialect], weights: WeightFile) -
             del fitted.arrays[path]
     fitted.notes.extend(f"{part}: {why}; begins at random" for part, why in at_random.items())
     misfits = [
-        f"{len(names)} {what} ({', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''})"
+        f"{len(names)} {what} ({_few(names)})"
         for what, names in (("missing", missing), ("unknown", list(found)), ("of another shape", misshaped))
         if names
     ]
@@ -167,17 +180,45 @@ def fit(network: nnx.Module, dialects: Sequence[Dialect], weights: WeightFile) -
     return fitted
 
 
+def _few(names: Sequence[str]) -> str:
+    """Return the first names, joined."""
+    return ", ".join([*names[:NAMED], *(["..."] if len(names) > NAMED else [])])
+
+
+def check_finite(source: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise InputError where arrays hold values that are not finite in float32, or variances below zero."""
+    wrong = {}
+    for name, value in arrays.items():
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite
+            sound = np.isfinite(value.astype(np.float32, copy=False))
+        if name.endswith("running_var"):
+            sound &= value >= 0
+        if not sound.all():
+            wrong[name] = f"{name}: {np.count_nonzero(~sound)} of {value.size} values"
+    if wrong:
+        more = f" and {len(wrong) - NAMED} arrays more" if len(wrong) > NAMED else ""
+        raise InputError(
+            f"{source}: weights that are not finite, or variances below zero ({'; '.join(list(wrong.values())[:NAMED])}"
+            f"{more}): their training went wrong, or the file is damaged; give other weights"
+        )
+
+
 def _best_match(
     network: nnx.Module, dialects: Sequence[Dialect], found: Mapping[str, np.ndarray]
 ) -> tuple[list[Slot], str]:
-    """Return the arrays of the network in the dialect that matches most of the names found, and their prefix."""
+    """Return the arrays of the network in the dialect that matches most of the names found, and their prefix.
+
+    Where a file holds the network twice, averaged weights come first.
+    """
     candidates = []
     for dialect in dialects:
         wanted = list(slots(network, dialect))
         first = wanted[0].name
         prefixes = {name.removesuffix(first) for name in found if name == first or name.endswith(f".{first}")} or {""}
-        candidates += [(sum(prefix + slot.name in found for slot in wanted), wanted, prefix) for prefix in prefixes]
-    _, wanted, prefix = max(candidates, key=lambda candidate: candidate[0])
+        candidates += [
+            (sum(prefix + slot.name in found for slot in wanted), wanted, prefix) for prefix in sorted(prefixes)
+        ]
+    _, wanted, prefix = max(candidates, key=lambda candidate: (candidate[0], "ema" in candidate[2]))
     return wanted, prefix
 
 

@@ -112,7 +112,7 @@ def pair_score(recipe: Recipe, network: Network, feed: Feed) -> Score:
             return compare(state, pair_images(batch))
 
         change = every_row(call, feed, rows, recipe.engine.eval_batch_size)["change"]
-        check_finite_scores(validation, "pairs", change)
+        check_finite_scores(validation, "pairs", np.isfinite(change).all())
         return float(best_threshold(change_distance(change), changed, "kappa").value)
 
     return score

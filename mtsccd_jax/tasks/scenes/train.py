@@ -12,7 +12,7 @@ from mtsccd_jax.engine.feed import Feed, late
 from mtsccd_jax.engine.parallel import Batch
 from mtsccd_jax.engine.state import Network, State
 from mtsccd_jax.engine.steps import Images, Objective, OutputStep, make_eval_step
-from mtsccd_jax.engine.task import Score, Task
+from mtsccd_jax.engine.task import Score, Task, check_finite_scores
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models.network import Output
 from mtsccd_jax.ops.metrics import overall_accuracy
@@ -71,10 +71,15 @@ def scene_score(recipe: Recipe, network: Network, feed: Feed) -> Score:
 
 
 def count_confusion(evaluate: OutputStep, state: State, feed: Feed, batch_size: int) -> np.ndarray:
-    """Return the confusion matrix (k, k) int64 over a whole source; padded rows do not count."""
+    """Return the confusion matrix (k, k) int64 over a whole source; padded rows do not count.
+
+    Raises:
+        RunError: The logits of a scene are not finite.
+    """
     indices, mask = evaluation_batches(len(feed.source), batch_size)
     total: np.ndarray | int = 0
     with feed.batches(indices, mask) as batches:
         for counts in late(evaluate(state, batch) for batch in batches):
+            check_finite_scores(feed.source, "scenes", not int(counts["not_finite"]))
             total = total + np.asarray(counts["confusion"], np.int64)
     return np.asarray(total)

@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
+import warnings
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +33,9 @@ def test_safetensors_are_read_with_their_checksum(tmp_path: Path) -> None:
     assert weights.arrays.keys() == ARRAYS.keys()
     np.testing.assert_array_equal(weights.arrays["conv.weight"], ARRAYS["conv.weight"])
     assert weights.sha256 == hashlib.sha256(content).hexdigest()
-    assert weights.normalization is None
+    assert (weights.normalization, weights.architecture, weights.notes) == (None, None, ())
+    named = write(tmp_path / "w.safetensors", save(ARRAYS, {"model": "resnet50"}))
+    assert read(named).architecture == "resnet50"
 
 
 @pytest.mark.parametrize("kind", ["float16", "bfloat16"])
@@ -54,6 +59,35 @@ def test_torch_checkpoints_are_read_with_or_without_their_wrapping(tmp_path: Pat
     assert weights.arrays["count"] == 7
 
 
+def linear_state(torch, value: float = 0.0) -> dict:
+    return {"conv.weight": torch.full((2, 3), value)}
+
+
+def test_averaged_weights_are_taken_before_raw_ones_and_that_is_said(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch writes and reads its own checkpoints")
+    raw, averaged = linear_state(torch), linear_state(torch, 1.0)
+    for key, note in (("state_dict_ema", "state_dict"), ("model_ema", "state_dict")):
+        torch.save({"state_dict": raw, key: averaged, "arch": "resnet18"}, tmp_path / "w.pth.tar")
+        weights = read(str(tmp_path / "w.pth.tar"))
+        assert weights.arrays["conv.weight"][0, 0] == 1
+        assert weights.notes == (f"{key} is taken; there is {note} as well",)
+        assert weights.architecture == "resnet18"
+    module = torch.nn.Linear(2, 2)
+    torch.save(torch.optim.swa_utils.AveragedModel(module).state_dict(), tmp_path / "w.pth")
+    weights = read(str(tmp_path / "w.pth"))
+    assert weights.arrays.keys() == {"module.weight", "module.bias"}
+    assert weights.notes == ("averaged weights, over 0 updates",)
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.pt", "w.bin", "w.ckpt", "w.pth.tar"])
+def test_parameters_are_read_by_any_usual_file_name(tmp_path: Path, name: str) -> None:
+    torch = pytest.importorskip("torch", reason="torch writes and reads its own checkpoints")
+    module = torch.nn.Linear(2, 3)
+    torch.save({"state_dict": dict(module.named_parameters()), "epoch": 3}, tmp_path / name)
+    weights = read(str(tmp_path / name))
+    np.testing.assert_array_equal(weights.arrays["weight"], module.weight.detach().numpy())
+
+
 class Code:
     """An object whose unpickling makes a folder."""
 
@@ -61,15 +95,54 @@ class Code:
         return os.mkdir, ("written-by-unpickling",)
 
 
-def test_a_checkpoint_that_holds_code_is_refused_and_nothing_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+REFUSED = {
+    "code": (
+        lambda torch: {"a": Code()},
+        r"holds an object of posix\.mkdir and is not opened, because such objects can run code",
+    ),
+    "args": (
+        lambda torch: {"model": {}, "args": Namespace(lr=1)},
+        r"holds an object of argparse\.Namespace and .* trust it,",
+    ),
+    "whole": (
+        lambda torch: torch.nn.Linear(2, 2),
+        r"holds an object of torch\.nn\.modules\.linear\.Linear and",
+    ),
+    "list": (lambda torch: [torch.zeros(2)], "not a state dict of arrays but a list"),
+    "empty": (lambda torch: {}, "not a state dict of arrays but a dict"),
+    "number": (lambda torch: {"a": torch.ones(2), "b": 3}, "b: not a state dict of arrays, this is a int"),
+    "two": (
+        lambda torch: {"student": linear_state(torch), "teacher": {}},
+        "student: not a state dict .* this is a dict",
+    ),
+    "sparse": (lambda torch: {"a": torch.eye(3).to_sparse()}, "a: a quantized, sparse, complex or empty tensor"),
+    "complex": (lambda torch: {"a": torch.ones(2, dtype=torch.complex64)}, "a: a quantized, sparse, complex or empty"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_state_dict_is_named_with_the_way_out_and_nothing_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     torch = pytest.importorskip("torch", reason="torch writes and reads its own checkpoints")
     monkeypatch.chdir(tmp_path)
-    torch.save({"a": Code()}, "w.pth")
-    with pytest.raises(InputError, match=r"w\.pth: holds code"):
+    make, message = REFUSED[case]
+    torch.save(make(torch), "w.pth")
+    with pytest.raises(InputError, match=rf"^w\.pth: {message}.*torch\.save\([^\n]*$"):
         read("w.pth")
     assert not Path("written-by-unpickling").exists()
+
+
+def test_torchscript_and_files_that_are_no_checkpoint_are_named(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch writes and reads its own checkpoints")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / "w.pt")
+    with pytest.raises(InputError, match=r"w\.pt: a TorchScript program .*torch\.jit\.load\(FILE\)\.state_dict\(\)"):
+        read(str(tmp_path / "w.pt"))
+    for content in (pickle.dumps({"a": np.ones(3)}), b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\n"):
+        with pytest.raises(InputError, match=r"w\.pth: (no torch checkpoint, or a broken one|holds an object)"):
+            read(write(tmp_path / "w.pth", content))
 
 
 def test_broken_files_are_refused(tmp_path: Path) -> None:
@@ -120,7 +193,8 @@ from mtsccd_jax.models.weights.files import read
 for source in json.loads(sys.argv[1]):
     try:
         weights = read(source)
-        print(json.dumps({"names": sorted(weights.arrays), "normalization": weights.normalization}))
+        print(json.dumps({"names": sorted(weights.arrays), "normalization": weights.normalization,
+                          "architecture": weights.architecture}))
     except InputError as error:
         print(json.dumps(str(error)))
 """
@@ -134,7 +208,8 @@ for source in json.loads(sys.argv[1]):
 
 def test_the_hub_online_then_its_cache_offline(hub: str, tmp_path: Path) -> None:
     whole = {"names": ["conv.weight", "count"], "normalization": [[0.5, 0.5, 0.5], [0.25, 0.25, 0.25]]}
-    plain = {"names": ["conv.weight", "count"], "normalization": None}
+    whole["architecture"] = "resnet50"
+    plain = {"names": ["conv.weight", "count"], "normalization": None, "architecture": None}
     sources = ["hf:acme/net", "hf:acme/net@main", "hf:acme/plain:other.safetensors"]
     assert read_elsewhere(sources, tmp_path, hub) == [whole, whole, plain]
     assert read_elsewhere(["hf:acme/net"], tmp_path, hub, HF_HUB_OFFLINE="1") == [whole]

@@ -77,6 +77,37 @@ def test_everything_that_does_not_fit_is_named_at_once() -> None:
     assert before.keys() == arrays.keys()
 
 
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "vgg11", "vit_tiny_patch16"])
+def test_values_that_are_not_finite_are_counted_and_refused(name: str) -> None:
+    arrays, model = weights_of(name), filled(name)
+    first, *_, last = arrays
+    for value in (np.nan, np.inf, -np.inf, 1e300):
+        wrong = {key: array.astype(np.float64) for key, array in arrays.items()}
+        wrong[first].flat[0] = wrong[last].flat[-1] = value
+        message = rf"w: weights that are not finite.* \({first}: 1 of \d+ values; {last}: 1 of \d+ values\)"
+        with pytest.raises(InputError, match=message):
+            fit(model, MODELS[name].names, file_of(wrong, "w"))
+    fit(model, MODELS[name].names, file_of(arrays))
+
+
+def test_a_variance_below_zero_is_refused() -> None:
+    arrays = weights_of("resnet18")
+    arrays["bn1.running_var"] = np.array([-1e-3, *arrays["bn1.running_var"][1:]], np.float32)
+    with pytest.raises(InputError, match=r"variances below zero \(bn1\.running_var: 1 of 8 values\)"):
+        fit(filled("resnet18"), MODELS["resnet18"].names, file_of(arrays))
+
+
+def test_of_two_networks_in_a_file_the_averaged_one_is_taken_and_the_other_named() -> None:
+    raw, averaged = weights_of("resnet18"), weights_of("resnet18", seed=2)
+    both = {f"model.{key}": value for key, value in raw.items()} | {
+        f"model_ema.{key}": v for key, v in averaged.items()
+    }
+    fitted = fit(filled("resnet18"), MODELS["resnet18"].names, file_of({**both, "criterion.weight": np.ones(5)}))
+    np.testing.assert_array_equal(fitted.arrays["head", "bias"], averaged["fc.bias"])
+    (note,) = fitted.notes
+    assert note.startswith(f"{len(raw) + 1} arrays outside model_ema.* are left out (model.conv1.weight, ")
+
+
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(InputError, match=r"weights of another network: .* missing .* unknown"):
         fit(filled("resnet18"), MODELS["resnet18"].names, file_of(weights_of("vit_tiny_patch16")))
