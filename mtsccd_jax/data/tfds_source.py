@@ -12,9 +12,13 @@ from typing import Any
 import numpy as np
 
 from mtsccd_jax.data.array_records import Records, Shard
+from mtsccd_jax.data.bands import check_finite
 from mtsccd_jax.data.buffer_pool import BATCHES
 from mtsccd_jax.data.decode import ImageBatch
 from mtsccd_jax.errors import InputError, nearest
+
+# What mends a patch without data: builds of today refuse it.
+_BUILD_WITHOUT_IT = "replace its file and build the data set again, or build with --skip-bad"
 
 
 class TfdsSource:
@@ -95,6 +99,8 @@ class TfdsSource:
                 batch.decode(position, example[field].bytes_list.value[0], f"{field} of {place}")
             for field, band_bhw in bands.items():
                 band_bhw[position] = self._tensors[field].value(example[field], f"{field} of {place}")
+                patch = f" patch {_VALUE['text'](example['patch_id'])}" if "patch_id" in self._kinds else ""
+                check_finite(band_bhw[position], f"{field} of {place}{patch}", _BUILD_WITHOUT_IT)
 
         columns = self._read_columns(rows, decode)
         return {field: batch.image_bhwc for field, batch in images.items()} | bands | columns
