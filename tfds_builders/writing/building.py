@@ -15,16 +15,16 @@ def building_alone(folder: Path) -> Iterator[None]:
     """Wait until no other process builds `folder`, and keep others waiting while the block runs.
 
     The lock is a file beside `folder` that ends with its process, however that ends. Who holds it knows that unfinished
-    folders beside it belong to no living build, and removes them. File systems without locks have none: there, builds
-    run side by side, and nothing is removed.
+    folders beside it belong to no living build, and removes them once its own is done. File systems without locks have
+    none: there, builds run side by side, and nothing is removed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.parent / f".{folder.name}.lock"
     descriptor = _locked(path)
     try:
+        yield
         if descriptor is not None:
             _remove_unfinished(folder)
-        yield
     finally:
         if descriptor is not None:
             path.unlink(missing_ok=True)
