@@ -127,8 +127,8 @@ def stack_bands(batch: Mapping[str, jax.Array], data: Data) -> jax.Array:
 
 def check_finite(band_hw: np.ndarray, where: str, remedy: str) -> None:
     """Raise InputError, from `where` to `remedy`, where a band has pixels that are NaN or infinite."""
-    if band_hw.dtype.kind == "f" and (fault := known_bands().not_finite(band_hw)):
-        raise InputError(f"{where}: {fault}; {remedy}")
+    if band_hw.dtype.kind == "f" and not np.isfinite(band_hw).all():
+        raise InputError(f"{where}: {known_bands().not_finite(band_hw)}; {remedy}")
 
 
 def unusable_band(source: "Source", row_b: np.ndarray) -> str:

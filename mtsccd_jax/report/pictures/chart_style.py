@@ -192,9 +192,9 @@ def make_readable(figure: "Figure") -> tuple[tuple[str, ...], dict[int, str]]:
     letter_of = _LETTER_OF.setdefault(figure, {})
     symbol_of = fonts.stand_ins(missing, "".join(texts))
     for letter, symbol in symbol_of.items():
-        letter_of[ord(symbol)] = letter if letter.isprintable() else "\ufffd"
+        letter_of[ord(symbol)] = chr(letter) if chr(letter).isprintable() else "\ufffd"
     if symbol_of:
-        _rewrite(figure, lambda text: text.translate(str.maketrans(symbol_of)))
+        _rewrite(figure, lambda text: text.translate(symbol_of))
     for text in figure.findobj(Text) if len(families) > 1 else ():
         if len(fonts.choose(text.get_text())[0]) > 1:  # other texts may be bold, which these families may lack
             text.set_fontfamily(list(families))

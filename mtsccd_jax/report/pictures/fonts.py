@@ -42,11 +42,11 @@ def choose(text: str) -> tuple[dict[str, str], str]:
     return files, "".join(map(chr, sorted(missing)))
 
 
-def stand_ins(missing: str, text: str) -> dict[str, str]:
-    """Return letter -> a symbol that is not in `text`, for letters that no font has."""
+def stand_ins(missing: str, text: str) -> dict[int, str]:
+    """Return letter -> a symbol that is not in `text`, for `str.translate`, of letters that no font has."""
     taken = set(map(ord, text))
     free = (code for code in sorted(_letters(_installed()[0][1])) if code >= _FIRST_SYMBOL and code not in taken)
-    return dict(zip(missing, map(chr, free), strict=False))
+    return dict(zip(map(ord, missing), map(chr, free), strict=False))
 
 
 def numbered(text: str, missing: Iterable[str], words: list[str]) -> str:

@@ -48,11 +48,11 @@ def canvas(width: int, height: int) -> tuple["Image.Image", "ImageDraw.ImageDraw
     from PIL import Image, ImageDraw, ImageFont
 
     class Pen(ImageDraw.ImageDraw):
-        def text(self, xy: Any, text: Any, fill: Any = None, font: Any = None, **more: Any) -> None:
+        def text(self, xy: Any, text: Any, fill: Any = None, font: Any = None, **more: Any) -> None:  # type: ignore[override]
             text, font = _readable(text, font, words)
             super().text(xy, text, fill, font, **more)
 
-        def textlength(self, text: Any, font: Any = None, **more: Any) -> float:
+        def textlength(self, text: Any, font: Any = None, **more: Any) -> float:  # type: ignore[override]
             return super().textlength(*_readable(text, font, words), **more)
 
     sheet = Image.new("RGB", (width, height), "white")
