@@ -31,6 +31,8 @@ def no_backscatter(band_hw: np.ndarray) -> str:
     if not (band_hw.min() >= _LOWEST_DB and band_hw.max() <= _HIGHEST_DB):
         measured_hw = (band_hw >= _LOWEST_DB) & (band_hw <= _HIGHEST_DB)
         return _counted(~measured_hw, band_hw, "no backscatter in dB")
+    if band_hw[0, 0] and band_hw[-1, -1]:  # every border has one of these corners
+        return ""
     borders = {"first row": band_hw[0], "last row": band_hw[-1], "first column": band_hw[:, 0]}
     empty = [name for name, border in (borders | {"last column": band_hw[:, -1]}).items() if not border.any()]
     return f"no data in its {empty[0]} (every pixel is 0)" if empty else ""

@@ -87,8 +87,8 @@ class LmdbPatches:
     def bands(self, name: str, bands: tuple[str, ...]) -> dict[str, bytes]:
         """Return the same as `FolderPatches.bands`; raise ArchiveError likewise."""
         pixels = self._read(name, {band: (BANDS[band].shape, BANDS[band].dtype) for band in bands})
-        for band, content in pixels.items():
-            pixels_hw = np.frombuffer(content, BANDS[band].dtype).reshape(BANDS[band].shape)
+        for band in (band for band in bands if BANDS[band].sensor == "S1"):
+            pixels_hw = np.frombuffer(pixels[band], BANDS[band].dtype).reshape(BANDS[band].shape)
             refuse_no_data(pixels_hw, BANDS[band], f"{self.path}: '{name}', {band}")
         return pixels
 
