@@ -200,7 +200,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
         raise ArchiveError(f"{path}: broken or incomplete ({error}); download it again") from error
     headed = len(rows) > 1 and not any(_A_PATCH.match(cell) for cell in rows[0][1])
     for number, cells in rows[headed:]:
-        names = cells[1:] if cells[0].isdecimal() else cells
+        names = cells[1:] if cells[0].isdecimal() and len(cells) > 1 else cells
         name, *others = [cell for at, cell in enumerate(names) if cell or at == 0]
         if not S2_V1_NAME.fits(name) or len(others) > 1 or not all(map(S1_NAME.fits, others)):
             raise ArchiveError(

@@ -72,4 +72,4 @@ def table_rows(data: bytes, where: object) -> Iterator[tuple[int, list[str]]]:
     first = None
     for number, cells in text_rows(data, where):
         first = cells[0] in _INDEX_NAMES if first is None else first
-        yield number, cells[1:] if first else cells
+        yield number, (cells[1:] or [""]) if first else cells

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from tfds_builders.processors import default_workers
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.writing.beam import parse_beam_options, write_shards_with_beam
-from tfds_builders.writing.building import building_alone
+from tfds_builders.writing.building import building_alone, remove_unfinished
 from tfds_builders.writing.examples import ShardLimits
 from tfds_builders.writing.pool import Shard, write_shards
 from tfds_builders.writing.records import Example, ShardResult, Skipped
@@ -141,6 +141,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         folder, overwrite = Path(self.data_dir), config.download_mode.overwrite_dataset
         if (folder / _INFO_FILE).is_file() and not overwrite:
             super().download_and_prepare(download_config=config, **kwargs)
+            remove_unfinished(folder)
             return
         self._limits = _shard_limits(config, self.SHARD_BYTES)
         with building_alone(folder):

@@ -24,7 +24,7 @@ def building_alone(folder: Path) -> Iterator[None]:
     try:
         yield
         if descriptor is not None:
-            _remove_unfinished(folder)
+            _remove(folder)
     finally:
         if descriptor is not None:
             path.unlink(missing_ok=True)
@@ -57,9 +57,20 @@ def _locked(path: Path) -> int | None:
             raise
 
 
-def _remove_unfinished(folder: Path) -> None:
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed builds left beside data that are built already, unless the folder cannot be written to."""
+    if _unfinished(folder):
+        with contextlib.suppress(OSError), building_alone(folder):
+            pass
+
+
+def _unfinished(folder: Path) -> list[Path]:
     # TFDS builds in `incomplete.<random>_<version>` and renames it in the end.
-    for left in sorted(folder.parent.glob(f"incomplete.*_{folder.name}")):
+    return sorted(folder.parent.glob(f"incomplete.*_{folder.name}"))
+
+
+def _remove(folder: Path) -> None:
+    for left in _unfinished(folder):
         num_bytes = sum(file.stat().st_size for file in left.rglob("*") if file.is_file())
         shutil.rmtree(left, ignore_errors=True)
         _LOG.warning("%s: removed, %.1f MB of a build that was killed", left, num_bytes / 1e6)

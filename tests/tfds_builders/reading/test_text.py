@@ -1,6 +1,7 @@
 """Lists as Excel, PowerShell and pandas save them, read wherever the project reads a list."""
 
 import bz2
+import random
 
 import bigearthnet_v1_files as v1
 import mlrsnet_files as mlrsnet
@@ -43,6 +44,11 @@ SAVED = {
 every_way = pytest.mark.parametrize("save", SAVED.values(), ids=SAVED)
 
 
+@pytest.fixture(scope="module")
+def archive_v1(tmp_path_factory):
+    return v1.write(tmp_path_factory.mktemp("v1"))
+
+
 @every_way
 def test_cells_are_the_same_however_they_are_saved(save):
     rows = [row for _, row in text_rows(save("a,ü 1\n林,c\n"), "list")]
@@ -77,16 +83,51 @@ def test_what_is_no_list_is_one_line(data, why):
         list(text_rows(data, "list"))
 
 
+def refusal(read):
+    """Return the message with which a reader refuses its input, or "" where it takes it."""
+    try:
+        read()
+    except (ArchiveError, InputError) as error:
+        return str(error)
+    return ""
+
+
+def test_any_bytes_end_in_rows_or_in_one_line(archive_v1, tmp_path):
+    pieces = (
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b"\xff",
+        b"\0",
+        b"\r\n",
+        b"\n",
+        b",",
+        b";",
+        b'"',
+        b" ",
+        b"0",
+        b"index,",
+        b"S2A_",
+    )
+    draw = random.Random(0)
+    for path in archive_v1.glob("train.csv*"):
+        path.unlink()
+    for _ in range(300):
+        data = b"".join(draw.choices(pieces, k=draw.randrange(12)))
+        (archive_v1 / "train.csv").write_bytes(data)
+        (tmp_path / "pairs.csv").write_bytes(data)
+        for read in (
+            lambda data=data: [cells[0] for _, cells in table_rows(data, "list")],
+            lambda: list_archive(archive_v1, tmp_path),
+            lambda: pair_list_splits(tmp_path),
+        ):
+            assert "\n" not in refusal(read)
+
+
 def test_lenient_text_is_never_refused():
     assert decoded("林".encode("gbk"), "notes.txt", lenient=True)
 
 
 # Where lists are read
-
-
-@pytest.fixture(scope="module")
-def archive_v1(tmp_path_factory):
-    return v1.write(tmp_path_factory.mktemp("v1"))
 
 
 TRAIN = sorted(name for name, (found, _) in v1.PATCHES.items() if found == "train")
@@ -124,6 +165,7 @@ def test_a_split_list_of_bigearthnet(archive_v1, tmp_path, data):
         (f"header\n{TRAIN[0]}\nheader\n", 3),
         (f"{TRAIN[0]}_N9999\n{TRAIN[0]}\n", 1),
         (f"0,1,{TRAIN[0]}\n", 1),
+        ("7\n", 1),
     ],
 )
 def test_a_list_of_something_else_names_the_line(archive_v1, tmp_path, text, line):

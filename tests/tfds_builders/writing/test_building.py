@@ -62,6 +62,14 @@ def test_what_a_killed_build_left_is_named_and_removed(tmp_path, caplog):
     assert caplog.messages == [f"{left}: removed, 1.5 MB of a build that was killed"]
 
 
+def test_what_a_killed_build_left_beside_data_is_removed_too(tmp_path, archive, finished):
+    shutil.copytree(finished[0], tmp_path / PLACE)
+    left = (tmp_path / PLACE).with_name("incomplete.A1B2C3_1.0.0")
+    left.mkdir()
+    assert build(NAME, archive=archive, data_dir=tmp_path).splits == finished[1].splits
+    assert not left.exists()
+
+
 def test_where_nothing_can_be_locked_nothing_is_removed(tmp_path, monkeypatch):
     def refuse(descriptor, operation):
         raise OSError(errno.ENOLCK, "no locks available")
