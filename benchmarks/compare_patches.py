@@ -20,6 +20,7 @@ values of `mtsccd-jax bench build`. Bytes are per patch: of its files in the arc
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from record import chosen, make_parser, measure, publish, spread
@@ -30,8 +31,9 @@ from mtsccd_jax.perf.bench.one_build import measured
 from tfds_builders import build
 from tfds_builders.bigearthnet.bands import BANDS, S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet_v2.archive import find_patches, open_v2
-from tfds_builders.bigearthnet_v2.patches import MAP_SUFFIX, MAPS, S1, S2, FolderPatches, LmdbPatches, open_lmdb
-from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE
+from tfds_builders.bigearthnet_v2.lmdb_patches import LmdbPatches, lmdb_environment
+from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, FolderPatches
+from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE, MAP_SUFFIX
 from tfds_builders.synthetic.bigearthnet_v2 import ROOT, write_archive
 
 DATASET = "bigearthnet_v2"
@@ -69,7 +71,9 @@ def write_lmdb(archive: Path, out: Path) -> None:
                     transaction.put(key.encode(), save(tensors))
 
 
-def readers(archive: Path, lmdb: Path, source: TfdsSource, patches: int, batch: int) -> dict[str, Callable]:
+def readers(
+    archive: Path, lmdb: Path, environment: Any, source: TfdsSource, patches: int, batch: int
+) -> dict[str, Callable]:
     """Return one pass over `patches` patches of each way to read them, once all their pixels agree."""
     import rasterio
     import tifffile
@@ -78,7 +82,6 @@ def readers(archive: Path, lmdb: Path, source: TfdsSource, patches: int, batch: 
     row_n = np.random.default_rng(0).permutation(len(source))[:patches]
     names = source.column("patch_id")[row_n].tolist()
     files, values = FolderPatches(str(archive)), LmdbPatches(str(lmdb))
-    environment = open_lmdb(str(lmdb))  # a process may open an LMDB only once
 
     def paths(name: str) -> list[str]:
         start = f"{archive}/{S2}/{name.rsplit('_', 2)[0]}/{name}/{name}"
@@ -183,8 +186,9 @@ def main() -> None:
         build(DATASET, archive=place / ROOT, data_dir=place / "tfds", config="s2", workers=arguments.workers)
         source = tfds_source(f"{DATASET}/s2", "train+validation+test", data_dir=place / "tfds", bands=S2_BANDS)
         patches = min(arguments.patches, len(source))
-        calls = readers(place / ROOT, place / "lmdb", source, patches, arguments.batch)
-        times = measure(calls, rounds=arguments.rounds)
+        with lmdb_environment(str(place / "lmdb")) as environment:  # a process may open an LMDB only once
+            calls = readers(place / ROOT, place / "lmdb", environment, source, patches, arguments.batch)
+            times = measure(calls, rounds=arguments.rounds)
     result = {
         "benchmark": "patches",
         "patches": patches,

@@ -1,11 +1,12 @@
-"""Stored bands of all data sets: their sizes and types, the named sets of channels, and published statistics."""
+"""Stored bands of all data sets: sizes and types, named sets of channels, published statistics, sound values."""
 
 from collections.abc import Mapping
 
 from tfds_builders.bigearthnet.bands import BANDS, CHANNEL_SETS, Band, BandStatistics
+from tfds_builders.bigearthnet.pixels import not_finite
 from tfds_builders.catalog import ARCHIVES
 
-__all__ = ["BANDS", "CHANNEL_SETS", "STATISTICS", "Band", "BandStatistics"]
+__all__ = ["BANDS", "CHANNEL_SETS", "STATISTICS", "Band", "BandStatistics", "not_finite"]
 
 # Data set -> band -> statistics of its training split.
 STATISTICS: Mapping[str, Mapping[str, BandStatistics]] = {

@@ -6,6 +6,7 @@ bands are stacked and normalised by the statistics of their archive.
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +15,15 @@ import numpy as np
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.recipes.config import Data
 
+if TYPE_CHECKING:
+    from mtsccd_jax.data.sources import Source
+
 # Natural colours, red first, and radar.
 RGB, RADAR = ("B04", "B03", "B02"), ("VV", "VH")
 # Coefficient of Keys' cubic convolution (IEEE Trans. ASSP 29(6), 1981), the value of torch and OpenCV.
 _CUBIC = -0.75
+# No band has larger values, reflectance x 10,000 and backscatter in dB among them.
+_LARGEST = 1e6
 
 
 def known_bands() -> ModuleType:
@@ -117,6 +123,31 @@ def stack_bands(batch: Mapping[str, jax.Array], data: Data) -> jax.Array:
     """Stack the bands of the recipe, in its order, as one image (b, size, size, c) float32 in their units."""
     size = data.image_size
     return jnp.stack([resample(batch[name], size, data.resample) for name in band_names(data)], axis=-1)
+
+
+def check_finite(band_hw: np.ndarray, where: str, remedy: str) -> None:
+    """Raise InputError, from `where` to `remedy`, where a band has pixels that are NaN or infinite."""
+    if band_hw.dtype.kind == "f" and not np.isfinite(band_hw).all():
+        raise InputError(f"{where}: {known_bands().not_finite(band_hw)}; {remedy}")
+
+
+def unusable_band(source: "Source", row_b: np.ndarray) -> str:
+    """Return which band of some rows no network can see, and its worst value; "" where there is none.
+
+    That is NaN, an infinity, or a fill value such as -3.4e38, which becomes one of them in the network.
+    """
+    try:
+        batch = source.read(row_b)
+    except InputError as error:
+        return str(error)
+    for field in source.band_fields:
+        for at, row in enumerate(row_b.tolist()):
+            pixels = batch[field][at].astype(np.float64).ravel()
+            worst = pixels[np.where(np.isnan(pixels), np.inf, np.abs(pixels)).argmax()]
+            if not abs(worst) <= _LARGEST:
+                patch = f" (patch {batch['patch_id'][at]})" if "patch_id" in batch else ""
+                return f"{field} of row {row}{patch} of {source.name}, split {source.split}, holds {worst:g}"
+    return ""
 
 
 def picture_bands(known: Sequence[str]) -> tuple[str, ...]:

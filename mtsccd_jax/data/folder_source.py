@@ -1,10 +1,10 @@
 """Sources over plain files: class folders, pair lists, and unlabelled images."""
 
-import csv
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -206,17 +206,20 @@ class _PairList:
 
 def _pair_list(root: Path) -> tuple[_PairList, set[str]]:
     """Read `pairs.csv`; return its lines and columns."""
+    from tfds_builders.reading.archive import ArchiveError
+    from tfds_builders.reading.text import text_rows
+
     path = root / "pairs.csv"
     if not path.is_file():
         raise InputError(f"{root} has no pairs.csv; list the pairs in it, with columns A, B and changed")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restkey="", restval="", skipinitialspace=True)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            lines = [line | {"line": str(reader.line_num)} for line in reader]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a comma-separated table in UTF-8 ({error}); save it as one") from error
+        rows = list(text_rows(path.read_bytes(), path))
+    except ArchiveError as error:
+        raise InputError(str(error)) from error
+    columns = rows[0][1] if rows else []
+    lines = [
+        dict(zip_longest(columns, cells[: len(columns)], fillvalue="")) | {"line": str(n)} for n, cells in rows[1:]
+    ]
     if missing := {"A", "B"} - set(columns):
         raise InputError(f"{path} lacks the column {listed(missing)}; it has {listed(columns) or 'none'}")
     return _PairList(path, lines), set(columns)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtsccd_jax.data.bands import known_bands
+from mtsccd_jax.data.bands import check_finite, known_bands
 from mtsccd_jax.errors import InputError
 
 SUFFIXES = (".tif", ".tiff")
@@ -72,6 +72,8 @@ class PatchSource:
             name: read_tiff(self.paths[name], shape=known[name].shape, dtype=known[name].dtype)
             for name in self.band_fields
         }
+        for name, band_hw in bands.items():
+            check_finite(band_hw, str(self.paths[name]), "give another patch")
         batch = {name: np.broadcast_to(band, (len(row_b), *band.shape)) for name, band in bands.items()}
         return batch | {"filename": np.repeat(self.column("filename"), len(row_b))}
 

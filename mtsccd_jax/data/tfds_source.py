@@ -12,9 +12,13 @@ from typing import Any
 import numpy as np
 
 from mtsccd_jax.data.array_records import Records, Shard
+from mtsccd_jax.data.bands import check_finite
 from mtsccd_jax.data.buffer_pool import BATCHES
 from mtsccd_jax.data.decode import ImageBatch
 from mtsccd_jax.errors import InputError, nearest
+
+# What mends a patch without data: builds of today refuse it.
+_BUILD_WITHOUT_IT = "replace its file and build the data set again, or build with --skip-bad"
 
 
 class TfdsSource:
@@ -87,6 +91,7 @@ class TfdsSource:
             field: BATCHES.empty((len(row_b), *self._tensors[field].shape), self._tensors[field].dtype)
             for field in self.band_fields
         }
+        floats = [field for field in self.band_fields if self._tensors[field].dtype.kind == "f"]
         rows = row_b.tolist()
 
         def decode(position: int, example: Mapping[str, Any]) -> None:
@@ -95,6 +100,10 @@ class TfdsSource:
                 batch.decode(position, example[field].bytes_list.value[0], f"{field} of {place}")
             for field, band_bhw in bands.items():
                 band_bhw[position] = self._tensors[field].value(example[field], f"{field} of {place}")
+            for field in floats:
+                if not np.isfinite(bands[field][position]).all():  # some 3 us; to make the message takes as long
+                    patch = f" patch {_VALUE['text'](example['patch_id'])}" if "patch_id" in self._kinds else ""
+                    check_finite(bands[field][position], f"{field} of {place}{patch}", _BUILD_WITHOUT_IT)
 
         columns = self._read_columns(rows, decode)
         return {field: batch.image_bhwc for field, batch in images.items()} | bands | columns

@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mtsccd_jax.data.bands import unusable_band
 from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.engine.checkpoint import Checkpoints
 from mtsccd_jax.engine.compilation import run_cache
@@ -101,7 +102,13 @@ def fit(recipe: Recipe, task: Task, workdir: Path) -> Fit:
         check_history(history, engine, first_epoch)
         if keep_best and history.best:
             checkpoints.mark_best(history.best.step)
-        metrics_log = MetricsLog(history, plan.images_per_step)
+
+        def cause_of(step: int) -> str:
+            epoch, place = divmod(step - 1, steps_per_epoch)
+            order = batch_indices(recipe.seed, epoch, len(task.train), engine.batch_size, *program.feed.processes)
+            return unusable_band(task.train, order[place])
+
+        metrics_log = MetricsLog(history, plan.images_per_step, cause_of)
         advance = stack.enter_context(bar("train"))
 
         for epoch in range(first_epoch, engine.epochs):
@@ -173,14 +180,20 @@ def check_history(history: History, engine: Engine, epochs: int) -> None:
         )
 
 
+def no_cause(step: int) -> str:
+    """Return the cause of a step whose metrics are not finite, where none is looked for."""
+    return ""
+
+
 class MetricsLog:
     """Write the metrics of dispatches to the history, each of them LATE dispatches after it was started.
 
     Reading a metric waits for the device. Because metrics are read late, the device always has its next steps already.
+    `cause_of` takes a step whose metrics are not finite, and returns what is wrong with its batch, or "".
     """
 
-    def __init__(self, history: History, images_per_step: int):
-        self._history, self._images_per_step = history, images_per_step
+    def __init__(self, history: History, images_per_step: int, cause_of: Callable[[int], str] = no_cause):
+        self._history, self._images_per_step, self._cause_of = history, images_per_step, cause_of
         self._pending: deque[tuple[int, int, Metrics]] = deque()
         self._clock = time.perf_counter()
         self._compiled_sizes: tuple[int, ...] = ()
@@ -216,18 +229,21 @@ class MetricsLog:
             self._reads_without_rate = max(self._reads_without_rate - 1, 0)
             for place, step in enumerate(range(last_step - steps + 1, last_step + 1)):
                 record = {name: float(value[place]) for name, value in values.items()}
-                check_finite(step, record)
+                check_finite(step, record, self._cause_of)
                 self._history.extend([StepRecord(step=step, epoch=epoch, images_per_s=rate, **record)])
 
 
-def check_finite(step: int, metrics: dict[str, float]) -> None:
-    """Raise RunError where a metric of a step is not finite."""
+def check_finite(step: int, metrics: dict[str, float], cause_of: Callable[[int], str] = no_cause) -> None:
+    """Raise RunError where a metric of a step is not finite, with the band that explains it, if one does."""
     for name, value in metrics.items():
         if not math.isfinite(value):
-            raise RunError(
-                f"step {step}: {name} is {value}; lower optim.learning_rate or set optim.clip_norm, "
-                "and start in a new --workdir"
+            cause = cause_of(step)
+            remedy = (
+                f"{cause}; build the data set without it"
+                if cause
+                else "lower optim.learning_rate or set optim.clip_norm"
             )
+            raise RunError(f"step {step}: {name} is {value}; {remedy}, and start in a new --workdir")
 
 
 @contextmanager

@@ -266,7 +266,7 @@ def test_unlabelled_images_leave_litter_out(class_tree):
 
 def test_binary_and_missing_pair_lists_are_refused(pair_tree):
     (pair_tree / "pairs.csv").write_bytes(b"A,B,changed\n\xff\xfe\x00,b,1\n")
-    with pytest.raises(InputError, match=r"pairs.csv is not a comma-separated table in UTF-8"):
+    with pytest.raises(InputError, match=r"pairs.csv: not a text file in UTF-8 \(line 2: .*; save it as UTF-8$"):
         pairs_source(pair_tree, "all")
     (pair_tree / "pairs.csv").unlink()
     with pytest.raises(InputError, match=r"has no pairs.csv; list the pairs in it, with columns A, B and changed$"):

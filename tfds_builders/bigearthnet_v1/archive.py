@@ -11,6 +11,7 @@ those of their files, so that the listing of the whole archive takes some 200 MB
 import bz2
 import gzip
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SPLITS
 from tfds_builders.bigearthnet_v1.tables import CLOUD, NO_TARGET, SNOW
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError, extract, packed_stem
 from tfds_builders.reading.names import is_junk
+from tfds_builders.reading.text import text_rows
 
 DOWNLOAD_HINT = (
     "download BigEarthNet-S2-v1.0.tar.gz (and BigEarthNet-S1-v1.0.tar.gz) from https://zenodo.org/records/12687186 and "
@@ -36,6 +38,8 @@ LIST_NAMES: dict[str, tuple[str, ...]] = {
 }
 _KIND_OF_LIST = {name: kind for kind, names in LIST_NAMES.items() for name in names}
 _OPEN_LIST = {".csv": open, ".csv.bz2": bz2.open, ".csv.gz": gzip.open}
+# The start of a cell that is no header.
+_A_PATCH = re.compile(r"S[12][A-Z]?_")
 _DEEPEST = 4  # folders above a patch
 # The folder in which the content of a packed file lies, where it is not called like the file.
 _UNPACKED = {"BigEarthNet-S2-v1.0": "BigEarthNet-v1.0"}
@@ -185,19 +189,23 @@ def _read_lists(files: dict[str, Path]) -> Lists:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (Sentinel-2 patch, Sentinel-1 patch or "") of every line of a list."""
+    """Yield (Sentinel-2 patch, Sentinel-1 patch or "") of every line of a list.
+
+    The first line may be a header, and the first column may hold row numbers.
+    """
     opened = _OPEN_LIST[path.name.lower()[path.name.index(".") :]]
     try:
-        with opened(path, "rt", encoding="utf-8", newline=None) as file:  # type: ignore[operator]
-            for number, line in enumerate(file, start=1):
-                name, comma, s1_name = line.strip().partition(",")
-                if not S2_V1_NAME.fits(name) or (comma and not S1_NAME.fits(s1_name)):
-                    if not line.strip():
-                        continue
-                    raise ArchiveError(
-                        f"{path}, line {number}: '{line.strip()[:80]}' is neither a Sentinel-2 patch nor a Sentinel-2 "
-                        "and a Sentinel-1 patch with a comma between; is it another version's list?"
-                    )
-                yield name, s1_name
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        with opened(path, "rb") as file:  # type: ignore[operator]
+            rows = list(text_rows(file.read(), path))
+    except (OSError, EOFError) as error:
         raise ArchiveError(f"{path}: broken or incomplete ({error}); download it again") from error
+    headed = len(rows) > 1 and not any(_A_PATCH.match(cell) for cell in rows[0][1])
+    for number, cells in rows[headed:]:
+        names = cells[1:] if cells[0].isdecimal() and len(cells) > 1 else cells
+        name, *others = [cell for at, cell in enumerate(names) if cell or at == 0]
+        if not S2_V1_NAME.fits(name) or len(others) > 1 or not all(map(S1_NAME.fits, others)):
+            raise ArchiveError(
+                f"{path}, line {number}: '{','.join(cells)[:80]}' is neither a Sentinel-2 patch nor a Sentinel-2 and a "
+                "Sentinel-1 patch with a comma between; is it another version's list?"
+            )
+        yield name, "".join(others)

@@ -17,7 +17,6 @@ from tfds_builders.bigearthnet_v1.config import CONFIGS, BigEarthNetV1Config
 from tfds_builders.bigearthnet_v1.patch_examples import COUNTRY_NAMES, PatchExamples
 from tfds_builders.bigearthnet_v1.splits import Patch, Selection, select_patches
 from tfds_builders.writing.builder import refuse_empty_split
-from tfds_builders.writing.examples import shard_bounds
 
 _LOG = logging.getLogger(__name__)
 
@@ -80,10 +79,7 @@ class Builder(BigEarthNetBuilder):
             return PatchExamples(tuple(patches), config.bands, config.labels, *place)
 
         return {
-            split: [
-                shard(patches[start:stop])
-                for start, stop in shard_bounds(len(patches), self._band_bytes(), self.SHARD_BYTES)
-            ]
+            split: [shard(patches[start:stop]) for start, stop in self._limits.bounds(len(patches), self._band_bytes())]
             for split, patches in selection.splits.items()
         }
 

@@ -5,12 +5,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
+from tfds_builders.bigearthnet.bands import BANDS, S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet.countries import country_of
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SEASONS, PatchName
 from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE, CODE_OF_NAME
+from tfds_builders.bigearthnet.pixels import radar_problems, read_band
 from tfds_builders.bigearthnet_v1.archive import FLAGS, LIST_NAMES, Listing, list_archive
 from tfds_builders.bigearthnet_v1.patch_examples import COUNTRY_NAMES, UNKNOWN_COUNTRY
 from tfds_builders.bigearthnet_v1.patch_files import band_path, metadata_path, read_metadata
@@ -52,8 +54,8 @@ class _Tally:
 def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> V1Report:
     """Return the archive's counts beside the published ones, with every difference and every doubtful patch.
 
-    No image is read. Each patch's folder is looked into, and its JSON file read for classes and countries: some 0.1 ms
-    a patch where the files lie in memory.
+    Each patch's folder is looked into, its JSON file read for classes and countries, and of images the radar alone, for
+    pixels without data: some 0.2 ms a patch where the files lie in memory.
 
     Args:
         path: the folder, zip or tar file; packed files are unpacked to a temporary folder.
@@ -104,8 +106,12 @@ def _examine_patch(
     name: str, folder: str, parsed: PatchName, bands: Iterable[str], tally: _Tally, counted: bool
 ) -> None:
     files = set(os.listdir(f"{folder}/{name}"))
-    paths = (band_path(folder, name, band) for band in bands)
-    tally.problems += [f"{path}: missing" for path in paths if path.rpartition("/")[2] not in files]
+    for band in bands:
+        path = band_path(folder, name, band)
+        if path.rpartition("/")[2] not in files:
+            tally.problems.append(f"{path}: missing")
+        elif band in S1_BANDS:
+            tally.problems += radar_problems(partial(read_band, path, BANDS[band]))
     tally.seasons[parsed.season] += counted
     path = metadata_path(folder, name)
     metadata = read_metadata(path, path)

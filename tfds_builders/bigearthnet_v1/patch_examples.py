@@ -7,10 +7,10 @@ from tfds_builders.bigearthnet.bands import BANDS
 from tfds_builders.bigearthnet.countries import COUNTRIES, country_of
 from tfds_builders.bigearthnet.label_sets import LABEL_SETS
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SEASONS
+from tfds_builders.bigearthnet.pixels import read_band
 from tfds_builders.bigearthnet_v1.patch_files import PatchMetadata, band_path, metadata_path, read_metadata
 from tfds_builders.bigearthnet_v1.splits import Patch
 from tfds_builders.reading.archive import ArchiveError
-from tfds_builders.reading.geotiff import read_tiff
 from tfds_builders.writing.examples import make_examples
 from tfds_builders.writing.records import Example, Skipped, Value
 
@@ -93,7 +93,7 @@ class PatchExamples:
         band = BANDS[name]
         folder, owner = (patch.s2_folder, patch.name) if band.sensor == "S2" else (patch.s1_folder, patch.s1_name)
         path = band_path(folder, owner, name)
-        return read_tiff(path, shape=band.shape, dtype=band.dtype, shown_path=self._shown(path)).tobytes()
+        return read_band(path, band, self._shown(path)).tobytes()
 
     def _shown(self, path: str) -> str:
         return f"{self.shown}{path[len(self.scratch) :]}" if path.startswith(f"{self.scratch}/") else path

@@ -6,8 +6,8 @@ Extracted, below one folder:
     BigEarthNet-S1/<scene>/<s1_name>/<s1_name>_<VV|VH>.tif
     Reference_Maps/<product>/<patch_id>/<patch_id>_reference_map.tif
 
-As an LMDB: a folder with `data.mdb`, whose keys are `<patch_id>`, `<s1_name>` and `<patch_id>_reference_map`. In both
-cases the metadata tables lie in the folder or, for an LMDB, beside it.
+As an LMDB: a folder with `data.mdb` or a single file, whose keys are `<patch_id>`, `<s1_name>` and
+`<patch_id>_reference_map`. In both cases the metadata tables lie in the folder or, for an LMDB, beside it.
 """
 
 import hashlib
@@ -20,17 +20,10 @@ from typing import NamedTuple
 import numpy as np
 
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V2_NAME, s1_scene, s2_v2_product
+from tfds_builders.bigearthnet_v2.lmdb_patches import LmdbPatches, find_lmdb, lmdb_environment
 from tfds_builders.bigearthnet_v2.metadata import TABLES, Metadata, read_metadata
-from tfds_builders.bigearthnet_v2.patches import (
-    LMDB_FILE,
-    MAP_SUFFIX,
-    MAPS,
-    S1,
-    S2,
-    FolderPatches,
-    LmdbPatches,
-    open_lmdb,
-)
+from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, FolderPatches
+from tfds_builders.bigearthnet_v2.reference_maps import MAP_SUFFIX
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
 from tfds_builders.reading.names import is_junk
 
@@ -70,9 +63,9 @@ def open_v2(path: str | os.PathLike[str]) -> V2Archive:
     path = Path(path).expanduser()
     if not path.exists():
         raise ArchiveError(f"{path}: no such archive; {DOWNLOAD_HINT} and give that folder")
-    if not path.is_dir():
-        raise ArchiveError(f"{path}: not a folder; unpack it and give the folder")
     path = path.resolve()
+    if not path.is_dir() and find_lmdb(path) is None:
+        raise ArchiveError(f"{path}: not a folder and no LMDB; unpack it and give the folder")
     if _is_archive(path):
         return _archive(path)
     inside = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and _is_archive(entry)]
@@ -88,22 +81,23 @@ def open_v2(path: str | os.PathLike[str]) -> V2Archive:
 
 
 def _is_archive(path: Path) -> bool:
-    return (path / LMDB_FILE).is_file() or any((path / kind).is_dir() for kind in (S2, S1, MAPS))
+    return any((path / kind).is_dir() for kind in (S2, S1, MAPS)) or find_lmdb(path) is not None
 
 
 def _archive(root: Path) -> V2Archive:
-    in_lmdb = (root / LMDB_FILE).is_file()
-    places = (root, root.parent) if in_lmdb else (root,)
+    lmdb = find_lmdb(root)
+    folder = root if root.is_dir() else root.parent
+    places = (folder, folder.parent) if lmdb else (folder,)
     files = ((name, place / name) for name in TABLES for place in reversed(places))
-    tables = {name: file for name, file in files if file.is_file()}
+    tables = {name: file for name, file in files if file.exists()}
     generated = any((place / GENERATED_MARK).is_file() for place in places)
-    return V2Archive(root, LmdbPatches(str(root)) if in_lmdb else FolderPatches(str(root)), tables, generated)
+    return V2Archive(root, LmdbPatches(str(lmdb)) if lmdb else FolderPatches(str(root)), tables, generated)
 
 
 def find_patches(archive: V2Archive, kinds: tuple[str, ...]) -> dict[str, Found]:
     """Return the patches of each of `kinds` (`S2`, `S1`, `MAPS`) in the archive, by names alone."""
     if isinstance(archive.patches, LmdbPatches):
-        return _found_in_lmdb(archive.path, kinds)
+        return _found_in_lmdb(archive.patches.path, kinds)
     return {kind: _found_in_folders(archive.path, kind) for kind in kinds}
 
 
@@ -144,7 +138,7 @@ def _folders(folder: Path, bad: list[str]) -> Iterator[str]:
             bad.append(f"{folder / name}: a file among the folders of patches")
 
 
-def _found_in_lmdb(path: Path, kinds: tuple[str, ...]) -> dict[str, Found]:
+def _found_in_lmdb(path: str, kinds: tuple[str, ...]) -> dict[str, Found]:
     names: dict[str, list[bytes]] = {kind: [] for kind in (S2, S1, MAPS)}
     packed: dict[str, list[np.ndarray]] = {kind: [] for kind in names}
     bad: list[str] = []
@@ -155,7 +149,7 @@ def _found_in_lmdb(path: Path, kinds: tuple[str, ...]) -> dict[str, Found]:
                 packed[kind].append(np.array(waiting))
                 waiting.clear()
 
-    with open_lmdb(str(path)).begin() as transaction:
+    with lmdb_environment(path) as environment, environment.begin() as transaction:
         for key in transaction.cursor().iternext(values=False):
             kind, patch = _kind_of_key(key)
             if kind is None:

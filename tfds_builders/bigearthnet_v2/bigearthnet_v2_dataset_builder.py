@@ -29,7 +29,6 @@ from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, PatchExamples
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.writing.builder import refuse_empty_split
-from tfds_builders.writing.examples import shard_bounds
 
 _NAME_BYTES = 512  # of texts and small features, about
 _ORDER_SEED = b"bigearthnet_v2"
@@ -103,7 +102,7 @@ class Builder(BigEarthNetBuilder):
                 rows.take(np.arange(start, stop)),
                 self._skip_bad,
             )
-            for start, stop in shard_bounds(len(rows), patch_bytes, self.SHARD_BYTES)
+            for start, stop in self._limits.bounds(len(rows), patch_bytes)
         ]
 
     def _usable(self, archive: V2Archive, metadata: Metadata, found: dict[str, Found]) -> Metadata:

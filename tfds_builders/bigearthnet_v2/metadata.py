@@ -21,9 +21,10 @@ RECOMMENDED_TABLE = "metadata.parquet"
 OTHERS_TABLE = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
 TABLES = (RECOMMENDED_TABLE, OTHERS_TABLE)
 
-_TEXT_COLUMNS = ("patch_id", "split", "country", "s1_name", "s2v1_name")
 _FLAG_COLUMNS = ("contains_seasonal_snow", "contains_cloud_or_shadow")
 COLUMNS = ("patch_id", "labels", "split", "country", "s1_name", "s2v1_name", *_FLAG_COLUMNS)
+# A truth value as text: at odd places, true.
+_FLAGS = ("false", "true", "0", "1")
 # Names become paths, so nothing else may pass. Their parts are parsed patch by patch, where they are needed.
 _NAME_FORMS = {
     "patch_id": r"^S2[AB]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T\d{2}[A-Z]{3}_\d{2}_\d{2}$",
@@ -41,7 +42,7 @@ class Metadata:
 
     `labels_nk` is uint8, 1 for each class of `CLASSES_19`; `split_n` and `country_n` are places in `SPLITS` and
     `COUNTRIES`; `recommended_n` is whether the row is from the table of recommended patches. `bad` has one line for
-    every row that could not be used, which is then not among the others.
+    every fault of rows that could not be used, which are then not among the others.
     """
 
     patch_id_n: np.ndarray
@@ -101,41 +102,61 @@ def _refuse_duplicates(metadata: Metadata, where: str) -> None:
 
 def _parts(path: Path, *, recommended: bool) -> Iterator[Metadata]:
     import pyarrow
-    from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
-            _check_columns(file.schema_arrow, path)
-            yield _converted(file.schema_arrow.empty_table(), path, recommended=recommended)  # there may be no row
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(COLUMNS)):
-                yield _converted(pyarrow.Table.from_batches([batch]), path, recommended=recommended)
+        dataset = _opened(path)
+        _check_columns(dataset.schema, path)
+        yield _converted(dataset.schema.empty_table(), path, recommended=recommended)  # there may be no row
+        for batch in dataset.to_batches(columns=list(COLUMNS), batch_size=_ROWS_AT_ONCE):
+            yield _converted(pyarrow.Table.from_batches([batch]), path, recommended=recommended)
     except FileNotFoundError as error:
         raise ArchiveError(f"{path}: missing; it is a file of its own beside the archives, download it too") from error
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise ArchiveError(f"{path}: no parquet file, or broken ({reason}); download it again") from error
 
 
+def _opened(path: Path) -> Any:
+    """Return the table as people save it again: parquet, Arrow's own format by the same name, or hive partitions."""
+    import pyarrow.dataset
+
+    if path.is_dir():
+        return pyarrow.dataset.dataset(path, format="parquet", partitioning="hive")
+    with path.open("rb") as file:
+        return pyarrow.dataset.dataset(path, format="ipc" if file.read(6) == b"ARROW1" else "parquet")
+
+
 def _check_columns(schema: Any, path: Path) -> None:
+    """Raise ArchiveError unless every column is there, as texts (or what becomes one) or as lists of such."""
     import pyarrow.types as types
 
-    def is_text(kind: Any) -> bool:
-        return bool(types.is_string(kind) or types.is_large_string(kind))
-
-    def is_texts(kind: Any) -> bool:
-        return (types.is_list(kind) or types.is_large_list(kind)) and is_text(kind.value_type)
-
-    wanted = {"labels": ("list of texts", is_texts)}
-    wanted |= dict.fromkeys(_TEXT_COLUMNS, ("text", is_text))
-    wanted |= dict.fromkeys(_FLAG_COLUMNS, ("truth value", types.is_boolean))
-    wrong = [f"no column '{column}'" for column in COLUMNS if column not in schema.names]
-    wrong += [
-        f"column '{column}' is {schema.field(column).type} instead of {kind}"
-        for column, (kind, fits) in wanted.items()
-        if column in schema.names and not fits(schema.field(column).type)
-    ]
+    wrong = []
+    for column in COLUMNS:
+        if column not in schema.names:
+            wrong.append(f"no column '{column}'")
+            continue
+        kind = schema.field(column).type
+        wanted = "list of texts" if column == "labels" else "truth value" if column in _FLAG_COLUMNS else "text"
+        value = kind if column != "labels" else kind.value_type if _is_list(kind) else None
+        if value is None or types.is_nested(value):
+            wrong.append(f"column '{column}' is {kind} instead of {wanted}")
     if wrong:
         raise ArchiveError(f"{path}: not a table of BigEarthNet v2 ({'; '.join(wrong)}); download it again")
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    views = types.is_list_view(kind) or types.is_large_list_view(kind)
+    return bool(views or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _plain(table: Any) -> Any:
+    """Return all columns but the labels as plain texts, however a library stores them."""
+    import pyarrow
+
+    texts = {column: table[column].cast(pyarrow.string()) for column in COLUMNS if column != "labels"}
+    return pyarrow.table(texts | {"labels": table["labels"]}).combine_chunks()
 
 
 def _converted(table: Any, path: Path, *, recommended: bool) -> Metadata:
@@ -143,7 +164,7 @@ def _converted(table: Any, path: Path, *, recommended: bool) -> Metadata:
     import pyarrow
     import pyarrow.compute as pc
 
-    table = table.combine_chunks()
+    table = _plain(table)
     rows = table.num_rows
     faults: dict[int, str] = {}  # the first of a row
 
@@ -158,14 +179,16 @@ def _converted(table: Any, path: Path, *, recommended: bool) -> Metadata:
         fits = pc.match_substring_regex(pc.fill_null(table[column], ""), form).to_numpy()
         fault(np.flatnonzero(~fits), f"{column} '{{}}' is no such name", table[column])
     places = {}
-    for column, known in (("split", SPLITS), ("country", COUNTRIES)):
-        found = pc.index_in(table[column], value_set=pyarrow.array(known))
+    known_values = {"split": SPLITS, "country": COUNTRIES} | dict.fromkeys(_FLAG_COLUMNS, _FLAGS)
+    for column, known in known_values.items():
+        values = pc.utf8_lower(table[column]) if known is _FLAGS else table[column]
+        found = pc.index_in(values, value_set=pyarrow.array(known))
         places[column] = pc.fill_null(found, 255).to_numpy().astype(np.uint8)
         fault(np.flatnonzero(places[column] == 255), f"{column} '{{}}' is none of {', '.join(known)}", table[column])
     labels_nk = np.zeros((rows, len(CLASSES_19)), np.uint8)
-    lists = pc.fill_null(table["labels"], []).combine_chunks()
-    row_of_label = np.repeat(np.arange(rows), pc.list_value_length(lists).to_numpy(zero_copy_only=False))
-    names = pc.list_flatten(lists)
+    lengths = pc.fill_null(pc.list_value_length(table["labels"]), 0).to_numpy()
+    row_of_label = np.repeat(np.arange(rows), lengths)
+    names = pc.list_flatten(table["labels"]).cast(pyarrow.string())  # of every kind of list; a cast of some is broken
     class_of_label = pc.fill_null(pc.index_in(names, value_set=pyarrow.array(CLASSES_19)), -1).to_numpy()
     for at in np.flatnonzero(class_of_label < 0).tolist():
         faults.setdefault(
@@ -177,8 +200,10 @@ def _converted(table: Any, path: Path, *, recommended: bool) -> Metadata:
 
     good = np.ones(rows, bool)
     good[list(faults)] = False
-    patch = table["patch_id"]
-    bad = tuple(f"{path}: patch {patch[row].as_py()}: {faults[row]}" for row in sorted(faults))
+    alike: dict[str, list[int]] = {}
+    for row in sorted(faults):
+        alike.setdefault(faults[row], []).append(row)
+    bad = tuple(_shown(path, table["patch_id"], why, of_rows) for why, of_rows in alike.items())
     return Metadata(
         patch_id_n=_ascii(table["patch_id"], good),
         s1_name_n=_ascii(table["s1_name"], good),
@@ -186,18 +211,16 @@ def _converted(table: Any, path: Path, *, recommended: bool) -> Metadata:
         labels_nk=labels_nk[good],
         split_n=places["split"][good],
         country_n=places["country"][good],
-        has_snow_n=_flags(table["contains_seasonal_snow"])[good],
-        has_cloud_or_shadow_n=_flags(table["contains_cloud_or_shadow"])[good],
+        has_snow_n=places["contains_seasonal_snow"][good] % 2 == 1,
+        has_cloud_or_shadow_n=places["contains_cloud_or_shadow"][good] % 2 == 1,
         recommended_n=np.full(int(good.sum()), recommended),
         bad=bad,
     )
 
 
-def _flags(column: Any) -> np.ndarray:
-    import pyarrow.compute as pc
-
-    flag_n: np.ndarray = pc.fill_null(column, False).to_numpy().astype(bool)
-    return flag_n
+def _shown(path: Path, patch: Any, why: str, rows: list[int]) -> str:
+    more = f" (and so in {len(rows):,} rows)" if len(rows) > 1 else ""
+    return f"{path}: patch {patch[rows[0]].as_py()}: {why}{more}"
 
 
 def _ascii(column: Any, good: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 from tfds_builders.bigearthnet.nomenclature import CLASS_OF_CODE, CLASSES_19, INDEX_19_OF_CODE, UNLABELED_CODE
 from tfds_builders.reading.archive import ArchiveError
 
-MAP_SHAPE = (120, 120)
+MAP_SHAPE, MAP_DTYPE = (120, 120), "uint16"
+MAP_SUFFIX = "_reference_map"  # of the name of a patch
 NO_DATA_CODE = 0
 # Values of an index map that are no class.
 NO_DATA_INDEX, UNMAPPED_INDEX, UNLABELED_INDEX = 253, 254, 255

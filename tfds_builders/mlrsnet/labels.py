@@ -9,9 +9,9 @@ import numpy as np
 
 from tfds_builders.mlrsnet.names import CATEGORIES, FEWEST_LABELS, LABELS, MOST_LABELS
 from tfds_builders.reading.archive import Archive, ArchiveError
+from tfds_builders.reading.text import table_rows
 
 _NUMBER = re.compile(r"\d+\.[A-Za-z]+")
-_CELLS = 2 * len(LABELS) - 1  # "0,1,...,0" of a row
 
 
 @dataclass
@@ -65,18 +65,12 @@ def read_label_set(archive: Archive, name: str, files: dict[str, str]) -> LabelS
 
 def _read_file(archive: Archive, file: str, category: str, result: LabelSet) -> np.ndarray:
     """Return the labels of one file, uint8 (rows, 60), after adding everything else to `result`."""
-    try:
-        lines = archive.read(file).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ArchiveError(f"{archive.path}/{file}: not a text file; download it again") from error
-    order = _column_order(f"{archive.path}/{file}", lines[0] if lines else "")
-    cells = []
+    rows = table_rows(archive.read(file), f"{archive.path}/{file}")
+    order = _column_order(f"{archive.path}/{file}", next(rows, (1, [""]))[1])
+    values = []
     seen: set[str] = set()
-    for number, line in enumerate(lines[1:], start=2):
-        if not line:
-            continue
-        filename, _, row = line.partition(",")
-        problem = _row_problem(category, filename, row, seen)
+    for number, (filename, *cells) in rows:
+        problem = _row_problem(category, filename, cells, seen)
         if problem:
             result.bad.append(f"{file}, line {number}: {filename}: {problem}")
             result.bad_filenames.add(filename)
@@ -84,14 +78,14 @@ def _read_file(archive: Archive, file: str, category: str, result: LabelSet) -> 
         seen.add(filename)
         result.filenames.append(filename)
         result.category_of_row.append(category)
-        cells.append(row)
-    labels_nk = np.frombuffer("".join(cells).encode("ascii"), dtype=np.uint8).reshape(len(cells), _CELLS)
-    return (labels_nk[:, ::2] - ord("0"))[:, order]
+        values.append("".join(cells))
+    labels_nk = np.frombuffer("".join(values).encode("ascii"), dtype=np.uint8).reshape(len(values), len(LABELS))
+    return (labels_nk - ord("0"))[:, order]
 
 
-def _column_order(where: str, header: str) -> list[int]:
+def _column_order(where: str, header: list[str]) -> list[int]:
     """Return the column of each label, in the order of `LABELS`."""
-    first, *columns = [column.strip() for column in header.split(",")]
+    first, *columns = header
     if first == "image" and sorted(columns) == sorted(LABELS):
         return [columns.index(label) for label in LABELS]
     missing = [label for label in LABELS if label not in columns]
@@ -101,18 +95,15 @@ def _column_order(where: str, header: str) -> list[int]:
     raise ArchiveError(f"{where}: other columns than 'image' and the 60 labels ({said}); download the file again")
 
 
-def _row_problem(category: str, filename: str, row: str, seen: set[str]) -> str | None:
+def _row_problem(category: str, filename: str, cells: list[str], seen: set[str]) -> str | None:
     if not _NUMBER.fullmatch(filename.removeprefix(f"{category}_")):
         return f"not an image of the category {category}"
     if filename in seen:
         return "has an earlier row already"
-    if len(row) == _CELLS and set(row[::2]) <= {"0", "1"} and set(row[1::2]) == {","}:
-        return None
-    cells = row.split(",")
     if len(cells) != len(LABELS):
         return f"{len(cells)} values instead of {len(LABELS)}"
-    value = next(cell for cell in cells if cell not in ("0", "1"))
-    return f"the value '{value}' is neither 0 nor 1"
+    value = next((cell for cell in cells if cell not in ("0", "1")), None)
+    return None if value is None else f"the value '{value}' is neither 0 nor 1"
 
 
 def damage(labels: LabelSet) -> dict[str, Damage]:

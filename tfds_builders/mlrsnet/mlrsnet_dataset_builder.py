@@ -92,7 +92,7 @@ class Builder(DualFormatBuilder):
         )
         splits = {split: self._examples(listing, rows) for split, rows in rows_of_split.items()}
         refuse_empty_split(archive.path, splits)
-        return image_shards(archive, splits, self._scratch_dir(), shard_bytes=self.SHARD_BYTES, skip_bad=self._skip_bad)
+        return image_shards(archive, splits, self._scratch_dir(), limits=self._limits, skip_bad=self._skip_bad)
 
     def _examples(self, listing: Listing, rows: Sequence[int]) -> list[ArchiveExample]:
         """Return the examples of those rows that have an image: rows keep their split when other images are missing."""

@@ -36,6 +36,7 @@ from tfds_builders.mtsccd.names import (
 )
 from tfds_builders.reading.archive import Archive, ArchiveError, is_packed, open_archive, packed_stem
 from tfds_builders.reading.names import SPLIT_NAMES, folded
+from tfds_builders.reading.text import decoded
 
 HOMEPAGE = "https://sites.google.com/view/zhouwx/dataset"
 DOWNLOAD_HINT = f"download MtSCCD by hand from {HOMEPAGE} (the paper prints .../view/zhouxw/dataset)"
@@ -145,10 +146,10 @@ def with_archive_cities(cities: tuple[City, ...], archive: Archive) -> tuple[Cit
     texts = {}
     beside = archive.path.parent / _CITIES_TOML
     if beside.is_file():
-        texts[str(beside)] = beside.read_text(encoding="utf-8")
+        texts[str(beside)] = decoded(beside.read_bytes(), beside)
     for name in archive.names:
         if name.rpartition("/")[2] == _CITIES_TOML and name.count("/") <= 1:
-            texts[str(archive.path / name)] = archive.read(name).decode("utf-8", errors="replace")
+            texts[str(archive.path / name)] = decoded(archive.read(name), archive.path / name)
     if len(texts) > 1:
         raise ArchiveError(f"{' and '.join(texts)}: more than one cities.toml; keep one")
     for where, text in texts.items():
@@ -256,7 +257,7 @@ def _list_files(
         if not _is_list(path) or of_list not in ((subset,) if has_own_folder else (None, subset)):
             continue
         split_of_file = _word_split(path.rpartition(".")[0])
-        for line in read(path).decode("utf-8", errors="replace").splitlines():
+        for line in decoded(read(path), path, lenient=True).splitlines():
             words = [word for cell in re.split(r"[,;\t]", line) for word in _words(cell)]
             images = [word.replace("\\", "/").rpartition("/")[2] for word in words if is_image(word)]
             split = next((s for word in words if (s := _SPLIT_OF_FOLDER.get(folded(word)))), split_of_file)

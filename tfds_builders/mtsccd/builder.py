@@ -84,9 +84,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
             split: [self._example(scenes, city_names.index(scenes[0].name.city)) for scenes in scenes_of_examples]
             for split, scenes_of_examples in splits.items()
         }
-        return image_shards(
-            archive, examples, self._scratch_dir(), shard_bytes=self.SHARD_BYTES, skip_bad=self._skip_bad
-        )
+        return image_shards(archive, examples, self._scratch_dir(), limits=self._limits, skip_bad=self._skip_bad)
 
     def _splits_from(self, listing: Listing) -> str:
         """Return, for the metadata, where the split into train and validation comes from."""

@@ -21,7 +21,8 @@ from tfds_builders.bigearthnet.bands import S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet.names import PATCHES_PER_SIDE, SPLITS, s1_scene, s2_v2_product
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19, CLC_CLASSES, UNLABELED_CODE
 from tfds_builders.bigearthnet_v2.metadata import OTHERS_TABLE, RECOMMENDED_TABLE
-from tfds_builders.bigearthnet_v2.patches import MAP_SUFFIX, MAPS, S1, S2
+from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2
+from tfds_builders.bigearthnet_v2.reference_maps import MAP_SUFFIX
 from tfds_builders.bigearthnet_v2.splits import split_of_patches
 from tfds_builders.bigearthnet_v2.tables import CLOUD, PATCHES, PATCHES_OF_CLASS, RECOMMENDED, SNOW
 from tfds_builders.catalog import ARCHIVES

@@ -20,6 +20,8 @@ from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.names import is_utf8
 from tfds_builders.reading.problems import CONVENTION, MANY, alike
 from tfds_builders.writing.beam import parse_beam_options, write_shards_with_beam
+from tfds_builders.writing.building import building_alone, remove_unfinished
+from tfds_builders.writing.examples import ShardLimits
 from tfds_builders.writing.pool import Shard, write_shards
 from tfds_builders.writing.records import Example, ShardResult, Skipped
 
@@ -74,19 +76,17 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         progress: Progress | None = None,
         beam_options: Sequence[str] | None = None,
     ):
-        # tfds.data_source asks for array_record by this argument. Both formats are always there.
-        if file_format is not None:
-            asked = tfds.core.FileFormat.from_value(file_format)
-            if asked not in (tfds.core.FileFormat.TFRECORD, tfds.core.FileFormat.ARRAY_RECORD):
-                raise ValueError(f"file_format {asked.value}: this data set has tfrecord and array_record")
+        _check_format(file_format)  # tfds.data_source asks for array_record by this argument
         self._archive = None if archive is None else Path(archive)
         self._skip_bad = skip_bad
         self._workers = default_workers() if workers is None else workers
         self._progress = progress
         self._beam_options = None if beam_options is None else parse_beam_options(beam_options)
         self._beam_runner: Any = None
+        self._limits = ShardLimits(self.SHARD_BYTES)
         self.skipped: list[str] = []
         self.absent = 0
+        self.adopted = False  # whether another process has built the data meanwhile
         super().__init__(data_dir=data_dir, config=config, version=version)
 
     def dataset_info_from_configs(self, **kwargs: Any) -> tfds.core.DatasetInfo:
@@ -133,6 +133,34 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
             raise ArchiveError(f"{problems[0]}{more}; {advice}")
         self.skipped += problems
 
+    def download_and_prepare(
+        self, *, download_config: tfds.download.DownloadConfig | None = None, file_format: Any = None, **kwargs: Any
+    ) -> None:
+        """Build the data, as TFDS's own method and with its arguments, but one process at a time.
+
+        A process that finds the data built by another adopts them.
+        """
+        _check_format(file_format)
+        config = download_config or tfds.download.DownloadConfig()
+        folder, overwrite = Path(self.data_dir), config.download_mode.overwrite_dataset
+        if (folder / _INFO_FILE).is_file() and not overwrite:
+            super().download_and_prepare(download_config=config, **kwargs)
+            remove_unfinished(folder)
+            return
+        self._limits = _shard_limits(config, self.SHARD_BYTES)
+        with building_alone(folder):
+            if folder.exists() and not overwrite and not (folder / _INFO_FILE).is_file():
+                raise ArchiveError(f"{folder}: holds no whole data set (no {_INFO_FILE}); remove it and build again")
+            try:
+                super().download_and_prepare(download_config=config, **kwargs)
+            except OSError:
+                # Without a lock, another process may have been the first to give its folder the name.
+                if overwrite or not (folder / _INFO_FILE).is_file():
+                    raise
+        if not self.info.splits:
+            self.info.read_from_directory(folder)
+            self.adopted = True
+
     def _download_and_prepare(
         self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig | None = None
     ) -> None:
@@ -144,6 +172,8 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         results = self._write(splits)
         shutil.rmtree(self._scratch_dir(), ignore_errors=True)
         self.info.metadata.update(skipped=self.skipped, absent=self.absent)
+        if self._limits.most_examples is not None:
+            self.info.metadata.update(max_examples_per_split=self._limits.most_examples)
         self.info.set_splits(tfds.core.splits.SplitDict(self._split_infos(results)))
 
     # Otherwise TFDS would print to standard output, which belongs to the caller, about a download of unknown size.
@@ -208,11 +238,44 @@ class BuildResult:
     absent: int = 0
 
 
+def _check_format(file_format: str | tfds.core.FileFormat | None) -> None:
+    """Raise ValueError for a format other than the two in which the data are always written."""
+    if file_format is not None:
+        asked = tfds.core.FileFormat.from_value(file_format)
+        if asked not in (tfds.core.FileFormat.TFRECORD, tfds.core.FileFormat.ARRAY_RECORD):
+            raise ValueError(f"file_format {asked.value}: this data set has tfrecord and array_record")
+
+
+def _shard_limits(config: tfds.download.DownloadConfig, shard_bytes: int) -> ShardLimits:
+    """Return the limits that a caller sets by TFDS's options; raise ArchiveError for those that cannot be followed."""
+    for name in ("max_examples_per_split", "num_shards"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise ArchiveError(f"{name}={value}: must be 1 or more; leave it out for all")
+    if config.compute_stats == tfds.download.ComputeStatsMode.FORCE:
+        raise ArchiveError("compute_stats=FORCE: statistics are not computed; leave it out")
+    usual = tfds.download.DownloadConfig()
+    least = 0 if config.min_shard_size == usual.min_shard_size else config.min_shard_size
+    shard_bytes = max(least, min(shard_bytes, config.max_shard_size))
+    return ShardLimits(shard_bytes, config.num_shards, config.max_examples_per_split)
+
+
 def refuse_empty_split(path: Path, splits: Mapping[str, Sized]) -> None:
     """Raise ArchiveError if a split of the archive at `path` has no example."""
     for split, examples in splits.items():
         if not len(examples):
             raise ArchiveError(f"{path}: split '{split}' would be empty; is a part of the archive missing?")
+
+
+def _refuse_other_data(builder: DualFormatBuilder) -> None:
+    """Raise ArchiveError where the data that are there are not those of the builder's archive, or only a part."""
+    metadata = builder.info.metadata or {}
+    if metadata.get("source") != builder.source():
+        raise ArchiveError(f"{builder.data_dir}: built from another archive; remove it or give another data folder")
+    if most := metadata.get("max_examples_per_split"):
+        raise ArchiveError(
+            f"{builder.data_dir}: built with max_examples_per_split={most}; remove it or give another data folder"
+        )
 
 
 def build(
@@ -266,9 +329,11 @@ def build(
         progress=progress,
         beam_options=beam_options,
     )
-    if (Path(builder.data_dir) / _INFO_FILE).is_file() and builder.info.metadata.get("source") != builder.source():
-        raise ArchiveError(f"{builder.data_dir}: built from another archive; remove it or give another data folder")
+    if (Path(builder.data_dir) / _INFO_FILE).is_file():
+        _refuse_other_data(builder)
     builder.download_and_prepare()
+    if builder.adopted:
+        _refuse_other_data(builder)
     splits = {split: int(info.num_examples) for split, info in builder.info.splits.items()}
     # Data of an earlier release lack this number.
     absent = int(builder.info.metadata.get("absent", 0))

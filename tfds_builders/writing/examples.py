@@ -51,10 +51,20 @@ def _problems(items: Iterable[Item], make: Callable[[Item], Example]) -> list[st
     return problems
 
 
-def shard_bounds(examples: int, example_bytes: float, shard_bytes: int) -> list[tuple[int, int]]:
-    """Return (start, stop) of every shard: as many examples in each, of about `shard_bytes` or less together."""
-    count = min(examples, math.ceil(examples * example_bytes / shard_bytes))
-    return list(itertools.pairwise(examples * i // count for i in range(count + 1)))
+@dataclass(frozen=True)
+class ShardLimits:
+    """How a split is cut: into `shards`, or else shards of about `shard_bytes`; of its first `most_examples` alone."""
+
+    shard_bytes: int
+    shards: int | None = None
+    most_examples: int | None = None
+
+    def bounds(self, examples: int, example_bytes: float) -> list[tuple[int, int]]:
+        """Return (start, stop) of every shard of a split; as many examples are in each."""
+        if self.most_examples is not None:
+            examples = min(examples, self.most_examples)
+        count = min(examples, self.shards or math.ceil(examples * example_bytes / self.shard_bytes))
+        return list(itertools.pairwise(examples * i // count for i in range(count + 1)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tfds_builders.reading.archive import Archive, ArchiveError
 from tfds_builders.reading.images import load_image_size
 from tfds_builders.reading.problems import CONVENTION, FEW, MANY, alike
-from tfds_builders.writing.examples import ImageExample, ImageExamples, ImageFile, shard_bounds
+from tfds_builders.writing.examples import ImageExample, ImageExamples, ImageFile, ShardLimits
 from tfds_builders.writing.records import Value
 
 # Enough files to tell the common size of an archive's images and their mean number of bytes.
@@ -28,10 +28,10 @@ def image_shards(
     splits: Mapping[str, Sequence[ArchiveExample]],
     scratch: Path,
     *,
-    shard_bytes: int,
+    limits: ShardLimits,
     skip_bad: bool,
 ) -> dict[str, list[ImageExamples]]:
-    """Return the shards of every split, of about `shard_bytes` each; packed images are copied below `scratch`."""
+    """Return the shards of every split, within `limits`; packed images are copied below `scratch`."""
     names = (name for split in splits.values() for example in split for name in example.images.values())
     files = {name: _image_file(archive, name, path) for name, path in archive.files(names, scratch).items()}
     image_size, image_bytes = _common_size(archive.path, files)
@@ -41,7 +41,7 @@ def image_shards(
             ImageExample({feature: files[name] for feature, name in example.images.items()}, example.values)
             for example in examples
         ]
-        bounds = shard_bounds(len(ready), len(examples[0].images) * image_bytes, shard_bytes)
+        bounds = limits.bounds(len(ready), len(examples[0].images) * image_bytes)
         return [ImageExamples(tuple(ready[start:stop]), image_size, skip_bad) for start, stop in bounds]
 
     return {split: shards(examples) for split, examples in splits.items()}

@@ -9,11 +9,14 @@ import html
 import io
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+
+from mtsccd_jax.report.pictures import fonts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,6 +54,9 @@ MAX_POINTS = 200
 # Dots an inch of the PNG.
 DPI = 144
 
+# By figure, the letters that symbols stand for.
+_LETTER_OF: WeakKeyDictionary["Figure", dict[int, str]] = WeakKeyDictionary()
+
 # Attributes of SVG elements with coordinates in them, and a number in one.
 _COORDINATES = frozenset({"d", "x", "y", "width", "height", "transform"})
 _DECIMAL = re.compile(r"-?\d+\.\d+")
@@ -58,7 +64,7 @@ _DECIMAL = re.compile(r"-?\d+\.\d+")
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mtsccd-jax",
-    "font.family": ["DejaVu Sans"],
+    "font.family": [fonts.FAMILY],
     "font.size": 11.0,
     "axes.labelsize": 10.5,
     "axes.titlesize": 10.0,
@@ -150,15 +156,63 @@ def figure(width_in: float, height_in: float, *, panels: int = 1, heights: tuple
 
 
 def chart(figure: "Figure", alt: str) -> Chart:
-    """Return the figure as SVG, with system fonts and `alt` as its accessible name, and PNG; the same every time."""
+    """Return the figure as SVG, with system fonts and `alt` as its accessible name, and PNG; the same every time.
+
+    The PNG has numbers for words that no font can write; its description says what they stand for.
+    """
+    families, letter_of = make_readable(figure)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    svg = text.getvalue().replace("'DejaVu Sans'", FONTS)
+    svg = text.getvalue().translate(letter_of)
+    for names in (families, families[:1]):
+        svg = svg.replace(", ".join(f"'{name}'" for name in names), FONTS)
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt)}" ', 1)
     figure.set_layout_engine("none")  # the layout is computed; computing it again takes as long as drawing
+    if letter_of:
+        words: list[str] = []
+        _rewrite(figure, lambda text: fonts.numbered(text, map(chr, letter_of), words))
+        alt = f"{alt}; {fonts.said_of(word.translate(letter_of) for word in words)}"
     pixels = io.BytesIO()
     figure.savefig(pixels, format="png", dpi=DPI, metadata={"Software": None, "Description": alt})
     return Chart(svg, pixels.getvalue())
+
+
+def make_readable(figure: "Figure") -> tuple[tuple[str, ...], dict[int, str]]:
+    """Give the texts of a figure fonts that have their letters, and return these families.
+
+    Where no font has a letter, a symbol stands for it from here on. The second result maps symbols to letters, for
+    `str.translate`. Call it before anything measures the texts; a second call changes nothing.
+    """
+    from matplotlib.text import Text
+
+    texts: list[str] = []
+    _rewrite(figure, lambda text: texts.append(text) or text)  # type: ignore[func-returns-value]
+    files, missing = fonts.choose("".join(texts))
+    families = tuple(files)
+    letter_of = _LETTER_OF.setdefault(figure, {})
+    symbol_of = fonts.stand_ins(missing, "".join(texts))
+    for letter, symbol in symbol_of.items():
+        letter_of[ord(symbol)] = chr(letter) if chr(letter).isprintable() else "\ufffd"
+    if symbol_of:
+        _rewrite(figure, lambda text: text.translate(symbol_of))
+    for text in figure.findobj(Text) if len(families) > 1 else ():
+        if len(fonts.choose(text.get_text())[0]) > 1:  # other texts may be bold, which these families may lack
+            text.set_fontfamily(list(families))
+    return families, letter_of
+
+
+def _rewrite(figure: "Figure", change: Callable[[str], str]) -> None:
+    """Change every text of a figure, names of ticks among them."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedLocator
+
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if isinstance(axis.get_major_locator(), FixedLocator):
+            names = [label.get_text() for label in axis.get_ticklabels()]
+            if (changed := list(map(change, names))) != names:
+                axis.set_ticklabels(changed)
+    for text in figure.findobj(Text):
+        text.set_text(change(text.get_text()))
 
 
 def marks(

@@ -188,6 +188,7 @@ def pareto(speeds: Sequence[Speed], axis_label: str, alt: str) -> Chart:
         axes.set_ylabel(axis_label)
         chart_style.legend_below(figure, axes, columns=2)
         everything = [speed.images_per_s for speed in speeds], [speed.value for speed in speeds]
+        chart_style.make_readable(figure)
         adjust_text(names, *everything, ax=axes, expand=(1.1, 1.6), arrowprops={"arrowstyle": "-", "color": MUTED})
         return chart_style.chart(figure, alt)
 

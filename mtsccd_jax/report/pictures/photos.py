@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mtsccd_jax.report.pictures import fonts
+
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
@@ -17,6 +19,8 @@ JPEG_QUALITY = 88
 MARGIN = 16
 GAP = 6
 TEXT = 18
+# Of letters, and where a sheet keeps the words that no font has.
+_SIZE, _WORDS = 12, "words"
 
 
 def data_uri(image: np.ndarray) -> str:
@@ -37,11 +41,35 @@ def photo(image: np.ndarray, *, enlarge: bool = True) -> "Image.Image":
 
 
 def canvas(width: int, height: int) -> tuple["Image.Image", "ImageDraw.ImageDraw", Any]:
-    """Return a white image, its pen, and a readable font."""
+    """Return a white image, its pen, and a readable font.
+
+    The pen takes another font for a text whose letters this one lacks, and numbers for words that no font here has.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
+    class Pen(ImageDraw.ImageDraw):
+        def text(self, xy: Any, text: Any, fill: Any = None, font: Any = None, **more: Any) -> None:  # type: ignore[override]
+            text, font = _readable(text, font, words)
+            super().text(xy, text, fill, font, **more)
+
+        def textlength(self, text: Any, font: Any = None, **more: Any) -> float:  # type: ignore[override]
+            return super().textlength(*_readable(text, font, words), **more)
+
     sheet = Image.new("RGB", (width, height), "white")
-    return sheet, ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
+    words = sheet.info[_WORDS] = []
+    return sheet, Pen(sheet), ImageFont.load_default(size=_SIZE)
+
+
+def _readable(text: str, font: Any, words: list[str]) -> tuple[str, Any]:
+    """Return a text and the font to write it in; numbers stand for words that no font has, added to `words`."""
+    from PIL import ImageFont
+
+    try:
+        text.encode("cp1252")  # what the usual font has
+    except UnicodeEncodeError:
+        files, missing = fonts.choose(text)
+        return fonts.numbered(text, missing, words), ImageFont.truetype([*files.values()][-1], _SIZE)
+    return text, font
 
 
 def fitting(text: str, draw: "ImageDraw.ImageDraw", font: Any, width: float = THUMB) -> str:
@@ -60,7 +88,12 @@ def on_two_lines(text: str, draw: "ImageDraw.ImageDraw", font: Any) -> list[str]
 
 
 def png(sheet: "Image.Image") -> bytes:
-    """Return the image as PNG bytes."""
+    """Return the image as PNG bytes; its description says what numbers stand for words that no font has."""
+    from PIL.PngImagePlugin import PngInfo
+
+    description = PngInfo()
+    if words := sheet.info.get(_WORDS):
+        description.add_text("Description", fonts.said_of(words))
     buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG", optimize=True)
+    sheet.save(buffer, format="PNG", optimize=True, pnginfo=description)
     return buffer.getvalue()

@@ -1,7 +1,5 @@
 """Which published (overall accuracy, kappa) are possible: those of the MtSCCD paper's Table 7, or of a file."""
 
-import csv
-import io
 import json
 import math
 import os
@@ -13,6 +11,8 @@ from typing import Any
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.report.published import tables
 from mtsccd_jax.report.published.confusion_feasibility import Feasibility, feasibility
+from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.text import decoded, table_rows
 
 NEEDED = ("oa", "kappa")
 OPTIONAL = ("n", "positives")
@@ -127,38 +127,33 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a CSV file with the columns oa, kappa[, n, positives]")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file; give a CSV or JSON file in UTF-8") from None
-    records = _json_records(path, text) if path.suffix.lower() == ".json" else _csv_records(path, text)
+        records = _json_records(path) if path.suffix.lower() == ".json" else _csv_records(path)
+    except ArchiveError as error:
+        raise InputError(str(error)) from None
     if not records:
         raise InputError(f"{path}: no entries; give at least one line with oa and kappa")
     return [_entry(record, where) for where, record in records]
 
 
-def _csv_records(path: Path, text: str) -> list[tuple[str, dict[str, Any]]]:
+def _csv_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """Return (place, values by lower-case column) of every line below the header that is not empty."""
-    reader = csv.reader(io.StringIO(text))
-    try:
-        lines = [(f"{path}, line {reader.line_num}", cells) for cells in reader]
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not CSV ({error}); correct it") from None
-    header = [name.strip().lower() for name in lines[0][1]] if lines else []
+    lines = [(f"{path}, line {number}", cells) for number, cells in table_rows(path.read_bytes(), path)]
+    header = [name.lower() for name in lines[0][1]] if lines else []
     _check_columns(header, f"{path}, line 1")
     records = []
     for where, cells in lines[1:]:
-        if not any(cell.strip() for cell in cells):
-            continue
         if len(cells) != len(header):
             raise InputError(f"{where}: {len(cells)} values under {len(header)} columns; correct the line")
-        records.append((where, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
+        records.append((where, dict(zip(header, cells, strict=True))))
     return records
 
 
-def _json_records(path: Path, text: str) -> list[tuple[str, dict[str, Any]]]:
+def _json_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """Return (place, values by lower-case name) of every object of a JSON list."""
     try:
-        values = json.loads(text)
+        values = json.loads(decoded(path.read_bytes(), path))
+    except ArchiveError:
+        raise
     except ValueError as error:
         line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise InputError(f"{path}{line}: not JSON ({error}); correct it") from None

@@ -66,7 +66,7 @@ def test_a_recovered_table_is_that_of_the_numbers(tmp_path):
         ("oa,kappa,n\n0.8,0.3,10.5\n", r"line 2: n is 10\.5, not a whole number"),
         ("oa,kappa,n\n0.8,0.3,0\n", "line 2: n is 0, outside 1 to 1,000,000"),
         ("oa,kappa\n0.8,0.3,7\n", "line 2: 3 values under 2 columns"),
-        ('oa,kappa\n"0.8\n', r"line 2: 1 values under 2 columns"),
+        ('oa,kappa\n"0.8\n', r"line 2: unexpected end of data; close or remove the quotes"),
         ('[{"oa": 1.5, "kappa": 0}]', "entry 1: oa is 1.5, outside 0 to 1"),
         ('[{"oa": 0.5, "kappa": 0}, {"oa": true, "kappa": 0}]', "entry 2: oa is True, not a number"),
         ('[{"oa": 0.5, "kappa": [1]}]', "entry 1: kappa is .1., not a number"),
@@ -88,6 +88,6 @@ def test_what_is_wrong_with_a_file_is_said_with_its_place(tmp_path, text, messag
 def test_files_that_are_none_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         audit.audit(tmp_path / "absent.csv")
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81")
+    (tmp_path / "binary.csv").write_bytes(b"PK\x03\x04\x81")
     with pytest.raises(InputError, match="not a text file"):
         audit.audit(tmp_path / "binary.csv")

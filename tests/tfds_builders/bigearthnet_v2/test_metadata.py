@@ -4,7 +4,7 @@ import bigearthnet_v2_files as files
 import numpy as np
 import pyarrow
 import pytest
-from pyarrow import parquet
+from pyarrow import feather, parquet
 
 from tfds_builders.bigearthnet.countries import COUNTRIES
 from tfds_builders.bigearthnet.names import SPLITS
@@ -90,6 +90,119 @@ def test_a_row_that_cannot_be_used_is_named_and_left_out(table, column, value, w
         raise ArchiveError(line)
 
 
+# What people's libraries make of a table that they filter and write again.
+TEXTS = {
+    "large": pyarrow.large_string(),
+    "view": pyarrow.string_view(),
+    "binary": pyarrow.binary(),
+    "category": pyarrow.dictionary(pyarrow.int8(), pyarrow.string()),
+    "enum": pyarrow.dictionary(pyarrow.uint32(), pyarrow.large_string(), ordered=True),
+}
+LISTS = {
+    "large": pyarrow.large_list(pyarrow.large_string()),
+    "view": pyarrow.list_view(pyarrow.string()),
+    "large_view": pyarrow.large_list_view(pyarrow.string_view()),
+    "fixed": pyarrow.list_(pyarrow.string(), 1),
+    "category": pyarrow.list_(pyarrow.dictionary(pyarrow.int32(), pyarrow.string())),
+}
+FLAGS = {
+    "int8": [1, 0],
+    "int64": np.array([1, 0]),
+    "float": [1.0, 0.0],
+    "text": ["True", "false"],
+    "category": pyarrow.array(["true", "false"]).dictionary_encode(),
+}
+
+
+def resaved(kinds):
+    """Return the recommended table with columns of other types, one label a row."""
+    rows = files.rows(recommended=True)
+    for row in rows:
+        row["labels"] = row["labels"][:1]
+    table = pyarrow.Table.from_pylist(rows, schema=files.SCHEMA)
+    for column, kind in kinds.items():
+        at = table.schema.get_field_index(column)
+        table = table.set_column(at, column, pyarrow.array(table[column].to_pylist(), type=kind))
+    return table
+
+
+def assert_same(path, expected):
+    found = read_metadata({files.RECOMMENDED: path})
+    assert found.bad == ()
+    order, known = np.argsort(found.patch_id_n), np.argsort(expected.patch_id_n)
+    for field in ("patch_id_n", "s1_name_n", "s2v1_name_n", "labels_nk", "split_n", "country_n", "has_snow_n"):
+        np.testing.assert_array_equal(getattr(found, field)[order], getattr(expected, field)[known])
+
+
+@pytest.fixture
+def expected(tmp_path):
+    parquet.write_table(resaved({}), tmp_path / "as_published")
+    return read_metadata({files.RECOMMENDED: tmp_path / "as_published"})
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        *(dict.fromkeys(("patch_id", "split", "country", "s1_name", "s2v1_name"), kind) for kind in TEXTS.values()),
+        *({"labels": kind} for kind in LISTS.values()),
+    ],
+    ids=[*(f"text_{name}" for name in TEXTS), *(f"list_{name}" for name in LISTS)],
+)
+def test_a_table_is_read_whatever_types_a_library_writes(tmp_path, expected, kinds):
+    parquet.write_table(resaved(kinds), tmp_path / "again", row_group_size=3)
+    assert_same(tmp_path / "again", expected)
+
+
+@pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
+def test_truth_values_are_read_as_numbers_and_words(tmp_path, flags):
+    table = resaved({}).slice(0, 2)
+    for column in ("contains_seasonal_snow", "contains_cloud_or_shadow"):
+        table = table.set_column(table.schema.get_field_index(column), column, pyarrow.array(flags))
+    parquet.write_table(table, tmp_path / "again")
+    found = read_metadata({files.RECOMMENDED: tmp_path / "again"})
+    assert (found.has_snow_n.tolist(), found.has_cloud_or_shadow_n.tolist()) == ([True, False], [True, False])
+
+
+def _partitioned(table, path):
+    parquet.write_to_dataset(table, path, partition_cols=["split", "contains_seasonal_snow"])
+    (path / "_SUCCESS").touch()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda table, path: parquet.write_table(table.append_column("__index_level_0__", [range(len(table))]), path),
+        lambda table, path: parquet.write_table(table.select(table.column_names[::-1]), path, compression="zstd"),
+        lambda table, path: parquet.write_table(table, path, compression="brotli"),
+        lambda table, path: parquet.write_table(table, path, compression="lz4"),
+        lambda table, path: feather.write_feather(table, path, compression="lz4"),
+        lambda table, path: feather.write_feather(table, path, compression="uncompressed"),
+        _partitioned,
+    ],
+    ids=["index", "shuffled_zstd", "brotli", "lz4", "feather_lz4", "arrow", "partitions"],
+)
+def test_a_table_is_read_however_it_is_written(tmp_path, expected, write):
+    write(resaved({}), tmp_path / "again")
+    assert_same(tmp_path / "again", expected)
+
+
+def test_rows_with_the_same_fault_are_one_line(table):
+    rows = files.rows(recommended=True)
+    for row in rows:
+        row["split"] = row["split"].replace("validation", "val")
+    (line,) = table(rows).bad
+    first = next(row["patch_id"] for row in rows if row["split"] == "val")
+    assert line.endswith(f"patch {first}: split 'val' is none of train, validation, test (and so in 2 rows)")
+
+
+def test_a_number_that_is_no_truth_value(tmp_path):
+    table = resaved({})
+    column = pyarrow.array([2] + [0] * (len(table) - 1))
+    parquet.write_table(table.set_column(6, "contains_seasonal_snow", column), tmp_path / "again")
+    (line,) = read_metadata({files.RECOMMENDED: tmp_path / "again"}).bad
+    assert line.endswith("contains_seasonal_snow '2' is none of false, true, 0, 1")
+
+
 def test_a_patch_in_both_tables(tmp_path):
     rows = files.rows(recommended=True)
     paths = {files.RECOMMENDED: tmp_path / "a", files.OTHERS: tmp_path / "b"}
@@ -109,8 +222,8 @@ def test_a_patch_in_both_tables(tmp_path):
             "column 'labels' is string instead of list of texts",
         ),
         (
-            lambda t: t.set_column(6, "contains_seasonal_snow", pyarrow.array([0] * t.num_rows)),
-            "column 'contains_seasonal_snow' is int64 instead of truth value",
+            lambda t: t.set_column(6, "contains_seasonal_snow", pyarrow.array([[False]] * t.num_rows)),
+            "column 'contains_seasonal_snow' is list<element: bool> instead of truth value",
         ),
     ],
 )

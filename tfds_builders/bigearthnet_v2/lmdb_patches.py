@@ -1,0 +1,226 @@
+"""Read patches of BigEarthNet v2 from an LMDB of safetensors. Light to import, for the worker processes.
+
+The LMDB is a folder with `data.mdb` in it, as rico-hdl writes it, or a single file. It is opened without a lock file,
+so that it may lie on a medium that cannot be written to, and is closed again once nothing here reads it: LMDB lets a
+process open each only once, and the caller may want it next.
+"""
+
+import contextlib
+import functools
+import json
+import math
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfds_builders.bigearthnet.bands import BANDS
+from tfds_builders.bigearthnet.pixels import refuse_no_data
+from tfds_builders.bigearthnet_v2.reference_maps import MAP_DTYPE, MAP_SHAPE, MAP_SUFFIX
+from tfds_builders.reading.archive import ArchiveError
+
+LMDB_FILE = "data.mdb"
+_FILE_SUFFIXES = (".mdb", ".lmdb")
+# The first page's magic number follows the header of the page.
+_MAGIC_AT, _MAGIC = 16, (0xBEEFC0DE).to_bytes(4, "little")
+_MAP_IN_LMDB = "Data"  # rico-hdl's name for the pixels of a single-band patch
+# Types of safetensors: NumPy's name and bytes a value.
+_TYPES = {
+    "U8": ("uint8", 1),
+    "I8": ("int8", 1),
+    "U16": ("uint16", 2),
+    "I16": ("int16", 2),
+    "F16": ("float16", 2),
+    "BF16": ("bfloat16", 2),
+    "U32": ("uint32", 4),
+    "I32": ("int32", 4),
+    "F32": ("float32", 4),
+    "U64": ("uint64", 8),
+    "I64": ("int64", 8),
+    "F64": ("float64", 8),
+}
+# A file may lack some of the last pages that its header counts, since LMDB does not write those it never used.
+_COMPLETE = 0.99
+
+
+def find_lmdb(path: Path) -> Path | None:
+    """Return the LMDB at `path`, which is its folder, its only file or a folder with one such file; None without one.
+
+    Raises:
+        ArchiveError: the folder holds several such files.
+    """
+    if path.is_file():
+        return path if _is_lmdb(path) else None
+    if (path / LMDB_FILE).is_file():
+        return path
+    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in _FILE_SUFFIXES and _is_lmdb(file)]
+    if len(files) > 1:
+        raise ArchiveError(f"{path}: holds {' and '.join(file.name for file in files)}; give one of these files")
+    return files[0] if files else None
+
+
+def _is_lmdb(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
+
+
+@dataclass(frozen=True)
+class LmdbPatches:
+    """The patches in an LMDB: values are safetensors, never executed.
+
+    Radar may be stored as float16 or bfloat16, which become the same float32 values, and Sentinel-2 and the maps as any
+    type of integers whose values are uint16.
+    """
+
+    path: str
+
+    def held_open(self) -> contextlib.AbstractContextManager[Any]:
+        """Return a context in which the LMDB stays open, for reading many patches."""
+        return lmdb_environment(self.path)
+
+    def bands(self, name: str, bands: tuple[str, ...]) -> dict[str, bytes]:
+        """Return the same as `FolderPatches.bands`; raise ArchiveError likewise."""
+        pixels = self._read(name, {band: (BANDS[band].shape, BANDS[band].dtype) for band in bands})
+        for band in (band for band in bands if BANDS[band].sensor == "S1"):
+            pixels_hw = np.frombuffer(pixels[band], BANDS[band].dtype).reshape(BANDS[band].shape)
+            refuse_no_data(pixels_hw, BANDS[band], f"{self.path}: '{name}', {band}")
+        return pixels
+
+    def reference_map(self, patch_id: str) -> bytes:
+        """Return the same as `FolderPatches.reference_map`; raise ArchiveError likewise."""
+        return self._read(f"{patch_id}{MAP_SUFFIX}", {_MAP_IN_LMDB: (MAP_SHAPE, MAP_DTYPE)})[_MAP_IN_LMDB]
+
+    def _read(self, key: str, wanted: dict[str, tuple[tuple[int, int], str]]) -> dict[str, bytes]:
+        """Return the pixels of each tensor in `wanted` (name -> shape and type), copied once, out of LMDB's pages."""
+        where = f"{self.path}: '{key}'"
+        with lmdb_environment(self.path) as environment, environment.begin(buffers=True) as transaction:
+            value = transaction.get(key.encode())
+            if value is None:
+                raise ArchiveError(f"{self.path}: no key '{key}'")
+            start = 8 + int.from_bytes(value[:8], "little")
+            try:
+                tensors, stop = _safetensors_layout(bytes(value[8:start]))
+                if start + stop != len(value):
+                    raise ValueError(f"{len(value)} bytes instead of {start + stop}")
+            except (ValueError, KeyError, TypeError) as error:
+                raise ArchiveError(
+                    f"{where}: its value is not in the safetensors format ({error}); write the LMDB with rico-hdl "
+                    "(pickled patches of other programs are not read)"
+                ) from error
+            pixels = {}
+            for name, (shape, dtype) in wanted.items():
+                tensor = tensors.get(name)
+                if tensor is None:
+                    raise ArchiveError(f"{where} has no {name}; it has {', '.join(sorted(tensors))}")
+                if tensor.shape != shape:
+                    size = "x".join(map(str, reversed(tensor.shape)))
+                    raise ArchiveError(f"{where}, {name}: size {size} instead of {shape[1]}x{shape[0]}")
+                content = bytes(value[start + tensor.start : start + tensor.stop])
+                pixels[name] = _converted(content, tensor.dtype, dtype, f"{where}, {name}")
+            return pixels
+
+
+def _converted(content: bytes, stored: str, wanted: str, where: str) -> bytes:
+    """Return the same values in the type that is wanted; raise ArchiveError where it cannot hold them all."""
+    if stored == wanted:
+        return content
+    if wanted == "float32" and stored == "bfloat16":  # the upper half of a float32
+        return (np.frombuffer(content, "<u2").astype("<u4") << 16).tobytes()
+    if wanted == "float32" and stored == "float16":
+        return np.frombuffer(content, "<f2").astype("<f4").tobytes()
+    if wanted == "uint16" and stored.removeprefix("u").startswith("int"):
+        values = np.frombuffer(content, np.dtype(stored).newbyteorder("<"))
+        if values.min() >= 0 and values.max() <= np.iinfo(np.uint16).max:
+            return values.astype("<u2").tobytes()
+        raise ArchiveError(f"{where}: {values.min()} to {values.max()} are no values of {wanted}")
+    raise ArchiveError(f"{where}: pixels of type {stored} instead of {wanted}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """One tensor of a safetensors value; `start` and `stop` count bytes from the end of the header."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    start: int
+    stop: int
+
+
+@functools.lru_cache(maxsize=64)
+def _safetensors_layout(header: bytes) -> tuple[dict[str, _Tensor], int]:
+    """Return the tensors that a safetensors header (JSON) names, and the number of bytes after it.
+
+    All patches of a kind have the same header, so that this is looked up: a third of the time of a patch otherwise.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is no such header.
+    """
+    if not header.startswith(b"{"):
+        raise ValueError("no header")
+    tensors = {}
+    for name, entry in json.loads(header).items():
+        if name == "__metadata__":
+            continue
+        start, stop = map(int, entry["data_offsets"])
+        if entry["dtype"] not in _TYPES:
+            raise ValueError(f"{name} is of type {entry['dtype']}, and {', '.join(_TYPES)} are read")
+        dtype, value_bytes = _TYPES[entry["dtype"]]
+        tensor = _Tensor(tuple(entry["shape"]), dtype, start, stop)
+        if not 0 <= start <= stop or stop - start != math.prod(tensor.shape) * value_bytes:
+            raise ValueError(f"{name} is not where its header says")
+        tensors[name] = tensor
+    return tensors, max((tensor.stop for tensor in tensors.values()), default=0)
+
+
+_COUNTING = threading.Lock()
+_IN_USE: dict[str, tuple[Any, int]] = {}  # environments and how many use them
+
+
+@contextlib.contextmanager
+def lmdb_environment(path: str) -> Iterator[Any]:
+    """Yield the LMDB environment at `path`, read-only; uses within one another share it, and the outermost closes it.
+
+    Raises:
+        ArchiveError: the package `lmdb` is not installed, or this is no LMDB, incomplete or open already.
+    """
+    with _COUNTING:
+        environment, users = _IN_USE.get(path) or (_opened(path), 0)
+        _IN_USE[path] = environment, users + 1
+    try:
+        yield environment
+    finally:
+        with _COUNTING:
+            environment, users = _IN_USE.pop(path)
+            if users > 1:
+                _IN_USE[path] = environment, users - 1
+            else:
+                environment.close()
+
+
+def _opened(path: str) -> Any:
+    try:
+        import lmdb
+    except ImportError as error:
+        raise ArchiveError(f"{path}: an LMDB needs the package lmdb; pip install 'mtsccd-jax[lmdb]'") from error
+    in_folder = os.path.isdir(path)
+    try:
+        environment = lmdb.open(path, subdir=in_folder, readonly=True, lock=False, readahead=False, create=False)
+    except lmdb.Error as error:
+        if "already open" in str(error):
+            raise ArchiveError(
+                f"{path}: is already open in this process, and LMDB allows it once; close it (`env.close()`) or "
+                "build with the command mtsccd-jax data build"
+            ) from error
+        raise ArchiveError(f"{path}: cannot be opened as an LMDB ({error}); write it again with rico-hdl") from error
+    there = os.path.getsize(os.path.join(path, LMDB_FILE) if in_folder else path)
+    expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if there < _COMPLETE * expected:  # to read a page that is not there would end the process
+        environment.close()
+        raise ArchiveError(f"{path}: incomplete, {there:,} of {expected:,} bytes; copy or download it again")
+    return environment
