@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mtsccd_jax.ops import top_k
+from mtsccd_jax.ops import neighbors
 
 
 def _scores(kind: str, n: int = 6, m: int = 4096) -> np.ndarray:
@@ -22,7 +22,7 @@ def _scores(kind: str, n: int = 6, m: int = 4096) -> np.ndarray:
     return score
 
 
-@pytest.mark.parametrize("select", [top_k.lowest, top_k.by_counting])
+@pytest.mark.parametrize("select", [neighbors.lowest, neighbors.by_counting])
 @pytest.mark.parametrize("kind", ["ties", "all equal", "normal", "sorted", "infinite and zero"])
 @pytest.mark.parametrize("count", [30, 1500])
 def test_the_lowest_of_long_rows_are_found(select, kind, count):
@@ -35,13 +35,13 @@ def test_the_lowest_of_long_rows_are_found(select, kind, count):
 
 def test_counting_takes_the_first_of_equals():
     score = _scores("ties")
-    _, place = jax.jit(top_k.by_counting, static_argnums=1)(jnp.asarray(score), 30)
+    _, place = jax.jit(neighbors.by_counting, static_argnums=1)(jnp.asarray(score), 30)
     np.testing.assert_array_equal(place, np.sort(np.argsort(score, 1, kind="stable")[:, :30], 1))
 
 
 def test_a_row_may_be_taken_whole():
     score = _scores("normal", 3, 7)
-    found, _ = jax.jit(top_k.by_counting, static_argnums=1)(jnp.asarray(score), 7)
+    found, _ = jax.jit(neighbors.by_counting, static_argnums=1)(jnp.asarray(score), 7)
     np.testing.assert_array_equal(found, score)
 
 
@@ -49,7 +49,7 @@ def test_gpus_count_and_others_do_not():
     shape = jax.ShapeDtypeStruct((8, 4096), jnp.float32)
 
     def program(platform: str) -> str:
-        return jax.export.export(jax.jit(lambda s: top_k.lowest(s, 40)), platforms=[platform])(shape).mlir_module()
+        return jax.export.export(jax.jit(lambda s: neighbors.lowest(s, 40)), platforms=[platform])(shape).mlir_module()
 
     assert "chlo.top_k" not in program("cuda")
     assert "stablehlo.sort" not in program("cuda")
