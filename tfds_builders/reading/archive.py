@@ -26,7 +26,7 @@ _UNREAD_SUFFIXES = (".rar", ".7z", ".tar.zst")
 # What zipfile, tarfile and the decompressors raise on a broken file.
 _BROKEN = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, struct.error),
-    *(UnicodeError, OverflowError, ValueError, KeyError),
+    *(OverflowError, ValueError, KeyError),
 )
 # The first bytes of files that are no zip or tar file, and what they are.
 _OTHER_FILES = (
@@ -141,7 +141,7 @@ def is_packed(name: str) -> bool:
 
 
 def packed_stem(path: Path) -> str:
-    """Return the name of a zip or tar file without its suffixes: `MtSCCD` for `MtSCCD.tar.gz`; else the name."""
+    """Return the name of a zip or tar file without its suffixes: `MtSCCD` for `MtSCCD.tar.gz`."""
     lower = path.name.lower()
     suffix = max((s for s in _PACKED_SUFFIXES if lower.endswith(s)), key=len, default="")
     return path.name[: len(path.name) - len(suffix)]
@@ -309,10 +309,9 @@ def _folder_containers(root: Path, top_level: Callable[[str], bool], keep: Calla
     loose: dict[str, str] = {}
     packed = []
     for inner in tree_of(root, top_level).files:
-        stem = packed_stem(Path(inner))
-        if "/" in inner or stem == inner:
+        if "/" in inner or not inner.lower().endswith(_PACKED_SUFFIXES):
             _noted(root, inner, inner, loose)
-        elif not (root / stem).is_dir():
+        elif not (root / (stem := packed_stem(Path(inner)))).is_dir():
             packed.append(_packed_container(root / inner, f"{stem}/", keep))
     return [_Container(root, loose), *packed]
 
