@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import math
 import os
 import re
 import socket
@@ -20,6 +21,7 @@ from mtsccd_jax.engine.workdir import (
     Run,
     StepRecord,
     Validation,
+    best_of,
     claim,
     load,
     only_training,
@@ -122,3 +124,10 @@ def test_a_file_system_without_locks_is_named_and_used(tmp_path, monkeypatch, ca
     monkeypatch.setattr(fcntl, "flock", refuse)
     with caplog.at_level("WARNING"), only_training(tmp_path):
         assert "has no locks (No locks available); start no second training here" in caplog.text
+
+
+def test_a_score_that_is_not_finite_is_never_the_best():
+    scores = [math.nan, 0.5, math.inf, 0.7, math.nan]
+    validations = [Validation(epoch + 1, epoch, "oa", score) for epoch, score in enumerate(scores)]
+    assert best_of(validations) == validations[3]
+    assert best_of(validations[:1]) is None
