@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,7 +29,7 @@ from mtsccd_jax.engine.checkpoint import Checkpoints
 from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.feed import LATE
 from mtsccd_jax.engine.finite import check_finite_state
-from mtsccd_jax.engine.prepare import prepare
+from mtsccd_jax.engine.prepare import Plan, prepare
 from mtsccd_jax.engine.program import Metrics
 from mtsccd_jax.engine.task import Task
 from mtsccd_jax.engine.workdir import RECIPE_FILE, History, StepRecord, Validation, only_training
@@ -102,13 +103,7 @@ def fit(recipe: Recipe, task: Task, workdir: Path) -> Fit:
         check_history(history, engine, first_epoch)
         if keep_best and history.best:
             checkpoints.mark_best(history.best.step)
-
-        def cause_of(step: int) -> str:
-            epoch, place = divmod(step - 1, steps_per_epoch)
-            order = batch_indices(recipe.seed, epoch, len(task.train), engine.batch_size, *program.feed.processes)
-            return unusable_band(task.train, order[place])
-
-        metrics_log = MetricsLog(history, plan.images_per_step, cause_of)
+        metrics_log = MetricsLog(history, plan.images_per_step, partial(unusable_band_of, recipe, task, plan))
         advance = stack.enter_context(bar("train"))
 
         for epoch in range(first_epoch, engine.epochs):
@@ -178,6 +173,13 @@ def check_history(history: History, engine: Engine, epochs: int) -> None:
             f"{history.path}: holds {len(history.validations)} validations, but {epochs} epochs have been trained; "
             "which was the best cannot be known any more: train in a new --workdir"
         )
+
+
+def unusable_band_of(recipe: Recipe, task: Task, plan: Plan, step: int) -> str:
+    """Return what is wrong with the bands of the batch of a step, or ""."""
+    epoch, place = divmod(step - 1, plan.steps_per_epoch)
+    batch_size, processes = recipe.engine.batch_size, plan.program.feed.processes
+    return unusable_band(task.train, batch_indices(recipe.seed, epoch, len(task.train), batch_size, *processes)[place])
 
 
 def no_cause(step: int) -> str:
