@@ -204,8 +204,8 @@ def test_a_bad_file_is_named_and_nothing_is_left(tmp_path):
     done = run_with_beam(code, archive, tmp_path / "data")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        f"{bad}: empty file; replace or remove the file, or build with --skip-bad",
-        f"{bad}: empty file 99",
+        f"{bad}: empty; replace or remove the file, or build with --skip-bad",
+        f"{bad}: empty 99",
     ]
     assert not [path for path in (tmp_path / "data").rglob("*") if "scratch" in path.parts or "incomplete" in path.name]
 
