@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mtsccd_jax.cli.evaluate import values_of
 from mtsccd_jax.cli.options import Json, add_run_options, command, scale
 from mtsccd_jax.recipes import get_recipe
 from mtsccd_jax.recipes.config import override
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> Json:
     from mtsccd_jax.tasks.change.evaluate import detect
     from mtsccd_jax.tasks.feature_cache import FeatureCache
     from mtsccd_jax.tasks.scenes.evaluate import evaluate, evaluated_splits
-    from mtsccd_jax.tasks.table import REPORTS
+    from mtsccd_jax.tasks.table import REPORTS, summary_line
     from mtsccd_jax.tasks.train import train
 
     started = time.perf_counter()
@@ -52,13 +53,12 @@ def run(options: argparse.Namespace) -> Json:
     scene: dict[str, Any] = {}
     change: dict[str, dict[str, Any]] = {method: {} for method in METHODS}
     for row in (*scene_rows, *change_rows):
-        metrics = {name: metric["value"] for name, metric in row.metrics.items()}
+        metrics = values_of(row)
         if row.protocol in change:
             change[row.protocol][row.split] = metrics | {"threshold": row.threshold}
         else:
             scene[row.split] = metrics
-        scores = "  ".join(f"{name} {metrics[name]:.3f}" for name in ("oa", "kappa"))
-        console.print(f"{row.protocol:<6} {row.split:<11} {scores}  (n = {row.n:,})")
+        console.print(summary_line(row), markup=False)
     console.print(f"report: {report}", style="bold")
     return {
         "scene": scene,

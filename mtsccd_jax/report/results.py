@@ -37,8 +37,13 @@ def metric_column(metric: str, title: str = "") -> Column:
 
 
 def baseline_column(title: str, metric: str) -> Column:
-    """Return the column of the trivial predictor's value of a metric."""
-    return Column(title, lambda row: Cell(text.number(text.baseline_of(row, metric))))
+    """Return the column of the trivial predictor's value of a metric (larger is better); it marks rows below it."""
+
+    def cell(row: Row) -> Cell:
+        trivial = text.number(text.baseline_of(row, metric))
+        return Cell(trivial, ("the row is below",), "bad") if text.is_below_trivial(row, metric) else Cell(trivial)
+
+    return Column(title, cell)
 
 
 def result_table(
@@ -286,7 +291,7 @@ def _record(row: Row) -> dict[str, Any]:
         record |= {name: entry["value"], f"{name}_low": entry["low"], f"{name}_high": entry["high"]}
     for name, entry in (row.metrics_rechosen or {}).items():
         record |= {f"{name}_rechosen_low": entry["low"], f"{name}_rechosen_high": entry["high"]}
-    baseline, paper = row.baseline or {}, row.published or {}
+    baseline, paper = text.baseline(row), row.published or {}
     record |= {"threshold": row.threshold, "objective": row.objective, "threshold_from": row.threshold_from}
     record |= {f"baseline_{key}": baseline.get(key) for key in baseline or ("name", "oa", "kappa")}
     record |= {f"published_{name}": value for name, value in (paper.get("metrics") or {}).items()}

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from mtsccd_jax.report.published.tables import CITIES
 from mtsccd_jax.report.rows import Row
@@ -146,9 +147,26 @@ def interval_of(row: Row, metric: str) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
+def baseline(row: Row) -> dict[str, Any]:
+    """Return the row's trivial predictor, or always its most frequent true class where that is right more often.
+
+    Older rows of change name "all unchanged" even where most pairs have changed. Empty for a row without a predictor.
+    """
+    given, sums = row.baseline or {}, [sum(line) for line in row.confusion]
+    if "oa" in given and row.n and sum(sums) == row.n and max(sums) / row.n > given["oa"]:
+        return given | {"name": f"all {row.class_names[sums.index(max(sums))]}", "oa": max(sums) / row.n}
+    return given
+
+
 def baseline_of(row: Row, metric: str) -> float | None:
     """Return the trivial predictor's value of a metric, or None."""
-    return (row.baseline or {}).get(metric)
+    return baseline(row).get(metric)
+
+
+def is_below_trivial(row: Row, metric: str) -> bool:
+    """Return whether the row's value of a metric, of which more is better, is below the trivial predictor's."""
+    value, trivial = value_of(row, metric), baseline_of(row, metric)
+    return value is not None and trivial is not None and value < trivial
 
 
 def published_of(row: Row, metric: str) -> float | None:

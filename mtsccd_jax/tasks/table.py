@@ -3,6 +3,7 @@
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.engine.task import Task
 from mtsccd_jax.recipes.config import Recipe
+from mtsccd_jax.report import text
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.tasks.change.kind import CHANGE
 from mtsccd_jax.tasks.labels.kind import LABELS
@@ -35,8 +36,21 @@ def make_task(recipe: Recipe, train: Source, validation: Source | None = None) -
 
 
 def summary_line(row: Row) -> str:
-    """Return a row in one line for people, with the metrics that it is known by."""
+    """Return a row in one line for people: the metrics that it is known by, with intervals, n and the trivial answer.
+
+    The line says in which of these metrics the row is below the trivial answer.
+    """
     names = [name for name in BY_PROTOCOL[row.protocol].headline if name in row.metrics]
-    values = {name: row.metrics[name]["value"] for name in names}
-    scores = "  ".join(f"{name} {'-' if value is None else format(value, '.4f')}" for name, value in values.items())
-    return f"{row.protocol:<10} {row.split:<11} {scores}"
+    scores = "  ".join(f"{name} {_estimate(row, name)}" for name in names)
+    line = f"{row.protocol:<10} {row.split:<11} {scores}  n = {row.n:,}"
+    trivial, below = text.baseline(row), [name for name in names if text.is_below_trivial(row, name)]
+    if known := [f"{name} {trivial[name]:.4f}" for name in names if trivial.get(name) is not None]:
+        line += f"  trivial ({trivial['name']}): {', '.join(known)}"
+    return line + (f"; BELOW it in {' and '.join(below)}" if below else "")
+
+
+def _estimate(row: Row, metric: str) -> str:
+    """Return a metric with its interval, with as many digits as rows have in logs."""
+    value, ends = text.value_of(row, metric), text.interval_of(row, metric)
+    known = "-" if value is None else f"{value:.4f}"
+    return f"{known} [{ends[0]:.4f}, {ends[1]:.4f}]" if ends else known

@@ -84,7 +84,7 @@ def threshold_curves(
                 x, y = chart_style.thinned(validation.threshold, getattr(validation, name))
                 axes.plot(x, y, color=color, linestyle=(0, (1, 1.6)), linewidth=1.4, label=f"{label}, validation")
         if trivial_oa is not None:
-            axes.axhline(trivial_oa, color=MUTED, linewidth=1, linestyle=(0, (6, 3)), label="OA of all unchanged")
+            axes.axhline(trivial_oa, color=MUTED, linewidth=1, linestyle=(0, (6, 3)), label="trivial OA")
         if threshold is not None:
             chart_style.threshold_line(axes, threshold, "chosen")
         axes.set_ylim(top=1.13)  # room for the threshold's text

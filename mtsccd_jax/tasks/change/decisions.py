@@ -207,7 +207,8 @@ def measure(
     intervals = bootstrap_interval(counts, resamples=resamples, seed=seed)
     if right_n is not None and changed_n.any():
         values["transition"], intervals["transition"] = transition_share(changed_n, right_n, resamples, seed)
-    baseline = {"name": "all unchanged", "oa": float((~changed_n).mean()), "kappa": 0.0}
+    always = changed_n.mean() > 0.5  # the better of the two constant answers; kappa is 0 for both
+    baseline = {"name": f"all {CLASS_NAMES[int(always)]}", "oa": float((changed_n == always).mean()), "kappa": 0.0}
     return Measured(len(changed_n), counts.reshape(2, 2), values, intervals, baseline)
 
 

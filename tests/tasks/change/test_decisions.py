@@ -9,6 +9,7 @@ from mtsccd_jax.tasks.change.decisions import (
     FOLDS,
     by_threshold,
     change_margin,
+    measure,
     stratified_folds,
     transition_share,
     transitions,
@@ -43,6 +44,14 @@ def test_the_margin_of_change_has_the_sign_of_the_comparison_and_ignores_a_const
     stay = np.einsum("nii->ni", total).max(1)
     change = np.where(np.eye(5, dtype=bool), -np.inf, total).max((1, 2))
     np.testing.assert_allclose(margin, change - stay, atol=1e-6)
+
+
+@pytest.mark.parametrize(("changed", "name"), [(0, "unchanged"), (12, "unchanged"), (13, "changed"), (25, "changed")])
+def test_the_trivial_answer_is_the_better_constant_one(changed, name):
+    truth = np.arange(25) < changed
+    baseline = measure(truth, ~truth, None, resamples=1, seed=0).baseline
+    constant = max(np.mean(truth == answer) for answer in (False, True))
+    assert baseline == {"name": f"all {name}", "oa": constant, "kappa": 0.0}
 
 
 def test_one_class_has_no_transition():

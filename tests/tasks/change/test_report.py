@@ -122,6 +122,11 @@ def test_the_sheet_of_pairs_is_a_png_with_every_pair():
         ({}, "overall accuracy, 0.850, is above that of never saying “changed” (0.800)"),
         ({"oa": (0.6, 0.5, 0.7)}, "below that of never saying “changed” (0.800): the trivial answer wins"),
         ({"oa": (0.82, 0.79, 0.85)}, "not distinguishable from that of never saying"),
+        # 60 of 100 pairs changed, also in a row that names "all unchanged" as the trivial answer.
+        (
+            {"oa": (0.578, 0.5, 0.59), "confusion": [[20, 20], [22, 38]], "trivial": 0.4},
+            "0.578, is below that of always saying “changed” (0.600): the trivial answer wins",
+        ),
         ({"kappa": (0.05, -0.02, 0.12)}, "contains 0: it may be no better than chance"),
         ({"kappa": (-0.2, -0.3, -0.1)}, "worse than chance"),
         ({"confusion": [[80, 0], [20, 0]]}, "no pair is predicted changed, so all 20"),
