@@ -1,6 +1,11 @@
 """Random access to the array_record shards of a split, from any thread."""
 
-import threading
+import errno
+import functools
+import itertools
+import os
+import re
+import resource
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
@@ -8,6 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from mtsccd_jax.errors import InputError
+
+
+def _most_readers() -> int:
+    """Return how many shards may be open in this process: half of the files that it may have open."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 4096 if limit == resource.RLIM_INFINITY else min(max(limit // 2, 8), 4096)
 
 
 @dataclass(frozen=True)
@@ -29,8 +40,7 @@ class Records:
     def __init__(self, shards: list[Shard]):
         self.shards = shards
         self._stops = list(accumulate(shard.rows for shard in shards))
-        self._readers: list[Any] = [None] * len(shards)
-        self._opening = threading.Lock()
+        self._owner = next(_OWNERS)
 
     def __len__(self) -> int:
         return self._stops[-1] if self._stops else 0
@@ -41,30 +51,53 @@ class Records:
             raise IndexError(f"row {row} of {len(self)}")
         at = bisect_right(self._stops, row)
         shard = self.shards[at]
+        position = shard.first + row - (self._stops[at] - shard.rows)
         try:
-            record: bytes = self._reader(at).read([shard.first + row - (self._stops[at] - shard.rows)])[0]
+            record: bytes = _reader(str(shard.path), self._owner).read([position])[0]
             return record
         except RuntimeError as error:
-            reason = str(error).partition(";")[0]
-            raise InputError(f"{shard.path} is damaged ({reason}); build the data set again") from error
-
-    def _reader(self, at: int) -> Any:
-        """Return the reader of a shard, opened when it is first needed and shared by threads."""
-        if self._readers[at] is None:
-            from array_record.python.array_record_module import ArrayRecordReader
-
-            path = self.shards[at].path
-            if not path.is_file():  # array_record reads a missing file as an empty one
-                raise InputError(f"{path} is missing; build the data set again")
-            with self._opening:
-                if self._readers[at] is None:
-                    self._readers[at] = ArrayRecordReader(
-                        str(path), options="readahead_buffer_size:0", file_reader_buffer_size=8192
-                    )
-        return self._readers[at]
+            raise _explained(error, shard.path) from error
 
     def __getstate__(self) -> list[Shard]:
         return self.shards
 
     def __setstate__(self, shards: list[Shard]) -> None:
         self.__init__(shards)  # type: ignore[misc]
+
+
+_OWNERS = itertools.count()
+
+
+@functools.lru_cache(_most_readers())
+def _reader(path: str, owner: int) -> Any:
+    """Return the reader of a shard, shared by threads; those used least recently are closed.
+
+    Each `owner` opens files of its own: a data set that was built again has other files of the same names. A forked
+    process goes on with the readers of its parent, which keep no position in the file.
+    """
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    try:
+        os.stat(path)  # array_record reads a missing file as an empty one
+        return ArrayRecordReader(path, options="readahead_buffer_size:0", file_reader_buffer_size=8192)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; build the data set again") from None
+    except RuntimeError as error:
+        if _system_error(error) not in (errno.EMFILE, errno.ENFILE) or not _reader.cache_info().currsize:
+            raise
+    _reader.cache_clear()  # others have taken the files that this process may open
+    return _reader(path, owner)
+
+
+def _explained(error: RuntimeError, path: Path) -> Exception:
+    """Return the error of the operating system behind an error of array_record, or else say that a file is damaged."""
+    if code := _system_error(error):
+        return OSError(code, os.strerror(code), str(path))
+    return InputError(f"{path} is damaged ({str(error).partition(';')[0]}); build the data set again")
+
+
+def _system_error(error: RuntimeError) -> int | None:
+    """Return the number of the error of the system call that failed, such as "open() failed: Too many open files"."""
+    failed = re.search(r"\b\w+\(\) failed: ([^;]+)", str(error))
+    known = {os.strerror(code): code for code in errno.errorcode}
+    return known.get(failed[1].strip(), errno.EIO) if failed else None

@@ -1,0 +1,99 @@
+"""Records of many shards: few files are open at once, and an error of the operating system is told as what it is."""
+
+import errno
+import pickle
+import subprocess
+import sys
+
+import pytest
+from array_record.python import array_record_module
+
+from mtsccd_jax.data import array_records
+from mtsccd_jax.data.array_records import Records, Shard
+from mtsccd_jax.errors import InputError
+
+SHARDS, ROWS = 120, 3
+
+
+def write_shards(folder, shards, rows=ROWS):
+    paths = [folder / f"{shard}.array_record" for shard in range(shards)]
+    for shard, path in enumerate(paths):
+        writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1,uncompressed")
+        for row in range(rows):
+            writer.write(f"{shard} {row}".encode())
+        writer.close()
+    return Records([Shard(path, 0, rows) for path in paths])
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return write_shards(tmp_path_factory.mktemp("shards"), SHARDS)
+
+
+# Reads every shard twice with a limit on open files: by threads, by a forked process, with the limit lowered halfway.
+FEW_FILES = """
+import os, pickle, resource, sys
+from concurrent.futures import ThreadPoolExecutor
+limit = lambda most: resource.setrlimit(resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+limit({before})
+records = pickle.load(sys.stdin.buffer)
+open_files = lambda: len(os.listdir("/proc/self/fd"))
+rows = [*range(0, len(records), 2), *range(len(records))]
+def check():
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(records.__getitem__, rows)) == [b"%d %d" % divmod(row, 3) for row in rows]
+check()
+assert open_files() < {before}, open_files()
+limit({after})
+check()
+if child := os.fork():
+    assert os.waitpid(child, 0)[1] == 0
+else:
+    check()
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(("before", "after"), [(64, 64), (1024, 80)])
+@pytest.mark.filterwarnings("ignore")  # of forking
+def test_more_shards_than_files_that_may_be_open(records, before, after):
+    code = FEW_FILES.format(before=before, after=after)
+    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(records), capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "words"),
+    [
+        ("open() failed: Permission denied; opening x", OSError, errno.EACCES),
+        ("pread() failed: Input/output error; reading x", OSError, errno.EIO),
+        ("pread() failed: Stale file handle; reading x", OSError, errno.ESTALE),
+        ("open() failed: Too many open files; opening x", OSError, errno.EMFILE),
+        ("fstat() failed: nobody knows why", OSError, errno.EIO),
+        ("Corrupted Riegeli/records file: chunk data hash mismatch; at byte 7", InputError, "is damaged (Corrupted"),
+    ],
+)
+def test_errors_of_the_system_are_not_told_as_damage(tmp_path, monkeypatch, text, kind, words):
+    class Broken:
+        def __init__(self, *arguments, **options):
+            raise RuntimeError(text)
+
+    records = write_shards(tmp_path, 1)
+    array_records._reader.cache_clear()
+    monkeypatch.setattr(array_record_module, "ArrayRecordReader", Broken)
+    with pytest.raises(kind) as caught:
+        records[0]
+    if kind is OSError:
+        assert (caught.value.errno, caught.value.filename) == (words, str(records.shards[0].path))
+    else:
+        assert words in str(caught.value)
+
+
+def test_a_data_set_built_again_is_read_from_its_new_files(tmp_path):
+    assert write_shards(tmp_path, 1)[0] == b"0 0"
+    (tmp_path / "0.array_record").unlink()
+    records = write_shards(tmp_path, 1, rows=5)
+    assert (len(records), records[4]) == (5, b"0 4")
+    (tmp_path / "0.array_record").unlink()
+    with pytest.raises(InputError, match="is missing"):
+        Records(records.shards)[0]
