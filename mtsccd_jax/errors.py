@@ -14,5 +14,6 @@ class RunError(RuntimeError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the hint " Did you mean 'x'?" with the closest known name, or an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    by_lower = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.5)
+    return f" Did you mean '{by_lower[close[0]]}'?" if close else ""

@@ -1,7 +1,8 @@
-"""Write files whole or not at all."""
+"""Paths as people write them, and files that are written whole or not at all."""
 
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,27 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mtsccd_jax.errors import InputError
+
+AnyPath = str | os.PathLike[str]
+
+# "gs://bucket", "file:///x"; a pathlib.Path has lost one of the slashes.
+_SCHEME = re.compile(r"([A-Za-z][\w+.-]+):/")
+
+
+def local_path(text: AnyPath, what: str) -> Path:
+    """Return the path that somebody wrote, with their home for `~`; shells leave it in `--data-dir=~/x` and lists.
+
+    Raises:
+        InputError: The text is empty or names something that is no file of this machine; `what` says whose it is.
+    """
+    given = os.fspath(text)
+    if not given.strip():
+        raise InputError(f"{what}: the path is empty; name one ('.' is the folder that you are in)")
+    if found := _SCHEME.match(given):
+        way = "write the path alone" if found[1].lower() == "file" else "copy or mount it and name the local path"
+        raise InputError(f"{what} {given}: {found[1]}: is no folder or file of this machine; {way}")
+    path = Path(os.path.expanduser(given))
+    return path.absolute() if str(path).startswith("~") else path  # a folder of that name, which nobody expands again
 
 
 @contextmanager

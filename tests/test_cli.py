@@ -246,7 +246,7 @@ SMALLER_THAN_A_PATCH = ["--set", "data.image_size=12", "--set", "data.crop_paddi
         (["data", "build", "mlrsnet", "--archive", "{empty}", "--data-dir", "{empty}/t"], "holds no label file"),
         (["report", "{empty}"], "rows"),
         (["data"], "synth"),
-        (["data", "synth", "--out", "{scenes}/train/a/0.png", "--scale", "0.002", "--image-size", "8"], "another path"),
+        (["data", "synth", "--out", "{scenes}/train/a/0.png", "--scale", "0.002", "--image-size", "8"], "is a file"),
         (["frobnicate"], "unknown command 'frobnicate';"),
         (["train", "scenes_64", "--workdir", "{empty}/w"], "--folder DIR"),
         (["embed", "{empty}"], "--out"),

@@ -1,17 +1,20 @@
-"""Paths whose bytes are not UTF-8, in files, on standard output and where JAX writes."""
+"""Paths whose bytes are not UTF-8, and paths as people write them on a command line, in a `--set`, or in Python."""
 
 import json
 import os
 from pathlib import Path
 
 import pytest
-from commands import run
+from commands import refused, run
 
 from mtsccd_jax.cli import as_json
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import check_utf8, check_writable, utf8
+from mtsccd_jax.files import check_utf8, check_writable, local_path, utf8
+from mtsccd_jax.recipes import get_recipe
+from mtsccd_jax.recipes.config import override
 
 STORED = os.fsdecode("数据".encode("gbk") + b"\xff/a\nb")
+ELSEWHERE = ("gs://bucket/tfds", "s3://bucket", "http://host/x", "https://host/x.pth", "file:///data", "hdfs:/x")
 
 
 def test_json_gives_the_path_back_and_is_utf_8():
@@ -37,3 +40,64 @@ def test_errors_are_one_line_of_text_whatever_the_path(tmp_path, capsys):
     assert err.encode()
     status, result, _ = run(capsys, "data", "synth", "--out", tmp_path / Path(STORED).parent, "--scale", "0.0001", "-q")
     assert (status, result["out"]) == (0, str((tmp_path / STORED).parent))
+
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("~/x", "{home}/x"),
+        ("~", "{home}"),
+        ("./~x", "{here}/~x"),  # no later `expanduser` may take it for a home
+        ("~nobody-of-this-name/x", "{here}/~nobody-of-this-name/x"),
+        ("a/~/b", "a/~/b"),
+        (".", "."),
+        ("a b/50%/set[1]", "a b/50%/set[1]"),
+        ("tfds:v1", "tfds:v1"),
+        (Path("数据集"), "数据集"),
+    ],
+)
+def test_the_home_is_found_and_other_names_stay(monkeypatch, tmp_path, text, path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert local_path(text, "path") == Path(path.format(home=tmp_path / "home", here=tmp_path))
+
+
+@pytest.mark.parametrize("text", [*ELSEWHERE, Path("gs://bucket"), "", " "])
+def test_what_is_no_path_of_this_machine_is_refused(text):
+    with pytest.raises(InputError, match=r"^--data-dir.*(is no folder or file of this machine|the path is empty); "):
+        local_path(text, "--data-dir")
+
+
+@pytest.mark.parametrize("place", [*ELSEWHERE[:2], ELSEWHERE[4], ""])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("data", "build", "mtsccd_lusc", "--archive", "{file}", "--data-dir={place}"),
+        ("data", "synth", "--out", "{place}"),
+        ("data", "check", "{place}"),
+        ("train", "demo", "--workdir={place}"),
+        ("train", "demo", "--set", "data.folder={place}"),
+        ("train", "demo", "--init", "{place}"),
+        ("report", "{place}"),
+        ("bench", "threshold", "--out", "{place}"),
+        ("evaluate", "{place}"),
+    ],
+)
+def test_every_command_refuses_them_before_a_folder_is_made(capsys, monkeypatch, tmp_path, command, place):
+    monkeypatch.chdir(tmp_path)
+    line = refused(capsys, *(part.format(place=place, file=__file__) for part in command))
+    assert "of this machine" in line or "the path is empty" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_no_folder(capsys):
+    for command in (("evaluate", __file__), ("train", "demo", "--data-dir", __file__), ("report", __file__)):
+        assert f"{__file__} is a file; name a folder" in refused(capsys, *command)
+
+
+def test_settings_take_the_home_and_keep_what_is_no_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    data = override(get_recipe("demo"), ["data.folder=~/x", "data.data_dir=none", "model.init=hf:timm/resnet18"])
+    assert data.data.folder == str(tmp_path / "x")
+    assert (data.data.data_dir, data.model.init) == (None, "hf:timm/resnet18")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mtsccd_jax.cli.options import Json, add_device, add_input, at_least, batch, command, input_data
+from mtsccd_jax.cli.options import Json, add_device, add_input, at_least, batch, command, directory, input_data
 from mtsccd_jax.perf.bench.settings import (
     NO_SOURCE,
     BuildSettings,
@@ -88,7 +88,7 @@ def add(commands: Any) -> None:
         add_device(parser)
     for parser in (models, from_disk, distance, threshold, build):
         parser.add_argument(
-            "--out", type=Path, default=OUT, metavar="DIR", help=f"of the rows, JSON and CSV (default: {OUT})"
+            "--out", type=directory, default=OUT, metavar="DIR", help=f"of the rows, JSON and CSV (default: {OUT})"
         )
 
 

@@ -3,10 +3,10 @@
 import argparse
 import importlib
 import sys
-from pathlib import Path
 from typing import Any
 
-from mtsccd_jax.cli.options import Json, at_least, command, scale
+from mtsccd_jax.cli.options import Json, at_least, command, directory, path, scale
+from mtsccd_jax.data.data_set_name import parse
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.progress import bar, console
 from tfds_builders.catalog import ARCHIVES, DATA_SETS
@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
         "mtsccd-jax data synth --out archive --scale 0.02",
         "mtsccd-jax data synth --dataset bigearthnet_v2 --out reben --scale 0.002",
     )
-    synth.add_argument("--out", type=Path, required=True, help="folder to write to")
+    synth.add_argument("--out", type=directory, required=True, help="folder to write to")
     _add_dataset(synth)
     scales = "; ".join(f"{name} {kind.scale:g} of {kind.size:,} {kind.unit}" for name, kind in ARCHIVES.items())
     sizes = [
@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
         "mtsccd-jax data check MtSCCD.zip",
         "mtsccd-jax data check MLRSNet --dataset mlrsnet",
     )
-    check.add_argument("archive", type=Path, help="folder, zip or tar")
+    check.add_argument("archive", type=path, help="folder, zip or tar")
     _add_dataset(check)
     check.add_argument("--strict", action="store_true", help="fail unless the published counts hold")
     build = command(
@@ -67,8 +67,8 @@ def add(commands: Any) -> None:
         metavar="NAME[/CONFIG]",
         help=f"{', '.join(DATA_SETS)}; of mtsccd the configuration paired is the leak-free split",
     )
-    build.add_argument("--archive", type=Path, required=True, help="folder, zip or tar")
-    build.add_argument("--data-dir", type=Path, default=None, help="where data sets lie (default: TFDS's own)")
+    build.add_argument("--archive", type=path, required=True, help="folder, zip or tar")
+    build.add_argument("--data-dir", type=directory, default=None, help="where data sets lie (default: TFDS's own)")
     build.add_argument("--skip-bad", action="store_true", help="skip, count and name what cannot be read")
     build.add_argument(
         "--beam-options",
@@ -127,14 +127,17 @@ def run_build(options: argparse.Namespace) -> Json:
     """Build a TFDS data set in both file formats."""
     import tfds_builders
 
+    wanted = parse(options.name)
+    made = tfds_builders.DualFormatBuilder.VERSION
+    if wanted.version and not made.match(wanted.version):
+        raise InputError(f"{options.name}: builds are of version {made}; leave :{wanted.version} out")
     with bar(f"build {options.name}") as advance:
-        name, _, config = options.name.partition("/")
         built = tfds_builders.build(
-            name,
+            wanted.name,
             archive=options.archive,
             data_dir=options.data_dir,
             skip_bad=options.skip_bad,
-            config=config or "official",
+            config=wanted.config or "official",
             progress=advance,
             beam_options=options.beam_options,
         )

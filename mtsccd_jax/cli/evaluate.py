@@ -3,7 +3,6 @@
 import argparse
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtsccd_jax.cli.options import (
@@ -15,6 +14,7 @@ from mtsccd_jax.cli.options import (
     at_least,
     command,
     input_data,
+    path,
     share,
 )
 from mtsccd_jax.errors import InputError
@@ -64,8 +64,8 @@ def add(commands: Any) -> None:
         "labels and probabilities by the network's own head for unlabelled images (and change, given A/ and B/)",
         "mtsccd-jax predict runs/demo my_images --out labels.csv",
     )
-    predict.add_argument("images", type=Path, help="folder of images, or of A/ and B/ for pairs")
-    predict.add_argument("--out", type=Path, required=True, help="CSV file to write")
+    predict.add_argument("images", type=path, help="folder of images, or of A/ and B/ for pairs")
+    predict.add_argument("--out", type=path, required=True, help="CSV file to write")
     predict.add_argument("--skip-bad", action="store_true", help="skip, count and name what cannot be read")
 
     embed = reader(
@@ -79,7 +79,7 @@ def add(commands: Any) -> None:
     embed.add_argument(
         "--split", default=None, help="default: test_a or test of TFDS data, all of folders and pair lists"
     )
-    embed.add_argument("--out", type=Path, required=True, help="NPZ file to write")
+    embed.add_argument("--out", type=path, required=True, help="NPZ file to write")
 
     retrieve = reader(
         commands,
@@ -92,7 +92,7 @@ def add(commands: Any) -> None:
     add_input(retrieve, pairs=False)
     retrieve.add_argument(
         "--query",
-        type=Path,
+        type=path,
         default=None,
         metavar="IMAGE",
         help="search with this image, or folder of a patch's bands, alone",

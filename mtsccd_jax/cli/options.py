@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mtsccd_jax.errors import InputError, nearest
+from mtsccd_jax.files import local_path
 from mtsccd_jax.recipes.config import Data, Recipe, override
 
 Json = dict[str, Any] | list[Any]
@@ -45,7 +46,7 @@ def command(
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add --workdir, --set and --seed, for commands that make a work directory."""
     parser.add_argument(
-        "--workdir", type=Path, default=None, help="rows, checkpoints, artefacts (default: runs/RECIPE)"
+        "--workdir", type=directory, default=None, help="rows, checkpoints, artefacts (default: runs/RECIPE)"
     )
     add_override(parser)
     parser.add_argument("--seed", type=at_least(0), default=None, help="of everything random (default: the recipe's)")
@@ -70,22 +71,45 @@ def add_override(parser: argparse.ArgumentParser) -> None:
 
 def add_workdir(parser: argparse.ArgumentParser) -> None:
     """Add WORKDIR, for commands that read a trained run."""
-    parser.add_argument("workdir", type=Path, metavar="WORKDIR", help="work directory of a trained recipe")
+    parser.add_argument("workdir", type=directory, metavar="WORKDIR", help="work directory of a trained recipe")
 
 
 def add_input(parser: argparse.ArgumentParser, folder: bool = True, pairs: bool = True) -> None:
     """Add --dataset, --folder (for scenes), --pairs (for pairs) and --data-dir."""
     parser.add_argument("--dataset", default=None, metavar="NAME[/CONFIG]", help="TFDS data set")
     if folder:
-        parser.add_argument("--folder", type=Path, default=None, metavar="DIR", help="one folder a class")
+        parser.add_argument("--folder", type=directory, default=None, metavar="DIR", help="one folder a class")
     if pairs:
-        parser.add_argument("--pairs", type=Path, default=None, metavar="DIR", help="A/, B/ and pairs.csv")
-    parser.add_argument("--data-dir", type=Path, default=None, help="where TFDS data sets lie (default: TFDS's own)")
+        parser.add_argument("--pairs", type=directory, default=None, metavar="DIR", help="A/, B/ and pairs.csv")
+    parser.add_argument(
+        "--data-dir", type=directory, default=None, help="where TFDS data sets lie (default: TFDS's own)"
+    )
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:
     """Add --split, repeatable."""
     parser.add_argument("--split", action="append", default=None, help="split to evaluate, repeatable (default: all)")
+
+
+def path(text: str) -> Path:
+    """Parse the path of a file or folder of this machine."""
+    try:
+        return local_path(text, "path")
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def directory(text: str) -> Path:
+    """Parse the path of a folder, which need not be there yet."""
+    found = path(text)
+    if found.is_file():
+        raise argparse.ArgumentTypeError(f"{text} is a file; name a folder")
+    return found
+
+
+def weights(text: str) -> str:
+    """Parse where weights come from: a local path, or hf:OWNER/NAME."""
+    return text if text.startswith("hf:") else str(path(text))
 
 
 def batch(text: str) -> int | str:

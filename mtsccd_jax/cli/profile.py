@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mtsccd_jax.cli.options import Json, add_device, add_input, add_run_options, at_least, chosen_recipe, command
+from mtsccd_jax.cli.options import (
+    Json,
+    add_device,
+    add_input,
+    add_run_options,
+    at_least,
+    chosen_recipe,
+    command,
+    directory,
+)
 from mtsccd_jax.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -30,7 +39,11 @@ def add(commands: Any) -> None:
     )
     profile.add_argument("--generated", action="store_true", help="made-up images in memory instead of data")
     profile.add_argument(
-        "--trace", type=Path, default=None, metavar="DIR", help="write a trace for Perfetto and XProf there as well"
+        "--trace",
+        type=directory,
+        default=None,
+        metavar="DIR",
+        help="write a trace for Perfetto and XProf there as well",
     )
     add_device(profile)
     add_run_options(profile)

@@ -1,19 +1,18 @@
 """`report`, `verify`, `audit` and `export`: what leaves a work directory, and whether it can be believed."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from mtsccd_jax.cli.options import Json, add_workdir, command
+from mtsccd_jax.cli.options import Json, add_workdir, command, directory, path
 
 
 def add(commands: Any) -> None:
     """Declare the commands of this file."""
     report = command(commands, "report", run_report, "one page from rows and artefacts", "mtsccd-jax report runs/demo")
     report.add_argument(
-        "workdirs", type=Path, nargs="+", metavar="WORKDIR", help="work directories, or folders of them"
+        "workdirs", type=directory, nargs="+", metavar="WORKDIR", help="work directories, or folders of them"
     )
-    report.add_argument("--out", type=Path, default=None, help="folder to write to (default: WORKDIR/report)")
+    report.add_argument("--out", type=directory, default=None, help="folder to write to (default: WORKDIR/report)")
 
     verify = command(
         commands,
@@ -22,7 +21,7 @@ def add(commands: Any) -> None:
         "recompute every row from its saved predictions and distances (status 3 where one differs)",
         "mtsccd-jax verify runs/demo",
     )
-    verify.add_argument("workdir", type=Path, metavar="WORKDIR", help="work directory, or a folder of them")
+    verify.add_argument("workdir", type=directory, metavar="WORKDIR", help="work directory, or a folder of them")
 
     audit = command(
         commands,
@@ -33,7 +32,7 @@ def add(commands: Any) -> None:
     )
     audit.add_argument(
         "file",
-        type=Path,
+        type=path,
         nargs="?",
         metavar="FILE",
         help="CSV or JSON with oa, kappa[, n, positives] (default: Table 7 of the MtSCCD paper)",
@@ -48,7 +47,7 @@ def add(commands: Any) -> None:
     )
     add_workdir(export)
     export.add_argument("--format", choices=["safetensors", "stablehlo"], required=True, help="what to write")
-    export.add_argument("--out", type=Path, default=None, help="file to write (default: WORKDIR/model.FORMAT)")
+    export.add_argument("--out", type=path, default=None, help="file to write (default: WORKDIR/model.FORMAT)")
 
 
 def run_report(options: argparse.Namespace) -> Json:

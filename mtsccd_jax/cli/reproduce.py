@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from mtsccd_jax.cli.options import Json, add_override, at_least, command
+from mtsccd_jax.cli.options import Json, add_override, at_least, command, directory
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.recipes.config import Data, Recipe, override
 
@@ -34,22 +34,32 @@ def add(commands: Any) -> None:
     reproduce.add_argument("--seeds", type=at_least(1), default=1, help="runs of every network (default: 1)")
     reproduce.add_argument("--seed", type=at_least(0), default=0, help="of the first run (default: 0)")
     reproduce.add_argument(
-        "--workdir", type=Path, default=Path("runs/reproduce"), metavar="DIR", help="one folder a network in it"
+        "--workdir", type=directory, default=Path("runs/reproduce"), metavar="DIR", help="one folder a network in it"
     )
     reproduce.add_argument(
-        "--init-dir", type=Path, default=None, metavar="DIR", help="published weights, NETWORK.* or NETWORK-*.*"
+        "--init-dir", type=directory, default=None, metavar="DIR", help="published weights, NETWORK.* or NETWORK-*.*"
     )
     reproduce.add_argument(
         "--split", choices=["official", "paired"], default="official", help="of MtSCCD, the paper's, or no leak"
     )
     reproduce.add_argument("--stand-ins", action="store_true", help="small random networks, for a CPU")
     reproduce.add_argument(
-        "--folder", type=Path, default=None, metavar="DIR", help="MtSCCD's tables on other scenes, one folder a class"
+        "--folder",
+        type=directory,
+        default=None,
+        metavar="DIR",
+        help="MtSCCD's tables on other scenes, one folder a class",
     )
     reproduce.add_argument(
-        "--pairs", type=Path, default=None, metavar="DIR", help="MtSCCD's tables on other pairs, A/, B/ and pairs.csv"
+        "--pairs",
+        type=directory,
+        default=None,
+        metavar="DIR",
+        help="MtSCCD's tables on other pairs, A/, B/ and pairs.csv",
     )
-    reproduce.add_argument("--data-dir", type=Path, default=None, help="where TFDS data sets lie (default: TFDS's own)")
+    reproduce.add_argument(
+        "--data-dir", type=directory, default=None, help="where TFDS data sets lie (default: TFDS's own)"
+    )
     add_override(reproduce)
 
 

@@ -4,7 +4,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mtsccd_jax.cli.options import Json, add_device, add_input, add_run_options, batch, chosen_recipe, command
+from mtsccd_jax.cli.options import (
+    Json,
+    add_device,
+    add_input,
+    add_run_options,
+    batch,
+    chosen_recipe,
+    command,
+    weights,
+)
 
 
 def add(commands: Any) -> None:
@@ -19,7 +28,11 @@ def add(commands: Any) -> None:
     )
     train.add_argument("recipe", help="see `mtsccd-jax recipes`")
     train.add_argument(
-        "--init", default=None, metavar="WEIGHTS", help="published weights: .safetensors, .pth or hf:OWNER/NAME"
+        "--init",
+        type=weights,
+        default=None,
+        metavar="WEIGHTS",
+        help="published weights: .safetensors, .pth or hf:OWNER/NAME",
     )
     train.add_argument(
         "--batch",

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mtsccd_jax.data.data_set_name import parse
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.recipes.config import Data
 
@@ -77,7 +78,7 @@ def statistics(data: Data) -> tuple[tuple[float, ...], tuple[float, ...]]:
     names, expected = band_names(data), channels(data)
     if names and not data.mean and not data.std:
         tables = known_bands().STATISTICS
-        known = tables.get((data.dataset or "").partition("/")[0])
+        known = tables.get(parse(data.dataset).name if data.dataset else "")
         if known is None:
             raise InputError(
                 f"data.mean and data.std are empty, and the bands' statistics are known of {', '.join(tables)} alone; "

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mtsccd_jax.data.bands import band_names
+from mtsccd_jax.data.data_set_name import parse
 from mtsccd_jax.data.tfds_source import built_splits, tfds_source
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Data
@@ -132,7 +133,7 @@ def _with_config(dataset: str | None, data: Data, missing: str) -> str:
     """Return "data_set/config"; raise InputError with the message `missing` where no data set is named."""
     if dataset is None:
         raise InputError(missing)
-    return dataset if "/" in dataset or not data.config else f"{dataset}/{data.config}"
+    return str(parse(dataset).or_config(data.config))
 
 
 def views(source: Source) -> tuple[str, ...]:

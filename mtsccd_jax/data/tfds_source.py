@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ import numpy as np
 from mtsccd_jax.data.array_records import Records, Shard
 from mtsccd_jax.data.bands import check_finite
 from mtsccd_jax.data.buffer_pool import BATCHES
+from mtsccd_jax.data.data_set_name import DataSetName, parse
 from mtsccd_jax.data.decode import ImageBatch
 from mtsccd_jax.errors import InputError, nearest
+from mtsccd_jax.files import local_path
 
 # What mends a patch without data: builds of today refuse it.
 _BUILD_WITHOUT_IT = "replace its file and build the data set again, or build with --skip-bad"
@@ -266,7 +269,11 @@ def tfds_source(
     try:
         empty = splits[split].num_examples == 0
     except (KeyError, ValueError) as error:
-        known = ", ".join(splits) or "none"
+        known, part = ", ".join(splits) or "none", re.split(r"[\[+]", split)[0]
+        if part in splits and part != split:
+            rows = splits[part].num_examples
+            form = f"write {part}[:10%] or {part}[10:20]; {part} has {rows:,} examples"
+            raise InputError(f"{name}: split {split!r} is no part of what there is; {form}") from error
         raise InputError(f"{name} has no split {split!r}; it has {known}.{nearest(split, splits)}") from error
     if empty:
         raise InputError(
@@ -289,23 +296,41 @@ def built_splits(name: str, data_dir: str | Path | None = None) -> tuple[str, ..
 def _builder(name: str, data_dir: str | Path | None) -> Any:
     """Return the read-only TFDS builder of a built data set; raise InputError where it is not built."""
     import tensorflow_datasets as tfds
+    from google.protobuf.json_format import ParseError
     from tensorflow_datasets.core import read_only_builder
 
-    place = Path(data_dir if data_dir is not None else tfds.core.constants.DATA_DIR).expanduser()
+    wanted = parse(name)
+    place = local_path(data_dir if data_dir is not None else tfds.core.constants.DATA_DIR, "data directory")
+    if place.is_file():
+        raise InputError(f"{place} is a file; name the folder that data sets were built into")
     try:
         return read_only_builder.builder_from_files(name, data_dir=place)
     except tfds.core.DatasetNotFoundError as error:
-        built = ", ".join(_built(place)) or "nothing"
-        raise InputError(
-            f"data set {name!r} is not in {place}, which holds {built}; build it with: {_build_command(name, place)}"
-        ) from error
+        raise InputError(_not_built(wanted, place)) from error
+    except (ParseError, ValueError, KeyError) as error:  # of files that TFDS cannot parse
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{name} in {place} cannot be read ({reason}); remove it and build it again") from error
+
+
+def _not_built(wanted: DataSetName, place: Path) -> str:
+    """Say that a data set is not in a TFDS data directory, what is, and what to do."""
+    built, known = _built(place), str(DataSetName(wanted.name, wanted.config))
+    if wanted.version and known in built:
+        return f"{wanted} is not in {place}, which has version {', '.join(built[known])}; leave :{wanted.version} out"
+    hint = f".{found} Or" if (found := nearest(known, built)) else ";"
+    have = ", ".join(built) or "nothing"
+    return (
+        f"data set '{wanted}' is not in {place}, which holds {have}{hint} build it with: {_build_command(known, place)}"
+    )
 
 
 def _build_command(name: str, place: str | Path) -> str:
     return f"mtsccd-jax data build {name.partition(':')[0]} --archive DIR --data-dir {shlex.quote(str(place))}"
 
 
-def _built(data_dir: Path) -> list[str]:
-    """Return the names of the data sets in a TFDS data directory, with their configurations."""
-    versions = data_dir.glob("*/*/features.json"), data_dir.glob("*/*/*/features.json")
-    return sorted({path.parent.parent.relative_to(data_dir).as_posix() for paths in versions for path in paths})
+def _built(data_dir: Path) -> dict[str, list[str]]:
+    """Return the data sets in a TFDS data directory, with their configurations, and the versions of each."""
+    built: dict[str, list[str]] = {}
+    for path in sorted([*data_dir.glob("*/*/features.json"), *data_dir.glob("*/*/*/features.json")]):
+        built.setdefault(path.parent.parent.relative_to(data_dir).as_posix(), []).append(path.parent.name)
+    return built

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mtsccd_jax.errors import InputError, nearest
+from mtsccd_jax.files import local_path
 
 Objective = Literal["kappa", "oa", "f1", "balanced"]
 
@@ -271,6 +272,9 @@ PATH_KEYS = (
     "engine.steps_per_dispatch",
 )
 
+# Where data lie, and weights.
+LOCATION_KEYS = ("data.data_dir", "data.folder", "data.pairs", "model.init")
+
 # Keys that were renamed, with their first names. Old work directories and rows are still read, and the identity of a
 # recipe uses the first names, so that rows keep their ids.
 FIRST_NAMES = {"evaluation.resamples": "change.resamples"}
@@ -356,7 +360,9 @@ def override(recipe: Recipe, assignments: list[str]) -> Recipe:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise InputError(f"--set {assignment}: expected KEY=VALUE, as in --set optim.learning_rate=0.01")
-        recipe = replace_key(recipe, key.strip(), text.strip())
+        key, text = key.strip(), text.strip()
+        is_path = key in LOCATION_KEYS and text.lower() not in ("none", "null") and not text.startswith("hf:")
+        recipe = replace_key(recipe, key, str(local_path(text, f"--set {key}")) if is_path else text)
     return recipe
 
 
