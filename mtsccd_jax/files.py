@@ -34,8 +34,9 @@ def local_path(text: AnyPath, what: str) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: AnyPath) -> Iterator[BinaryIO]:
     """Give a stream whose content becomes the file at `path` if the block ends without an error."""
+    path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -60,21 +61,21 @@ def utf8(text: str) -> bytes:
     return text.encode(errors="backslashreplace")
 
 
-def check_utf8(path: Path, advice: str) -> None:
+def check_utf8(path: AnyPath, advice: str) -> None:
     """Raise InputError, ending in `advice`, for a path whose bytes are not UTF-8: JAX's libraries take no other."""
     try:
-        str(path.absolute()).encode()
+        str(Path(path).absolute()).encode()
     except UnicodeEncodeError:
-        raise InputError(f"{path.absolute()}: not a path in UTF-8; {advice}") from None
+        raise InputError(f"{Path(path).absolute()}: not a path in UTF-8; {advice}") from None
 
 
-def check_writable(folder: Path, advice: str = "choose another folder") -> None:
+def check_writable(folder: AnyPath, advice: str = "choose another folder") -> None:
     """Raise InputError, ending in `advice`, unless files can be written in a folder, or in the one to make it in.
 
     No file is left there.
     """
     check_utf8(folder, advice)
-    place = folder.absolute()
+    place = Path(folder).absolute()
     while not place.exists():
         place = place.parent
     try:

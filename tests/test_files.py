@@ -42,7 +42,6 @@ def test_errors_are_one_line_of_text_whatever_the_path(tmp_path, capsys):
     assert (status, result["out"]) == (0, str((tmp_path / STORED).parent))
 
 
-
 @pytest.mark.parametrize(
     ("text", "path"),
     [

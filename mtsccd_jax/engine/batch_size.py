@@ -20,7 +20,7 @@ from mtsccd_jax.engine.program import Program, make_program
 from mtsccd_jax.engine.task import Task
 from mtsccd_jax.engine.workdir import RECIPE_FILE, load
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import check_writable
+from mtsccd_jax.files import AnyPath, check_writable
 from mtsccd_jax.recipes.config import Recipe
 
 logger = logging.getLogger(__name__)
@@ -88,12 +88,12 @@ def next_power(fitting: dict[int, int], limit_bytes: int) -> int:
     return int(math.log2(2**large + (limit_bytes - fitting[large]) / bytes_per_example))
 
 
-def with_largest_batch(recipe: Recipe, task: Task, workdir: Path) -> Recipe:
+def with_largest_batch(recipe: Recipe, task: Task, workdir: AnyPath) -> Recipe:
     """Return the recipe with the largest batch that fits, or with the batch that its work directory began with.
 
     Programs are compiled and do not run; the work directory keeps them.
     """
-    if (workdir / RECIPE_FILE).exists():
+    if (Path(workdir) / RECIPE_FILE).exists():
         return with_batch(recipe, load(workdir).recipe.engine.batch_size)
     parallel = make_parallel(recipe.engine.parallel)
     if len(task.train) < parallel.mesh.size:

@@ -16,18 +16,19 @@ import orbax.checkpoint as ocp
 from mtsccd_jax.engine.finite import check_finite_state, not_finite
 from mtsccd_jax.engine.state import State
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import AnyPath
 
 # The folder in which orbax keeps the arrays of a checkpoint.
 ARRAYS_FOLDER = "default"
 
 
-def newest_step(workdir: Path) -> int | None:
+def newest_step(workdir: AnyPath) -> int | None:
     """Return the step of the newest checkpoint of a work directory, or None without one.
 
     Raises:
         InputError: Its folder is a link, which orbax does not see, or holds no arrays.
     """
-    directory = workdir / "checkpoints"
+    directory = Path(workdir) / "checkpoints"
     entries = directory.iterdir() if directory.is_dir() else ()
     folders = (entry for entry in entries if entry.name.isdigit() and (entry.is_dir() or entry.is_symlink()))
     steps = {int(folder.name): folder for folder in folders}
@@ -67,8 +68,8 @@ class Checkpoints:
     its checkpoint.
     """
 
-    def __init__(self, workdir: Path):
-        self.directory = workdir.resolve() / "checkpoints"
+    def __init__(self, workdir: AnyPath):
+        self.directory = Path(workdir).resolve() / "checkpoints"
         self._kept = NewestAndBest()
         self._manager = ocp.CheckpointManager(
             self.directory, options=ocp.CheckpointManagerOptions(preservation_policy=self._kept, create=True)

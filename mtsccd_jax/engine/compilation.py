@@ -14,6 +14,8 @@ from typing import TextIO
 import jax
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
 
+from mtsccd_jax.files import AnyPath
+
 logger = logging.getLogger(__name__)
 
 FOLDER = "compiled"
@@ -65,11 +67,11 @@ def compilation_cache(place: Path) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_cache(workdir: Path) -> AbstractContextManager[None]:
+def run_cache(workdir: AnyPath) -> AbstractContextManager[None]:
     """Return `compilation_cache` for a work directory, unless JAX_COMPILATION_CACHE_DIR already sets one."""
     if jax.config.values["jax_compilation_cache_dir"]:
         return nullcontext()
-    return compilation_cache(workdir / FOLDER)
+    return compilation_cache(Path(workdir) / FOLDER)
 
 
 def _machine() -> str:

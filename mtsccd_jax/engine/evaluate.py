@@ -21,6 +21,7 @@ from mtsccd_jax.engine.parallel import Batch, Parallel, make_parallel
 from mtsccd_jax.engine.state import Network, State, create
 from mtsccd_jax.engine.steps import OutputStep, make_embed_step
 from mtsccd_jax.errors import InputError, RunError
+from mtsccd_jax.files import AnyPath
 from mtsccd_jax.progress import bar
 from mtsccd_jax.recipes.config import EVALUATION_KEYS, Recipe, override
 
@@ -87,15 +88,16 @@ class Trained:
             )
 
 
-def load_trained(workdir: Path, assignments: Sequence[str] = ()) -> Trained:
+def load_trained(workdir: AnyPath, assignments: Sequence[str] = ()) -> Trained:
     """Load the trained network of a work directory, its recipe changed by `KEY=VALUE` assignments.
 
     Raises:
         InputError: The directory holds no run or no checkpoint, the recipe keeps the best epoch and none has been
             validated, or an assignment would need another training or asks for no resample.
     """
+    workdir = Path(workdir)
     run = work.load(workdir)
-    run = replace(run, recipe=override(run.recipe, list(assignments)))
+    run = replace(run, recipe=override(work.found_again(run.recipe, workdir), list(assignments)))
     run.recipe.check()
     for assignment in assignments:
         if not assignment.startswith(EVALUATION_KEYS):

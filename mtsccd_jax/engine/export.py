@@ -5,7 +5,6 @@ Of a similarity network the backbone is exported, with its scene head if one was
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,7 +18,7 @@ from mtsccd_jax.engine.evaluate import Trained, load_trained
 from mtsccd_jax.engine.steps import image_model
 from mtsccd_jax.engine.workdir import load
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import replacing
+from mtsccd_jax.files import AnyPath, replacing
 from mtsccd_jax.models import MODELS, Settings, create_model
 from mtsccd_jax.models.inception.inception_v3 import SMALLEST_IMAGE_OF_SIDE_CLASSIFIER
 from mtsccd_jax.models.network import AUXILIARY, HEAD, AuxiliaryNetwork
@@ -35,7 +34,7 @@ def evaluated_model(trained: Trained) -> nnx.Module:
     return image_model(trained.network, trained.state)
 
 
-def weights_of_run(workdir: Path, name: str, class_names: tuple[str, ...]) -> WeightFile:
+def weights_of_run(workdir: AnyPath, name: str, class_names: tuple[str, ...]) -> WeightFile:
     """Return the weights of the network trained in a work directory, to begin another training of it.
 
     Its head is included if its classes are `class_names`, in the same order.
@@ -54,7 +53,7 @@ def weights_of_run(workdir: Path, name: str, class_names: tuple[str, ...]) -> We
     return WeightFile(str(workdir), arrays, digest.hexdigest(), normalization, seen_data(workdir), architecture=name)
 
 
-def seen_data(workdir: Path) -> tuple[str, ...]:
+def seen_data(workdir: AnyPath) -> tuple[str, ...]:
     """Return the names of the data sets that the network of a work directory was trained on, in order."""
     run = load(workdir)
     return (*run.learned_before, run.data)
@@ -88,7 +87,7 @@ def new_side_classifiers(recipe: Recipe, num_classes: int) -> dict[str, np.ndarr
     return made
 
 
-def write_safetensors(trained: Trained, path: Path) -> None:
+def write_safetensors(trained: Trained, path: AnyPath) -> None:
     """Write the weights with the names and layouts of torchvision or timm; torch loads them as a strict state dict.
 
     A classifier with a hidden layer has two parts, in a ResNet `fc.hidden` and `fc.output`, with a rectifier between
@@ -115,7 +114,7 @@ def write_safetensors(trained: Trained, path: Path) -> None:
         stream.write(save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, header))
 
 
-def write_stablehlo(trained: Trained, path: Path) -> None:
+def write_stablehlo(trained: Trained, path: AnyPath) -> None:
     """Write the forward pass with its weights, for CPU, CUDA and TPU.
 
     `jax.export.deserialize(path.read_bytes()).call(image)` takes stored images (b, size, size, 3) uint8, or a dict of

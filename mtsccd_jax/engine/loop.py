@@ -34,6 +34,7 @@ from mtsccd_jax.engine.program import Metrics
 from mtsccd_jax.engine.task import Task
 from mtsccd_jax.engine.workdir import RECIPE_FILE, History, StepRecord, Validation, only_training
 from mtsccd_jax.errors import InputError, RunError
+from mtsccd_jax.files import AnyPath
 from mtsccd_jax.progress import bar
 from mtsccd_jax.recipes.config import Engine, Recipe
 
@@ -73,7 +74,7 @@ class Fit:
     stopped_early: bool
 
 
-def fit(recipe: Recipe, task: Task, workdir: Path) -> Fit:
+def fit(recipe: Recipe, task: Task, workdir: AnyPath) -> Fit:
     """Train the network of a recipe on a task, or continue where its work directory stopped.
 
     Raises:
@@ -81,6 +82,7 @@ def fit(recipe: Recipe, task: Task, workdir: Path) -> Fit:
         RunError: A loss, a gradient, a parameter or a running statistic is not finite.
         Stopped: SIGINT or SIGTERM arrived; the state is saved.
     """
+    workdir = Path(workdir)
     engine, keep_best, started = recipe.engine, recipe.engine.keep == "best", time.perf_counter()
     with ExitStack() as stack:
         is_new = not (workdir / RECIPE_FILE).exists()

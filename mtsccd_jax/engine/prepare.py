@@ -23,7 +23,7 @@ from mtsccd_jax.engine.state import State, fit_weights
 from mtsccd_jax.engine.task import Score, Task
 from mtsccd_jax.engine.workdir import Run, best_of, check_recipe, claim, read_validations
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import check_writable
+from mtsccd_jax.files import AnyPath, check_writable
 from mtsccd_jax.models.weights.files import WeightFile
 from mtsccd_jax.models.weights.files import read as read_weights
 from mtsccd_jax.models.weights.mapping import Fitted
@@ -70,11 +70,12 @@ class Plan:
         return self.task.make_score(self.recipe, program.network, feed)
 
 
-def prepare(recipe: Recipe, task: Task, workdir: Path) -> Plan:
+def prepare(recipe: Recipe, task: Task, workdir: AnyPath) -> Plan:
     """Return the plan of a training once nothing it needs is missing; the work directory then belongs to this run.
 
     The training step is compiled if steps are left.
     """
+    workdir = Path(workdir)
     check_recipe(workdir, recipe)
     recipe.check()
     parallel = make_parallel(recipe.engine.parallel)

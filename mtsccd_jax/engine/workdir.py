@@ -6,16 +6,16 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import check_utf8, replacing, utf8
+from mtsccd_jax.files import AnyPath, check_utf8, replacing, utf8
 from mtsccd_jax.recipes.config import Recipe, from_dict, identity, to_dict
 
 RECIPE_FILE = "recipe.json"
@@ -60,12 +60,13 @@ def check_recipe(workdir: Path, recipe: Recipe) -> None:
         _refuse_others(workdir, differing)
 
 
-def claim(workdir: Path, run: Run) -> None:
+def claim(workdir: AnyPath, run: Run) -> None:
     """Make the work directory this run's, or check that it already is.
 
     Raises:
         InputError: It holds another recipe, other classes, weights or training data; the message names the difference.
     """
+    workdir = Path(workdir)
     check_recipe(workdir, run.recipe)
     if (workdir / RECIPE_FILE).exists():
         present, differing = load(workdir), []
@@ -79,9 +80,39 @@ def claim(workdir: Path, run: Run) -> None:
             differing.append("the training data (as many examples, other ones)")
         _refuse_others(workdir, differing)
         return
-    values = asdict(run) | {"recipe": to_dict(run.recipe)}
+    values = asdict(run) | {"recipe": to_dict(with_places(run.recipe, lambda place: str(Path(place).absolute())))}
     with replacing(workdir / RECIPE_FILE) as stream:
         stream.write(utf8(json.dumps(values, indent=1, ensure_ascii=False) + "\n"))
+
+
+def with_places(recipe: Recipe, change: Callable[[str], str]) -> Recipe:
+    """Return the recipe with each place where its data lie changed."""
+    data = recipe.data
+    places = {name: place for name in ("data_dir", "folder", "pairs") if (place := getattr(data, name)) is not None}
+    return replace(recipe, data=replace(data, **{name: change(place) for name, place in places.items()}))
+
+
+def found_again(recipe: Recipe, workdir: Path) -> Recipe:
+    """Return the recipe of a work directory with the places where its data lie now.
+
+    A relative place (of an older version) is looked for from here, then beside the work directory; so is the end of an
+    absolute one that is gone, because both may have been moved together.
+    """
+    workdir = workdir.absolute()
+
+    def found(place: str) -> str:
+        if Path(place).expanduser().exists():
+            return place
+        parts = Path(place).parts
+        ends = [Path(*parts[start:]) for start in range(Path(place).is_absolute(), len(parts))]
+        for near in (workdir, *workdir.parents[:3]):
+            for end in ends:
+                if (near / end).exists():
+                    logger.info(f"{place} is not there; taking {near / end}, which lies beside the work directory")
+                    return str(near / end)
+        return place
+
+    return with_places(recipe, found)
 
 
 def _refuse_others(workdir: Path, differing: Sequence[str]) -> None:
@@ -89,13 +120,13 @@ def _refuse_others(workdir: Path, differing: Sequence[str]) -> None:
         raise InputError(f"{workdir}: holds another run; differing: {', '.join(differing)}. Choose another --workdir")
 
 
-def load(workdir: Path) -> Run:
+def load(workdir: AnyPath) -> Run:
     """Read the run of a work directory.
 
     Raises:
         InputError: It holds none, or its recipe file cannot be read.
     """
-    path = workdir / RECIPE_FILE
+    path = Path(workdir) / RECIPE_FILE
     if not path.exists():
         raise InputError(f"{workdir}: no trained run here ({RECIPE_FILE} is missing); run `mtsccd-jax train` first")
     check_utf8(workdir, "rename the folder")
@@ -225,14 +256,14 @@ class History:
         self._file.close()
 
 
-def read_history(workdir: Path) -> list[StepRecord]:
+def read_history(workdir: AnyPath) -> list[StepRecord]:
     """Read the training history of a work directory, one record a step."""
-    return _step_records(_whole_lines(workdir / HISTORY_FILE))
+    return _step_records(_whole_lines(Path(workdir) / HISTORY_FILE))
 
 
-def read_validations(workdir: Path, last_step: int) -> list[Validation]:
+def read_validations(workdir: AnyPath, last_step: int) -> list[Validation]:
     """Read the validations of a work directory up to a step, one an epoch."""
-    return [item for item in _validations(_whole_lines(workdir / HISTORY_FILE)) if item.step <= last_step]
+    return [item for item in _validations(_whole_lines(Path(workdir) / HISTORY_FILE)) if item.step <= last_step]
 
 
 def best_of(validations: Sequence[Validation]) -> Validation | None:

@@ -12,7 +12,7 @@ from mtsccd_jax.data.folder_source import image_files, pair_files
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.engine.evaluate import Trained, embed
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import replacing, utf8
+from mtsccd_jax.files import AnyPath, replacing, utf8
 from mtsccd_jax.progress import console
 from mtsccd_jax.tasks.change import evaluate as change
 from mtsccd_jax.tasks.table import BY_HEAD
@@ -26,7 +26,7 @@ class Predicted:
     skipped: tuple[str, ...]
 
 
-def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False) -> Predicted:
+def predict(trained: Trained, images: AnyPath, out: AnyPath, *, skip_bad: bool = False) -> Predicted:
     """Write one CSV line for each image, or for each pair where the folder holds A/ and B/.
 
     Columns: filename, label, probability and `p_<class>` of each class. Of pairs: these of both dates (`_t1`, `_t2`),
@@ -42,6 +42,7 @@ def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False
             f"{trained.workdir}: the network sees bands and not images, so it cannot name those of a folder; for data "
             "sets of bands there are `evaluate` and `embed`, for the folder of one patch `retrieve --query`"
         )
+    images = Path(images)
     of_pairs = (images / "A").is_dir() and (images / "B").is_dir()
     if of_pairs:
         change.supported_methods(trained)
@@ -63,12 +64,12 @@ def predict(trained: Trained, images: Path, out: Path, *, skip_bad: bool = False
     return Predicted(len(source) * len(source.image_fields), source.skipped)
 
 
-def embed_to_file(trained: Trained, source: Source, out: Path) -> tuple[int, int]:
+def embed_to_file(trained: Trained, source: Source, out: AnyPath) -> tuple[int, int]:
     """Write the features of a source to an NPZ file with all columns of the source; return their shape (n, d).
 
     Scenes: `features`. Pairs: `features_t1`, `features_t2` and their `distance`.
     """
-    if out.suffix != ".npz":
+    if Path(out).suffix != ".npz":
         raise InputError(f"--out {out}: expected a file name that ends in .npz")
     embeddings, _ = embed(trained, source)
     arrays: dict[str, Any] = {
@@ -85,7 +86,7 @@ def embed_to_file(trained: Trained, source: Source, out: Path) -> tuple[int, int
     return first.shape[0], first.shape[1]
 
 
-def _write_csv(out: Path, columns: dict[str, np.ndarray]) -> None:
+def _write_csv(out: AnyPath, columns: dict[str, np.ndarray]) -> None:
     """Write named columns as a table, whole or not at all."""
     text = io.StringIO()
     writer = csv.writer(text)

@@ -19,7 +19,7 @@ from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.evaluate import load_trained
 from mtsccd_jax.engine.workdir import check_recipe
 from mtsccd_jax.errors import InputError, RunError
-from mtsccd_jax.files import replacing
+from mtsccd_jax.files import AnyPath, replacing
 from mtsccd_jax.progress import console
 from mtsccd_jax.recipes.config import Data, Recipe, essentials, to_dict
 from mtsccd_jax.recipes.experiment import Experiment
@@ -51,7 +51,7 @@ class Reproduced:
     failures: tuple[Failure, ...]
 
 
-def reproduce(experiments: Sequence[Experiment], root: Path, *, seeds: int = 1) -> Reproduced:
+def reproduce(experiments: Sequence[Experiment], root: AnyPath, *, seeds: int = 1) -> Reproduced:
     """Train and evaluate what is missing of a matrix; work directories and `failures.json` lie in `root`.
 
     Every experiment runs with its recipe's seed and the `seeds - 1` that follow.
@@ -60,6 +60,7 @@ def reproduce(experiments: Sequence[Experiment], root: Path, *, seeds: int = 1) 
         InputError: the data that rows are about cannot be read, or a work directory holds another recipe's network.
         Stopped: a signal arrived; the state is saved.
     """
+    root = Path(root)
     _check_data(experiments)
     fingerprint = cache(_fingerprint)
     runs = [

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ from mtsccd_jax.engine.workdir import (
     Validation,
     best_of,
     claim,
+    found_again,
     load,
     only_training,
     read_history,
@@ -46,6 +48,42 @@ def test_a_claimed_directory_reads_back_and_names_how_another_run_differs(tmp_pa
         claim(tmp_path, replace(run, recipe=other))
     with pytest.raises(InputError, match=r"classes \(2 there, 3 asked for\)"):
         claim(tmp_path, replace(run, class_names=("a", "b", "c")))
+
+
+@pytest.mark.parametrize("name", ["data_dir", "folder", "pairs"])
+def test_places_are_stored_absolute_and_found_after_a_move(monkeypatch, tmp_path, recipe, name):
+    """The data lie in `tfds/all` and the run in `runs/one` of a project that is moved as a whole."""
+
+    def place():
+        return getattr(found_again(load("runs/one").recipe, Path("runs/one")).data, name)
+
+    project, moved = tmp_path / "project", tmp_path / "moved"
+    (project / "tfds" / "all").mkdir(parents=True)
+    monkeypatch.chdir(project)
+    data = replace(recipe.data, **{"folder": None, name: "tfds/all"})
+    claim("runs/one", Run(replace(recipe, data=data), ("a", "b"), "folder", 10))
+    stored = getattr(load("runs/one").recipe.data, name)
+    assert stored == place() == str(project / "tfds" / "all")
+    project.rename(moved)
+    monkeypatch.chdir(moved)
+    assert place() == str(moved / "tfds" / "all")
+    (moved / "tfds").rename(tmp_path / "gone")
+    assert place() == stored, "what cannot be found is named as it was"
+
+
+def test_relative_places_of_older_versions_are_looked_for_here_then_beside(monkeypatch, tmp_path, recipe):
+    run = tmp_path / "runs" / "one"
+    claim(run, Run(recipe, ("a", "b"), "folder", 10))
+    old = json.loads((run / RECIPE_FILE).read_text())
+    old["recipe"]["data"]["folder"] = "images"
+    (run / RECIPE_FILE).write_text(json.dumps(old))
+    for here in ("first", "second"):
+        (tmp_path / here).mkdir()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "first" / "images").mkdir()
+    for here, expected in (("first", "images"), ("second", str(tmp_path / "images"))):
+        monkeypatch.chdir(tmp_path / here)
+        assert found_again(load(run).recipe, run).data.folder == expected
 
 
 def test_a_directory_without_a_run_says_so(tmp_path):

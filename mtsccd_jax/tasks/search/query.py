@@ -13,7 +13,7 @@ from mtsccd_jax.data.patch_source import patch_source
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.engine.evaluate import embed
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import replacing
+from mtsccd_jax.files import AnyPath, replacing
 from mtsccd_jax.ops.distance import nearest_neighbors
 from mtsccd_jax.recipes.config import Data
 from mtsccd_jax.report.text import class_name
@@ -47,12 +47,13 @@ class Retrieved:
     picture: Path  # PNG of the query and its first SHOWN hits
 
 
-def retrieve(cache: FeatureCache, query: Path, k: int) -> Retrieved:
+def retrieve(cache: FeatureCache, query: AnyPath, k: int) -> Retrieved:
     """Search the gallery for the k images nearest to an image file or a patch's folder; leave the query itself out.
 
     Raises:
         InputError: the query is not what the network takes, an image or a folder with its bands; or as `open_index`.
     """
+    query = Path(query)
     trained, settings = cache.trained, cache.trained.recipe.retrieval
     image = query_source(query, trained.recipe.data)
     features = embed(trained, image)[0]["image"].features
