@@ -1,14 +1,29 @@
 """Show people what a command does: log lines, and a progress bar on a terminal, always on standard error."""
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class ErrorConsole(Console):
+    """Standard error, for people; where nobody reads it any more the command goes on in silence."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(stderr=True, highlight=False, **settings)
+
+    def on_broken_pipe(self) -> None:
+        """Send what is still printed to nowhere."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+console = ErrorConsole(soft_wrap=True)
 
 
 class ConsoleHandler(logging.Handler):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from commands import refused, run
 
-from mtsccd_jax.cli import as_json
+from mtsccd_jax.cli.output import as_json
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import check_utf8, check_writable, local_path, utf8
 from mtsccd_jax.recipes import get_recipe

@@ -4,28 +4,25 @@ The last line on standard output is one JSON object; everything for people goes 
 2 the input is wrong, 3 the run failed and can be resumed, 130 or 143 stopped by a signal after saving.
 """
 
+import argparse
 import errno
-import json
 import logging
-import math
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from mtsccd_jax import __version__
-from mtsccd_jax.cli import bench, data, demo, evaluate, lists, profile, report, reproduce, train
-from mtsccd_jax.cli.options import Json, Parser
+from mtsccd_jax.cli import bench, data, demo, evaluate, lists, output, profile, report, reproduce, train
+from mtsccd_jax.cli.options import Parser
 from mtsccd_jax.errors import InputError, RunError
-from mtsccd_jax.files import utf8
 from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.progress import ConsoleHandler, console
-from tfds_builders.reading.names import as_text
+
+PROG = "mtsccd-jax"
 
 # Error numbers of the operating system, by who has to act on them.
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
-BROKEN_DISK = (errno.EIO, errno.EFBIG)
+FULL_TABLE = (errno.EMFILE, errno.ENFILE)
 WRONG_PATH = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
@@ -34,30 +31,36 @@ WRONG_PATH = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = make_parser()
-    options = parser.parse_args(arguments)
+    try:
+        options = make_parser().parse_args(arguments)
+        return run(options)
+    except Exception as error:
+        return fail(error)
+    except KeyboardInterrupt:
+        output.complain(f"{PROG}: interrupted")
+        return 130
+    finally:
+        output.flush()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command of parsed options, print its JSON and return its exit status."""
     if "run" not in options:
-        parser.print_help(sys.stderr)
+        make_parser().print_help(sys.stderr)
         return 2
     options.quiet = options.quiet or options.json
     show_logs(options.quiet)
     keep_freed_memory()  # before threads allocate memory of their own
-    try:
-        result = options.run(options)
-    except Exception as error:
-        return fail(parser.prog, error)
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
-        return 130
+    result = options.run(options)
     if result is not None:
-        print(as_json(result))
+        output.write_json(result)
     return int(options.status)
 
 
 def make_parser() -> Parser:
     """Return the parser of the whole command line."""
     parser = Parser(
-        prog="mtsccd-jax",
+        prog=PROG,
         description="Land-use scene classification and change detection in JAX: data sets, training, change, report.",
         epilog="start with: mtsccd-jax demo",
     )
@@ -79,52 +82,43 @@ def show_logs(quiet: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def fail(prog: str, error: Exception) -> int:
+def fail(error: Exception) -> int:
     """Print one line for an error that the user can act on and return its exit status; raise any other error again."""
     from mtsccd_jax.engine.loop import Stopped
 
     # Looked up, because importing the builders would import TFDS; what is not imported has not raised either.
     archives = sys.modules.get("tfds_builders.reading.archive")
     if isinstance(error, InputError) or (archives and isinstance(error, archives.ArchiveError)):
-        status = 2
+        status, text = 2, str(error)
     elif isinstance(error, ModuleNotFoundError) and not is_ours(error.name):
-        status = 2
-        error = InputError(f"{error.name} is not installed and this command needs it; install it with pip")
-    elif isinstance(error, RunError):
-        status = 3
+        status, text = 2, f"{error.name} is not installed and this command needs it; install it with pip"
+    elif isinstance(error, RunError | ChildProcessError):  # or a worker was killed: the same command continues
+        status, text = 3, str(error)
     elif isinstance(error, Stopped):
-        status = 128 + error.signum
-    elif isinstance(error, OSError) and error.errno in FULL_DISK:
-        status = 3
-        error = RunError(f"{error.filename or 'the disk'}: no space left; free some and run the same command again")
-    elif isinstance(error, ChildProcessError) or (isinstance(error, OSError) and error.errno in BROKEN_DISK):
-        status = 3  # a worker was killed or the disk failed; all files are whole, and the same command continues
-    elif isinstance(error, OSError) and error.errno in WRONG_PATH and error.filename:
-        status = 2
-        reason = os.strerror(error.errno).lower()
-        error = InputError(f"{error.filename}: {reason}; choose another path")
+        status, text = 128 + error.signum, str(error)
+    elif isinstance(error, OSError):
+        status, text = of_system(error)
+    elif isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # of the host, or of a device
+        status, text = 3, "out of memory; take a smaller batch or image, or stop other programs, and run it again"
     else:
         raise error
-    print(f"{prog}: {as_text(' '.join(str(error).split()))}", file=sys.stderr)
+    output.complain(f"{PROG}: {text}")
     return status
+
+
+def of_system(error: OSError) -> tuple[int, str]:
+    """Return the exit status and the line of an error of the operating system."""
+    place, reason = error.filename or "the disk", os.strerror(error.errno or 0).lower()
+    if error.errno in FULL_DISK:
+        return 3, f"{place}: no space left; free some and run the same command again"
+    if error.errno in FULL_TABLE:
+        return 3, f"{place}: {reason}; allow more (`ulimit -n 4096`) and run the same command again"
+    if error.errno in WRONG_PATH and error.filename:
+        return 2, f"{place}: {reason}; choose another path"
+    named = f"{error.filename}: {reason}" if error.filename else str(error)
+    return 3, f"{named}; run the same command again, all files are whole"  # a disk or a network failed
 
 
 def is_ours(module: str | None) -> bool:
     """Return whether a module belongs to this project: its absence is a bug."""
     return module is None or module.partition(".")[0] in ("mtsccd_jax", "tfds_builders")
-
-
-def as_json(result: Json) -> str:
-    """Return the result as one line that any terminal takes."""
-    return utf8(json.dumps(finite(result), ensure_ascii=False)).decode()
-
-
-def finite(value: Any) -> Any:
-    """Return the value for JSON: paths as absolute text, numbers that are not finite as None."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    if isinstance(value, Path):
-        return str(value.resolve())
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -140,7 +140,7 @@ def run_models(options: argparse.Namespace) -> Json:
     settings = settings_from(options, ModelSettings)
     settings = dataclasses.replace(settings, models=models.chosen_models(settings.models))
     record = _record(options, "models", settings.stem, models.table)
-    return _publish(record, models.run(settings, record, settings_from(options, TimedWindows)))
+    return _publish(options, record, models.run(settings, record, settings_from(options, TimedWindows)))
 
 
 def run_input(options: argparse.Namespace) -> Json:
@@ -151,7 +151,7 @@ def run_input(options: argparse.Namespace) -> Json:
     data = input_data(options, dataclasses.replace(NO_SOURCE, dataset=default))
     settings = dataclasses.replace(settings_from(options, InputSettings), data=data)
     record = _record(options, "input", "input")
-    return _publish(record, bench_input.run(settings, record, settings_from(options, TimedWindows)))
+    return _publish(options, record, bench_input.run(settings, record, settings_from(options, TimedWindows)))
 
 
 def run_distance(options: argparse.Namespace) -> Json:
@@ -160,7 +160,7 @@ def run_distance(options: argparse.Namespace) -> Json:
 
     record = _record(options, "distance", "distance")
     settings = settings_from(options, DistanceSettings)
-    return _publish(record, distance.run(settings, record, settings_from(options, TimedWindows)))
+    return _publish(options, record, distance.run(settings, record, settings_from(options, TimedWindows)))
 
 
 def run_threshold(options: argparse.Namespace) -> Json:
@@ -169,7 +169,7 @@ def run_threshold(options: argparse.Namespace) -> Json:
 
     record = _record(options, "threshold", "threshold")
     settings = settings_from(options, ThresholdSettings)
-    return _publish(record, threshold.run(settings, record, settings_from(options, TimedWindows)))
+    return _publish(options, record, threshold.run(settings, record, settings_from(options, TimedWindows)))
 
 
 def run_build(options: argparse.Namespace) -> Json:
@@ -177,7 +177,7 @@ def run_build(options: argparse.Namespace) -> Json:
     from mtsccd_jax.perf.bench import build
 
     record = _record(options, "build", "build")
-    return _publish(record, build.run(settings_from(options, BuildSettings), record))
+    return _publish(options, record, build.run(settings_from(options, BuildSettings), record))
 
 
 def _record(options: argparse.Namespace, benchmark: str, stem: str, table: Table | None = None) -> "RecordFile":
@@ -192,11 +192,14 @@ def _record(options: argparse.Namespace, benchmark: str, stem: str, table: Table
     return RecordFile(options.out, stem, benchmark=benchmark, command=command_line(), environment=here, table=table)
 
 
-def _publish(record: "RecordFile", rows: "list[Measurement]") -> Json:
-    """Write the record, show its rows as a table, and return the JSON of the command."""
+def _publish(options: argparse.Namespace, record: "RecordFile", rows: "list[Measurement]") -> Json:
+    """Write the record, show its rows as a table, and return the JSON; the status is 3 where nothing was measured."""
     from mtsccd_jax.perf.records import rich_table, summary
     from mtsccd_jax.progress import console
 
     record.write()
     console.print(rich_table(rows))
+    if all(row.rate is None for row in rows):
+        console.print("nothing could be measured; the rows say why", style="red")
+        options.status = 3
     return {"csv": record.csv, "record": record.json, "rows": summary(rows)}

@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import sys
 from typing import Any
 
 from mtsccd_jax.cli.options import Json, at_least, command, directory, path, scale
@@ -119,7 +118,7 @@ def run_check(options: argparse.Namespace) -> Json:
             f"published tables, the first: {[*report.problems, *report.differences][0]}; all without --strict"
         )
     if not console.quiet:
-        print(report.text(), file=sys.stderr)
+        console.print(report.text(), markup=False)
     return {**report.counts(), "problems": report.problems, "differences": report.differences}
 
 

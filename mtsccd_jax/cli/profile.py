@@ -53,15 +53,13 @@ def add(commands: Any) -> None:
 
 def run_profile(options: argparse.Namespace) -> Json:
     """Measure the step, its input and its devices, and say which of them limits the run."""
-    from rich.console import Console
-
     from mtsccd_jax.engine.batch_size import with_batch
     from mtsccd_jax.engine.parallel import find_devices
     from mtsccd_jax.files import check_writable
     from mtsccd_jax.perf.profile.files import table, write_files
     from mtsccd_jax.perf.profile.run import profile
     from mtsccd_jax.perf.profile.trace import take_trace
-    from mtsccd_jax.progress import console
+    from mtsccd_jax.progress import ErrorConsole, console
 
     recipe = chosen_recipe(options)
     if options.generated and any((options.dataset, options.folder, options.pairs)):
@@ -77,5 +75,5 @@ def run_profile(options: argparse.Namespace) -> Json:
     measured = profile(recipe, generated=options.generated, steps=options.steps)
     files = write_files(measured, recipe, workdir, shlex.join(["mtsccd-jax", *sys.argv[1:]]))
     width = None if console.is_terminal else 120  # a log has no width of its own
-    Console(stderr=True, highlight=False, width=width, quiet=console.quiet).print(table(measured))
+    ErrorConsole(width=width, quiet=console.quiet).print(table(measured))
     return {**measured.summary(), **files, "trace": options.trace}

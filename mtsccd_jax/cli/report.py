@@ -85,11 +85,10 @@ def run_verify(options: argparse.Namespace) -> Json:
 
 def run_audit(options: argparse.Namespace) -> Json:
     """Print which (overall accuracy, kappa) pairs are possible, and the confusion matrix of each that has only one."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from mtsccd_jax.progress import console
+    from mtsccd_jax.progress import ErrorConsole, console
     from mtsccd_jax.report.published.audit import audit, counts
 
     findings = audit(options.file)
@@ -102,7 +101,7 @@ def run_audit(options: argparse.Namespace) -> Json:
         numbers = (f"{entry.oa:.4f}", f"{entry.kappa:.4f}", f"{found.bound:.4f}")
         style = None if found.possible else "red"
         table.add_row(*(escape(entry.label.get(title, "")) for title in titles), *numbers, finding.text, style=style)
-    Console(stderr=True, width=max(console.width, 150), quiet=console.quiet).print(table)
+    ErrorConsole(width=max(console.width, 150), quiet=console.quiet).print(table)
     return {**counts(findings), "findings": [finding.record for finding in findings]}
 
 
