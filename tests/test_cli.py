@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 import cv2
+import jax
 import numpy as np
 import pytest
 from commands import refused, run
@@ -19,6 +21,9 @@ from safetensors import safe_open
 from mtsccd_jax import models
 from mtsccd_jax.cli import main, make_parser
 from mtsccd_jax.errors import RunError
+from mtsccd_jax.perf.records import Measurement
+from mtsccd_jax.recipes import get_recipe
+from mtsccd_jax.recipes.config import EVALUATION_KEYS, flatten, to_dict
 
 COMMANDS = {
     *("demo", "data", "recipes", "models", "train", "evaluate", "change", "predict", "embed", "retrieve"),
@@ -209,9 +214,95 @@ def test_recipes_and_models_are_listed(capsys, monkeypatch):
     assert status == 0
     assert [model["name"] for model in described] == list(two)
     assert all(set(model) >= {"name", "params", "gmacs_224", "feature_width", "source"} for model in described)
-    status, nothing, err = run(capsys, "recipes")
-    assert (status, nothing) == (0, None)
-    assert "demo" in err
+    for command, names in (("models", list(two)), ("recipes", [recipe["name"] for recipe in recipes])):
+        assert main([command]) == 0
+        assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == names, "one line each"
+
+
+@pytest.mark.parametrize("command", [("recipes", "vit_small_scratch"), ("train", "vit_small_scratch", "--set", "help")])
+def test_every_setting_is_explained(capsys, command):
+    assert main(list(command)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    keys = [line.partition("=")[0] for line in lines]
+    assert keys == [key for key in flatten(to_dict(get_recipe("demo"))) if key not in ("name", "summary")]
+    for line in lines:
+        assert re.fullmatch(r"\S+ +[^ \[].*\. \[.+; default .+\]", line), line
+    (crop,) = [line for line in lines if line.startswith("data.crop_padding=16 ")]
+    assert crop.endswith("[integer; must be 0 or more and below data.image_size; default 0]")
+
+
+def test_a_trained_run_explains_what_can_still_be_set(demo_run, capsys):
+    assert main(["evaluate", str(demo_run[0]), "--set", "help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith(EVALUATION_KEYS) for line in lines)
+    assert "evaluation.resamples=50 " in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        *(("optim.lr", "'optim.learning_rate'"), ("lr", "'optim.learning_rate'"), ("bs", "'engine.batch_size'")),
+        *(("epochs", "'engine.epochs'"), ("wd", "'optim.weight_decay'"), ("arch", "'model.name'")),
+        *(("model.backbone", "'model.name'"), ("name", "'model.name' or 'optim.name'"), ("BS", "'engine.batch_size'")),
+        *(("engine.epoch", "'engine.epochs'"), ("learning_rat", "'optim.learning_rate'")),
+        ("change.objectiv", "'change.objective'"),
+    ],
+)
+def test_other_words_for_a_setting_are_understood(capsys, key, hint):
+    line = refused(capsys, "train", "demo", "--set", f"{key}=1")
+    assert f"unknown recipe key '{key}'. Did you mean {hint}?" in line
+
+
+@pytest.mark.parametrize(
+    ("part", "recipes"),
+    [
+        ("sscd_resnet50", ["mtsccd_sscd_resnet50"]),
+        ("SSCD_vgg16", ["mtsccd_sscd_vgg16"]),
+        ("resnet18", ["mtsccd_resnet18"]),
+        ("resnet50", ["mtsccd_resnet50", "mtsccd_sscd_resnet50"]),  # the name of a network: all that have it
+        ("seres", "could be seresnet50, mtsccd_seresnet50"),
+        ("sscd", "could be mtsccd_sscd_vgg16, mtsccd_sscd_resnet50, "),
+        ("resnet500", "no network or recipe of all. Did you mean 'resnet50'?"),
+    ],
+)
+def test_only_takes_a_part_of_a_name(capsys, part, recipes):
+    with mock.patch("mtsccd_jax.tasks.reproduce.reproduce", side_effect=RunError("seen")) as reproduce:
+        status, _, err = run(capsys, "reproduce", "all", "--only", part)
+    if isinstance(recipes, str):
+        assert (status, reproduce.called) == (2, False)
+        assert recipes in err
+    else:
+        assert [experiment.recipe.name for experiment in reproduce.call_args.args[0]] == recipes
+
+
+@pytest.mark.parametrize("command", ["recipes --json", "--help", "audit"])
+def test_a_reader_that_goes_away_is_no_error(command):
+    """As in `mtsccd-jax recipes --json | head -1`, and with `2>&1` before the pipe."""
+    for merged in ("", "2>&1"):
+        line = f"{sys.executable} -m mtsccd_jax {command} {merged} | head -c 1 > /dev/null; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0
+        assert "Traceback" not in done.stderr
+        assert "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize(("command", "status"), [("", 2), ("recipes > /dev/full", 3), ("recipes >&-", 0)])
+def test_the_module_is_the_command(command, status):
+    line = f"exec {sys.executable} -m mtsccd_jax {command}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert ("usage: mtsccd-jax" in done.stderr) == (command == "")
+
+
+@pytest.mark.parametrize(("rates", "status"), [((None, None), 3), ((None, 5.0), 0)])
+def test_a_bench_that_measured_nothing_has_failed(capsys, tmp_path, rates, status):
+    rows = [Measurement(name="one", conditions={}, unit="pairs/s", rate=rate) for rate in rates]
+    with mock.patch("mtsccd_jax.perf.bench.threshold.run", return_value=rows):
+        found, result, err = run(capsys, "bench", "threshold", "--out", tmp_path)
+    assert found == status
+    assert [row["rate"] for row in result["rows"]] == list(rates)
+    assert ("nothing could be measured" in err) == (status == 3)
 
 
 SMALLER_THAN_A_PATCH = ["--set", "data.image_size=12", "--set", "data.crop_padding=0"]
@@ -279,6 +370,12 @@ def test_wrong_input_is_one_line_and_status_2(capsys, monkeypatch, tmp_path, arg
         (OSError(28, "No space left on device", "/x/rows.jsonl"), 3, "no space left"),
         (OSError(30, "Read-only file system", "/x/rows.jsonl"), 2, "/x/rows.jsonl: read-only file system"),
         (PermissionError(13, "Permission denied", "/x"), 2, "permission denied"),
+        (OSError(24, "Too many open files", "/x"), 3, "/x: too many open files; allow more (`ulimit -n 4096`)"),
+        (OSError(116, "Stale file handle", "/x"), 3, "/x: stale file handle; run the same command again"),
+        (OSError(5, "Input/output error"), 3, "Input/output error"),
+        (ConnectionError("no route to the hub"), 3, "no route to the hub"),
+        (MemoryError(), 3, "out of memory"),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 5 GiB"), 3, "out of memory"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

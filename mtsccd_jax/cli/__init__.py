@@ -51,6 +51,9 @@ def run(options: argparse.Namespace) -> int:
     options.quiet = options.quiet or options.json
     show_logs(options.quiet)
     keep_freed_memory()  # before threads allocate memory of their own
+    if "help" in getattr(options, "set", ()):
+        lists.explain_set(options)
+        return 0
     result = options.run(options)
     if result is not None:
         output.write_json(result)

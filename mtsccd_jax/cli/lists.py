@@ -1,53 +1,77 @@
-"""`recipes` and `models`: list what can be chosen."""
+"""`recipes` and `models`: list what can be chosen, one line each on standard output."""
 
 import argparse
 from typing import Any
 
+from mtsccd_jax.cli import output
 from mtsccd_jax.cli.options import Json, command
-from mtsccd_jax.recipes.config import to_dict
+from mtsccd_jax.recipes import get_recipe
+from mtsccd_jax.recipes.config import EVALUATION_KEYS, Recipe, to_dict
 
 
 def add(commands: Any) -> None:
     """Declare the commands of this file."""
-    command(commands, "recipes", run_recipes, "list the recipes", "mtsccd-jax recipes")
-    command(commands, "models", run_models, "list the networks", "mtsccd-jax models --json")
+    recipes = command(
+        commands,
+        "recipes",
+        run_recipes,
+        "list the recipes, or every setting of one with its meaning, range and default",
+        "mtsccd-jax recipes | grep sscd",
+        "mtsccd-jax recipes resnet50_scratch",
+    )
+    recipes.add_argument("name", nargs="?", default=None, metavar="NAME", help="explain the settings of this recipe")
+    command(commands, "models", run_models, "list the networks", "mtsccd-jax models | grep vit")
 
 
 def run_recipes(options: argparse.Namespace) -> Json | None:
-    """List the recipes."""
-    from rich.table import Table
-
-    from mtsccd_jax.progress import console
+    """List the recipes, or the settings of one."""
     from mtsccd_jax.recipes import RECIPES
 
+    if options.name is not None:
+        recipe = get_recipe(options.name)
+        return to_dict(recipe) if options.json else show_settings(recipe)
     if options.json:
         return [to_dict(recipe) for recipe in RECIPES.values()]
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column()
-    for recipe in RECIPES.values():
-        table.add_row(recipe.name, recipe.summary)
-    console.print(table)
+    width = max(map(len, RECIPES))
+    output.write("\n".join(f"{recipe.name:<{width}}  {recipe.summary}" for recipe in RECIPES.values()))
     return None
 
 
 def run_models(options: argparse.Namespace) -> Json | None:
-    """List the networks."""
-    from rich.table import Table
-
+    """List the networks; standard error has the titles of the columns."""
     from mtsccd_jax.models import describe_models
     from mtsccd_jax.progress import console
 
     described = describe_models()
     if options.json:
         return described
-    table = Table(box=None)
-    table.add_column("name", no_wrap=True)
-    for title in ("parameters M", "GMAC at 224", "features"):
-        table.add_column(title, justify="right")
-    table.add_column("source", no_wrap=True)
-    for model in described:
-        numbers = (f"{model['params'] / 1e6:.1f}", f"{model['gmacs_224']:.2f}", str(model["feature_width"]))
-        table.add_row(model["name"], *numbers, model["source"])
-    console.print(table)
+    width = max(len(model["name"]) for model in described)
+    console.print(f"{'name':<{width}}  parameters, M  GMAC at 224  features  source", style="bold")
+    lines = [
+        f"{model['name']:<{width}}  {model['params'] / 1e6:>13.1f}  {model['gmacs_224']:>11.2f}  "
+        f"{model['feature_width']:>8}  {model['source']}"
+        for model in described
+    ]
+    output.write("\n".join(lines))
     return None
+
+
+def explain_set(options: argparse.Namespace) -> None:
+    """Show what --set can change for a command: the settings of its recipe, or of the run that it evaluates."""
+    recipe, keys = Recipe("", ""), ("",)
+    if "recipe" in options:
+        recipe = get_recipe(options.recipe)
+    elif options.command == "demo":
+        recipe = get_recipe("demo")
+    elif options.command != "reproduce":
+        from mtsccd_jax.engine.workdir import load
+
+        recipe, keys = load(options.workdir).recipe, EVALUATION_KEYS  # of a network that is trained already
+    show_settings(recipe, keys)
+
+
+def show_settings(recipe: Recipe, beginnings: tuple[str, ...] = ("",)) -> None:
+    """Write the settings of a recipe whose keys begin so, one line each."""
+    from mtsccd_jax.recipes.settings import settings
+
+    output.write("\n".join(str(setting) for setting in settings(recipe) if setting.key.startswith(beginnings)))

@@ -39,7 +39,7 @@ def command(
     )
     parser.add_argument("--json", action="store_true", help="machine output only")
     parser.add_argument("-q", dest="quiet", action="store_true", help="no progress, no notes")
-    parser.set_defaults(run=run, status=0)
+    parser.set_defaults(run=run, status=0, command=name)
     return parser
 
 
@@ -65,7 +65,11 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_override(parser: argparse.ArgumentParser) -> None:
     """Add --set, for commands that follow a recipe."""
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override of the recipe, repeatable"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override of the recipe, repeatable (`--set help`: all of them)",
     )
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,11 @@ def add(commands: Any) -> None:
         help="of the MtSCCD paper scenes, change, or all; or the networks of another data set's source",
     )
     reproduce.add_argument(
-        "--only", action="append", default=None, metavar="NAME", help="this network or recipe, repeatable"
+        "--only",
+        action="append",
+        default=None,
+        metavar="NAME",
+        help="this network or recipe (or part of a name), repeatable",
     )
     reproduce.add_argument("--seeds", type=at_least(1), default=1, help="runs of every network (default: 1)")
     reproduce.add_argument("--seed", type=at_least(0), default=0, help="of the first run (default: 0)")
@@ -81,10 +86,8 @@ def run_reproduce(options: argparse.Namespace) -> Json:
         for name, value in given.items():
             if value:
                 raise InputError(f"--{name}: belongs to the tables of MtSCCD; `reproduce {options.table}` has none")
-    known = {name for experiment in chosen for name in (experiment.recipe.model.name, experiment.recipe.name)}
-    for name in options.only or ():
-        if name not in known:
-            raise InputError(f"--only {name}: no network or recipe of {options.table}.{nearest(name, known)}")
+    known = list(dict.fromkeys(name for e in chosen for name in (e.recipe.model.name, e.recipe.name)))
+    only = {one_of(part, known, options.table) for part in options.only or ()}
 
     def prepared(recipe: Recipe) -> Recipe:
         model, data = recipe.model, matrix_data(options, recipe.data)
@@ -98,7 +101,7 @@ def run_reproduce(options: argparse.Namespace) -> Json:
     matrix = [
         dataclasses.replace(experiment, recipe=prepared(experiment.recipe))
         for experiment in chosen
-        if options.only is None or {experiment.recipe.model.name, experiment.recipe.name} & set(options.only)
+        if not only or {experiment.recipe.model.name, experiment.recipe.name} & only
     ]
     result = reproduce(matrix, options.workdir, seeds=options.seeds)
     options.status = 3 if result.failures else 0
@@ -110,6 +113,25 @@ def run_reproduce(options: argparse.Namespace) -> Json:
         "failures": [dataclasses.asdict(failure) for failure in result.failures],
         "report": report,
     }
+
+
+def one_of(part: str, known: Sequence[str], table: str) -> str:
+    """Return the network or recipe that `--only` means by its name, the end of its name, or any part of it.
+
+    Raises:
+        InputError: there is none, or there are several.
+    """
+    low = part.lower()
+    for found in (
+        [name for name in known if name.lower() == low],
+        [name for name in known if name.lower().endswith(f"_{low}")],
+        [name for name in known if low in name.lower()],
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise InputError(f"--only {part}: could be {', '.join(found)}; write more of the name")
+    raise InputError(f"--only {part}: no network or recipe of {table}.{nearest(part, known)}")
 
 
 def matrix_data(options: argparse.Namespace, data: Data) -> Data:

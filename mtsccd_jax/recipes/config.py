@@ -1,14 +1,15 @@
 """The settings of a run as frozen dataclasses, and their typed override `--set part.key=value`."""
 
 import dataclasses
-import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mtsccd_jax.errors import InputError, nearest
+from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import local_path
+from mtsccd_jax.recipes.key_names import likely_keys
+from mtsccd_jax.recipes.values import parse
 
 Objective = Literal["kappa", "oa", "f1", "balanced"]
 
@@ -17,13 +18,25 @@ Objective = Literal["kappa", "oa", "f1", "balanced"]
 class Data:
     """Where scenes come from and how they become model input.
 
-    Scenes come from `folder` (one folder a class), or else from `dataset` (TFDS). Pairs of two dates come from `pairs`
-    (a pair list), or else from `pair_dataset` (TFDS). Sizes are in pixels. `mean` and `std` are per RGB channel, of
-    values in [0, 1]; the defaults are ImageNet's, which most published networks expect.
-
-    With `bands` a network takes these stored bands in this order (or those of a channel set, such as "10m_20m") instead
-    of images. `resample` brings each to `image_size` on the device. `mean` and `std` are then in the units of the
-    bands; if empty, the published statistics of the data set's archive are used.
+    Attributes:
+        dataset: TFDS data set of scenes, where there is no folder.
+        pair_dataset: TFDS data set of pairs of two dates, where there is no pair list.
+        config: Configuration of both, where their names have none.
+        data_dir: Folder of TFDS data sets; None for TFDS's own.
+        folder: Scenes, one folder a class.
+        pairs: Pairs of two dates: A/, B/ and pairs.csv.
+        changed_above: Changed fraction from which a pair of a list counts as changed.
+        image_size: Side in pixels of what the network sees.
+        bands: Stored bands that it sees instead of images, in this order, or a channel set such as 10m_20m.
+        resample: How each band is brought to the image size, on the device.
+        mean: Of each RGB channel, of values in [0, 1], or of each band in its units; empty for a band's published one.
+        std: The standard deviation, likewise. The defaults are ImageNet's, which most published networks expect.
+        crop_padding: Pixels around the image from which training crops are taken.
+        flip: Mirror training images at random.
+        turn: Turn training images by quarters at random.
+        color_jitter: Largest random change of brightness and of contrast in training, as a share.
+        input: Whether a split lies on the devices or streams past; auto goes by the memory at hand.
+        skip_bad: Leave out, count and name images that cannot be read.
     """
 
     dataset: str | None = "mtsccd_lusc"
@@ -77,8 +90,18 @@ class Model:
 class Optim:
     """The optimiser and its schedule.
 
-    `freeze` names the parts whose parameters do not change: prefixes of parameter paths ("stem", "stages.0"), or
-    "backbone" for everything but the classifier.
+    Attributes:
+        name: The optimiser.
+        learning_rate: The largest of the schedule.
+        momentum: Of SGD.
+        nesterov: Nesterov's momentum.
+        weight_decay: Of all parameters; with AdamW decoupled from the gradient.
+        schedule: What the learning rate does after the warm-up.
+        warmup_epochs: Epochs in which it rises from 0.
+        label_smoothing: Share of the target that is spread over all classes.
+        clip_norm: Largest norm of the gradient; None does not clip.
+        freeze: Parts whose parameters do not change: prefixes of parameter paths ("stem", "stages.0"), or "backbone"
+            for everything but the classifier.
     """
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -95,11 +118,19 @@ class Optim:
 
 @dataclass(frozen=True)
 class Engine:
-    """The running of steps: global batch size, epochs, parallelism, compute type, and seconds between checkpoints.
+    """The running of steps.
 
-    Training stops after `patience` epochs without a better validation. `keep` chooses the parameters that are the
-    result: those of the last step, or of the best epoch. `steps_per_dispatch` is the number of steps that one call of
-    the device takes from a resident split; None for what suits the devices.
+    Attributes:
+        batch_size: Images or pairs of a training step, of all devices together.
+        epochs: Passes over the training split.
+        eval_batch_size: Images or pairs of an evaluation step.
+        parallel: How steps are spread over devices.
+        dtype: Type that the network computes in; parameters are float32.
+        validate: Score the validation split after every epoch.
+        patience: Epochs without a better validation after which training stops; None never stops early.
+        keep: The parameters that are the result: those of the last step, or of the best epoch.
+        checkpoint_every_s: Seconds between checkpoints.
+        steps_per_dispatch: Steps that one call of the device takes from a resident split; None for what suits.
     """
 
     batch_size: int = 64
@@ -118,8 +149,11 @@ class Engine:
 class Scene:
     """Scene classification by the network's own head, or by an SVM on its features.
 
-    `kernel` is the SVM's, and `c` its penalties, of which validation chooses one. With `unit_length` an SVM takes
-    features, and CDC_2's histograms of words (which sum to 1), scaled to Euclidean length 1.
+    Attributes:
+        classifier: What names the class.
+        kernel: Of the SVM.
+        c: Penalties of the SVM, of which validation chooses one.
+        unit_length: Scale what an SVM takes to Euclidean length 1: features, and CDC_2's histograms of words.
     """
 
     classifier: Literal["head", "svm"] = "head"
@@ -132,7 +166,9 @@ class Scene:
 class Labels:
     """Multi-label classification: the probability from which a label is predicted present.
 
-    `threshold` is one half for every label, or each label's own, which maximises `objective` on the validation split.
+    Attributes:
+        threshold: One half for every label, or each label's own that is best on the validation split.
+        objective: What a label's own threshold maximises.
     """
 
     threshold: Literal["half", "validation"] = "half"
@@ -141,9 +177,13 @@ class Labels:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Image retrieval: the split that is searched, the distance between features, and the measures of hit lists.
+    """Image retrieval.
 
-    `cutoffs` are the lengths of hit lists. `gain` is the worth of a hit to NDCG where it shares several labels.
+    Attributes:
+        gallery: The split that is searched.
+        metric: Distance between features.
+        cutoffs: Lengths of hit lists that are measured.
+        gain: Worth of a hit to NDCG where it shares several labels.
     """
 
     gallery: str = "train"
@@ -156,10 +196,13 @@ class Retrieval:
 class Change:
     """Change detection: feature distances (CFSM), visual words (CDC_2) and the choice of the threshold.
 
-    `scale` brings distances to a common scale: "features" scales features to unit length, "validation" maps the
-    distances of the validation pairs to 0 to 1, "none" does nothing. `words` is the size of CDC_2's dictionary, fitted
-    on at most `descriptors` local features of the training pairs, or of the training scenes if there are no pairs.
-    `words_svm` is what its SVMs learn: the class of a scene, with one SVM a date, or whether a pair changed.
+    Attributes:
+        metric: Distance between the features of both dates.
+        scale: Common scale of distances: features of unit length, 0 to 1 over the validation pairs, or none.
+        objective: What the threshold maximises on the validation pairs.
+        words: Size of CDC_2's dictionary.
+        descriptors: Most local features it is fitted on, of the training pairs or else of the training scenes.
+        words_svm: What CDC_2's SVMs learn: the class of a scene, one SVM a date, or whether a pair changed.
     """
 
     metric: Literal["euclidean", "cosine"] = "euclidean"
@@ -172,7 +215,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Settings of every evaluation: the number of bootstrap resamples of its 95 % intervals."""
+    """Settings of every evaluation.
+
+    Attributes:
+        resamples: Bootstrap resamples of its 95 % intervals.
+    """
 
     resamples: int = 1000
 
@@ -181,9 +228,11 @@ class Evaluation:
 class Similarity:
     """Similarity learning (SSCD): how a siamese network compares both dates, and its loss.
 
-    `width` is that of the hidden layer. A place is compared with the places of the other date's map within `radius`
-    cells. `balance` gives changed and unchanged pairs the same total weight. `scene_weight` is the weight of the scene
-    classification loss.
+    Attributes:
+        width: Of the hidden layer.
+        radius: Cells around a place within which it is compared with the other date's map.
+        balance: Give changed and unchanged pairs the same total weight.
+        scene_weight: Weight of the scene classification loss.
     """
 
     width: int = 256
@@ -194,7 +243,11 @@ class Similarity:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One experiment from data to evaluation: all of its settings."""
+    """One experiment from data to evaluation: all of its settings.
+
+    Attributes:
+        seed: Of everything random.
+    """
 
     name: str
     summary: str
@@ -371,40 +424,11 @@ def replace_key(recipe: Recipe, key: str, value: Any) -> Recipe:
     key = next((current for current, first in FIRST_NAMES.items() if first == key), key)
     known = [name for name in flatten(to_dict(recipe)) if name not in ("name", "summary")]
     if key not in known:
-        raise InputError(f"unknown recipe key '{key}'.{nearest(key, known)} `mtsccd-jax recipes --json` lists all keys")
+        raise InputError(f"unknown recipe key '{key}'.{likely_keys(key, known)} `--set help` explains all keys")
     part, _, name = key.rpartition(".")
     owner = getattr(recipe, part) if part else recipe
     expected = typing.get_type_hints(type(owner))[name]
-    parsed = _parse(value, expected, key)
+    parsed = parse(value, expected, key)
     changed: Any = dataclasses.replace(owner, **{name: parsed})
     whole: dict[str, Any] = {part: changed}
     return dataclasses.replace(recipe, **whole) if part else changed
-
-
-def _parse(value: Any, expected: Any, key: str) -> Any:
-    """Return `value`, text from a command line or a plain JSON value, as the type `expected`."""
-    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
-    if origin in (types.UnionType, typing.Union):
-        if value is None or (isinstance(value, str) and value.lower() in ("none", "null")):
-            return None
-        return _parse(value, next(item for item in arguments if item is not type(None)), key)
-    if origin is Literal:
-        if value in arguments:
-            return value
-        raise InputError(
-            f"{key}={value}: expected one of {', '.join(map(str, arguments))}.{nearest(str(value), arguments)}"
-        )
-    if origin is tuple:
-        items = [item for item in value.split(",") if item] if isinstance(value, str) else list(value)
-        return tuple(_parse(item, arguments[0], key) for item in items)
-    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    try:
-        if expected is bool:
-            return value if isinstance(value, bool) else words[str(value).lower()]
-        if expected is str and not isinstance(value, str):
-            raise ValueError
-        if expected is int and isinstance(value, float):
-            raise ValueError
-        return expected(value)
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{key}={value}: expected a value of type {expected.__name__}") from None
