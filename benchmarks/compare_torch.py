@@ -210,7 +210,7 @@ def limits(row: Measurement, reached: Ceilings) -> dict[str, Scalar]:
         "mfu": flops_per_s / nominal if nominal else None,
         "ceiling_flops_per_s": reached.flops_per_s,
         "ceiling_bytes_per_s": reached.bytes_per_s,
-        "verdict": f"{found_limit.kind}-bound",
+        "verdict": found_limit.title,
         "verdict_reason": found_limit.reason,
     }
 

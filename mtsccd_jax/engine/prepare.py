@@ -55,7 +55,9 @@ class Plan:
         """Return the state of the newest checkpoint, or the first state of a new run."""
         network = self.program.network
         if checkpoints.latest is not None:
-            logger.info(f"continuing at step {checkpoints.latest}")
+            finished = is_finished(self.recipe, self.task, checkpoints.directory.parent, checkpoints.latest)
+            what = "finished already: nothing is left to train after" if finished else "continuing at"
+            logger.info(f"{what} step {checkpoints.latest}")
             return checkpoints.restore(network.abstract())
         state = network.initial(self.recipe.seed)
         return state if self.weights is None else network.initialized(state, self.weights)

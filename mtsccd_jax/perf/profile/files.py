@@ -168,7 +168,7 @@ def _lines(profile: Profile) -> Iterator[tuple[str, str]]:
     if profile.energy is not None and profile.energy.watts is not None:
         each = values["energy"]["joules_per_image"]
         yield "energy", f"{profile.energy.watts:,.0f} W" + (f", {each:.3g} J an image" if each is not None else "")
-    yield "verdict", f"[bold]{verdict.kind}-bound[/bold]: {verdict.reason}"
+    yield "verdict", f"[bold]{verdict.title}[/bold]: {verdict.reason}"
     yield "try next", verdict.try_next
 
 

@@ -3,17 +3,19 @@
 The roofline (Williams, Waterman and Patterson 2009): work with an intensity of I operations per byte runs at most at
 min(matrix ceiling, I x memory ceiling). A step takes at least as long as its operations at the first ceiling, as its
 bytes at the second, and as starting its operations. The longest of the three is its bound, unless the step waits for
-its data.
+its data, or the three together explain less than half of it.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["input", "transfer", "dispatch", "memory", "compute"]
+Kind = Literal["input", "transfer", "dispatch", "memory", "compute", "unexplained"]
 
 # Waiting for input decides the verdict from this share of the time on. On a busy machine two runs of the same program
 # differ by less, and any other remedy gains more. An accelerator that is fed well waits below 0.03.
 STALL_SHARE = 0.15
+# A step of which all causes together explain less than this share has none of them as its limit.
+EXPLAINED_SHARE = 0.5
 # Below this share of its ceiling a step loses more to slow operations than to the limit.
 _FAR_BELOW = 0.3
 
@@ -52,8 +54,13 @@ class Verdict:
     reason: str
     try_next: str
 
+    @property
+    def title(self) -> str:
+        """The limit as an adjective: "compute-bound", or "unexplained"."""
+        return self.kind if self.kind == "unexplained" else f"{self.kind}-bound"
+
     def __str__(self) -> str:
-        return f"{self.kind}-bound: {self.reason}; {self.try_next}"
+        return f"{self.title}: {self.reason}; {self.try_next}"
 
 
 TRY_NEXT: dict[Kind, str] = {
@@ -64,6 +71,8 @@ TRY_NEXT: dict[Kind, str] = {
     "split is resident",
     "memory": "compute in bfloat16 (engine.dtype=bfloat16), or choose a network with more operations a byte",
     "compute": "compute in bfloat16 (engine.dtype=bfloat16) where the device has units for it, or use more devices",
+    "unexplained": "look at the layers of layers.csv and at a trace (--trace DIR) for slow operations, and "
+    "at other programs on these processors; a larger batch has larger operations (--batch auto)",
 }
 
 
@@ -96,6 +105,11 @@ def verdict(measured: Measurements, *, bfloat16: bool = False) -> Verdict:
         overhead_s += measured.step_s * stall / (1 - stall)
     needs: dict[Kind, float] = {"dispatch": overhead_s, "memory": measured.memory_s, "compute": measured.compute_s}
     kind = max(needs, key=lambda name: needs[name])
+    explained_s = sum(needs.values())
+    if explained_s < EXPLAINED_SHARE * measured.step_s:
+        shares = ", ".join(f"{name} {needs[name] / measured.step_s:.0%}" for name in needs)
+        together = f"{shares}: together {explained_s / measured.step_s:.0%} of a step of {_ms(measured.step_s)}"
+        return Verdict("unexplained", together, TRY_NEXT["unexplained"])
     share = needs[kind] / measured.step_s
     what = {
         "dispatch": "starting operations",
@@ -104,8 +118,6 @@ def verdict(measured: Measurements, *, bfloat16: bool = False) -> Verdict:
     }[kind]
     others = ", ".join(f"{name} {needs[name] / measured.step_s:.0%}" for name in needs if name != kind)
     explained = f"{what} takes {share:.0%}" if share <= 1 else f"{what} alone would take {share:.0%}"
-    if kind == "dispatch" and share < _FAR_BELOW:  # small operations take longer than the empty ones that were timed
-        explained = f"its operations are too small to keep the device at work; starting them takes {share:.0%} or more"
     reason = f"{explained} of a step of {_ms(measured.step_s)} ({others})"
     return Verdict(kind, reason, _remedy(kind, share, bfloat16))
 
