@@ -79,6 +79,7 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
                 *_halves(listing, pairs),
             ],
             tables=_tables(listing, tally, pairs),
+            generated=listing.generated,
             seasons={season: tally.seasons[season] for season in SEASONS},
             countries={name: tally.countries[name] for name in COUNTRY_NAMES if tally.countries[name]},
         )

@@ -100,6 +100,7 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
         problems=problems,
         other_differences=differences,
         tables=_tables(metadata, found),
+        generated=archive.generated,
     )
 
 

@@ -18,6 +18,7 @@ from tfds_builders.mlrsnet.labels import (
 )
 from tfds_builders.mlrsnet.names import CATEGORIES, LABEL_SETS, LABELS
 from tfds_builders.mlrsnet.tables import CORRECTIONS, LABEL_COUNTS, LABEL_DAMAGE
+from tfds_builders.reading.archive import is_generated
 from tfds_builders.reading.report import ArchiveReport, CountTable
 
 
@@ -75,6 +76,7 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
         other_differences=differences,
         damage=lines,
         tables=tuple(tables),
+        generated=is_generated(archive),
     )
 
 

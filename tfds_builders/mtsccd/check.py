@@ -1,6 +1,7 @@
 """Compare an archive of MtSCCD with the paper's tables, by file names alone."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from tfds_builders.mtsccd.archive import Listing, Scene, is_image, list_archive,
 from tfds_builders.mtsccd.names import CITIES, CLASSES, SPLITS
 from tfds_builders.mtsccd.splits import split_names, split_pairs, split_scenes
 from tfds_builders.mtsccd.tables import CHANGED_PAIRS, TABLE_2, TABLE_3, TABLE_4, TABLE_4_PAIRS, TABLE_5
+from tfds_builders.reading.archive import is_generated
 from tfds_builders.reading.report import ArchiveReport, CountTable
 
 Pair = tuple[Scene, Scene]
 _CLASS_ROWS = tuple(f"{entry.number} {entry.abbreviation}" for entry in CLASSES)
+_UNKNOWN_CITY = re.compile(r": unknown city '[^']*'")
 _PUBLISHED_CITIES = frozenset(city.name for city in CITIES)
 
 
@@ -57,7 +60,7 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
     )
     problems = [f"split '{split}' would be empty" for split in split_names(cities) if not scenes_of_split[split]]
     for listing in (lusc, lucd):
-        problems += [*listing.errors, *listing.bad, *listing.warnings]
+        problems += [*listing.errors, *_one_line_a_city(listing.bad), *listing.warnings]
     problems += [*lucd.unpaired, *_outside(archive.names, lusc, lucd)]
     differences = [line for listing in (lusc, lucd) for line in [*listing.absent, *_other_cities(listing)]]
     if progress is not None:
@@ -69,7 +72,20 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
         problems=list(dict.fromkeys(problems)),
         other_differences=differences,
         tables=tables,
+        generated=is_generated(archive),
     )
+
+
+def _one_line_a_city(bad: Iterable[str]) -> list[str]:
+    """Return lines about files, those about files of a city that is not listed as one line a city, with the first."""
+    lines: dict[str, tuple[str, int]] = {}
+    for line in bad:
+        city = _UNKNOWN_CITY.search(line)
+        first, count = lines.get(city[0] if city else line, (line, 0))
+        lines[city[0] if city else line] = first, count + 1
+    return [
+        first if count == 1 else f"{count} images of one city, the first {first}" for first, count in lines.values()
+    ]
 
 
 def _outside(names: Iterable[str], lusc: Listing, lucd: Listing) -> list[str]:

@@ -67,6 +67,7 @@ class ArchiveReport:
     problems: list[str]
     other_differences: list[str]
     tables: tuple[CountTable, ...]
+    generated: bool = False  # whether `mtsccd-jax data synth` drew it
 
     @property
     def differences(self) -> list[str]:
@@ -89,11 +90,33 @@ class ArchiveReport:
         """Return the paragraphs of the report between its tables and its problems."""
         return []
 
+    @property
+    def verdict(self) -> str:
+        """What the check comes to, in one line."""
+        found = [
+            f"{len(lines)} {noun}{'s' * (len(lines) != 1)}"
+            for lines, noun in ((self.problems, "problem"), (self.differences, "difference"))
+            if lines
+        ]
+        what = "a generated archive, not the published one" if self.generated else "the published archive"
+        if self.problems:
+            return f"{what}, with {' and '.join(found)}: look at the problems before you build".removeprefix("the ")
+        if self.strict_ok or self.generated:
+            return f"{what}; it can be built"
+        return f"not {what} as it was counted ({found[0]}); it can be built"
+
     def text(self) -> str:
-        """Return the whole report for people."""
+        """Return the whole report for people; its last line is the verdict."""
         problems = "\n".join([f"{len(self.problems)} problems", *self.problems])
         differences = "\n".join([f"{len(self.differences)} differences from the published counts", *self.differences])
         tables = [table.text() for table in self.tables]
         return "\n\n".join(
-            [f"{self.path}: {self.COUNTED.format(self)}", *tables, *self.paragraphs(), problems, differences]
+            [
+                f"{self.path}: {self.COUNTED.format(self)}",
+                *tables,
+                *self.paragraphs(),
+                problems,
+                differences,
+                f"verdict: {self.verdict}",
+            ]
         )

@@ -22,12 +22,15 @@ from mtsccd_jax.models.network import Output
 from mtsccd_jax.ops.multilabel import average_precision
 from mtsccd_jax.recipes.config import Recipe
 from mtsccd_jax.tasks.labels.source import check_labels
+from mtsccd_jax.tasks.scenes.train import warn_of_absent
 
 
 def make_task(recipe: Recipe, train: Source, validation: Source | None = None) -> Task:
     """Make the task of learning all labels of every scene."""
     check_labels(train)
     check_views(train, recipe.data)
+    if not train.band_fields:  # reading the labels of records of bands takes minutes
+        warn_of_absent(train.names["labels"], train.column("labels").sum(0))
     return Task(
         class_names=train.names["labels"],
         train=train,

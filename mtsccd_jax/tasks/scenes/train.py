@@ -1,5 +1,8 @@
 """Training on scenes of one class each: softmax cross-entropy, and the overall accuracy of the validation split."""
 
+import logging
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +22,8 @@ from mtsccd_jax.ops.metrics import overall_accuracy
 from mtsccd_jax.recipes.config import Recipe
 from mtsccd_jax.tasks.scenes.source import check_scenes
 
+logger = logging.getLogger(__name__)
+
 
 def open_scenes(recipe: Recipe) -> tuple[Source, Source | None]:
     """Open the training scenes of a recipe, and the validation scenes where it validates."""
@@ -34,6 +39,7 @@ def make_task(recipe: Recipe, train: Source, validation: Source | None = None) -
             f"{train.name}: all scenes are of one class, {train.class_names[0]}: there is nothing to learn; "
             "give the folder whose folders are the classes"
         )
+    warn_of_absent(train.class_names, np.bincount(train.column("label"), minlength=len(train.class_names)))
     return Task(
         class_names=train.class_names,
         train=train,
@@ -43,6 +49,14 @@ def make_task(recipe: Recipe, train: Source, validation: Source | None = None) -
         examples="scenes",
         make_score=scene_score,
     )
+
+
+def warn_of_absent(class_names: Sequence[str], images_k: np.ndarray) -> None:
+    """Name the classes without a training image, which a network cannot learn, in one warning."""
+    absent = [name for name, images in zip(class_names, images_k, strict=True) if not images]
+    if absent:
+        few = "class" if len(absent) == 1 else f"{len(absent)} of {len(class_names)} classes"
+        logger.warning(f"no training image of {few} {', '.join(absent)}; the network cannot learn to name them")
 
 
 def cross_entropy(label_smoothing: float) -> Objective:

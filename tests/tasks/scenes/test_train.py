@@ -6,8 +6,8 @@ import pytest
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models.network import Output
-from mtsccd_jax.recipes.config import Data, Recipe
-from mtsccd_jax.tasks.scenes.train import cross_entropy
+from mtsccd_jax.recipes.config import Data, Engine, Recipe
+from mtsccd_jax.tasks.scenes.train import cross_entropy, warn_of_absent
 from mtsccd_jax.tasks.table import open_task
 
 
@@ -16,6 +16,30 @@ def test_scenes_of_one_class_teach_nothing(scenes, tmp_path):
     (tmp_path / "all" / "dark").symlink_to(scenes / "dark")
     with pytest.raises(InputError, match="all scenes are of one class, dark"):
         open_task(Recipe("r", "", data=Data(dataset=None, folder=str(tmp_path / "all"), image_size=32)))
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ([3, 1, 2], None),
+        ([3, 0, 2], "no training image of class b; the network cannot learn to name them"),
+        ([0, 4, 0], "no training image of 2 of 3 classes a, c; the network"),
+    ],
+)
+def test_classes_without_a_training_image_are_named(caplog, images, words):
+    warn_of_absent(("a", "b", "c"), np.array(images))
+    assert [words is not None and words in line for line in caplog.messages] == [True] * (words is not None)
+
+
+def test_they_are_named_when_a_training_is_opened(caplog, scenes, tmp_path):
+    for name in ("dark", "plain"):
+        (tmp_path / "train").mkdir(exist_ok=True)
+        (tmp_path / "train" / name).symlink_to(scenes / name)
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "stripes").symlink_to(scenes / "stripes")
+    data = Data(dataset=None, folder=str(tmp_path), image_size=32)
+    open_task(Recipe("r", "", data=data, engine=Engine(validate=False)))
+    assert caplog.messages == ["no training image of class stripes; the network cannot learn to name them"]
 
 
 def test_cross_entropy_is_the_textbook_sum():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from archive_files import DATES, name, names_with_counts, scenes, write
 
-from tfds_builders import check_archive
+from tfds_builders import ArchiveReport, check_archive
 from tfds_builders.mtsccd.tables import TABLE_2
 
 
@@ -26,6 +26,41 @@ def test_published_counts_differ_only_in_transitions(published_archive):
     assert "Table 2 (images per city and date)" in report.text()
     transitions = next(table for table in report.tables if table.title.startswith("Table 5"))
     assert np.sum(transitions.found) == np.sum(transitions.published) == 32_774
+
+
+@pytest.mark.parametrize(
+    ("generated", "problems", "differences", "verdict"),
+    [
+        (False, [], [], "the published archive; it can be built"),
+        (True, [], ["a", "b"], "a generated archive, not the published one; it can be built"),
+        (False, [], ["a", "b"], "not the published archive as it was counted (2 differences); it can be built"),
+        (False, ["x"], [], "published archive, with 1 problem: look at the problems before you build"),
+        (
+            True,
+            ["x", "y"],
+            ["a"],
+            "a generated archive, not the published one, with 2 problems and 1 difference: look at the problems",
+        ),
+    ],
+)
+def test_the_report_ends_with_its_verdict(tmp_path, generated, problems, differences, verdict):
+    report = ArchiveReport(
+        path=tmp_path, images=3, problems=problems, other_differences=differences, tables=(), generated=generated
+    )
+    assert report.text().splitlines()[-1].startswith(f"verdict: {verdict}")
+
+
+def test_a_city_that_is_not_listed_is_one_line(tmp_path):
+    for filename in (
+        *(f"{code}_{date}_0_0_1.jpg" for code in ("HF", "SZ") for date in DATES["HF"]),
+        "XX_201412_0_0_1.jpg",
+    ):
+        (tmp_path / filename).touch()
+    lines = [line for line in check_archive(tmp_path).problems if "unknown city" in line]
+    assert [line.partition(" (known")[0] for line in lines] == [
+        "2 images of one city, the first SZ_201412_0_0_1.jpg: unknown city 'SZ'",
+        "XX_201412_0_0_1.jpg: unknown city 'XX'",
+    ]
 
 
 def test_every_missing_cell_is_listed(published_archive):
