@@ -107,10 +107,9 @@ def _title(tasks: Sequence[TaskReport]) -> str:
 
 def _subtitle(runs: Sequence[Run], rows: int, workdirs: int) -> str:
     """Return one line on what the report is made from."""
-    seeds = sum(len(run.seeds) for run in runs)
     recipes = list(dict.fromkeys(run.name for run in runs))
     common = unique_names.pattern(recipes)
     outline = common if common != "…" else f"{', '.join(recipes[:3])} and {len(recipes) - 3} more"
     names = f"Recipe {', '.join(recipes)}" if len(recipes) < 4 else f"{len(recipes)} recipes, {outline}"
     dirs = f"{workdirs} work director{'y' if workdirs == 1 else 'ies'}"
-    return f"{names} · {text.plural(rows, 'row')} from {dirs}, {text.plural(seeds, 'trained network')}"
+    return f"{names} · {text.plural(rows, 'row')} from {dirs}, {text.plural(workdirs, 'trained network')}"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,11 +46,16 @@ def training_figures(writer: Writer, runs: Sequence[Run]) -> tuple[list[Figure],
     """Draw loss and throughput of every trained network; return the median images/s by (recipe, seed) as well."""
     drawn: list[Figure] = []
     speeds: dict[tuple[str, int], float] = {}
-    trained = [(run, seed) for run in runs for seed in run.seeds]
-    names = rows_apart([next(row for row in run.rows if row.seed == seed) for run, seed in trained])
-    for (run, seed), which in zip(trained, names, strict=True):
+    # A network has several runs where it is evaluated on several data sets, or by its head and by an SVM.
+    trained: dict[tuple[Path, int], list[tuple[Run, Row]]] = {}
+    for run in runs:
+        for row in run.rows:
+            trained.setdefault((writer.workdir_of[row.id], row.seed), []).append((run, row))
+    names = rows_apart([members[0][1] for members in trained.values()])
+    for ((_, seed), members), which in zip(trained.items(), names, strict=True):
         # The training history grows until training ends: the newest row has the whole of it.
-        row = next((r for r in reversed(run.rows) if r.seed == seed and "training" in r.artefacts), run.rows[0])
+        run, newest = members[0][0], sorted((row for _, row in members), key=lambda row: str(row.times.get("finished")))
+        row = next((row for row in reversed(newest) if "training" in row.artefacts), newest[0])
         arrays = writer.artefact(row, "training", ("step", "loss"))
         if isinstance(arrays, str) or not len(arrays["step"]):
             missing = arrays if isinstance(arrays, str) else "The training history is empty."

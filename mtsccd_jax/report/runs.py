@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtsccd_jax.recipes.config import essentials
+from mtsccd_jax.report import text
 from mtsccd_jax.report.published import labels, tables
 from mtsccd_jax.report.rows import Row
 
@@ -52,14 +53,26 @@ def group_runs(rows: Sequence[Row], row_settings: Mapping[str, str] | None = Non
 
     groups = _grouped(rows, lambda row: (json.dumps(of_run(row), sort_keys=True), _family(row.dataset)))
     runs = []
-    for members in groups:
-        name = recipe_name(members[0])
-        namesakes = [group[0] for group in groups if recipe_name(group[0]) == name]
-        if different := different_settings(namesakes, of_run)[namesakes.index(members[0])]:
-            name += f" ({different})"
+    for name, members in zip(_names([group[0] for group in groups], of_run), groups, strict=True):
         repeats = tuple(tuple(sorted(group, key=lambda row: row.seed)) for group in _grouped(members, of_repeats))
         runs.append(Run(name, members[0].model, members[0].dataset, tuple(members), repeats))
     return runs
+
+
+def _names(firsts: Sequence[Row], of_run: Callable[[Row], dict[str, Any]]) -> list[str]:
+    """Return the names of the recipes of groups of rows, told apart by their settings and then by their data."""
+    names = [recipe_name(row) for row in firsts]
+    for tell in (
+        lambda rows: [f" ({different})" if different else "" for different in different_settings(rows, of_run)],
+        lambda rows: [f" ({different})" if different else "" for different in different_settings(rows, of_run)],
+        lambda rows: [f" on {text.data_title(row.dataset)}" for row in rows],
+    ):
+        for name in dict.fromkeys(names):
+            namesakes = [i for i, other in enumerate(names) if other == name]
+            if len(namesakes) > 1:
+                for i, told in zip(namesakes, tell([firsts[i] for i in namesakes]), strict=True):
+                    names[i] = name + told
+    return names
 
 
 def rows_of(runs: Sequence[Run], protocols: Collection[str]) -> list[Row]:

@@ -116,15 +116,16 @@ def failures_table(failures: Sequence[Failure], protocols: Mapping[str, Protocol
 
 def _best(runs: Sequence[Run], protocols: Mapping[str, Protocol]) -> list[str]:
     """Return a sentence on the best run of each protocol on each test split."""
-    found: dict[tuple[str, str, int], list[tuple[Row, ...]]] = {}
+    found: dict[tuple[str, str, str, int], list[tuple[Row, ...]]] = {}
     for repeats in (repeats for run in runs for repeats in run.repeats if repeats[0].split != "validation"):
         # Splits of one name may have different images, such as a random and an official one.
         row = repeats[0]
-        found.setdefault((row.protocol, text.place(row), row.n), []).append(repeats)
-    titles: dict[tuple[str, str, int], str] = {}
+        found.setdefault((row.protocol, row.dataset, row.split, row.n), []).append(repeats)
+    titles: dict[tuple[str, str, str, int], str] = {}
     for name in dict.fromkeys(name for name, *_ in found):
         keys = [key for key in found if key[0] == name]
-        told = titles_apart([place for _, place, _ in keys], [found[key][0][0] for key in keys])
+        firsts = [found[key][0][0] for key in keys]
+        told = titles_apart(list(map(text.place, firsts)), firsts)
         titles |= dict(zip(keys, told, strict=True))
     sentences = []
     for key, groups in found.items():
@@ -133,7 +134,7 @@ def _best(runs: Sequence[Run], protocols: Mapping[str, Protocol]) -> list[str]:
         if known:
             top = max(known, key=lambda group: estimate(group, protocol.metric)[0])
             name = network_among(top[0], [group[0] for group in known])
-            sentence = protocol.sentence(top).replace(key[1], titles[key], 1)
+            sentence = protocol.sentence(top).replace(text.place(top[0]), titles[key], 1)
             sentences.append((f"Best of {len(known)}, {name}: " if len(known) > 1 else f"{name}: ") + sentence)
     return sentences
 
@@ -147,8 +148,15 @@ def _tiles(
         members = [row for run in runs for row in run.rows if row.protocol == protocol.name]
         members = [row for row in members if text.value_of(row, protocol.metric) is not None]
         tests = [row for row in members if row.split not in ("train", "validation")] or members
-        places = dict.fromkeys(text.short_place(row) for row in tests)
-        values = [_tile_value([row for row in tests if text.short_place(row) == at], protocol.metric) for at in places]
+        places: dict[tuple[str, str], list[Row]] = {}
+        for row in tests:
+            places.setdefault((row.dataset, row.split), []).append(row)
+        firsts = [of_place[0] for of_place in places.values()]
+        titles = titles_apart(list(map(text.short_place, firsts)), firsts)
+        values = [
+            _tile_value(title, of_place, protocol.metric)
+            for title, of_place in zip(titles, places.values(), strict=True)
+        ]
         if values:
             tiles.append((protocol.tile, values))
     if speeds:
@@ -158,7 +166,7 @@ def _tiles(
     return tiles
 
 
-def _tile_value(members: Sequence[Row], metric: str) -> TileValue:
+def _tile_value(where: str, members: Sequence[Row], metric: str) -> TileValue:
     """Return one value of a tile: that of a row with its interval, or the range of several rows."""
 
     def show(value: float) -> str:
@@ -167,7 +175,7 @@ def _tile_value(members: Sequence[Row], metric: str) -> TileValue:
     def show_range(low: float, high: float) -> str:
         return f"{100 * low:.0f} to {text.percent(high, 0)}" if metric == "oa" else f"{show(low)} to {show(high)}"
 
-    values, where = [text.value_of(row, metric) or 0.0 for row in members], text.short_place(members[0])
+    values = [text.value_of(row, metric) or 0.0 for row in members]
     if len(members) > 1:
         return TileValue(where, show_range(min(values), max(values)), f"{len(members)} rows", True)
     ends = text.interval_of(members[0], metric)

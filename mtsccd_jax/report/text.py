@@ -50,17 +50,23 @@ def archive(row: Row) -> str:
 
 
 def data_name(dataset: str) -> str:
-    """Return the title of a data set, whatever its configuration: "MLRSNet"."""
+    """Return the title of a data set, whatever its configuration: "MLRSNet", or a folder's name as it is written."""
     name = dataset.partition("/")[0]
-    return DATA_NAMES.get(name, name.replace("_", " "))
+    return TITLES.get(name, name.removeprefix("folder:"))
+
+
+def data_title(dataset: str) -> str:
+    """Return the title of a data set with its configuration where that is no usual one; MtSCCD's two are one."""
+    config = dataset.partition("/")[2]
+    return data_name(dataset) + (f", {config}" if config not in ("", "official") else "")
 
 
 def split_name(split: str, dataset: str) -> str:
-    """Return the title of a split: "Hefei (test A)" for MtSCCD's "test_a", "MLRSNet test", or the split's own name."""
+    """Return the title of a split: "Hefei (test A)" for MtSCCD's "test_a", or "MLRSNet test"; without data its name."""
     words = split.replace("_", " ")
-    if dataset.partition("/")[0] in DATA_NAMES:
-        return f"{data_name(dataset)} {words}"
-    if not dataset.startswith("mtsccd") or not split.startswith("test_"):
+    if not dataset.startswith("mtsccd"):
+        return f"{data_name(dataset)} {words}".strip()
+    if not split.startswith("test_"):
         return words
     city = CITIES.get(split, split.removeprefix("test_").title())
     return f"{city} (test {split[-1].upper()})" if split in CITIES else f"{city} (test)"
@@ -68,9 +74,9 @@ def split_name(split: str, dataset: str) -> str:
 
 def short_split(split: str, dataset: str) -> str:
     """Return the title of a split in one word where there is one: "Hefei", or "MLRSNet" for its test split."""
-    if dataset.partition("/")[0] in DATA_NAMES:
-        return data_name(dataset) if split == "test" else split_name(split, dataset)
-    return CITIES[split] if dataset.startswith("mtsccd") and split in CITIES else split.replace("_", " ")
+    if dataset.startswith("mtsccd"):
+        return CITIES.get(split, split.replace("_", " "))
+    return data_name(dataset) if dataset and split == "test" else split_name(split, dataset)
 
 
 def is_leak_free(row: Row) -> bool:
@@ -89,15 +95,15 @@ def short_place(row: Row) -> str:
 
 
 def class_name(name: str) -> str:
-    """Return a class as words: "Residential land"."""
-    return name.replace("_", " ").strip().capitalize()
+    """Return a class as people wrote it, one of MtSCCD as words: "Residential land"."""
+    return name.replace("_", " ").capitalize() if name in ABBREVIATIONS else name
 
 
 def short_class_names(names: Sequence[str]) -> list[str]:
     """Return the paper's abbreviations if all classes are MtSCCD's, else different names of at most 12 characters."""
     if all(name in ABBREVIATIONS for name in names):
         return [ABBREVIATIONS[name] for name in names]
-    shortened = [name if len(name) <= 12 else f"{name[:11]}…" for name in (n.replace("_", " ") for n in names)]
+    shortened = [name if len(name) <= 12 else f"{name[:11]}…" for name in names]
     if len(set(shortened)) == len(shortened):
         return shortened
     return [f"{index} {name[:9]}" for index, name in enumerate(shortened)]
@@ -148,13 +154,13 @@ def interval_of(row: Row, metric: str) -> tuple[float, float] | None:
 
 
 def baseline(row: Row) -> dict[str, Any]:
-    """Return the row's trivial predictor, or always its most frequent true class where that is right more often.
+    """Return the row's trivial predictor.
 
-    Older rows of change name "all unchanged" even where most pairs have changed. Empty for a row without a predictor.
+    Older rows of change have "all unchanged" even where most pairs have changed; there it is "all changed".
     """
     given, sums = row.baseline or {}, [sum(line) for line in row.confusion]
-    if "oa" in given and row.n and sum(sums) == row.n and max(sums) / row.n > given["oa"]:
-        return given | {"name": f"all {row.class_names[sums.index(max(sums))]}", "oa": max(sums) / row.n}
+    if given.get("name") == "all unchanged" and len(sums) == 2 and sums[1] > sums[0]:
+        return given | {"name": "all changed", "oa": sums[1] / row.n}
     return given
 
 

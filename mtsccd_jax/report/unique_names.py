@@ -40,6 +40,7 @@ def rows_apart(rows: Sequence[Row], *, bands: bool = False, without_objective: s
         [f"seed {row.seed}" for row in rows],
         [text.split_name(row.split, "") for row in rows],
         [f"best {row.objective}" if row.objective else without_objective for row in rows],
+        [text.data_title(row.dataset) for row in rows],
     ):
         names = _with_texts(names, texts)
     for group in _namesakes(names):
@@ -49,8 +50,9 @@ def rows_apart(rows: Sequence[Row], *, bands: bool = False, without_objective: s
 
 
 def titles_apart(titles: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    """Return titles of groups, all different: where needed, configuration, number of images or a number follow."""
+    """Return titles of groups, all different: where needed, configuration, data, images or a number follow."""
     named = _with_texts(titles, _configurations(rows))
+    named = _with_texts(named, [text.data_title(row.dataset) for row in rows])
     return _numbered(_with_texts(named, [f"{row.n:,} images" for row in rows]))
 
 

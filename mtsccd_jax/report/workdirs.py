@@ -37,20 +37,33 @@ def work_directories(folder: str | os.PathLike[str]) -> list[Path]:
 def load_all(folders: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, Row]]:
     """Return the rows of some folders, each with its work directory.
 
-    The same recipe run again elsewhere is a repetition: the id of its row gets a number, "-2" for the second.
+    The same recipe run again elsewhere is a repetition: the id of its row gets a number, "-2" for the second. So does
+    the data set where folders of one name hold other images, " (2)" for the second.
 
     Raises:
         InputError: A folder has no rows, or a line of its `rows.jsonl` cannot be read.
     """
     found: list[tuple[Path, Row]] = []
+    known_data: dict[tuple[str, str], list[str]] = {}
     for folder in map(Path, folders):
         loaded = [(workdir, row) for workdir in work_directories(folder) for row in rows.load(workdir)]
         if not loaded:
             raise InputError(f"{folder / ROWS_FILE}: no rows; run `mtsccd-jax evaluate {folder}` first")
         for workdir, row in loaded:
+            row = replace(row, dataset=_apart(row, known_data))
             repetition = sum(known.id.partition("-")[0] == row.id for _, known in found)
             found.append((workdir, replace(row, id=f"{row.id}-{repetition + 1}") if repetition else row))
     return found
+
+
+def _apart(row: Row, known_data: dict[tuple[str, str], list[str]]) -> str:
+    """Return the name of the row's data, with a number where the split is of other data than those known so far."""
+    known = known_data.setdefault((row.dataset, row.split), [])
+    identity = rows.data_identity(row.dataset, str(row.checksums.get("data")))
+    if identity not in known:
+        known.append(identity)
+    number = known.index(identity) + 1
+    return row.dataset if number == 1 else f"{row.dataset} ({number})"
 
 
 def failures(folder: str | os.PathLike[str]) -> list[Failure]:

@@ -1,5 +1,7 @@
 """Rows are grouped by recipe, data and repetition."""
 
+import dataclasses
+
 from made_up_rows import change_row
 
 from mtsccd_jax.recipes.config import Model, Optim, Recipe, to_dict
@@ -19,9 +21,25 @@ def test_runs_are_told_apart_by_their_recipe_and_not_by_their_seed():
     runs = group_runs(rows)
     assert [[row.id for row in run.rows] for run in runs] == [["a", "b", "f"], ["c"], ["d"], ["e"]]
     slow = "demo (learning_rate 0.1)"
-    assert [run.name for run in runs] == [slow, "demo (learning_rate 0.5)", "other", slow]
+    names = [f"{slow} on MtSCCD", "demo (learning_rate 0.5)", "other", f"{slow} on pairs:mine"]
+    assert [run.name for run in runs] == names
     assert [[row.id for row in repeats] for repeats in runs[0].repeats] == [["a", "b"], ["f"]]
     assert runs[0].seeds == (0, 1)
+
+
+def test_runs_of_one_recipe_differ_in_name_by_what_tells_them_apart():
+    def row(name, **settings):
+        return change_row(id=name, recipe=to_dict(Recipe("demo", "made up", optim=Optim(**settings))))
+
+    many = [
+        row("a", momentum=0.1, nesterov=True, clip_norm=1.0, warmup_epochs=1.0),
+        row("b", momentum=0.1, nesterov=True, clip_norm=1.0, warmup_epochs=2.0),
+        row("c", momentum=0.2),
+    ]
+    others = [dataclasses.replace(row("d"), dataset=name) for name in ("folder:One", "folder:Two")]
+    names = [run.name for run in group_runs([*many, *others])]
+    assert len(set(names)) == len(names) == 5
+    assert [name.rpartition(" on ")[2] for name in names[3:]] == ["One", "Two"]
 
 
 def test_rows_of_other_objectives_are_no_repetitions():

@@ -10,7 +10,10 @@ from mtsccd_jax.report import text
     [
         ("test_a", "mtsccd_lusc/official", "Hefei (test A)", "Hefei"),
         ("test_suzhou", "mtsccd_lucd/mine", "Suzhou (test)", "test suzhou"),
-        ("test_a", "folder:mine", "test a", "test a"),
+        ("test_a", "folder:My_set", "My_set test a", "My_set test a"),
+        ("test", "folder:EuroSAT", "EuroSAT test", "EuroSAT"),
+        ("test", "eurosat/rgb", "eurosat test", "eurosat"),
+        ("test_a", "", "test a", "test a"),
         ("validation", "mtsccd_lusc/official", "validation", "validation"),
         ("test", "mlrsnet/official", "MLRSNet test", "MLRSNet"),
     ],
@@ -21,7 +24,10 @@ def test_names_of_splits(split, dataset, long, short):
 
 def test_names_of_classes():
     assert text.short_class_names(["water_body", "bare_land"]) == ["WB", "BL"]
-    assert text.short_class_names(["water_body", "AnnualCrop"]) == ["water body", "AnnualCrop"]
+    assert text.short_class_names(["water_body", "AnnualCrop"]) == ["water_body", "AnnualCrop"]
+    written = ["AnnualCrop", "annual_crop", "SeaLake", "sparse residential area", "水体"]
+    assert list(map(text.class_name, written)) == written
+    assert text.class_name("water_body") == "Water body", "MtSCCD's are ours to write"
     long = text.short_class_names(["a very long class name", "a very long class tail"])
     assert len(set(long)) == 2
     assert max(map(len, long)) <= 12

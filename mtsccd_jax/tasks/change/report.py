@@ -137,7 +137,7 @@ def _details(writer: Writer, runs: Sequence[Run]) -> Iterator[Fold]:
                 drawn += _figures(writer, row)
                 writer.table(results.confusion_table(row, METHOD_NAMES[row.protocol]))
             if members:
-                yield Fold(f"{run.network}, recipe {run.name}, seed {seed}", [Block("figures", drawn)])
+                yield Fold(f"Change by {run.network}, recipe {run.name}, seed {seed}", [Block("figures", drawn)])
 
 
 def _figures(writer: Writer, row: Row) -> list[Figure]:
