@@ -387,6 +387,17 @@ def test_exit_statuses(capsys, error, status, words):
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [("huggingface_hub", "'mtsccd-jax[hub]'"), ("flatbuffers", "'mtsccd-jax[export]'"), ("apart", "apart")],
+)
+def test_a_missing_module_names_its_extra(capsys, module, package):
+    error = ModuleNotFoundError(f"No module named '{module}'", name=module)
+    with mock.patch("mtsccd_jax.report.page.write", side_effect=error):
+        line = refused(capsys, "report", "anything")
+    assert line.endswith(f"{module} is not installed and this command needs it: pip install {package}")
+
+
 def test_a_bug_is_not_reported_as_wrong_input():
     with mock.patch("mtsccd_jax.report.page.write", side_effect=ZeroDivisionError), pytest.raises(ZeroDivisionError):
         main(["report", "anything"])

@@ -20,6 +20,16 @@ from mtsccd_jax.progress import ConsoleHandler, console
 
 PROG = "mtsccd-jax"
 
+# Modules that only some commands need, with the extra of this project that brings them.
+EXTRAS = {
+    "apache_beam": "beam",
+    "flatbuffers": "export",
+    "huggingface_hub": "hub",
+    "lmdb": "lmdb",
+    "pynvml": "cuda",
+    "tensorflow": "tf",
+}
+
 # Error numbers of the operating system, by who has to act on them.
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 FULL_TABLE = (errno.EMFILE, errno.ENFILE)
@@ -94,7 +104,9 @@ def fail(error: Exception) -> int:
     if isinstance(error, InputError) or (archives and isinstance(error, archives.ArchiveError)):
         status, text = 2, str(error)
     elif isinstance(error, ModuleNotFoundError) and not is_ours(error.name):
-        status, text = 2, f"{error.name} is not installed and this command needs it; install it with pip"
+        extra = EXTRAS.get(str(error.name).partition(".")[0])
+        package = f"'mtsccd-jax[{extra}]'" if extra else error.name
+        status, text = 2, f"{error.name} is not installed and this command needs it: pip install {package}"
     elif isinstance(error, RunError | ChildProcessError):  # or a worker was killed: the same command continues
         status, text = 3, str(error)
     elif isinstance(error, Stopped):

@@ -8,6 +8,8 @@ from mtsccd_jax.cli.options import Json, command
 from mtsccd_jax.recipes import get_recipe
 from mtsccd_jax.recipes.config import EVALUATION_KEYS, Recipe, to_dict
 
+EVERY_KEY: tuple[str, ...] = ("",)
+
 
 def add(commands: Any) -> None:
     """Declare the commands of this file."""
@@ -29,7 +31,10 @@ def run_recipes(options: argparse.Namespace) -> Json | None:
 
     if options.name is not None:
         recipe = get_recipe(options.name)
-        return to_dict(recipe) if options.json else show_settings(recipe)
+        if options.json:
+            return to_dict(recipe)
+        show_settings(recipe)
+        return None
     if options.json:
         return [to_dict(recipe) for recipe in RECIPES.values()]
     width = max(map(len, RECIPES))
@@ -58,7 +63,7 @@ def run_models(options: argparse.Namespace) -> Json | None:
 
 def explain_set(options: argparse.Namespace) -> None:
     """Show what --set can change for a command: the settings of its recipe, or of the run that it evaluates."""
-    recipe, keys = Recipe("", ""), ("",)
+    recipe, keys = Recipe("", ""), EVERY_KEY
     if "recipe" in options:
         recipe = get_recipe(options.recipe)
     elif options.command == "demo":
@@ -70,7 +75,7 @@ def explain_set(options: argparse.Namespace) -> None:
     show_settings(recipe, keys)
 
 
-def show_settings(recipe: Recipe, beginnings: tuple[str, ...] = ("",)) -> None:
+def show_settings(recipe: Recipe, beginnings: tuple[str, ...] = EVERY_KEY) -> None:
     """Write the settings of a recipe whose keys begin so, one line each."""
     from mtsccd_jax.recipes.settings import settings
 

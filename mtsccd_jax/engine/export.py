@@ -4,6 +4,7 @@ Of a similarity network the backbone is exported, with its scene head if one was
 """
 
 import hashlib
+import importlib.util
 import json
 from typing import Any
 
@@ -121,6 +122,8 @@ def write_stablehlo(trained: Trained, path: AnyPath) -> None:
     stored bands, each (b, h, w); b is free. It returns `{"logits": (b, k), "features": (b, d)}` in float32.
     `.mlir_module()` is the StableHLO.
     """
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise InputError("StableHLO files need flatbuffers, which is not installed: pip install 'mtsccd-jax[export]'")
     trained.require_scenes()
     model, data = evaluated_model(trained), trained.recipe.data
     # A program cannot hold sharded arrays as constants.

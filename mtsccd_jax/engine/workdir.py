@@ -88,8 +88,9 @@ def claim(workdir: AnyPath, run: Run) -> None:
 def with_places(recipe: Recipe, change: Callable[[str], str]) -> Recipe:
     """Return the recipe with each place where its data lie changed."""
     data = recipe.data
-    places = {name: place for name in ("data_dir", "folder", "pairs") if (place := getattr(data, name)) is not None}
-    return replace(recipe, data=replace(data, **{name: change(place) for name, place in places.items()}))
+    places = data.data_dir, data.folder, data.pairs
+    data_dir, folder, pairs = (None if place is None else change(place) for place in places)
+    return replace(recipe, data=replace(data, data_dir=data_dir, folder=folder, pairs=pairs))
 
 
 def found_again(recipe: Recipe, workdir: Path) -> Recipe:

@@ -61,17 +61,19 @@ def group_runs(rows: Sequence[Row], row_settings: Mapping[str, str] | None = Non
 
 def _names(firsts: Sequence[Row], of_run: Callable[[Row], dict[str, Any]]) -> list[str]:
     """Return the names of the recipes of groups of rows, told apart by their settings and then by their data."""
+
+    def by_settings(rows: Sequence[Row]) -> list[str]:
+        return [f" ({different})" if different else "" for different in different_settings(rows, of_run)]
+
+    def by_data(rows: Sequence[Row]) -> list[str]:
+        return [f" on {text.data_title(row.dataset)}" for row in rows]
+
     names = [recipe_name(row) for row in firsts]
-    for tell in (
-        lambda rows: [f" ({different})" if different else "" for different in different_settings(rows, of_run)],
-        lambda rows: [f" ({different})" if different else "" for different in different_settings(rows, of_run)],
-        lambda rows: [f" on {text.data_title(row.dataset)}" for row in rows],
-    ):
+    for tell in (by_settings, by_settings, by_data):  # a name has three settings: the second time the next three
         for name in dict.fromkeys(names):
             namesakes = [i for i, other in enumerate(names) if other == name]
-            if len(namesakes) > 1:
-                for i, told in zip(namesakes, tell([firsts[i] for i in namesakes]), strict=True):
-                    names[i] = name + told
+            for i, told in zip(namesakes, tell([firsts[i] for i in namesakes]), strict=True):
+                names[i] = name + told if len(namesakes) > 1 else name
     return names
 
 

@@ -26,6 +26,12 @@ def first_run(recipe, tmp_path_factory):
     return folder
 
 
+def test_a_program_names_the_extra_that_writes_it(monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"flatbuffers, .*: pip install 'mtsccd-jax\[export\]'"):
+        write_stablehlo(None, tmp_path / "program")
+
+
 def starting_with(recipe, path, **settings):
     """Return the recipe with those weights and a learning rate of zero: it ends with what it began with."""
     model = replace(recipe.model, init=str(path))

@@ -1,5 +1,6 @@
 """Every public function takes paths as text, and a trained run is used from any folder, also after it was moved."""
 
+import logging
 import os
 from dataclasses import replace
 
@@ -29,9 +30,11 @@ def project(recipe, scenes, tmp_path, monkeypatch):
     return replace(small, engine=replace(recipe.engine, epochs=1), evaluation=Evaluation(resamples=5))
 
 
-def test_paths_are_text_and_runs_move(project, tmp_path, monkeypatch):
+def test_paths_are_text_and_runs_move(project, tmp_path, monkeypatch, caplog):
     fit(project, open_task(project), "runs/x")
-    assert train(project, "runs/x").step > 0, "a finished run is started again"
+    with caplog.at_level(logging.INFO):
+        step = train(project, "runs/x").step
+    assert f"finished already: nothing is left to train after step {step}" in caplog.messages
     monkeypatch.chdir(tmp_path)
     (tmp_path / "project").rename(tmp_path / "moved")
     trained = load_trained("moved/runs/x")
