@@ -260,7 +260,8 @@ def test_other_words_for_a_setting_are_understood(capsys, key, hint):
         ("SSCD_vgg16", ["mtsccd_sscd_vgg16"]),
         ("resnet18", ["mtsccd_resnet18"]),
         ("resnet50", ["mtsccd_resnet50", "mtsccd_sscd_resnet50"]),  # the name of a network: all that have it
-        ("seres", "could be seresnet50, mtsccd_seresnet50"),
+        ("sscd_dense", ["mtsccd_sscd_densenet201"]),
+        ("seres", "no network or recipe of all. Did you mean 'seresnet50'?"),
         ("sscd", "could be mtsccd_sscd_vgg16, mtsccd_sscd_resnet50, "),
         ("resnet500", "no network or recipe of all. Did you mean 'resnet50'?"),
     ],

@@ -116,21 +116,24 @@ def run_reproduce(options: argparse.Namespace) -> Json:
 
 
 def one_of(part: str, known: Sequence[str], table: str) -> str:
-    """Return the network or recipe that `--only` means by its name, the end of its name, or any part of it.
+    """Return the network or recipe that `--only` means: by its name, by whole words of it, or by any part of one alone.
 
     Raises:
-        InputError: there is none, or there are several.
+        InputError: there is none, or there are several; the words that end a name go before others.
     """
     low = part.lower()
     for found in (
         [name for name in known if name.lower() == low],
         [name for name in known if name.lower().endswith(f"_{low}")],
-        [name for name in known if low in name.lower()],
+        [name for name in known if f"_{low}_" in f"_{name.lower()}_"],
     ):
-        if len(found) == 1:
-            return found[0]
-        if found:
+        if len(found) > 1:
             raise InputError(f"--only {part}: could be {', '.join(found)}; write more of the name")
+        if found:
+            return found[0]
+    holding = [name for name in known if low in name.lower()]
+    if len(holding) == 1:
+        return holding[0]
     raise InputError(f"--only {part}: no network or recipe of {table}.{nearest(part, known)}")
 
 
