@@ -37,5 +37,5 @@ def test_a_process_without_them_imports_all_names_what_a_command_lacks_and_measu
     assert found["builders"] == [], "no module needs the builders"
     assert (found["status"], found["bench"]) == (2, 0)
     assert found["train"].splitlines()[-1] == (
-        "mtsccd-jax: tensorflow_datasets is not installed and this command needs it; install it with pip"
+        "mtsccd-jax: tensorflow_datasets is not installed and this command needs it: pip install tensorflow_datasets"
     )
