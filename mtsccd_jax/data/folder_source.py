@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -16,6 +17,8 @@ from tfds_builders.reading.folders import tree_of
 from tfds_builders.reading.names import as_text, split_of_name
 
 CHANGED_NAMES = ("unchanged", "changed")
+# What programs write for a flag: integers, numbers where a column has gaps, truth values.
+_FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
 def folder_source(
@@ -86,7 +89,7 @@ def pairs_source(
 
     Raises:
         InputError: The list is missing, lacks a column or has a wrong value, a path is missing or leaves the folder,
-            an image is empty, or the split is unknown or empty.
+            an image is empty, a pair is listed twice, or the split is unknown or empty.
     """
     root = existing_folder(root)
     table, columns = _pair_list(root)
@@ -103,6 +106,7 @@ def pairs_source(
         ],
         np.int32,
     )
+    table.refuse_repeated()
     split_n = [table.split(line) if "split" in columns else ALL for line in table.lines]
     split = split_of_name(split) or split
     check_split(table.path, split, sorted({*split_n, ALL}))
@@ -160,9 +164,9 @@ class _PairList:
 
     def flag(self, line: Mapping[str, str], column: str) -> bool:
         value = self.text(line, column)
-        if value not in ("0", "1"):
+        if value.lower() not in _FLAGS:
             raise InputError(f"{self.path}, line {line['line']}: {column!r} must be 0 or 1, not {value!r}")
-        return value == "1"
+        return _FLAGS[value.lower()]
 
     def fraction(self, line: Mapping[str, str], column: str) -> float:
         text = self.text(line, column)
@@ -173,6 +177,14 @@ class _PairList:
         if not 0.0 <= value <= 1.0:
             raise InputError(f"{self.path}, line {line['line']}: {column!r} must be a number in [0, 1], not {text!r}")
         return value
+
+    def refuse_repeated(self) -> None:
+        """Raise InputError for a pair in two lines: it counts twice, contradicts itself, or is learned and tested."""
+        line_of: dict[tuple[str, ...], str] = {}
+        for line in self.lines:
+            pair = tuple(os.path.normpath(self.text(line, side)) for side in "AB")
+            if (before := line_of.setdefault(pair, line["line"])) != line["line"]:
+                raise InputError(f"{self.path}, line {line['line']}: lists the pair of line {before} again; remove one")
 
     def split(self, line: Mapping[str, str]) -> str:
         """Return the split of a line, under its own name if it is train, validation or test in another spelling."""

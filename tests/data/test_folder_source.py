@@ -189,6 +189,12 @@ def test_pair_list_with_flags_and_splits_and_a_byte_order_mark(pair_tree):
         pairs_source(pair_tree, "validation")
 
 
+@pytest.mark.parametrize(("no", "yes"), [("0", "1"), ("0.0", "1.0"), ("False", "True"), ("false", "TRUE")])
+def test_flags_are_read_as_programs_write_them(pair_tree, no, yes):
+    write_list(pair_tree, ["A,B,changed", f"0.JPG,0.JPG,{yes}", f"0.JPG,1.png,{no}"])
+    assert pairs_source(pair_tree, "all").column("changed").tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -204,6 +210,11 @@ def test_pair_list_with_flags_and_splits_and_a_byte_order_mark(pair_tree):
         (["A,B,changed", "0.JPG,missing.png,1"], "B/missing.png cannot be read .*; add it or remove it from the list$"),
         (["A,B,changed", "../B/0.JPG,0.JPG,1"], "line 2: '../B/0.JPG' leaves A/; use paths inside it$"),
         (["A,B,changed", "/etc/hostname,0.JPG,1"], "line 2: '/etc/hostname' leaves A/; use paths inside it$"),
+        (
+            ["A,B,changed", "0.JPG,0.JPG,1", "1.png,1.png,0", "./0.JPG,0.JPG,0"],
+            "line 4: lists the pair of line 2 again;",
+        ),
+        (["A,B,changed,split", "0.JPG,1.png,1,train", "0.JPG,1.png,1,test"], "line 3: lists the pair of line 2 again"),
         (["A,B,changed"], "has no images in split 'all'"),
         ([""], "lacks the column A, B; it has none"),
     ],

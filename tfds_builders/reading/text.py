@@ -33,6 +33,8 @@ def decoded(data: bytes, where: object, *, lenient: bool = False) -> str:
         ArchiveError: it is in another encoding, or no text; the message begins with `where` and names the line.
     """
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
+    if encoding == "utf-16" and len(data) % 2:
+        data = data.removesuffix(b"\n")  # appended by a program that took it for bytes
     try:
         text = data.decode(encoding, "replace" if lenient else "strict")
     except UnicodeDecodeError as error:

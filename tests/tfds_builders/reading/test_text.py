@@ -33,6 +33,7 @@ SAVED = {
     "cr": lambda text: text.replace("\n", "\r").encode(),
     "utf16": lambda text: text.encode("utf-16"),
     "utf16_be": lambda text: b"\xfe\xff" + text.replace("\n", "\r\n").encode("utf-16-be"),
+    "utf16_appended": lambda text: text.rstrip("\n").encode("utf-16") + b"\n",
     "utf32": lambda text: text.encode("utf-32"),
     "quoted": lambda text: joined([f'"{cell}"' for cell in row] for row in cells_of(text)).encode(),
     "spaces": lambda text: joined(([f"  {cell} " for cell in row] for row in cells_of(text)), ", ").encode(),
