@@ -1,15 +1,25 @@
 """The errors that a command reports in one line, by who has to act on them."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
 class InputError(ValueError):
     """The user's input is wrong (exit status 2). Its message is one line: what was wrong, where, and what to do."""
 
+    def __str__(self) -> str:
+        """Return the message in one line."""
+        return one_line(super().__str__())
+
 
 class RunError(RuntimeError):
     """The run failed and the same command resumes it (exit status 3)."""
+
+
+def one_line(text: str) -> str:
+    """Return text with its control characters, which names of files may hold, escaped."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

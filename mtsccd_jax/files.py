@@ -29,6 +29,8 @@ def local_path(text: AnyPath, what: str) -> Path:
     if found := _SCHEME.match(given):
         way = "write the path alone" if found[1].lower() == "file" else "copy or mount it and name the local path"
         raise InputError(f"{what} {given}: {found[1]}: is no folder or file of this machine; {way}")
+    if "\0" in given:
+        raise InputError(f"{what} {given}: no path holds a NUL")
     path = Path(os.path.expanduser(given))
     return path.absolute() if str(path).startswith("~") else path  # a folder of that name, which nobody expands again
 

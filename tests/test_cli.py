@@ -228,7 +228,7 @@ def test_every_setting_is_explained(capsys, command):
     for line in lines:
         assert re.fullmatch(r"\S+ +[^ \[].*\. \[.+; default .+\]", line), line
     (crop,) = [line for line in lines if line.startswith("data.crop_padding=16 ")]
-    assert crop.endswith("[integer; must be 0 or more and below data.image_size; default 0]")
+    assert crop.endswith("[integer; must be 0 or more and at most 16,384; must be below data.image_size; default 0]")
 
 
 def test_a_trained_run_explains_what_can_still_be_set(demo_run, capsys):
@@ -316,7 +316,7 @@ SMALLER_THAN_A_PATCH = ["--set", "data.image_size=12", "--set", "data.crop_paddi
         (["train", "demoo"], "unknown recipe 'demoo'. Did you mean 'demo'?"),
         (["train", "demo", "--set", "model.nam=x"], "Did you mean 'model.name'?"),
         (["train", "demo", "--set", "model.name=resnet81", "--folder", "{scenes}"], "Did you mean 'resnet18'?"),
-        (["train", "demo", "--set", "engine.epochs=two"], "expected a value of type int"),
+        (["train", "demo", "--set", "engine.epochs=two"], "engine.epochs=two: expected integer"),
         (["train", "demo", "--data-dir", "{empty}", "--workdir", "{empty}/w"], "mtsccd-jax data build mtsccd_lusc"),
         (["train", "demo", "--folder", "{empty}", "--pairs", "{empty}"], "give one input"),
         (["train", "demo", "--folder", "{empty}"], "no class folders"),
@@ -326,7 +326,7 @@ SMALLER_THAN_A_PATCH = ["--set", "data.image_size=12", "--set", "data.crop_paddi
         (["reproduce", "all", "--init-dir", "{empty}/nothing"], "no such folder"),
         (["reproduce", "all", "--split", "paired", "--pairs", "{empty}"], "leave out --folder and --pairs"),
         (["reproduce", "all", "--stand-ins", "--init-dir", "{empty}"], "--stand-ins begin with random weights"),
-        (["data", "synth", "--out", "{empty}/a", "--scale", "2"], "not in (0, 1]"),
+        (["data", "synth", "--out", "{empty}/a", "--scale", "2"], "must be above 0 and at most 1"),
         (["data", "check", "{empty}/nothing"], "nothing"),
         (["data", "build", "mtsccd_lusc", "--archive", "{empty}", "--data-dir", "{empty}/t"], "{empty}"),
         (["data", "build", "mtsccd_luscc", "--archive", "{empty}", "--data-dir", "{empty}/t"], "mtsccd_lusc"),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mtsccd_jax.cli.options import Json, add_device, add_input, at_least, batch, command, directory, input_data
+from mtsccd_jax.cli.options import Json, add_device, add_input, at_least, batch, command, directory, input_data, number
 from mtsccd_jax.perf.bench.settings import (
     NO_SOURCE,
     BuildSettings,
@@ -19,6 +19,7 @@ from mtsccd_jax.perf.bench.settings import (
     TimedWindows,
 )
 from mtsccd_jax.recipes.config import Data
+from mtsccd_jax.recipes.ranges import Range
 
 if TYPE_CHECKING:
     from mtsccd_jax.perf.records import Cells, Measurement, RecordFile
@@ -123,14 +124,10 @@ def _arguments(hint: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
         return _arguments(inner[0], metadata) if len(inner) == 1 else {"type": batch, "metavar": metadata["metavar"]}
     if hint is int:
         return {"type": at_least(metadata["least"]), "metavar": metadata["metavar"] or "N"}
-    return {"type": seconds if hint is float else hint, "metavar": metadata["metavar"]}
-
-
-def seconds(text: str) -> float:
-    """Parse a time that is not negative."""
-    if not 0 <= (value := float(text)) < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a time of 0 seconds or more")
-    return value
+    return {
+        "type": number(float, Range(least=0, most=3_600)) if hint is float else hint,
+        "metavar": metadata["metavar"],
+    }
 
 
 def run_models(options: argparse.Namespace) -> Json:

@@ -4,10 +4,11 @@ import argparse
 import importlib
 from typing import Any
 
-from mtsccd_jax.cli.options import Json, at_least, command, directory, path, scale
+from mtsccd_jax.cli.options import Json, command, directory, number, path, scale, seed
 from mtsccd_jax.data.data_set_name import parse
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.progress import bar, console
+from mtsccd_jax.recipes.ranges import COUNT, Range
 from tfds_builders.catalog import ARCHIVES, DATA_SETS
 
 
@@ -36,12 +37,19 @@ def add(commands: Any) -> None:
         "--scale", type=scale, default=None, help=f"share of the full size, in (0, 1] (default: {scales})"
     )
     synth.add_argument(
-        "--image-size", type=at_least(8), default=None, help=f"pixels a side, by default of {', '.join(sizes)}"
+        "--image-size",
+        type=number(int, Range(least=8, most=16_384)),
+        default=None,
+        help=f"pixels a side, by default of {', '.join(sizes)}",
     )
     synth.add_argument(
-        "--layout", type=int, choices=range(1, 8), default=None, help="folder layout, of mtsccd (default: 6)"
+        "--layout",
+        type=number(int, COUNT),
+        choices=range(1, 8),
+        default=None,
+        help="folder layout, of mtsccd (default: 6)",
     )
-    synth.add_argument("--seed", type=at_least(0), default=0, help="of everything random (default: 0)")
+    synth.add_argument("--seed", type=seed, default=0, help="of everything random (default: 0)")
     check = command(
         of_data,
         "check",

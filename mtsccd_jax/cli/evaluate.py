@@ -14,10 +14,11 @@ from mtsccd_jax.cli.options import (
     at_least,
     command,
     input_data,
+    number,
     path,
-    share,
 )
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes.ranges import RANGES
 from mtsccd_jax.tasks.change import METHODS
 
 if TYPE_CHECKING:
@@ -53,7 +54,12 @@ def add(commands: Any) -> None:
         help="repeatable (default: every method that the network supports)",
     )
     change.add_argument("--objective", choices=["kappa", "oa", "f1", "balanced"], default=None, help="of the threshold")
-    change.add_argument("--changed-above", type=share, default=None, help="changed fraction from which a pair counts")
+    change.add_argument(
+        "--changed-above",
+        type=number(float, RANGES["data.changed_above"]),
+        default=None,
+        help="changed fraction from which a pair counts",
+    )
     add_input(change, folder=False)
     add_split(change)
 

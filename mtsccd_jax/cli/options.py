@@ -2,15 +2,22 @@
 
 import argparse
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mtsccd_jax.errors import InputError, nearest
+from mtsccd_jax.errors import InputError, nearest, one_line
 from mtsccd_jax.files import local_path
 from mtsccd_jax.recipes.config import Data, Recipe, override
+from mtsccd_jax.recipes.ranges import COUNT, RANGES, Range
+from mtsccd_jax.recipes.values import excerpt, from_text
+from mtsccd_jax.recipes.values import kind as in_words
 
 Json = dict[str, Any] | list[Any]
+
+# What argparse says of an unknown command.
+_CHOICE = re.compile(r"^argument COMMAND: invalid choice: '(.*)' \(choose from ", re.DOTALL)
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,11 +26,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line, what was wrong and where the help is, and exit with status 2."""
         for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction) and "invalid choice" in message:
-                given = message.split("'")[1]
-                hint = nearest(given, action.choices).rstrip("?")
-                message = f"unknown command '{given}'" + (f".{hint}?" if hint else "")
-        self.exit(2, f"{self.prog}: error: {message}; see `{self.prog} --help`\n")
+            if isinstance(action, argparse._SubParsersAction) and (chosen := _CHOICE.search(message)):
+                hint = nearest(chosen[1], action.choices).rstrip("?")
+                message = f"unknown command '{chosen[1]}'" + (f".{hint}?" if hint else "")
+        self.exit(2, f"{self.prog}: error: {one_line(message)}; see `{self.prog} --help`\n")
 
 
 def command(
@@ -49,7 +55,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--workdir", type=directory, default=None, help="rows, checkpoints, artefacts (default: runs/RECIPE)"
     )
     add_override(parser)
-    parser.add_argument("--seed", type=at_least(0), default=None, help="of everything random (default: the recipe's)")
+    parser.add_argument("--seed", type=seed, default=None, help="of everything random (default: the recipe's)")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -117,38 +123,33 @@ def weights(text: str) -> str:
 
 
 def batch(text: str) -> int | str:
-    """Parse a batch size: an integer of at least 1, or "auto"."""
+    """Parse a batch size, or "auto"."""
     if text == "auto":
         return text
-    try:
-        return at_least(1)(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is neither a number nor auto") from None
+    size: int = number(int, RANGES["engine.batch_size"], "a number or auto")(text)
+    return size
+
+
+def number(kind: type, allowed: Range, expected: str = "") -> Callable[[str], Any]:
+    """Return a parser of integers or numbers in a range; `expected` says what else there may be."""
+
+    def parse(text: str) -> Any:
+        value = from_text(text, kind)
+        if not isinstance(value, kind) or value not in allowed:
+            wanted = allowed if isinstance(value, kind) else f"expected {expected or in_words(kind)}"
+            raise argparse.ArgumentTypeError(f"{excerpt(text)}: {wanted}")
+        return value
+
+    return parse
 
 
 def at_least(smallest: int) -> Callable[[str], int]:
-    """Return a parser of integers of at least `smallest`."""
-
-    def integer(text: str) -> int:
-        if (value := int(text)) < smallest:
-            raise argparse.ArgumentTypeError(f"{value} is less than {smallest}")
-        return value
-
-    return integer
+    """Return a parser of integers of at least `smallest`, which int32 can hold."""
+    return number(int, dataclasses.replace(COUNT, least=smallest))
 
 
-def scale(text: str) -> float:
-    """Parse a number in (0, 1]."""
-    if not 0 < (value := float(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not in (0, 1]")
-    return value
-
-
-def share(text: str) -> float:
-    """Parse a number in [0, 1]."""
-    if not 0 <= (value := float(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not in [0, 1]")
-    return value
+scale = number(float, Range(above=0, most=1))
+seed = number(int, RANGES["seed"])
 
 
 def chosen_recipe(options: argparse.Namespace) -> Recipe:

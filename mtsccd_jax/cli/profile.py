@@ -16,8 +16,10 @@ from mtsccd_jax.cli.options import (
     chosen_recipe,
     command,
     directory,
+    number,
 )
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes.ranges import RANGES
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,13 @@ def add(commands: Any) -> None:
         "mtsccd-jax profile resnet18_scratch --generated --trace trace",
     )
     profile.add_argument("recipe", help="see `mtsccd-jax recipes`")
-    profile.add_argument("--batch", type=at_least(1), default=None, metavar="N", help="images or pairs a step")
+    profile.add_argument(
+        "--batch",
+        type=number(int, RANGES["engine.batch_size"]),
+        default=None,
+        metavar="N",
+        help="images or pairs a step",
+    )
     profile.add_argument(
         "--steps", type=at_least(1), default=None, metavar="N", help="of a timed window (default: about half a second)"
     )

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtsccd_jax.cli.options import Json, add_override, at_least, command, directory
+from mtsccd_jax.cli.options import Json, add_override, command, directory, number, seed
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.recipes.config import Data, Recipe, override
+from mtsccd_jax.recipes.ranges import Range
 
 # The matrices of MtSCCD, whose scenes and pairs may come from elsewhere too.
 MTSCCD = ("table6", "table7", "all")
@@ -36,8 +37,10 @@ def add(commands: Any) -> None:
         metavar="NAME",
         help="this network or recipe (or part of a name), repeatable",
     )
-    reproduce.add_argument("--seeds", type=at_least(1), default=1, help="runs of every network (default: 1)")
-    reproduce.add_argument("--seed", type=at_least(0), default=0, help="of the first run (default: 0)")
+    reproduce.add_argument(
+        "--seeds", type=number(int, Range(least=1, most=10_000)), default=1, help="runs of every network (default: 1)"
+    )
+    reproduce.add_argument("--seed", type=seed, default=0, help="of the first run (default: 0)")
     reproduce.add_argument(
         "--workdir", type=directory, default=Path("runs/reproduce"), metavar="DIR", help="one folder a network in it"
     )

@@ -122,6 +122,9 @@ def check_batch(recipe: Recipe, task: Task, parallel: Parallel) -> None:
     batch_size, train = recipe.engine.batch_size, task.train
     parallel.check_batch(batch_size, "engine.batch_size")
     parallel.check_batch(recipe.engine.eval_batch_size, "engine.eval_batch_size")
+    steps = recipe.engine.epochs * (len(train) // batch_size)
+    if steps >= 2**31:
+        raise InputError(f"engine.epochs={recipe.engine.epochs}: {steps:,} steps, more than int32 counts; set fewer")
     if len(train) < batch_size:
         raise InputError(
             f"engine.batch_size={batch_size}: more than the {len(train)} training {task.examples} of "

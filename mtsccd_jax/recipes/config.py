@@ -2,14 +2,16 @@
 
 import dataclasses
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import local_path
 from mtsccd_jax.recipes.key_names import likely_keys
-from mtsccd_jax.recipes.values import parse
+from mtsccd_jax.recipes.ranges import RANGES, RULES
+from mtsccd_jax.recipes.values import checked, excerpt, parse
 
 Objective = Literal["kappa", "oa", "f1", "balanced"]
 
@@ -122,7 +124,7 @@ class Engine:
 
     Attributes:
         batch_size: Images or pairs of a training step, of all devices together.
-        epochs: Passes over the training split.
+        epochs: Passes over the training split; 0 keeps the initial weights as they are.
         eval_batch_size: Images or pairs of an evaluation step.
         parallel: How steps are spread over devices.
         dtype: Type that the network computes in; parameters are float32.
@@ -265,55 +267,25 @@ class Recipe:
 
     def check(self) -> None:
         """Raise InputError for the first setting with an impossible value, whatever the data and the network."""
-        for key, holds, expected in RULES:
-            if not holds(self):
-                part, _, name = key.partition(".")
-                value = getattr(getattr(self, part), name)
-                text = ",".join(map(str, value)) if isinstance(value, tuple) else value
-                raise InputError(f"{key}={text}: {expected}")
+        for key, value, expected in typed_settings(self):
+            checked(value, expected, key)
+            numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+            if key in RANGES and not all(number in RANGES[key] for number in numbers):
+                raise InputError(f"{key}={excerpt(value)}: {RANGES[key]}")
+        for key, is_possible, wanted in RULES:
+            if not is_possible(self):
+                raise InputError(f"{key}={excerpt(attrgetter(key)(self))}: {wanted}")
 
 
-# What can be decided from the values of a recipe alone: (key, whether its value is possible, what is expected).
-RULES: tuple[tuple[str, Callable[[Recipe], bool], str], ...] = (
-    (
-        "data.crop_padding",
-        lambda r: 0 <= r.data.crop_padding < r.data.image_size,
-        "must be 0 or more and below data.image_size",
-    ),
-    (
-        "data.color_jitter",
-        lambda r: not (r.data.color_jitter and r.data.bands),
-        "bands have physical units and no brightness to change; set it to 0",
-    ),
-    ("optim.label_smoothing", lambda r: 0 <= r.optim.label_smoothing < 1, "must be 0 or more and below 1"),
-    (
-        "engine.patience",
-        lambda r: r.engine.patience is None or r.engine.validate,
-        "needs validation after every epoch; set engine.validate=true",
-    ),
-    (
-        "engine.keep",
-        lambda r: r.engine.keep == "last" or r.engine.validate,
-        "needs validation after every epoch; set engine.validate=true",
-    ),
-    (
-        "engine.patience",
-        lambda r: r.engine.patience is None or r.engine.patience >= 1,
-        "must be 1 epoch or more, or none to never stop early",
-    ),
-    (
-        "engine.steps_per_dispatch",
-        lambda r: r.engine.steps_per_dispatch is None or r.engine.steps_per_dispatch >= 1,
-        "must be 1 or more, or none for what suits the devices",
-    ),
-    ("scene.c", lambda r: min(r.scene.c, default=0) > 0, "expected penalties above 0, separated by commas"),
-    ("retrieval.cutoffs", lambda r: min(r.retrieval.cutoffs, default=0) >= 1, "give lengths of at least 1"),
-    ("change.words", lambda r: r.change.words >= 1, "a dictionary has at least one word"),
-    ("evaluation.resamples", lambda r: r.evaluation.resamples >= 1, "an interval needs 1 or more"),
-    ("similarity.width", lambda r: r.similarity.width >= 1, "must be positive"),
-    ("similarity.radius", lambda r: r.similarity.radius >= 0, "must not be negative; 0 compares equal places alone"),
-    ("similarity.scene_weight", lambda r: r.similarity.scene_weight >= 0, "must not be negative"),
-)
+def typed_settings(recipe: Recipe) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the key, the value and the type of every setting of a recipe, in the order of its parts."""
+    for part, kind in typing.get_type_hints(Recipe).items():
+        if dataclasses.is_dataclass(kind):
+            for name, expected in typing.get_type_hints(kind).items():
+                yield f"{part}.{name}", getattr(getattr(recipe, part), name), expected
+        elif part not in ("name", "summary"):
+            yield part, getattr(recipe, part), kind
+
 
 # Places and speed do not change a result, so these keys are no part of a recipe's identity.
 PATH_KEYS = (
@@ -406,16 +378,17 @@ def override(recipe: Recipe, assignments: list[str]) -> Recipe:
     """Return the recipe with every `part.key=value` of the command line applied in order.
 
     Raises:
-        InputError: An assignment has no "=", its key is unknown (the message names the nearest), or its value has the
-            wrong type.
+        InputError: An assignment has no "=", its key is unknown (the message names the nearest), its value has the
+            wrong type, or the recipe that they make is impossible.
     """
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
-            raise InputError(f"--set {assignment}: expected KEY=VALUE, as in --set optim.learning_rate=0.01")
+            raise InputError(f"--set {excerpt(assignment)}: expected KEY=VALUE, as in --set optim.learning_rate=0.01")
         key, text = key.strip(), text.strip()
         is_path = key in LOCATION_KEYS and text.lower() not in ("none", "null") and not text.startswith("hf:")
         recipe = replace_key(recipe, key, str(local_path(text, f"--set {key}")) if is_path else text)
+    recipe.check()
     return recipe
 
 
@@ -424,7 +397,7 @@ def replace_key(recipe: Recipe, key: str, value: Any) -> Recipe:
     key = next((current for current, first in FIRST_NAMES.items() if first == key), key)
     known = [name for name in flatten(to_dict(recipe)) if name not in ("name", "summary")]
     if key not in known:
-        raise InputError(f"unknown recipe key '{key}'.{likely_keys(key, known)} `--set help` explains all keys")
+        raise InputError(f"unknown recipe key '{excerpt(key)}'.{likely_keys(key, known)} `--set help` explains all")
     part, _, name = key.rpartition(".")
     owner = getattr(recipe, part) if part else recipe
     expected = typing.get_type_hints(type(owner))[name]

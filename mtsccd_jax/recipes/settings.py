@@ -1,12 +1,11 @@
 """Every setting of a recipe, explained: its meaning, its range, its default and the recipe's value."""
 
-import dataclasses
 import re
-import typing
 from dataclasses import dataclass
 from typing import Any
 
-from mtsccd_jax.recipes.config import RULES, Recipe
+from mtsccd_jax.recipes.config import Recipe, typed_settings
+from mtsccd_jax.recipes.ranges import RANGES, RULES
 from mtsccd_jax.recipes.values import kind, shown
 
 
@@ -28,27 +27,14 @@ class Setting:
 
 def settings(recipe: Recipe) -> list[Setting]:
     """Return every setting of a recipe in the order of its parts."""
-    default, found = Recipe("", ""), []
-    for part in dataclasses.fields(Recipe):
-        owner = getattr(recipe, part.name)
-        if dataclasses.is_dataclass(owner):
-            found += _of_part(owner, getattr(default, part.name), f"{part.name}.")
-        elif part.name in meanings_of(Recipe):  # its own; name and summary are no settings
-            found += [_setting(recipe, default, "", part.name)]
+    found = []
+    for (key, value, hint), (_, default, _) in zip(typed_settings(recipe), typed_settings(Recipe("", "")), strict=True):
+        part, _, name = key.rpartition(".")
+        meaning = meanings_of(type(getattr(recipe, part) if part else recipe)).get(name, "")
+        demands = [str(RANGES[key])] if key in RANGES else []
+        demands += dict.fromkeys(wanted for of, _, wanted in RULES if of == key)
+        found.append(Setting(key, value, default, meaning, "; ".join([kind(hint), *demands])))
     return found
-
-
-def _of_part(owner: Any, default: Any, prefix: str) -> list[Setting]:
-    """Return the settings of one part of a recipe."""
-    return [_setting(owner, default, prefix, field.name) for field in dataclasses.fields(owner)]
-
-
-def _setting(owner: Any, default: Any, prefix: str, name: str) -> Setting:
-    hint, meaning = typing.get_type_hints(type(owner))[name], meanings_of(type(owner)).get(name, "")
-    rules = dict.fromkeys(expected for key, _, expected in RULES if key == prefix + name)
-    return Setting(
-        prefix + name, getattr(owner, name), getattr(default, name), meaning, "; ".join([kind(hint), *rules])
-    )
 
 
 def meanings_of(part: type) -> dict[str, str]:

@@ -57,17 +57,20 @@ def reproduce(experiments: Sequence[Experiment], root: AnyPath, *, seeds: int = 
     Every experiment runs with its recipe's seed and the `seeds - 1` that follow.
 
     Raises:
-        InputError: the data that rows are about cannot be read, or a work directory holds another recipe's network.
+        InputError: a recipe is impossible, the data that rows are about cannot be read, or a work directory holds
+            another recipe's network.
         Stopped: a signal arrived; the state is saved.
     """
     root = Path(root)
-    _check_data(experiments)
-    fingerprint = cache(_fingerprint)
     runs = [
         replace(experiment, recipe=replace(experiment.recipe, seed=experiment.recipe.seed + offset))
         for offset in range(seeds)
         for experiment in experiments
     ]
+    for experiment in runs:
+        experiment.recipe.check()
+    _check_data(experiments)
+    fingerprint = cache(_fingerprint)
     for experiment in runs:
         check_recipe(work_directory(experiment.recipe, root), experiment.recipe)
     wanted, done, all_failed = 0, 0, tuple[Failure, ...]()

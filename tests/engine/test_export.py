@@ -33,9 +33,9 @@ def test_a_program_names_the_extra_that_writes_it(monkeypatch, tmp_path):
 
 
 def starting_with(recipe, path, **settings):
-    """Return the recipe with those weights and a learning rate of zero: it ends with what it began with."""
+    """Return the recipe with those weights and a learning rate next to zero: it ends with what it began with."""
     model = replace(recipe.model, init=str(path))
-    optim = replace(recipe.optim, learning_rate=0.0, weight_decay=0.0)
+    optim = replace(recipe.optim, learning_rate=1e-30, weight_decay=0.0)
     return replace(recipe, model=model, optim=optim, engine=replace(recipe.engine, epochs=1), **settings)
 
 

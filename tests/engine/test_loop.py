@@ -1,6 +1,7 @@
 """A whole training: it learns, it resumes to the same bits, and it names what went wrong."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -9,6 +10,8 @@ from training import assert_close, result, stopped_after
 
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine.evaluate import embed, load_trained
+from mtsccd_jax.engine.parallel import make_parallel
+from mtsccd_jax.engine.prepare import check_batch
 from mtsccd_jax.engine.workdir import read_history
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.recipes.config import Model
@@ -77,13 +80,19 @@ def test_a_loss_that_is_not_finite_names_step_and_metric(tmp_path, recipe):
         ({"batch_size": 160}, r"engine\.batch_size=160: more than the \d+ training scenes"),
         ({"batch_size": 12}, r"engine\.batch_size=12: must be a positive multiple of the 8 devices"),
         ({"eval_batch_size": 12}, r"engine\.eval_batch_size=12: must be a positive multiple of the 8 devices"),
-        ({"patience": 0}, r"engine\.patience=0: must be 1 epoch or more"),
+        ({"patience": 0}, r"engine\.patience=0: must be 1 or more"),
     ],
 )
 def test_wrong_settings_are_refused_before_there_is_a_work_directory(tmp_path, recipe, with_engine, settings, message):
     with pytest.raises(InputError, match=message):
         train(with_engine(recipe, **settings), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_more_steps_than_int32_counts_are_refused(recipe, with_engine):
+    task = SimpleNamespace(train=range(16 * 3000), examples="scenes")
+    with pytest.raises(InputError, match=r"engine\.epochs=1000000: 3,000,000,000 steps, more than int32 counts"):
+        check_batch(with_engine(recipe, epochs=10**6), task, make_parallel("jit"))
 
 
 def test_a_checkpoint_of_another_network_is_refused(finished):

@@ -1,12 +1,22 @@
 """Overrides are typed, unknown keys and impossible values are refused, and recipes survive JSON."""
 
 import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes import RECIPES
 from mtsccd_jax.recipes.config import FIRST_NAMES, flatten, from_dict, identity, override, to_dict
+from mtsccd_jax.recipes.ranges import RANGES
+from mtsccd_jax.recipes.settings import settings
 
 DEMO = RECIPES["demo"]
 
@@ -47,16 +57,27 @@ def test_text_becomes_the_type_of_its_key(assignment, key, value):
     ("assignment", "message"),
     [
         ("optim.learning_rat=1", r"unknown recipe key 'optim\.learning_rat'\. Did you mean 'optim\.learning_rate'\?"),
-        ("engine.epochs=many", r"engine\.epochs=many: expected a value of type int"),
-        ("engine.epochs=1.5", r"engine\.epochs=1\.5: expected a value of type int"),
-        ("data.flip=maybe", r"data\.flip=maybe: expected a value of type bool"),
+        ("data.flip=maybe", r"data\.flip=maybe: expected true or false"),
         ("engine.parallel=jitt", r"expected one of jit, pmap\. Did you mean 'jit'\?"),
         ("engine.epochs", r"expected KEY=VALUE"),
+        ("data.mean=0.5,x", r"data\.mean=x: expected number"),
     ],
 )
 def test_a_wrong_override_is_refused(assignment, message):
     with pytest.raises(InputError, match=message):
         override(DEMO, [assignment])
+
+
+@pytest.mark.parametrize("text", ["many", "", "nan", "1_000", "0x10", "٣", "1.5", "1e3", "true", "none", "9" * 5000])
+def test_an_integer_is_ascii_digits(text):
+    with pytest.raises(InputError, match=rf"^engine\.epochs={text[:80]}(\.\.\.)?: expected integer$"):
+        override(DEMO, [f"engine.epochs={text}"])
+
+
+@pytest.mark.parametrize("text", ["many", "", "nan", "-inf", "1_0.5", "0x1p3", "١.٥", "true", "1e400", "-1e39"])
+def test_a_number_is_finite_in_float32(text):
+    with pytest.raises(InputError, match=r"^optim\.weight_decay=.*: expected (number|a number that float32 can hold)$"):
+        override(DEMO, [f"optim.weight_decay={text}"])
 
 
 def test_identity_ignores_paths_and_pacing_and_nothing_else():
@@ -84,27 +105,120 @@ def test_renamed_keys_are_read_by_their_first_names_and_keep_the_identity():
 @pytest.mark.parametrize(
     ("assignments", "message"),
     [
-        ("data.crop_padding=-1", "must be 0 or more and below data.image_size"),
-        ("data.crop_padding=500", "must be 0 or more and below data.image_size"),
+        ("data.image_size=0", "must be 1 or more"),
+        ("data.crop_padding=-1", "must be 0 or more"),
+        ("data.crop_padding=500", "must be below data.image_size"),
+        ("data.color_jitter=-0.1", "must be 0 or more and at most 1"),
         ("data.bands=B02 data.color_jitter=0.1", "bands have physical units"),
+        ("data.changed_above=1.1", "must be 0 or more and at most 1"),
+        ("data.std=1.0,0.0,1.0", "must be above 0"),
+        ("model.width=0", "must be above 0 and at most 64"),
+        ("model.dropout=1", "must be 0 or more and below 1"),
+        ("optim.learning_rate=0", "must be above 0"),
+        ("optim.learning_rate=-0.1", "must be above 0"),
+        ("optim.momentum=1", "must be 0 or more and below 1"),
+        ("optim.weight_decay=-0.1", "must be 0 or more"),
+        ("optim.warmup_epochs=-1", "must be 0 or more"),
         ("optim.label_smoothing=1", "must be 0 or more and below 1"),
+        ("optim.clip_norm=0", "must be above 0"),
+        ("engine.batch_size=0", "must be 1 or more"),
+        ("engine.epochs=-1", "must be 0 or more"),
+        ("engine.epochs=1000000000000000000000000000000", "at most 1,000,000"),
         ("engine.validate=false engine.patience=3", "needs validation after every epoch"),
         ("engine.validate=false engine.keep=best", "needs validation after every epoch"),
-        ("engine.validate=true engine.patience=0", "must be 1 epoch or more"),
+        ("engine.validate=true engine.patience=0", "must be 1 or more"),
+        ("engine.checkpoint_every_s=-1", "must be 0 or more"),
         ("engine.steps_per_dispatch=0", "must be 1 or more"),
-        ("scene.c=", "penalties above 0"),
-        ("scene.c=0", "penalties above 0"),
-        ("retrieval.cutoffs=", "lengths of at least 1"),
-        ("retrieval.cutoffs=0,5", "lengths of at least 1"),
-        ("change.words=0", "at least one word"),
-        ("evaluation.resamples=0", "an interval needs 1 or more"),
-        ("similarity.width=0", "must be positive"),
-        ("similarity.radius=-1", "must not be negative"),
-        ("similarity.scene_weight=-1", "must not be negative"),
+        ("scene.c=", "give at least one"),
+        ("scene.c=0", "must be above 0"),
+        ("retrieval.cutoffs=", "give at least one"),
+        ("retrieval.cutoffs=0,5", "must be 1 or more"),
+        ("change.words=0", "must be 1 or more"),
+        ("change.descriptors=0", "must be 1 or more"),
+        ("evaluation.resamples=0", "must be 1 or more"),
+        ("similarity.width=0", "must be 1 or more"),
+        ("similarity.radius=-1", "must be 0 or more"),
+        ("similarity.scene_weight=-1", "must be 0 or more"),
+        ("seed=-1", "must be 0 or more and below 4,294,967,296"),
+        ("seed=4294967296", "must be 0 or more and below 4,294,967,296"),
     ],
 )
 def test_an_impossible_value_is_named_with_what_is_expected(assignments, message):
-    recipe = override(DEMO, assignments.split())
     key, _, value = assignments.split()[-1].partition("=")
     with pytest.raises(InputError, match=rf"^{key}={value}(\.0)?: .*{message}"):
+        override(DEMO, assignments.split())
+
+
+def test_every_number_has_a_range_that_is_shown():
+    shown = {setting.key: setting.range for setting in settings(DEMO)}
+    numbers = {key for key, text in shown.items() if text.startswith(("integer", "number"))}
+    assert numbers == RANGES.keys() | {"data.mean"}
+    assert all(str(RANGES[key]) in shown[key] for key in RANGES)
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "message"),
+    [
+        ("optim", {"learning_rate": "0.1"}, "optim.learning_rate=0.1: expected number"),
+        ("optim", {"learning_rate": math.nan}, "optim.learning_rate=nan: expected a number that float32 can hold"),
+        ("optim", {"learning_rate": True}, "optim.learning_rate=true: expected number, not bool"),
+        ("optim", {"learning_rate": 10**400}, "optim.learning_rate=an integer of many digits: expected a number that"),
+        ("engine", {"epochs": 1.0}, "engine.epochs=1.0: expected integer, not float"),
+        ("engine", {"epochs": np.int64(1)}, "engine.epochs=1: expected integer, not int64"),
+        ("engine", {"keep": None}, "engine.keep=none: expected one of last, best."),
+        ("data", {"mean": 0.5}, "data.mean=0.5: expected numbers separated by commas, not float"),
+        ("data", {"mean": (0.5, None, 0.5)}, "data.mean=none: expected number, not NoneType"),
+        ("data", {"flip": 1}, "data.flip=1: expected true or false, not int"),
+        ("data", {"folder": Path("x")}, "data.folder=x: expected text, not "),
+    ],
+)
+def test_a_recipe_made_in_python_is_checked_alike(part, values, message):
+    recipe = replace(DEMO, **{part: replace(getattr(DEMO, part), **values)})
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         recipe.check()
+
+
+KEYS = [setting.key for setting in settings(DEMO)]
+ODD = [
+    "",
+    " ",
+    "=",
+    "none",
+    "nan",
+    "-1",
+    "0",
+    "1",
+    "1e400",
+    "1_000",
+    "0x10",
+    "٣",
+    "1,2",
+    ",",
+    "a\nb",
+    "\0",
+    "~",
+    "gs://x",
+]
+TEXT = st.one_of(
+    st.sampled_from(ODD),
+    st.integers().map(str),
+    st.floats().map(str),
+    st.text(st.characters(codec=None)),
+    st.sampled_from(ODD).map(lambda text: text * 2000),
+)
+ASSIGNMENT = st.one_of(st.tuples(st.sampled_from(KEYS), TEXT).map("=".join), st.tuples(TEXT, TEXT).map("=".join), TEXT)
+
+
+@settings_of_hypothesis(max_examples=1000, deadline=None, derandomize=True, database=None)
+@given(st.lists(ASSIGNMENT, min_size=1, max_size=3))
+def test_any_override_gives_a_possible_recipe_or_one_line(assignments):
+    try:
+        recipe = override(DEMO, assignments)
+    except InputError as error:
+        said = str(error)
+    else:
+        recipe.check()
+        assert from_dict(json.loads(json.dumps(to_dict(recipe)))) == recipe
+        return
+    assert len(said.splitlines()) == 1
+    assert len(said) < 1000

@@ -151,7 +151,7 @@ def test_networks_of_bands_say_what_they_cannot_do(run, label_data, scenes, tmp_
         ),
         ("retrieve", str(workdir), "--folder", str(scenes), "--split", "all"): "holds no bands, and the network sees",
         ("evaluate", str(workdir), "--set", "scene.classifier=svm"): "named by the network's own head alone",
-        ("evaluate", str(workdir), "--set", "evaluation.resamples=0"): "resamples=0: an interval needs 1 or more",
+        ("evaluate", str(workdir), "--set", "evaluation.resamples=0"): "resamples=0: must be 1 or more",
         ("train", "demo", *v2, "--set", "model.task=labels"): "bigearthnet_v2/official: holds no images; a network of",
         ("train", "demo", *v2, "--set", "model.task=labels", "--set", "data.bands=rgb"): "are those of images in",
         ("train", "demo", *v2, "--set", "optim.label_smoothing=1"): "label_smoothing=1.0: must be 0 or more and below",
