@@ -1,9 +1,12 @@
 """Checkpoints of a run, a thin layer over orbax, which writes a checkpoint whole or not at all."""
 
 import errno
+import json
+import logging
 import os
 import shutil
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from mtsccd_jax.engine.finite import check_finite_state, not_finite
@@ -18,8 +22,11 @@ from mtsccd_jax.engine.state import State
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import AnyPath
 
-# The folder in which orbax keeps the arrays of a checkpoint.
-ARRAYS_FOLDER = "default"
+# The folder in which orbax keeps the arrays of a checkpoint, and its file of what else is known of them.
+ARRAYS_FOLDER, METADATA_FILE = "default", "_CHECKPOINT_METADATA"
+
+# What the system says of itself where tensorstore reports an error as a plain ValueError.
+_OF_THE_SYSTEM = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def newest_step(workdir: AnyPath) -> int | None:
@@ -71,9 +78,12 @@ class Checkpoints:
     def __init__(self, workdir: AnyPath):
         self.directory = Path(workdir).resolve() / "checkpoints"
         self._kept = NewestAndBest()
-        self._manager = ocp.CheckpointManager(
-            self.directory, options=ocp.CheckpointManagerOptions(preservation_policy=self._kept, create=True)
-        )
+        options = ocp.CheckpointManagerOptions(preservation_policy=self._kept, create=True)
+        try:
+            self._manager = ocp.CheckpointManager(self.directory, options=options)
+        except (ValueError, TypeError, AttributeError) as error:  # of metadata that are JSON of something else
+            way_out = "put a copy of its checkpoints back, or train in a new --workdir"
+            raise InputError(f"{self.directory}: cannot be read whole ({error}); {way_out}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -107,7 +117,8 @@ class Checkpoints:
             if step != self.latest:
                 check_finite_state(state)
                 self._check_space(state)
-                self._manager.save(step, args=ocp.args.StandardSave(state))
+                known = {"crc32": checksum(state)}
+                self._manager.save(step, args=ocp.args.StandardSave(state), custom_metadata=known)
             if wait:
                 self._manager.wait_until_finished()
         except ValueError as error:
@@ -135,11 +146,14 @@ class Checkpoints:
             raise InputError(f"{self.path(step)}: the checkpoint of the best epoch is gone; train in a new --workdir")
         step = max(steps) if step is None else step
         try:
+            known = json.loads((self.path(step) / METADATA_FILE).read_text(encoding="utf-8"))["custom_metadata"]
             with late_reads_unheard():
                 state: State = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
         except Exception as error:  # whatever its layers raise, down to a bare Exception
             if is_of_the_system(error):
                 raise
+            if number := next((number for number in _OF_THE_SYSTEM if os.strerror(number) in str(error)), None):
+                raise OSError(number, os.strerror(number), str(self.path(step))) from None
             if difference := self._difference(step, abstract):
                 raise InputError(
                     f"{self.path(step)}: of another network or recipe ({difference}); put back the checkpoint that "
@@ -147,6 +161,8 @@ class Checkpoints:
                 ) from None
             reason = " ".join(str(error.__cause__ or error).split()).rpartition('": ')[2][:150]  # without our path
             raise InputError(f"{self.path(step)}: cannot be read whole ({reason}); {_way_out(steps, step)}") from None
+        if checksum(state) != known.get("crc32", checksum(state)):  # older versions stored none
+            raise InputError(f"{self.path(step)}: holds other values than were saved; {_way_out(steps, step)}")
         if found := not_finite(state):
             raise InputError(f"{self.path(step)}: {found}, the training went wrong; {_way_out(steps, step)}")
         return state
@@ -170,6 +186,14 @@ def is_of_the_system(error: Exception) -> bool:
     return is_of_disk or isinstance(error, MemoryError | jax.errors.JaxRuntimeError)
 
 
+def checksum(state: State) -> int:
+    """Return the CRC-32 of all values of a state: orbax stores none, and a changed byte would be another weight."""
+    crc = 0
+    for value in jax.tree.leaves(state):
+        crc = zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8), crc)
+    return crc
+
+
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     """Return the shape of every array of a tree by its name."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
@@ -180,9 +204,9 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 def late_reads_unheard() -> Iterator[None]:
     """Drop what is left of a failed restore: reads whose event loop orbax has closed at the first error.
 
-    They are reported after the block that failed, so the filter stays then, and goes after a block that succeeds.
+    They are reported after the block that failed, so the filters stay then, and go after a block that succeeds.
     """
-    heard = sys.unraisablehook
+    heard, logger = sys.unraisablehook, logging.getLogger("asyncio")
 
     def hear(about: Any) -> None:
         code = getattr(about.object, "cr_code", None)  # of a read that was never resumed
@@ -190,5 +214,12 @@ def late_reads_unheard() -> Iterator[None]:
             heard(about)
 
     sys.unraisablehook = hear
+    logger.addFilter(_is_heard)
     yield
     sys.unraisablehook = heard
+    logger.removeFilter(_is_heard)
+
+
+def _is_heard(record: logging.LogRecord) -> bool:
+    """Return whether a message of asyncio is about anything but a read of orbax's that failed after another had."""
+    return "orbax" not in record.getMessage()

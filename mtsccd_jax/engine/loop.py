@@ -29,10 +29,10 @@ from mtsccd_jax.engine.checkpoint import Checkpoints
 from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.feed import LATE
 from mtsccd_jax.engine.finite import check_finite_state
-from mtsccd_jax.engine.prepare import Plan, prepare
+from mtsccd_jax.engine.prepare import Plan, begin, prepare
 from mtsccd_jax.engine.program import Metrics
 from mtsccd_jax.engine.task import Task
-from mtsccd_jax.engine.workdir import RECIPE_FILE, History, StepRecord, Validation, only_training
+from mtsccd_jax.engine.workdir import History, StepRecord, Validation, only_training
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.files import AnyPath
 from mtsccd_jax.progress import bar
@@ -84,14 +84,11 @@ def fit(recipe: Recipe, task: Task, workdir: AnyPath) -> Fit:
     """
     workdir = Path(workdir)
     engine, keep_best, started = recipe.engine, recipe.engine.keep == "best", time.perf_counter()
+    plan = prepare(recipe, task, workdir)  # nothing is written for a recipe that is refused
     with ExitStack() as stack:
-        is_new = not (workdir / RECIPE_FILE).exists()
-        if not is_new:
-            stack.enter_context(only_training(workdir))
+        stack.enter_context(only_training(workdir))
         stack.enter_context(run_cache(workdir))
-        plan = prepare(recipe, task, workdir)
-        if is_new:  # not before: nothing is written for a recipe that is refused
-            stack.enter_context(only_training(workdir))
+        plan = begin(plan, workdir)
         program, steps_per_epoch = plan.program, plan.steps_per_epoch
         last_step = engine.epochs * steps_per_epoch
 

@@ -4,7 +4,7 @@ Wrong input is found here, before minutes of computing and before the work direc
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -34,12 +34,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """A training that can start; a new run begins with `weights`, and None are random ones."""
+    """A training that can start; a new run begins with the `fitted` values of `weights`, and None are random ones."""
 
     recipe: Recipe
     task: Task
     program: Program
-    weights: Fitted | None
+    weights: WeightFile | None
+    fitted: Fitted | None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -60,7 +61,7 @@ class Plan:
             logger.info(f"{what} step {checkpoints.latest}")
             return checkpoints.restore(network.abstract())
         state = network.initial(self.recipe.seed)
-        return state if self.weights is None else network.initialized(state, self.weights)
+        return state if self.fitted is None else network.initialized(state, self.fitted)
 
     @cached_property
     def score(self) -> Score:
@@ -73,10 +74,7 @@ class Plan:
 
 
 def prepare(recipe: Recipe, task: Task, workdir: AnyPath) -> Plan:
-    """Return the plan of a training once nothing it needs is missing; the work directory then belongs to this run.
-
-    The training step is compiled if steps are left.
-    """
+    """Return the plan of a training once nothing it needs is missing; nothing is compiled or written yet."""
     workdir = Path(workdir)
     check_recipe(workdir, recipe)
     recipe.check()
@@ -94,8 +92,18 @@ def prepare(recipe: Recipe, task: Task, workdir: AnyPath) -> Plan:
             logger.info(line)
     logger.info(named_classes(task.class_names))
     logger.info(feed.choice)
+    return Plan(recipe, task, program, weights, fitted)
+
+
+def begin(plan: Plan, workdir: AnyPath) -> Plan:
+    """Return the plan with its training step compiled, if steps are left; the work directory then belongs to this run.
+
+    Call it with the lock of the work directory.
+    """
+    recipe, task, weights, program = plan.recipe, plan.task, plan.weights, plan.program
+    workdir, resumed_step = Path(workdir), newest_step(workdir)
     if resumed_step is None or not is_finished(recipe, task, workdir, resumed_step):
-        program = compile_program(program, recipe, task, usable_bytes(parallel))
+        program = compile_program(program, recipe, task, usable_bytes(program.feed.parallel))
     if resumed_step is None:
         task.write_notes(workdir)
     run = Run(
@@ -108,7 +116,7 @@ def prepare(recipe: Recipe, task: Task, workdir: AnyPath) -> Plan:
         learned_before=weights.trained_on if weights else (),
     )
     claim(workdir, run)
-    return Plan(recipe, task, program, fitted)
+    return replace(plan, program=program)
 
 
 def named_classes(names: tuple[str, ...]) -> str:

@@ -8,15 +8,16 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, get_type_hints
 
 import numpy as np
 
-from mtsccd_jax.errors import InputError
+from mtsccd_jax.errors import InputError, one_line
 from mtsccd_jax.files import AnyPath, check_utf8, replacing, utf8
 from mtsccd_jax.recipes.config import Recipe, from_dict, identity, to_dict
+from mtsccd_jax.recipes.values import checked
 
 RECIPE_FILE = "recipe.json"
 HISTORY_FILE = "training.jsonl"
@@ -132,18 +133,16 @@ def load(workdir: AnyPath) -> Run:
         raise InputError(f"{workdir}: no trained run here ({RECIPE_FILE} is missing); run `mtsccd-jax train` first")
     check_utf8(workdir, "rename the folder")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Run(
-            from_dict(values["recipe"]),
-            tuple(values["class_names"]),
-            values["data"],
-            int(values["train_examples"]),
-            values.get("weights_sha256"),
-            values.get("train_sha256"),
-            tuple(values.get("learned_before", ())),
-        )
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a recipe file ({error!r}); choose another work directory") from None
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        there = [item.name for item in fields(Run) if item.default is MISSING or item.name in stored]
+        hints = get_type_hints(Run) | {"recipe": dict}
+        values = {name: checked(stored[name], hints[name], name) for name in there}
+        return Run(**values | {"recipe": from_dict(values["recipe"])})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:  # InputError is a ValueError
+        reason = f"{error} is missing" if isinstance(error, KeyError) else one_line(str(error))
+        raise InputError(
+            f"{path}: not a recipe file ({reason}); put a copy of it back, or choose another --workdir"
+        ) from None
 
 
 @contextmanager
@@ -156,6 +155,7 @@ def only_training(workdir: Path) -> Iterator[None]:
         InputError: Another training holds it.
     """
     path = workdir / LOCK_FILE
+    workdir.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -274,14 +274,18 @@ def best_of(validations: Sequence[Validation]) -> Validation | None:
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a history file up to one torn by a kill."""
+    """Return the lines of a history file up to one torn by a kill, or damaged otherwise."""
     lines: list[dict[str, Any]] = []
     if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                lines.append(json.loads(text))
-            except json.JSONDecodeError:
+                line = json.loads(text)
+                record = (StepRecord if "loss" in line else Validation)(**line)
+            except (ValueError, TypeError, RecursionError):
                 break
+            if not isinstance(record.step, int):
+                break
+            lines.append(line)
     return lines
 
 

@@ -87,4 +87,4 @@ def kind(hint: Any) -> str:
         return f"{kind(inner[0])}s separated by commas"
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return f"{kind(inner[0])}, or none"
-    return {bool: "true or false", int: "integer", float: "number", str: "text"}[hint]
+    return {bool: "true or false", int: "integer", float: "number", str: "text", dict: "named values"}[hint]

@@ -1,7 +1,9 @@
 """A checkpoint that cannot be used is named in one line with the way out; damage is told apart from another network."""
 
 import errno
+import json
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,6 +48,24 @@ def each_data_file(do: Callable[[Path], None]) -> Callable[[Path], None]:
     return lambda folder: [do(path) for path in (folder / "default" / "ocdbt.process_0" / "d").iterdir()] and None
 
 
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def nowhere(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.parent / "nowhere")
+
+
+def flip(path: Path) -> None:
+    """Change a byte in the middle, which in a large file is one of a value."""
+    if path.stat().st_size > 4000:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+
+
 def linked(folder: Path) -> None:
     folder.rename(folder.parent.parent / "elsewhere")
     folder.symlink_to(folder.parent.parent / "elsewhere")
@@ -61,6 +81,26 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "no metadata": (lambda folder: (folder / "default" / "_METADATA").unlink(), "cannot be read whole"),
     "the metadata are cut": (lambda folder: cut(folder / "default" / "_METADATA"), "cannot be read whole"),
     "foreign metadata": (lambda folder: (folder / "default" / "_METADATA").write_text("{}") and None, "cannot be read"),
+    "the metadata are a list": (
+        lambda folder: (folder / "default" / "_METADATA").write_text("[1]") and None,
+        "cannot be",
+    ),
+    "a folder in the place of a data file": (each_data_file(a_folder), "cannot be read whole"),
+    "a folder in the place of a file of names": (
+        lambda folder: [a_folder(path) for path in (folder / "default" / "d").iterdir()] and None,
+        "cannot be read whole",
+    ),
+    "a folder in the place of the manifest": (
+        lambda folder: a_folder(folder / "default" / "manifest.ocdbt"),
+        "cannot be read whole",
+    ),
+    "a link to nowhere": (lambda folder: nowhere(folder / "default" / "manifest.ocdbt"), "cannot be read whole"),
+    "changed values": (each_data_file(flip), "holds other values than were saved"),
+    "no checksum": (lambda folder: (folder / "_CHECKPOINT_METADATA").unlink(), "cannot be read whole"),
+    "a foreign checksum": (
+        lambda folder: (folder / "_CHECKPOINT_METADATA").write_text("{}") and None,
+        "cannot be read",
+    ),
     "no arrays": (removed("default"), "no checkpoint, it holds no arrays"),
 }
 
@@ -132,3 +172,33 @@ def test_a_link_in_place_of_a_checkpoint_does_not_begin_the_run_anew(written, tm
     linked(tmp_path / "checkpoints" / "2")
     with pytest.raises(InputError, match="2: a link, which is not followed; put the folder itself there"):
         newest_step(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[1]", '"x"', "5"])
+def test_metadata_that_are_json_of_something_else_are_named(written, tmp_path, text):
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "checkpoints" / "2" / "_CHECKPOINT_METADATA").write_text(text)
+    message = (
+        r"checkpoints: cannot be read whole \(.*\); put a copy of its checkpoints back, or train in a new --workdir$"
+    )
+    with pytest.raises(InputError, match=message):
+        Checkpoints(tmp_path)
+
+
+def test_a_checkpoint_without_a_checksum_is_of_an_older_version(written, tmp_path):
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "checkpoints" / "2" / "_CHECKPOINT_METADATA"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"custom_metadata": {}}))
+    with Checkpoints(tmp_path) as checkpoints:
+        assert int(checkpoints.restore(STATE).step) == 2
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO])
+def test_an_error_of_the_system_in_the_words_of_a_library_is_told_as_such(written, monkeypatch, number):
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError(f"Error opening zarr driver: {os.strerror(number)} [tensorstore_spec={{}}]")
+
+    monkeypatch.setattr(CheckpointManager, "restore", fail)
+    with Checkpoints(written) as checkpoints, pytest.raises(OSError, match=os.strerror(number)) as caught:
+        checkpoints.restore(STATE)
+    assert caught.value.filename == str(written / "checkpoints" / "2")

@@ -1,5 +1,6 @@
 """A work directory belongs to one recipe, and its history survives a kill."""
 
+import copy
 import errno
 import fcntl
 import json
@@ -9,10 +10,12 @@ import re
 import socket
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mtsccd_jax.engine.workdir import (
     HISTORY_FILE,
@@ -31,6 +34,7 @@ from mtsccd_jax.engine.workdir import (
     read_validations,
 )
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.recipes.config import Recipe, to_dict
 
 
 def a_record(step):
@@ -94,6 +98,66 @@ def test_a_directory_without_a_run_says_so(tmp_path):
         load(tmp_path)
 
 
+STORED = to_dict(Recipe("tiny", "for tests"))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+SOUND = {"recipe": STORED, "class_names": ["a", "b"], "data": "folder", "train_examples": 10, "weights_sha256": None}
+
+
+@st.composite
+def damaged_recipe_file(draw):
+    """Draw a recipe file in which a value is another or missing, or whose text is cut or holds other characters."""
+    values = copy.deepcopy(SOUND)
+    part = draw(st.sampled_from([values, values["recipe"], values["recipe"]["data"], values["recipe"]["engine"]]))
+    key = draw(st.sampled_from([*part, "unknown"]))
+    part[key] = draw(JSON)
+    if draw(st.booleans()):
+        del part[key]
+    text = json.dumps(draw(st.sampled_from([values, draw(JSON)]))).encode()
+    at = draw(st.integers(0, len(text)))
+    return draw(st.sampled_from([text, text[:at], text[:at] + draw(st.binary(max_size=3)) + text[at:]]))
+
+
+@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@given(damaged_recipe_file())
+def test_any_recipe_file_gives_a_run_or_one_line(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / RECIPE_FILE
+    path.write_bytes(content)
+    try:
+        run = load(path.parent)
+    except InputError as error:
+        said = str(error)
+    else:
+        assert all(isinstance(name, str) for name in run.class_names)
+        return
+    assert said.startswith(f"{path}: not a recipe file (")
+    assert said.endswith("); put a copy of it back, or choose another --workdir")
+    assert len(said.splitlines()) == 1
+    assert len(said) < 1000
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("[" * 100_000, "recursion depth"),
+        ("9" * 5000, "Exceeds the limit"),
+        ("[]", "list"),
+        (json.dumps(SOUND | {"class_names": "abc"}), "class_names=abc: expected texts separated by commas"),
+        (json.dumps(SOUND | {"train_examples": 1.5}), "train_examples=1.5: expected integer, not float"),
+        (json.dumps(SOUND | {"recipe": [1]}), "recipe=[1]: expected named values, not list"),
+        (json.dumps({"recipe": STORED}), "'class_names' is missing"),
+        (json.dumps(SOUND | {"recipe": STORED | {"optim": {"lr": 1}}}), "unknown recipe key 'optim.lr'."),
+    ],
+)
+def test_what_is_wrong_with_a_recipe_file_is_said(tmp_path, content, reason):
+    (tmp_path / RECIPE_FILE).write_text(content)
+    with pytest.raises(InputError, match=rf"not a recipe file \(.*{re.escape(reason)}.*\); put a copy of it back"):
+        load(tmp_path)
+
+
 def test_the_history_drops_what_lies_beyond_the_checkpoint_and_a_torn_line(tmp_path):
     history = History(tmp_path, 0)
     history.extend(a_record(step) for step in (1, 2, 3))
@@ -109,6 +173,21 @@ def test_the_history_drops_what_lies_beyond_the_checkpoint_and_a_torn_line(tmp_p
     lines = [json.loads(line) for line in (tmp_path / HISTORY_FILE).read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]
     assert resumed.validations == [], "what the dropped steps led to is dropped with them"
+
+
+@pytest.mark.parametrize(
+    "damage", [b"[1, 2]", b"{}", b"5", b"null", b"\xff\x00", b'{"step": "x", "loss": 1}', b"[" * 100_000]
+)
+def test_the_history_ends_at_a_line_that_is_no_record(tmp_path, damage):
+    history = History(tmp_path, 0)
+    history.extend(a_record(step) for step in (1, 2))
+    history.close()
+    with (tmp_path / HISTORY_FILE).open("ab") as file:
+        file.write(damage + b"\n" + json.dumps(asdict(a_record(3))).encode() + b"\n")
+    assert [record.step for record in read_history(tmp_path)] == [1, 2]
+    resumed = History(tmp_path, 3)
+    resumed.close()
+    assert [record.step for record in resumed.records] == [1, 2]
 
 
 def test_the_best_validation_is_the_first_among_equals_and_survives_a_kill(tmp_path):
