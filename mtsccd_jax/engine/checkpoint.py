@@ -188,16 +188,21 @@ def is_of_the_system(error: Exception) -> bool:
 
 def checksum(state: State) -> int:
     """Return the CRC-32 of all values of a state: orbax stores none, and a changed byte would be another weight."""
-    crc = 0
-    for value in jax.tree.leaves(state):
-        crc = zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8), crc)
+    crc, values = 0, _by_name(state)
+    for name in sorted(values):
+        crc = zlib.crc32(np.ascontiguousarray(values[name]).reshape(-1).view(np.uint8), crc)
     return crc
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     """Return the shape of every array of a tree by its name."""
+    return {name: tuple(leaf.shape) for name, leaf in _by_name(tree).items()}
+
+
+def _by_name(tree: Any) -> dict[str, Any]:
+    """Return the leaves of a tree by name; read without its types, a checkpoint has the same names in another order."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape) for path, leaf in leaves}
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
 @contextmanager
