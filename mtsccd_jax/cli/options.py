@@ -134,10 +134,11 @@ def number(kind: type, allowed: Range, expected: str = "") -> Callable[[str], An
     """Return a parser of integers or numbers in a range; `expected` says what else there may be."""
 
     def parse(text: str) -> Any:
-        value = from_text(text, kind)
-        if not isinstance(value, kind) or value not in allowed:
-            wanted = allowed if isinstance(value, kind) else f"expected {expected or in_words(kind)}"
-            raise argparse.ArgumentTypeError(f"{excerpt(text)}: {wanted}")
+        value: Any = from_text(text, kind)
+        if isinstance(value, str):
+            raise argparse.ArgumentTypeError(f"{excerpt(text)}: expected {expected or in_words(kind)}")
+        if value not in allowed:
+            raise argparse.ArgumentTypeError(f"{excerpt(text)}: {allowed}")
         return value
 
     return parse

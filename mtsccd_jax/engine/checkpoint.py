@@ -33,9 +33,11 @@ def newest_step(workdir: AnyPath) -> int | None:
     """Return the step of the newest checkpoint of a work directory, or None without one.
 
     Raises:
-        InputError: Its folder is a link, which orbax does not see, or holds no arrays.
+        InputError: Its folder is a file or a link, which orbax does not see, or holds no arrays.
     """
     directory = Path(workdir) / "checkpoints"
+    if directory.is_file():
+        raise InputError(f"{directory}: a file, and no folder of checkpoints; move it elsewhere")
     entries = directory.iterdir() if directory.is_dir() else ()
     folders = (entry for entry in entries if entry.name.isdigit() and (entry.is_dir() or entry.is_symlink()))
     steps = {int(folder.name): folder for folder in folders}
@@ -190,7 +192,8 @@ def checksum(state: State) -> int:
     """Return the CRC-32 of all values of a state: orbax stores none, and a changed byte would be another weight."""
     crc, values = 0, _by_name(state)
     for name in sorted(values):
-        crc = zlib.crc32(np.ascontiguousarray(values[name]).reshape(-1).view(np.uint8), crc)
+        content: Any = np.ascontiguousarray(values[name]).reshape(-1).view(np.uint8)
+        crc = zlib.crc32(content, crc)
     return crc
 
 

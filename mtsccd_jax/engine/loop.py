@@ -133,10 +133,7 @@ def fit(recipe: Recipe, task: Task, workdir: AnyPath) -> Fit:
                 if keep_best and history.best == validation:
                     checkpoints.mark_best(step)
                     checkpoints.save(state)
-                logger.info(
-                    f"epoch {epoch + 1:>3}/{engine.epochs}  loss {history.records[-1].loss:.4f}  "
-                    f"validation {validation.score_name} {validation.score:.4f}"
-                )
+                logger.info(validation_text(history, engine.epochs))
 
             if engine.patience is not None and history.epochs_without_better >= engine.patience:
                 break
@@ -163,6 +160,13 @@ def progress_text(history: History, epochs: int) -> str:
     last = history.records[-1]
     rate = f"{last.images_per_s:,.0f} images/s" if last.images_per_s else ""
     return f"epoch {last.epoch + 1}/{epochs}  loss {last.loss:.3f}  {rate}"
+
+
+def validation_text(history: History, epochs: int) -> str:
+    """Return the line about the last validation; the loss is unknown where the history file was lost."""
+    last, loss = history.validations[-1], history.mean_loss(1)
+    known = "unknown" if loss is None else f"{loss:.4f}"
+    return f"epoch {last.epoch + 1:>3}/{epochs}  loss {known}  validation {last.score_name} {last.score:.4f}"
 
 
 def check_history(history: History, engine: Engine, epochs: int) -> None:

@@ -202,3 +202,9 @@ def test_an_error_of_the_system_in_the_words_of_a_library_is_told_as_such(writte
     with Checkpoints(written) as checkpoints, pytest.raises(OSError, match=os.strerror(number)) as caught:
         checkpoints.restore(STATE)
     assert caught.value.filename == str(written / "checkpoints" / "2")
+
+
+def test_a_file_in_the_place_of_the_checkpoints_is_named(tmp_path):
+    (tmp_path / "checkpoints").write_text("x")
+    with pytest.raises(InputError, match=r"checkpoints: a file, and no folder of checkpoints; move it elsewhere$"):
+        newest_step(tmp_path)

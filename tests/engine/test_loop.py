@@ -1,5 +1,6 @@
 """A whole training: it learns, it resumes to the same bits, and it names what went wrong."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine.evaluate import embed, load_trained
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.prepare import check_batch
-from mtsccd_jax.engine.workdir import read_history
+from mtsccd_jax.engine.workdir import HISTORY_FILE, read_history
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.recipes.config import Model
 from mtsccd_jax.tasks.train import train
@@ -43,6 +44,15 @@ def test_a_run_learns_and_a_stopped_one_ends_with_the_same_bits(tmp_path, recipe
     again = train(recipe, tmp_path)
     assert again.step == done.step
     assert again.compile_s is None, "a finished run must not train again"
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\xff[1]"])
+def test_a_run_whose_history_is_lost_ends_as_it_did(tmp_path, recipe, finished, content):
+    whole, done = finished
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    (tmp_path / HISTORY_FILE).write_bytes(content)
+    again = train(recipe, tmp_path)
+    assert (again.step, again.loss) == (done.step, None)
 
 
 def test_embedding_covers_every_row_in_order(recipe, finished):
