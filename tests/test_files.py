@@ -36,7 +36,7 @@ def test_errors_are_one_line_of_text_whatever_the_path(tmp_path, capsys):
     status, _, err = run(capsys, "data", "check", tmp_path / STORED)
     assert status == 2
     assert len(err.strip().splitlines()) == 1
-    assert "/a b: no such archive" in err
+    assert r"/a\nb: no such archive" in err
     assert err.encode()
     status, result, _ = run(capsys, "data", "synth", "--out", tmp_path / Path(STORED).parent, "--scale", "0.0001", "-q")
     assert (status, result["out"]) == (0, str((tmp_path / STORED).parent))
