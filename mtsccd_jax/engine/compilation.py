@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TextIO
 
@@ -15,6 +15,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
 
 from mtsccd_jax.files import AnyPath
+from mtsccd_jax.ops.calls import own_settings
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +68,12 @@ def compilation_cache(place: Path) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_cache(workdir: AnyPath) -> AbstractContextManager[None]:
-    """Return `compilation_cache` for a work directory, unless JAX_COMPILATION_CACHE_DIR already sets one."""
-    if jax.config.values["jax_compilation_cache_dir"]:
-        return nullcontext()
-    return compilation_cache(Path(workdir) / FOLDER)
+@contextmanager
+def run_cache(workdir: AnyPath) -> Iterator[None]:
+    """Hold our settings of JAX, and keep programs in the work directory unless JAX_COMPILATION_CACHE_DIR is set."""
+    kept_elsewhere = jax.config.values["jax_compilation_cache_dir"]
+    with own_settings(), nullcontext() if kept_elsewhere else compilation_cache(Path(workdir) / FOLDER):
+        yield
 
 
 def _machine() -> str:

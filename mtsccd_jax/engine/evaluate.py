@@ -22,6 +22,7 @@ from mtsccd_jax.engine.state import Network, State, create
 from mtsccd_jax.engine.steps import OutputStep, make_embed_step
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.files import AnyPath
+from mtsccd_jax.ops.calls import own_settings
 from mtsccd_jax.progress import bar
 from mtsccd_jax.recipes.config import EVALUATION_KEYS, Recipe, override
 
@@ -88,6 +89,7 @@ class Trained:
             )
 
 
+@own_settings()
 def load_trained(workdir: AnyPath, assignments: Sequence[str] = ()) -> Trained:
     """Load the trained network of a work directory, its recipe changed by `KEY=VALUE` assignments.
 
@@ -162,6 +164,7 @@ def outputs_of(
     return timed_rows(trained, source, call, rows, title)
 
 
+@own_settings()
 def timed_rows(
     trained: Trained, source: Source, call: Callable[[Batch, np.ndarray], Any], rows: np.ndarray, title: str
 ) -> tuple[Any, float]:
@@ -182,7 +185,7 @@ def timed_rows(
 def evaluation_batch(trained: Trained, rows: int) -> int:
     """Return the batch size for a number of rows: the recipe's, or a smaller one where that would be mostly padding.
 
-    A small batch is a power of two on each device, so that few programs are compiled and few padded rows computed.
+    A smaller one is a power of two on each device, so that few programs are compiled and few padded rows computed.
     """
     devices = trained.parallel.mesh.size
     return min(trained.recipe.engine.eval_batch_size, devices << math.ceil(math.log2(-(-rows // devices))))
@@ -197,10 +200,11 @@ def every_row(
 ) -> Any:
     """Return the outputs of `call(batch, place_b)` on each of the `rows`, joined: a tree of arrays (n, ...).
 
-    `call` returns arrays as a step compiled by `compile_outputs` does; `place_b` are the places of the batch's examples
-    in `rows`. `advance(done, total)` is called after every batch.
+    A batch is `batch_size`, or the next larger one that divides over the devices; the last one is padded. `call`
+    returns arrays as a step compiled by `compile_outputs` does; `place_b` are the places of the batch's examples in
+    `rows`. `advance(done, total)` is called after every batch.
     """
-    indices, mask = evaluation_batches(len(rows), batch_size)
+    indices, mask = evaluation_batches(len(rows), feed.parallel.whole_batch(batch_size))
     parts: list[Any] = []
     with feed.batches(rows[indices]) as batches:
         for output in late(call(batch, place_b) for batch, place_b in zip(batches, indices, strict=True)):

@@ -25,6 +25,7 @@ from mtsccd_jax.models.inception.inception_v3 import SMALLEST_IMAGE_OF_SIDE_CLAS
 from mtsccd_jax.models.network import AUXILIARY, HEAD, AuxiliaryNetwork
 from mtsccd_jax.models.weights.files import MODEL, TRAINED_ON, WeightFile
 from mtsccd_jax.models.weights.mapping import published, slots
+from mtsccd_jax.ops.calls import own_settings
 from mtsccd_jax.recipes.config import Recipe
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -115,6 +116,7 @@ def write_safetensors(trained: Trained, path: AnyPath) -> None:
         stream.write(save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, header))
 
 
+@own_settings()
 def write_stablehlo(trained: Trained, path: AnyPath) -> None:
     """Write the forward pass with its weights, for CPU, CUDA and TPU.
 

@@ -19,6 +19,7 @@ from jax.sharding import PartitionSpec as P
 from jax.stages import Wrapped
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.ops.calls import own_settings
 
 AXIS = "data"
 Batch = Mapping[str, jax.Array]
@@ -55,7 +56,16 @@ class Parallel:
     def check_batch(self, batch_size: int, key: str) -> None:
         """Raise InputError unless the global batch divides over the devices."""
         if batch_size <= 0 or batch_size % self.mesh.size:
-            raise InputError(f"{key}={batch_size}: must be a positive multiple of the {self.mesh.size} devices")
+            above = self.whole_batch(max(batch_size, 1))
+            near = " or ".join(str(size) for size in (above - self.mesh.size, above) if size > 0)
+            raise InputError(
+                f"{key}={batch_size}: must be a positive multiple of the {self.mesh.size} devices; "
+                f"take {near}, or fewer devices"
+            )
+
+    def whole_batch(self, batch_size: int) -> int:
+        """Return the smallest batch of at least `batch_size` examples that divides over the devices."""
+        return -(-batch_size // self.mesh.size) * self.mesh.size
 
     def layout(self, array: Any) -> Any:
         """Return `array` (b, ...) as the compiled step takes it: under pmap (devices, b / devices, ...)."""
@@ -134,6 +144,7 @@ class Parallel:
 
         return jax.jit(gather_and_place, out_shardings=self.batch_sharding)
 
+    @own_settings()
     def place(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
         """Put this process's part of a batch on its devices, laid out as a compiled step takes it."""
         return {

@@ -129,7 +129,6 @@ def check_batch(recipe: Recipe, task: Task, parallel: Parallel) -> None:
     """Raise InputError where a batch cannot be divided over the devices, or is larger than the training split."""
     batch_size, train = recipe.engine.batch_size, task.train
     parallel.check_batch(batch_size, "engine.batch_size")
-    parallel.check_batch(recipe.engine.eval_batch_size, "engine.eval_batch_size")
     steps = recipe.engine.epochs * (len(train) // batch_size)
     if steps >= 2**31:
         raise InputError(f"engine.epochs={recipe.engine.epochs}: {steps:,} steps, more than int32 counts; set fewer")

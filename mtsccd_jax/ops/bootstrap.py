@@ -17,10 +17,10 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float64, Int64, Integer, Real, Shaped
 
+from mtsccd_jax.ops.calls import check_at_least_one, check_level
 from mtsccd_jax.ops.metrics import BINARY_METRICS, binary_metrics, scene_metrics
 from mtsccd_jax.ops.threshold import check_objective, check_pairs, sort_descending
 from mtsccd_jax.ops.threshold_bootstrap import best_resampled_cuts, make_cells
-from mtsccd_jax.ops.validation import check_at_least_one, check_level
 
 Intervals = dict[str, tuple[float, float]]
 

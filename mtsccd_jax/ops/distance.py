@@ -12,10 +12,10 @@ vector and 1 to everything else, and under `unit_length` its distances are 0 and
 Features are real numbers, used as float32. Denormal ones may count as zero, and so may differences below 1e-19 of the
 largest value in either matrix, whose squares leave float32.
 
-Called on plain arrays, rows are spread over all devices of this process, and the result (sharded by rows) is the same
-on any number of them. An array of the host goes to each device in its share, never whole to one device. Inside `jit`
-the caller's sharding rules, and everything lowers for CPU, CUDA and TPU; values that are not finite cannot be refused
-there, so keep them out.
+Called on plain arrays, rows are spread over all devices of this process, and the result is the same on any number of
+them. An array of the host goes to each device in its share, never whole to one device. Inside `jit` the caller's
+sharding rules, and everything lowers for CPU, CUDA and TPU; values that are not finite cannot be refused there, so keep
+them out.
 """
 
 from collections.abc import Callable
@@ -27,12 +27,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 from jaxtyping import Float32, Int32, Real
 
 from mtsccd_jax.ops import neighbors
+from mtsccd_jax.ops.calls import check_known, leading, on_host, own_settings, padded, real_rows, row_bucket
 from mtsccd_jax.ops.distance_kernels import (
     Space,
     centre,
@@ -44,7 +45,6 @@ from mtsccd_jax.ops.distance_kernels import (
     product,
     tiling,
 )
-from mtsccd_jax.ops.validation import check_known, real_rows
 
 METRICS = ("euclidean", "cosine")
 
@@ -52,6 +52,8 @@ METRICS = ("euclidean", "cosine")
 _CANCELLED = 0.1
 _REPAIR_ROWS, _REPAIR_COLUMNS = 32, 128
 _PAIRWISE_ROWS = 1024  # of the first matrix at once; bounds memory, not results
+# So many distances and more repay a program for their own shape: padding would cost a copy of the result.
+_PAIRWISE_ALONE = 1 << 24
 
 _AXIS = "row"  # the mesh axis along which rows are spread
 
@@ -73,9 +75,10 @@ _SIZES_OF_ACCELERATORS = _Sizes(4096, 131072, 1 << 26)
 _COARSE_FROM = 1 << 32
 
 _Matrix = Array | np.ndarray
-_Options = Space | tuple[Space, int] | neighbors.Plan  # what a kernel is compiled for
+_Options = Space | neighbors.Plan  # what a kernel is compiled for
 
 
+@own_settings()
 def paired_distance(
     x_nd: Real[ArrayLike, "n d"], y_nd: Real[ArrayLike, "n d"], metric: str = "euclidean", *, unit_length: bool = False
 ) -> Float32[Array, " n"]:
@@ -92,6 +95,7 @@ def paired_distance(
     return distance_n
 
 
+@own_settings()
 def pairwise_distance(
     x_nd: Real[ArrayLike, "n d"], y_md: Real[ArrayLike, "m d"], metric: str = "euclidean", *, unit_length: bool = False
 ) -> Float32[Array, "n m"]:
@@ -105,10 +109,13 @@ def pairwise_distance(
     space = _space(metric, unit_length)
     x_nd, y_md = real_rows("x_nd", x_nd), real_rows("y_md", y_md)
     _check_widths("x_nd", x_nd, "y_md", y_md)
-    distance_nm: Array = _over_rows(_pairwise, (space, _PAIRWISE_ROWS), (x_nd,), (y_md,))
-    return distance_nm
+    n, m = len(x_nd), len(y_md)
+    length = int if n * m >= _PAIRWISE_ALONE else row_bucket
+    distance_nm: Array = _over_rows(_pairwise, space, (x_nd,), (y_md,), length=length)
+    return leading(distance_nm, n, m)
 
 
+@own_settings()
 def nearest_neighbors(
     query_nd: Real[ArrayLike, "n d"],
     gallery_md: Real[ArrayLike, "m d"],
@@ -141,7 +148,7 @@ def nearest_neighbors(
     if k != int(k) or not 1 <= k <= m:
         raise ValueError(f"k must be a whole number from 1 to the gallery's {m} rows, got {k}")
     coarse = query_nd.size * m >= _COARSE_FROM and _fast_bfloat16()
-    plan = neighbors.Plan(int(k), space, *sizes, coarse, gallery_rows=m)
+    plan = neighbors.Plan(int(k), space, *sizes, coarse)
     found: tuple[Array, Array] = _over_rows(neighbors.search, plan, (query_nd, gallery_md))
     return found
 
@@ -167,37 +174,51 @@ def _check_widths(x_name: str, x_nd: _Matrix, y_name: str, y_md: _Matrix) -> Non
 
 
 def _over_rows(
-    kernel: Callable[..., Any], options: _Options, rows: tuple[_Matrix, ...], shared: tuple[_Matrix, ...] = ()
+    kernel: Callable[..., Any],
+    options: _Options,
+    rows: tuple[_Matrix, ...],
+    shared: tuple[_Matrix, ...] = (),
+    *,
+    length: Callable[[int], int] = row_bucket,
 ) -> Any:
-    """Call `kernel(options, *rows, *shared)` with the rows spread over this process's devices, `shared` copied to each.
+    """Call `kernel(options, *rows, *shared, n, m)`, n and m being the lengths of the two matrices.
 
-    Where matrices of unlike length are spread, the result is as long as the first.
+    Rows are spread over this process's devices, and `shared` is copied to each. Both are padded to `length(n)`, with
+    copies of their last rows. The result is as long as the first matrix.
     """
-    n = rows[0].shape[0]
-    devices = jax.local_devices()[:n]
-    if len(devices) == 1 or any(isinstance(array, jax.core.Tracer) for array in (*rows, *shared)):
-        return _compiled(kernel, options, len(rows), len(shared), None)(*rows, *shared)
-    mesh = Mesh(np.array(devices), (_AXIS,), axis_types=(AxisType.Auto,))
-    spread = tuple(_spread(array, mesh) for array in rows)
-    shared = jax.device_put(shared, jax.NamedSharding(mesh, P()))
-    result = _compiled(kernel, options, len(rows), len(shared), mesh)(*spread, *shared)
-    return jax.tree.map(lambda array: array[:n], result)
+    matrices = (*rows, *shared)
+    counts = tuple(np.int32(len(matrix)) for matrix in matrices)
+    if any(isinstance(matrix, jax.core.Tracer) for matrix in matrices):
+        return _compiled(kernel, options, len(rows), len(shared), None)(*matrices, *counts)
+    n, devices = len(rows[0]), jax.local_devices()[: length(len(rows[0]))]
+    if len(devices) == 1:
+        whole = (padded(matrix, length(len(matrix))) for matrix in matrices)
+        result = _compiled(kernel, options, len(rows), len(shared), None)(*whole, *counts)
+    else:
+        mesh = Mesh(np.array(devices), (_AXIS,), axis_types=(AxisType.Auto,))
+        spread = tuple(_spread(matrix, mesh, length) for matrix in rows)
+        copied = jax.device_put(
+            tuple(padded(matrix, length(len(matrix))) for matrix in shared), NamedSharding(mesh, P())
+        )
+        result = _compiled(kernel, options, len(rows), len(shared), mesh)(*spread, *copied, *counts)
+    return jax.tree.map(lambda array: leading(array, n), result)
 
 
-def _spread(x_nd: _Matrix, mesh: Mesh) -> Array:
-    """Place the matrix in equal shares of its rows; copies of the last row fill the last shares."""
+def _spread(x_nd: _Matrix, mesh: Mesh, length: Callable[[int], int] = row_bucket) -> Array:
+    """Place the matrix in equal shares of `length(n)` rows or more; copies of the last row fill the last shares."""
     n, width = x_nd.shape
-    padded, sharding = -(-n // mesh.size) * mesh.size, jax.NamedSharding(mesh, P(_AXIS))
-    if isinstance(x_nd, Array):
-        placed: Array = jax.device_put(jnp.pad(x_nd, ((0, padded - n), (0, 0)), mode="edge"), sharding)
+    rows, sharding = -(-length(n) // mesh.size) * mesh.size, NamedSharding(mesh, P(_AXIS))
+    if not on_host(x_nd):
+        placed: Array = jax.device_put(padded(x_nd, rows), sharding)
         return placed
+    host_nd = np.asarray(x_nd)
 
     def share(index: tuple[slice, ...] | None) -> np.ndarray:
         assert index is not None  # every device is this process's
-        start, stop, _ = index[0].indices(padded)
-        return x_nd[start:stop] if stop <= n else x_nd[np.minimum(np.arange(start, stop), n - 1)]
+        start, stop, _ = index[0].indices(rows)
+        return host_nd[start:stop] if stop <= n else host_nd[np.minimum(np.arange(start, stop), n - 1)]
 
-    return jax.make_array_from_callback((padded, width), sharding, share)
+    return jax.make_array_from_callback((rows, width), sharding, share)
 
 
 @lru_cache(maxsize=256)
@@ -209,20 +230,21 @@ def _compiled(
         return jax.jit(partial(kernel, options))
     if isinstance(options, neighbors.Plan):
         options = options._replace(devices=mesh.size, axis=_AXIS)
-    specs = (P(_AXIS),) * rows + (P(),) * shared
+    specs = (P(_AXIS),) * rows + (P(),) * (shared + 2)  # and the two lengths
     call = partial(kernel, options)
     return jax.jit(jax.shard_map(call, mesh=mesh, in_specs=specs, out_specs=P(_AXIS), check_vma=False))
 
 
-def _paired(space: Space, x_nd: Array, y_nd: Array) -> Array:
+def _paired(space: Space, x_nd: Array, y_nd: Array, *_: Array) -> Array:
     x_nd, y_nd, scale = prepare(x_nd, y_nd, space)
     return finish(half_squared(x_nd, y_nd, scale, space), scale, space)
 
 
-def _pairwise(options: tuple[Space, int], x_nd: Array, y_md: Array) -> Array:
-    n, m, (space, chunk) = x_nd.shape[0], y_md.shape[0], options
-    tiles, rows = tiling(n, chunk, _REPAIR_ROWS)
-    columns = -(-m // _REPAIR_COLUMNS) * _REPAIR_COLUMNS
+def _pairwise(space: Space, x_nd: Array, y_md: Array, _: Array, m: Array) -> Array:
+    """Return the distances between all rows; those to the `m` real ones of `y_md` are accurate."""
+    here, width = x_nd.shape[0], y_md.shape[0]
+    tiles, rows = tiling(here, _PAIRWISE_ROWS, _REPAIR_ROWS)
+    columns = -(-width // _REPAIR_COLUMNS) * _REPAIR_COLUMNS
     x_nd, y_md, scale = prepare(x_nd, y_md, space)
     origin = centre(y_md, scale, space)
     x_nd, y_md = pad_rows(x_nd, tiles * rows), pad_rows(y_md, columns)
@@ -235,11 +257,11 @@ def _pairwise(options: tuple[Space, int], x_nd: Array, y_md: Array) -> Array:
         moved = move(x, origin, scale, space)
         lengths = jnp.sum(jnp.square(moved), -1)[:, None] + yy_m
         squared = lengths - 2 * product(moved, moved_md)
-        real = real_m & (tile * rows + jnp.arange(rows) < n)[:, None]
+        real = real_m & (tile * rows + jnp.arange(rows) < here)[:, None]
         return _repair(jnp.maximum(squared, 0) / 2, (squared < _CANCELLED * lengths) & real, x, y_md, scale, space)
 
     half = lax.map(one_tile, jnp.arange(tiles)).reshape(tiles * rows, columns)
-    return finish(half[:n, :m], scale, space)
+    return finish(half[:here, :width], scale, space)
 
 
 def _repair(half_nm: Array, cancelled_nm: Array, x_nd: Array, y_md: Array, scale: Array, space: Space) -> Array:

@@ -19,8 +19,8 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Float32, Int32, Real
 
+from mtsccd_jax.ops.calls import check_at_least_one, leading, own_settings, padded, real_rows, row_bucket
 from mtsccd_jax.ops.distance_kernels import product
-from mtsccd_jax.ops.validation import check_at_least_one, real_matrix
 
 _BLOCK_ROWS = 2048
 
@@ -57,6 +57,7 @@ class _Lloyd(NamedTuple):
     iteration: Array
 
 
+@own_settings()
 def fit_kmeans(
     point_nd: Real[ArrayLike, "n d"], k: int, seed: int = 0, *, max_iterations: int = 100, tolerance: float = 1e-4
 ) -> KMeans:
@@ -72,41 +73,59 @@ def fit_kmeans(
     Raises:
         ValueError: empty input, NaN or infinite values, k outside 1 to n, no iteration, a negative tolerance.
     """
-    point_nd = real_matrix("point_nd", point_nd)
+    point_nd = real_rows("point_nd", point_nd)
     n = len(point_nd)
     if not 1 <= k <= n:
         raise ValueError(f"k must be from 1 to the number of points, {n}, got {k}")
     check_at_least_one(max_iterations=max_iterations)
     if not tolerance >= 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance}")
-    blocks = -(-n // _BLOCK_ROWS)
+    rows = row_bucket(n)
+    limits = np.int32(max_iterations), np.float32(tolerance)
     with jax.enable_x64(True):
         center_kd, inertia, iterations = _fit(
-            point_nd, jax.random.key(seed), np.int32(max_iterations), np.float32(tolerance), k, blocks
+            padded(point_nd, rows), np.int32(n), jax.random.key(seed), *limits, k, -(-rows // _BLOCK_ROWS)
         )
         return KMeans(center_kd, float(inertia), int(iterations))
 
 
-@jax.jit
-def nearest_center(point_nd: Float32[Array, "n d"], center_kd: Float32[Array, "k d"]) -> Int32[Array, " n"]:
-    """Return the index of each point's nearest centre, the lowest among equals; pure.
+@own_settings()
+def nearest_center(point_nd: Real[ArrayLike, "n d"], center_kd: Real[ArrayLike, "k d"]) -> Int32[Array, " n"]:
+    """Return the index of each point's nearest centre, the lowest among equals; works inside `jit`.
 
     Distances are resolved down to the rounding of float32 products around the mean of the centres.
+
+    Raises:
+        ValueError: empty input, unequal widths, or (outside `jit`) NaN or infinite values.
     """
+    center_kd = real_rows("center_kd", center_kd)
+    point_nd = real_rows("point_nd", point_nd, center_kd.shape[1])
+    n = len(point_nd)
+    rows = n if isinstance(point_nd, jax.core.Tracer) else row_bucket(n)
+    index_n: Array = _nearest(padded(point_nd, rows), center_kd)
+    return leading(index_n, n)
+
+
+@jax.jit
+def _nearest(point_nd: Array, center_kd: Array) -> Array:
     origin_d = jnp.mean(center_kd, 0)
     return _lowest(_scores(point_nd - origin_d, center_kd - origin_d))[0]
 
 
 @partial(jax.jit, static_argnames=("k", "blocks"))
-def _fit(point_nd: Array, key: Array, most: Array, tolerance: Array, k: int, blocks: int) -> tuple[Array, Array, Array]:
-    """Return `(center_kd, inertia, iterations)`."""
-    n, d = point_nd.shape
-    rows = -(-n // blocks)
-    origin_d = jnp.mean(point_nd, 0)
-    point_nd = jnp.pad(point_nd - origin_d, ((0, blocks * rows - n), (0, 0)))
+def _fit(
+    point_nd: Array, n: Array, key: Array, most: Array, tolerance: Array, k: int, blocks: int
+) -> tuple[Array, Array, Array]:
+    """Return `(center_kd, inertia, iterations)` for the first n points; the others are padding."""
+    length, d = point_nd.shape
+    rows = -(-length // blocks)
+    real_n = jnp.arange(blocks * rows) < n
+    point_nd = jnp.where(real_n[:, None], jnp.pad(point_nd, ((0, blocks * rows - length), (0, 0))), 0)
+    origin_d = jnp.sum(point_nd, 0) / n.astype(jnp.float32)
+    point_nd = jnp.where(real_n[:, None], point_nd - origin_d, 0)
     square_n = jnp.sum(jnp.square(point_nd), 1)
-    points = _Points(point_nd.reshape(blocks, rows, d), square_n, jnp.arange(blocks * rows) < n)
-    goal = tolerance * jnp.sum(square_n) / (n * d)
+    points = _Points(point_nd.reshape(blocks, rows, d), square_n, real_n)
+    goal = tolerance * jnp.sum(square_n) / (n * d).astype(jnp.float32)
 
     def going(state: _Lloyd) -> Array:
         return ~state.settled & (state.shift > goal) & (state.iteration < most)
@@ -198,7 +217,7 @@ def _centers(points: _Points, clusters: _Clusters, distance_n: Array) -> Array:
     return total_kd / jnp.maximum(count_k, 1).astype(jnp.float32)[:, None]
 
 
-def _seeds(points: _Points, n: int, key: Array, k: int) -> Array:
+def _seeds(points: _Points, n: Array, key: Array, k: int) -> Array:
     """Choose seeds by greedy k-means++: of some points drawn by squared distance, the one that leaves the least.
 
     Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007, section 2.2 and its end.

@@ -15,9 +15,12 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float64, Int32, Integer, Real, Shaped
 
+from mtsccd_jax.ops.calls import bucket, own_settings
+
 BINARY_METRICS = ("oa", "kappa", "precision", "recall", "f1", "balanced")
 
 
+@own_settings()
 def confusion_matrix(
     label_n: Shaped[ArrayLike, " n"],
     prediction_n: Shaped[ArrayLike, " n"],
@@ -34,8 +37,10 @@ def confusion_matrix(
     """
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
-    labels = {"label_n": jnp.asarray(label_n), "prediction_n": jnp.asarray(prediction_n)}
-    mask = jnp.ones(labels["label_n"].shape, bool) if mask_n is None else jnp.asarray(mask_n, bool)
+    traced = any(isinstance(value, jax.core.Tracer) for value in (label_n, prediction_n, mask_n))
+    library = jnp if traced else np  # values of the host are checked, and padded so that many lengths share a program
+    labels = {"label_n": library.asarray(label_n), "prediction_n": library.asarray(prediction_n)}
+    mask = library.ones(labels["label_n"].shape, bool) if mask_n is None else library.asarray(mask_n, bool)
     for name, value in {**labels, "mask_n": mask}.items():
         if value.ndim != 1 or value.shape != mask.shape or value.shape != labels["label_n"].shape:
             raise ValueError(
@@ -44,13 +49,15 @@ def confusion_matrix(
     for name, value in labels.items():
         if not (jnp.issubdtype(value.dtype, jnp.integer) or value.dtype == bool):
             raise ValueError(f"{name} must hold integers, got {value.dtype}")
-        if not isinstance(value, jax.core.Tracer) and not isinstance(mask, jax.core.Tracer):
-            known = np.asarray(value)
-            outside = np.flatnonzero(np.asarray(mask) & ((known < 0) | (known >= num_classes)))
-            if outside.size:
-                row = int(outside[0])
-                raise ValueError(f"{name}[{row}] is {known[row]}, outside the {num_classes} classes 0 to k - 1")
-    counts: Array = _count(labels["label_n"], labels["prediction_n"], mask, num_classes)
+        outside = [] if traced else np.flatnonzero(mask & ((value < 0) | (value >= num_classes))).tolist()
+        if outside:
+            row = outside[0]
+            raise ValueError(f"{name}[{row}] is {value[row]}, outside the {num_classes} classes 0 to k - 1")
+    vectors = [*labels.values(), mask]
+    if not traced:
+        padding = (0, bucket(len(mask)) - len(mask))
+        vectors = [np.pad(value, padding).astype(bool if value is mask else np.int32) for value in vectors]
+    counts: Array = _count(*vectors, num_classes)
     return counts
 
 

@@ -32,9 +32,9 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Float64, Int64, Real, Shaped
 
+from mtsccd_jax.ops.calls import LABEL_VALUES, finite_floats, flags, own_settings, padded, row_bucket
 from mtsccd_jax.ops.metrics import binary_metrics, divide
 from mtsccd_jax.ops.threshold import Cut, best_cut, check_objective, ends_of_ties, sort_descending
-from mtsccd_jax.ops.validation import LABEL_VALUES, finite_floats, flags
 
 FIGURES = ("precision", "recall", "f1", "f2")
 AVERAGES = ("samples", "micro", "macro")
@@ -159,6 +159,7 @@ def ranking_metrics(label_nk: Shaped[ArrayLike, "n k"], score_nk: Real[ArrayLike
     return {"coverage_error": float(coverage_n.mean()), "ranking_loss": float(loss_n.mean())}
 
 
+@own_settings()
 def example_rankings(
     label_nk: Bool[np.ndarray, "n k"], score_nk: Float[np.ndarray, "n k"]
 ) -> tuple[Real[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
@@ -167,8 +168,10 @@ def example_rankings(
     The coverage is the number of classes that score at least as high as the lowest true label. The ranking loss is the
     share, among all pairs of a true and an untrue label, of those in which the true one does not score higher.
     """
+    n = len(label_nk)
     with jax.enable_x64(score_nk.dtype == np.float64):
-        coverage_n, misordered_n = jax.device_get(_count_orders(label_nk, score_nk))
+        counts = _count_orders(*(padded(part, row_bucket(n)) for part in (label_nk, score_nk)))
+    coverage_n, misordered_n = (np.asarray(count)[:n] for count in counts)
     true_n = label_nk.sum(1)
     return coverage_n, divide(misordered_n, true_n * (label_nk.shape[1] - true_n))
 
@@ -196,6 +199,7 @@ def average_precision(
     return np.array(by_class), micro
 
 
+@own_settings()
 def class_thresholds(
     label_nk: Shaped[ArrayLike, "n k"], score_nk: Real[ArrayLike, "n k"], objective: str = "f1"
 ) -> ClassThresholds:
@@ -209,16 +213,22 @@ def class_thresholds(
     check_objective(objective)
     label, score = check_scores(label_nk, score_nk)
     n, k = label.shape
-    value_kn, tp_kn, allowed_kn = np.empty((k, n), score.dtype), np.empty((k, n), np.int32), np.empty((k, n), bool)
+    length = row_bucket(n)
+    value_kn, tp_kn, allowed_kn = (
+        np.empty((k, n), score.dtype),
+        np.empty((k, length), np.int32),
+        np.zeros((k, length), bool),
+    )
 
     def sort(column: int) -> None:
         value_kn[column], kind_n = sort_descending(np.ascontiguousarray(score[:, column]), label[:, column])
-        allowed_kn[column] = ends_of_ties(value_kn[column])
-        np.cumsum(kind_n, dtype=np.int32, out=tp_kn[column])
+        allowed_kn[column, :n] = ends_of_ties(value_kn[column])
+        np.cumsum(kind_n, dtype=np.int32, out=tp_kn[column, :n])
+        tp_kn[column, n:] = tp_kn[column, n - 1]
 
     _map_threads(sort, range(k))
     with jax.enable_x64(True):
-        cut = jax.device_get(_best_cuts(tp_kn, allowed_kn, objective, max(1, _CUT_ELEMENTS // n)))
+        cut = jax.device_get(_best_cuts(tp_kn, allowed_kn, np.int32(n), objective, max(1, _CUT_ELEMENTS // length)))
     chosen = np.take_along_axis(value_kn, np.maximum(cut.position, 0)[:, None], 1)[:, 0].astype(np.float64)
     positives = tp_kn[:, -1].astype(np.int64)
     tp, fp = cut.tp.astype(np.int64), cut.fp.astype(np.int64)
@@ -272,9 +282,9 @@ def _count_orders(label_nk: Array, score_nk: Array) -> tuple[Array, Array]:
 
 
 @partial(jax.jit, static_argnames=("objective", "at_once"))
-def _best_cuts(tp_kn: Array, allowed_kn: Array, objective: str, at_once: int) -> Cut:
-    """Return the best cut of each class, from the positives up to each place of its own order."""
-    place_n = jnp.arange(1, tp_kn.shape[1] + 1, dtype=jnp.int32)
+def _best_cuts(tp_kn: Array, allowed_kn: Array, n: Array, objective: str, at_once: int) -> Cut:
+    """Return the best cut of each class, from the positives up to each place of its own order; n are no padding."""
+    place_n = jnp.minimum(jnp.arange(1, tp_kn.shape[1] + 1, dtype=jnp.int32), n)
 
     def of_class(order: tuple[Array, Array]) -> Cut:
         tp_n, allowed_n = order

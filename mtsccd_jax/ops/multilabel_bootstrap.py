@@ -24,6 +24,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float64, Real, Shaped
 
 from mtsccd_jax.ops.bootstrap import Intervals, percentile_interval
+from mtsccd_jax.ops.calls import check_at_least_one, check_known, check_level, own_settings, padded, row_bucket
 from mtsccd_jax.ops.distance_kernels import tiling
 from mtsccd_jax.ops.metrics import divide
 from mtsccd_jax.ops.multilabel import (
@@ -39,7 +40,6 @@ from mtsccd_jax.ops.multilabel import (
 )
 from mtsccd_jax.ops.paired_tests import Difference
 from mtsccd_jax.ops.threshold import ends_of_ties
-from mtsccd_jax.ops.validation import check_at_least_one, check_known, check_level
 
 Resampled = dict[str, Float64[np.ndarray, " r"]]
 
@@ -250,11 +250,13 @@ def _average_precisions(orders: Sequence[_Order], weight_nr: np.ndarray) -> list
     """Return `(average precision, whether the label occurs)` of each order, each (r,)."""
     # One long loop of short steps: a nanosecond a decision and resample on a processor, mostly delay on an accelerator.
     device = _host_device()
-    weight = jax.device_put(weight_nr, device)
+    weight = jax.device_put(padded(weight_nr, row_bucket(len(weight_nr))), device)
 
     def of_order(order: _Order) -> tuple[np.ndarray, np.ndarray]:
-        with jax.enable_x64(True):  # holds for this thread alone
-            area_r, tp_r = jax.device_get(_walk(weight, jax.device_put(order, device)))
+        decisions = len(order.end_m)
+        order = _Order(*(np.pad(part, (0, row_bucket(decisions) - decisions)) for part in order))
+        with own_settings(), jax.enable_x64(True):  # they hold for this thread alone
+            area_r, tp_r = jax.device_get(_walk(weight, jax.device_put(order, device), np.int32(decisions)))
         return divide(area_r, tp_r), tp_r > 0
 
     with ThreadPoolExecutor() as pool:
@@ -262,20 +264,21 @@ def _average_precisions(orders: Sequence[_Order], weight_nr: np.ndarray) -> list
 
 
 @jax.jit
-def _walk(weight_nr: Array, order: _Order) -> tuple[Array, Array]:
-    """Go down one order; return `(sum of hits gained x precision float64, hits int32)` of each resample."""
+def _walk(weight_nr: Array, order: _Order, decisions: Array) -> tuple[Array, Array]:
+    """Go down an order's first decisions; return `(sum of hits gained x precision float64, hits int32)`, each (r,)."""
 
-    def step(carry: _Carry, decision: _Order) -> tuple[_Carry, None]:
+    def step(place: Array, carry: _Carry) -> _Carry:
+        decision = _Order(*(part[place] for part in order))
         predicted_r, tp_r, cut_r, area_r = carry  # `cut_r`: the hits at the last place where a threshold can cut
         weight_r = weight_nr[decision.example_m].astype(jnp.int32)
         predicted_r += weight_r
         tp_r += jnp.where(decision.label_m, weight_r, 0)
         gained_r = (tp_r - cut_r).astype(jnp.float64) * tp_r / jnp.maximum(predicted_r, 1)
         area_r += jnp.where(decision.end_m, gained_r, 0.0)
-        return (predicted_r, tp_r, jnp.where(decision.end_m, tp_r, cut_r), area_r), None
+        return predicted_r, tp_r, jnp.where(decision.end_m, tp_r, cut_r), area_r
 
     zero = jnp.zeros(weight_nr.shape[1], jnp.int32)
-    (_, tp_r, _, area_r), _ = lax.scan(step, (zero, zero, zero, zero.astype(jnp.float64)), order)
+    _, tp_r, _, area_r = lax.fori_loop(0, decisions, step, (zero, zero, zero, zero.astype(jnp.float64)))
     return area_r, tp_r
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import ArrayLike
 from jaxtyping import Float32, Int32
 
 from mtsccd_jax.ops.distance_kernels import (
@@ -38,6 +39,7 @@ from mtsccd_jax.ops.distance_kernels import (
     tiling,
 )
 
+_NOWHERE = np.iinfo(np.int32).max  # the index of no row
 _CANDIDATES_AT_ONCE = 32  # of a query in one share of the gallery
 _QUERIES_BY_PRODUCT = 128  # searched again at once
 _QUERIES_BY_DIFFERENCES = 16  # likewise
@@ -61,7 +63,6 @@ class Plan(NamedTuple):
     coarse: bool  # the first product of a CPU is in bfloat16
     devices: int = 1
     axis: str | None = None  # the mesh axis that the devices are along; None for one device
-    gallery_rows: int = 0  # of all devices' shares together; rows beyond are padding
 
 
 class _View(NamedTuple):
@@ -70,6 +71,7 @@ class _View(NamedTuple):
     origin_d: Array
     scale: Array
     rounding: Array | float
+    gallery_rows: Array  # of all devices' shares together; rows beyond are padding
 
     def moved(self, x_nd: Array, space: Space) -> Array:
         return move(x_nd, self.origin_d, self.scale, space)
@@ -80,31 +82,37 @@ class _View(NamedTuple):
 
 
 def search(
-    plan: Plan, query_nd: Float32[Array, "n d"], gallery_md: Float32[Array, "m d"]
+    plan: Plan,
+    query_nd: Float32[Array, "n d"],
+    gallery_md: Float32[Array, "m d"],
+    query_rows: Int32[ArrayLike, ""],
+    gallery_rows: Int32[ArrayLike, ""],
 ) -> tuple[Float32[Array, "n k"], Int32[Array, "n k"]]:
     """Return `(distance_nk ascending, index_nk)` for this device's queries, given its share of the gallery.
 
-    The traceable body of `ops.distance.nearest_neighbors`.
+    Of all devices' queries and gallery rows, those from `query_rows` and `gallery_rows` on are padding. The traceable
+    body of `ops.distance.nearest_neighbors`.
     """
     n, space = query_nd.shape[0], plan.space
     query_nd, gallery_md, scale = prepare(query_nd, gallery_md, space, plan.axis)
     origin = centre(gallery_md, scale, space)
     if plan.axis is not None:
         origin = lax.pmean(origin, plan.axis)  # any origin gives right results; all shares have equally many rows
-    exact = _View(origin, scale, rounding(origin.shape[0]))
+    exact = _View(origin, scale, rounding(origin.shape[0]), jnp.asarray(gallery_rows))
     coarse = first_rounding(exact.moved(query_nd, space), exact.moved(gallery_md, space), plan.coarse, plan.axis)
     chunks, rows = tiling(n, plan.query_chunk)
     query_crd = pad_rows(query_nd, chunks * rows).reshape(chunks, rows, -1)
     first = partial(first_product, coarse=plan.coarse)
     found = _by_product(query_crd, gallery_md, exact._replace(rounding=coarse), first, plan)
-    found = (found[0][:n], found[1][:n], found[2][:n])
+    first_row = 0 if plan.axis is None else lax.axis_index(plan.axis) * n
+    found = (found[0][:n], found[1][:n], found[2][:n] & (first_row + jnp.arange(n) < query_rows))
     if plan.coarse:
 
         def by_product(query_bd: Array) -> _Found:
             return _by_product(query_bd[None], gallery_md, exact, product, plan)
 
         found = _search_again(found, query_nd, _QUERIES_BY_PRODUCT, by_product, plan)
-    by_differences = partial(_by_differences, gallery_md=gallery_md, scale=scale, plan=plan)
+    by_differences = partial(_by_differences, gallery_md=gallery_md, view=exact, plan=plan)
     found = _search_again(found, query_nd, _QUERIES_BY_DIFFERENCES, by_differences, plan)
     return finish(found[0], scale, space), found[1]
 
@@ -112,14 +120,15 @@ def search(
 def _by_product(query_crd: Array, gallery_md: Array, view: _View, product: _Product, plan: Plan) -> _Found:
     """Find the k nearest rows of each query, (chunks x rows) of them, and whether the product certifies them."""
     (chunks, rows, width), space, k = query_crd.shape, plan.space, plan.k
-    m = plan.gallery_rows
+    m = gallery_md.shape[0] * plan.devices
     # A margin beyond k, in which rounding may change the order: wide enough for bfloat16 among ordinary features.
     count = min(m, k + max(22, min(k, k // 2 + 64)))
     score, candidate = _candidates(query_crd, gallery_md, count, view, product, plan)
     query_nd = query_crd.reshape(chunks * rows, width)
-    # Sorted, so that the lower place among equals is the lower row.
-    candidate = jnp.sort(candidate.reshape(-1, count), 1)
-    half, place = ascending(_exact(query_nd, gallery_md, candidate, view.scale, plan), k)
+    # Where padding was proposed there is no row. Sorted, so that the lower place among equals is the lower row.
+    candidate = jnp.sort(jnp.where(score < jnp.inf, candidate, _NOWHERE).reshape(-1, count), 1)
+    half = _exact(query_nd, gallery_md, candidate, view.scale, plan)
+    half, place = ascending(jnp.where(candidate < _NOWHERE, half, jnp.inf), k)
     index = jnp.take_along_axis(candidate, place, 1)
     if count == m:
         return half, index, jnp.zeros(chunks * rows, bool)
@@ -165,7 +174,7 @@ def _candidates(
             start = jnp.minimum(tile * columns, m - columns)
             gallery = view.moved(lax.dynamic_slice_in_dim(share, start, columns), space)
             row = start + jnp.arange(columns)
-            counts = (row >= tile * columns) & (first + row < plan.gallery_rows)
+            counts = (row >= tile * columns) & (first + row < view.gallery_rows)
             bias = jnp.where(counts, view.lower(gallery), jnp.inf)
 
             def merge(chunk: tuple[Array, Array, Array]) -> tuple[Array, Array]:
@@ -243,7 +252,7 @@ def _search_again(
     return found
 
 
-def _by_differences(query_bd: Array, gallery_md: Array, scale: Array, plan: Plan) -> _Found:
+def _by_differences(query_bd: Array, gallery_md: Array, view: _View, plan: Plan) -> _Found:
     """Find the k nearest rows of each query by direct differences with the whole gallery."""
     (m, width), batch, k = gallery_md.shape, query_bd.shape[0], plan.k
     rows = max(1, min(m, plan.block_elements // (batch * width)))
@@ -252,17 +261,17 @@ def _by_differences(query_bd: Array, gallery_md: Array, scale: Array, plan: Plan
         def one_tile(tile: Array, half_bm: Array) -> Array:
             start = jnp.minimum(tile * rows, m - rows)
             gallery = lax.dynamic_slice_in_dim(share, start, rows)
-            half = half_squared(query_bd[:, None], gallery, scale, plan.space)
+            half = half_squared(query_bd[:, None], gallery, view.scale, plan.space)
             return lax.dynamic_update_slice_in_dim(half_bm, half, start, 1)
 
         half = lax.fori_loop(0, -(-m // rows), one_tile, jnp.zeros((batch, m)))
-        half = jnp.where(first + jnp.arange(m) < plan.gallery_rows, half, jnp.inf)
+        half = jnp.where(first + jnp.arange(m) < view.gallery_rows, half, jnp.inf)
         half, place = ascending(half, min(k, m))
         merged = (jnp.concatenate(parts, 1) for parts in zip(best, (half, place + first), strict=True))
         half, index = lax.sort(tuple(merged), dimension=1, num_keys=2)
         return half[:, :k], index[:, :k]
 
-    begin = jnp.full((batch, k), jnp.inf), jnp.full((batch, k), np.iinfo(np.int32).max, jnp.int32)
+    begin = jnp.full((batch, k), jnp.inf), jnp.full((batch, k), _NOWHERE, jnp.int32)
     half, index = _round(gallery_md, begin, one_share, plan)
     return half, index, jnp.zeros(batch, bool)
 

@@ -14,8 +14,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Shaped
 
 from mtsccd_jax.ops.bootstrap import percentile_interval
+from mtsccd_jax.ops.calls import check_at_least_one, check_known, check_level, class_vector
 from mtsccd_jax.ops.metrics import BINARY_METRICS, metrics_of_many
-from mtsccd_jax.ops.validation import check_at_least_one, check_known, check_level, class_vector
 
 
 class McNemar(NamedTuple):

@@ -37,8 +37,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Float64, Int64, Integer, Shaped
 
 from mtsccd_jax.ops.bootstrap import percentile_interval
+from mtsccd_jax.ops.calls import LABEL_VALUES, check_at_least_one, check_known, check_level, flags
 from mtsccd_jax.ops.metrics import divide
-from mtsccd_jax.ops.validation import LABEL_VALUES, check_at_least_one, check_known, check_level, flags
 
 GAINS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "overlap": lambda overlap: overlap.astype(np.float64),

@@ -19,8 +19,17 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Float32, Float64, Real, Shaped
 
+from mtsccd_jax.ops.calls import (
+    check_at_least_one,
+    check_known,
+    class_vector,
+    leading,
+    own_settings,
+    padded,
+    real_rows,
+    row_bucket,
+)
 from mtsccd_jax.ops.svm_solver import minimise, scores
-from mtsccd_jax.ops.validation import check_at_least_one, check_known, class_vector, real_matrix
 
 KERNELS = ("rbf", "intersection")
 _INTERSECTION_ELEMENTS = 1 << 22  # minima taken at once: 16 MiB of float32
@@ -32,15 +41,17 @@ class LinearSVM(NamedTuple):
     weight_kd: Float32[Array, "k d"]
     bias_k: Float32[Array, " k"]
 
+    @own_settings()
     def scores(self, feature_nd: Real[ArrayLike, "n d"]) -> Float32[Array, "n k"]:
         """Return the decision values; the largest of an example tells its class.
 
         Raises:
             ValueError: no matrix of the fitted width, NaN or infinite values.
         """
-        feature_nd = real_matrix("feature_nd", feature_nd, self.weight_kd.shape[1])
-        score_nk: Array = _linear_scores(feature_nd, jnp.concatenate([self.weight_kd, self.bias_k[:, None]], 1))
-        return score_nk
+        feature_nd = real_rows("feature_nd", feature_nd, self.weight_kd.shape[1])
+        weight_ke = jnp.concatenate([self.weight_kd, self.bias_k[:, None]], 1)
+        n = len(feature_nd)
+        return leading(_linear_scores(padded(feature_nd, row_bucket(n)), weight_ke), n)
 
 
 class KernelSVM(NamedTuple):
@@ -50,6 +61,7 @@ class KernelSVM(NamedTuple):
     classes: int
     width: int
 
+    @own_settings()
     def scores(self, feature_nd: Real[ArrayLike, "n d"]) -> Float32[Array, "n k"]:
         """Return `SVC`'s one-vs-rest decision values; a class that it never saw scores below all others.
 
@@ -57,13 +69,14 @@ class KernelSVM(NamedTuple):
             ValueError: no matrix of the fitted width, NaN or infinite values, negative ones for the intersection
                 kernel.
         """
-        feature = real_matrix("feature_nd", feature_nd, self.width)
+        feature = real_rows("feature_nd", feature_nd, self.width)
         decision = self.machine.decision_function(np.asarray(feature))
         if decision.ndim == 1:
             decision = np.stack([-decision, decision], 1)
         score_nk = np.full((len(decision), self.classes), decision.min() - 1, np.float32)
         score_nk[:, self.machine.classes_] = decision
-        return jnp.asarray(score_nk)
+        placed_nk: Array = jax.device_put(score_nk)
+        return placed_nk
 
 
 class SVMFit(NamedTuple):
@@ -75,6 +88,7 @@ class SVMFit(NamedTuple):
     converged: bool  # False where the search ran into its limit of iterations
 
 
+@own_settings()
 def fit_linear(
     feature_nd: Real[ArrayLike, "n d"],
     label_n: Shaped[ArrayLike, " n"],
@@ -100,18 +114,21 @@ def fit_linear(
         ValueError: empty input, unequal lengths, NaN or infinite features, labels out of range, fewer than two classes
             that occur, a penalty, tolerance or number of iterations that is not positive, a start of another shape.
     """
-    feature_nd, label = _check_examples(feature_nd, label_n, classes)
+    feature, label = _check_examples(feature_nd, label_n, classes)
     _check_settings(c, tolerance, max_iterations)
-    shape = (classes, feature_nd.shape[1])
+    shape = (classes, feature.shape[1])
     if start is not None and start.weight_kd.shape != shape:
         raise ValueError(f"start must have weights of shape {shape}, got {start.weight_kd.shape}")
     start_ke = None if start is None else jnp.concatenate([start.weight_kd, start.bias_k[:, None]], 1)
-    sign_kn = jnp.where(label == jnp.arange(classes)[:, None], 1, -1).astype(jnp.float32)
-    end = minimise(feature_nd, sign_kn, start_ke, float(c), tolerance, max_iterations)
+    rows = row_bucket(len(feature))
+    sign_kn = np.zeros((classes, rows), np.float32)
+    sign_kn[:, : len(label)] = np.where(label == np.arange(classes)[:, None], 1, -1)
+    end = minimise(padded(feature, rows), sign_kn, start_ke, float(c), tolerance, max_iterations)
     svm = LinearSVM(end.weight_ke[:, :-1], end.weight_ke[:, -1])
     return SVMFit(svm, end.objective_k, end.iterations, bool((end.gain_k <= tolerance).all()))
 
 
+@own_settings()
 def fit_kernel(
     feature_nd: Real[ArrayLike, "n d"],
     label_n: Shaped[ArrayLike, " n"],
@@ -153,7 +170,8 @@ def _intersections(x_nd: np.ndarray, y_md: np.ndarray) -> np.ndarray:
     """Return the intersections (n, m) of histograms; raise ValueError unless `x_nd` holds some."""
     if x_nd.min() < 0:
         raise ValueError("the intersection kernel compares histograms: feature_nd must not be negative")
-    return np.asarray(_sums_of_minima(x_nd.astype(np.float32), y_md.astype(np.float32)))
+    x, y = (padded(part.astype(np.float32), row_bucket(len(part))) for part in (x_nd, y_md))
+    return np.asarray(_sums_of_minima(x, y))[: len(x_nd), : len(y_md)]
 
 
 @jax.jit
@@ -164,8 +182,8 @@ def _sums_of_minima(x_nd: Array, y_md: Array) -> Array:
     return jnp.asarray(sums)
 
 
-def _check_examples(feature_nd: ArrayLike, label_n: ArrayLike, classes: int) -> tuple[Array, np.ndarray]:
-    feature, label = real_matrix("feature_nd", feature_nd), class_vector("label_n", label_n, classes)
+def _check_examples(feature_nd: ArrayLike, label_n: ArrayLike, classes: int) -> tuple[Array | np.ndarray, np.ndarray]:
+    feature, label = real_rows("feature_nd", feature_nd), class_vector("label_n", label_n, classes)
     if len(feature) != len(label):
         raise ValueError(f"feature_nd and label_n must have one length, got {len(feature)} and {len(label)}")
     if len(np.unique(label)) < 2:

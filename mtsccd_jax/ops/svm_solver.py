@@ -50,8 +50,8 @@ class Minimum(NamedTuple):
 
 
 def minimise(
-    feature_nd: Float32[Array, "n d"],
-    sign_kn: Float32[Array, "k n"],
+    feature_nd: Float32[Array | np.ndarray, "n d"],
+    sign_kn: Float32[Array | np.ndarray, "k n"],
     start_ke: Float32[Array, "k e"] | None,
     c: float,
     tolerance: float,
@@ -59,14 +59,14 @@ def minimise(
 ) -> Minimum:
     """Minimise the objective of every class, from `start_ke` or, where that is None, along the path from 0.
 
-    `sign_kn` is 1 where the example is of the class and -1 elsewhere; hyperplanes (e = d + 1) hold the bias last. The
-    search ends when no class's Newton step promises more than the share `tolerance` of its objective, or after
-    `max_iterations` steps of all stages together.
+    `sign_kn` is 1 where the example is of the class, -1 where it is of another, and 0 in padding; hyperplanes
+    (e = d + 1) hold the bias last. The search ends when no class's Newton step promises more than the share `tolerance`
+    of its objective, or after `max_iterations` steps of all stages together.
     """
     with jax.enable_x64(True):
         if start_ke is None:
             weight_ke = jnp.zeros((sign_kn.shape[0], feature_nd.shape[1] + 1), jnp.float32)
-            stages = _stages(c, 1 + float(_mean_square(feature_nd)))
+            stages = _stages(c, 1 + float(_mean_square(feature_nd, sign_kn)))
         else:
             weight_ke, stages = start_ke, [c]
         iteration, spent, factor = 0, 0.0, None
@@ -131,14 +131,15 @@ def _cost(rows: int, width: int) -> float:
 
 
 @jax.jit
-def _mean_square(feature_nd: Array) -> Array:
-    return jnp.mean(jnp.sum(jnp.square(feature_nd), 1))
+def _mean_square(feature_nd: Array, sign_kn: Array) -> Array:
+    real_n = jnp.abs(sign_kn[0])
+    return jnp.sum(real_n * jnp.sum(jnp.square(feature_nd), 1)) / jnp.sum(real_n)
 
 
 @jax.jit
 def _evaluate(feature_nd: Array, sign_kn: Array, weight_ke: Array, c: Array) -> _Place:
     score_kn = scores(feature_nd, weight_ke)
-    slack_kn = jnp.maximum(1 - sign_kn * score_kn, 0)
+    slack_kn = jnp.where(sign_kn == 0, 0, jnp.maximum(1 - sign_kn * score_kn, 0))
     objective_k = _dot(weight_ke, weight_ke) / 2 + c.astype(jnp.float64) * _dot(slack_kn, slack_kn)
     gradient_ke = weight_ke - 2 * c * _combine(sign_kn * slack_kn, feature_nd)
     active_kn = slack_kn > 0

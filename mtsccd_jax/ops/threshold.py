@@ -24,14 +24,13 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64, Integer, Real, Shaped, UInt, UInt32
 
+from mtsccd_jax.ops.calls import bucket, check_known, device_bucket, finite_floats, flags, own_settings
 from mtsccd_jax.ops.metrics import binary_metrics
-from mtsccd_jax.ops.validation import check_known, finite_floats, flags
 
 _Counts = Int64[np.ndarray, " t"]
 
 OBJECTIVES = ("kappa", "oa", "f1", "balanced")
 EQUAL_VALUES = 1e-12  # values closer than this count as equal
-_SMALLEST_BUCKET = 256
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,7 @@ def threshold_curve(
     return threshold, fp[-1] - fp, fp, tp[-1] - tp, tp
 
 
+@own_settings()
 def best_threshold(
     distance_n: Real[ArrayLike, " n"], changed_n: Shaped[ArrayLike, " n"], objective: str = "kappa"
 ) -> ThresholdResult:
@@ -149,7 +149,7 @@ def objective_value(
     if objective == "f1":
         return _divide(2 * tp, tp + fp + positives)
     if objective == "balanced":
-        present = (positives > 0).astype(tp.dtype) + (negatives > 0)
+        present = (positives > 0).astype(tp.dtype) + (negatives > 0).astype(tp.dtype)
         return (_divide(tp, positives) + _divide(negatives - fp, negatives)) / present
     # kappa = 2 (tp tn - fp fn) / ((tp + fp)(fp + tn) + (tp + fn)(fn + tn)), with tn and fn written out.
     predicted = tp + fp
@@ -215,11 +215,6 @@ def check_shapes(distance: tuple[int, ...], changed: tuple[int, ...]) -> None:
         raise ValueError("distance_n is empty: a threshold needs at least one pair")
 
 
-def bucket(n: int) -> int:
-    """Return the smallest power of two that is at least `n` and at least 256."""
-    return max(_SMALLEST_BUCKET, 1 << (n - 1).bit_length())
-
-
 def threshold_result(
     threshold: float, tp: int, fp: int, positives: int, negatives: int, objective: str
 ) -> ThresholdResult:
@@ -261,12 +256,6 @@ def _best_on_device(distance_n: Array, changed_n: ArrayLike, objective: str) -> 
     positives, negatives = int((kind_n == 2).sum()), int((kind_n == 1).sum())
     threshold = float(np.uint32(bits).view(np.float32)) if cut.position >= 0 else float("inf")
     return threshold_result(threshold, int(cut.tp), int(cut.fp), positives, negatives, objective)
-
-
-def device_bucket(n: int) -> int:
-    """Return a length that many lengths are padded to, at most an eighth longer: sorting padding costs time."""
-    step = max(_SMALLEST_BUCKET, bucket(n) // 16)
-    return -(-n // step) * step
 
 
 @partial(jax.jit, static_argnames="objective")

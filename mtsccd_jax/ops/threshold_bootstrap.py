@@ -19,10 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int32, Int64, Integer, UInt32
 from scipy.special import pdtr
 
-from mtsccd_jax.ops.threshold import Cut, best_cut, bucket, ends_of_ties
+from mtsccd_jax.ops.calls import bucket, own_settings
+from mtsccd_jax.ops.threshold import Cut, best_cut, ends_of_ties
 
 _CELL = 8  # pairs; with more there are fewer random numbers and more comparisons for each
 _SPREAD = 4.0  # standard deviations by which the Poisson counts aim below n; there is room for as many beyond
@@ -84,6 +86,7 @@ def make_cells(value_n: Float[np.ndarray, " n"], changed_n: Integer[np.ndarray, 
     )
 
 
+@own_settings()
 def best_resampled_cuts(
     cells: Cells, resamples: int, seed: int, objective: str
 ) -> tuple[Int32[np.ndarray, " r"], Int32[np.ndarray, " r"], Int32[np.ndarray, " r"], Int32[np.ndarray, " r"]]:
@@ -91,14 +94,15 @@ def best_resampled_cuts(
 
     A resample depends on the seed and its place alone, not on how many there are.
     """
-    width = cells.quantile_kc.shape[1] + cells.late
-    shape = min(resamples, max(1, _CHUNK_BITS // width)), width
+    width, late = cells.quantile_kc.shape[1] + cells.late, _padded(cells.late)
+    shape = min(resamples, max(1, _CHUNK_BITS // (cells.quantile_kc.shape[1] + late))), width
     with jax.enable_x64(True):
         places = cells.changed_j, cells.unchanged_j, cells.allowed_j
-        on_device = jax.device_put((cells.quantile_kc, cells.cell_p, cells.pairs, *places))
+        on_device = jax.device_put((cells.quantile_kc, cells.cell_p, cells.pairs, cells.late, *places))
 
         def draw(random: np.random.BitGenerator) -> tuple[Array, ...]:
-            cuts: tuple[Array, ...] = _best_cuts(draw_bits(random, shape), *on_device, objective=objective)
+            bits_rb = np.pad(draw_bits(random, shape), ((0, 0), (0, late - cells.late)))
+            cuts: tuple[Array, ...] = _best_cuts(bits_rb, *on_device, objective=objective)
             return cuts
 
         # Random numbers are made while the device works on earlier ones.
@@ -126,10 +130,12 @@ def draw_counts(
     quantile_kc: UInt32[Array, "k c"],
     cell_p: Int32[Array, " p"],
     pairs: Integer[Array, ""],
+    late: Integer[ArrayLike, ""],
 ) -> tuple[Int32[Array, "r c"], Bool[Array, " r"]]:
     """Return `(count_rc, usable_r)`: how often each cell is drawn in each resample, and whether these are n in all.
 
-    A resample has one random number a cell, then one for each pair that can be drawn late. The rest is that of `Cells`.
+    A resample has one random number a cell, then one for each pair that can be drawn late, then padding. The rest is
+    that of `Cells`.
     """
     early_rc, late_rl = jnp.split(bits_rb, [quantile_kc.shape[1]], axis=1)
     count_rc = jnp.zeros(early_rc.shape, jnp.int32)
@@ -144,7 +150,7 @@ def draw_counts(
         return count_c.at[cell_l].add(drawn_l, mode="promise_in_bounds")
 
     count_rc = jax.vmap(add)(count_rc, cell_p[place_rl], drawn_rl)
-    return count_rc, (lacking_r >= 0) & (lacking_r <= late_rl.shape[1])
+    return count_rc, (lacking_r >= 0) & (lacking_r <= late)
 
 
 @partial(jax.jit, static_argnames="objective")
@@ -153,6 +159,7 @@ def _best_cuts(
     quantile_kc: Array,
     cell_p: Array,
     pairs: Array,
+    late: Array,
     changed_j: Array,
     unchanged_j: Array,
     allowed_j: Array,
@@ -160,7 +167,7 @@ def _best_cuts(
     objective: str,
 ) -> tuple[Array, ...]:
     """Return `(position, tp, fp, positives, usable)`, each (r,)."""
-    count_rc, usable_r = draw_counts(bits_rb, quantile_kc, cell_p, pairs)
+    count_rc, usable_r = draw_counts(bits_rb, quantile_kc, cell_p, pairs, late)
     up_to_rc = _running_sums(count_rc)
     tp_rj = up_to_rc[:, changed_j]
     positives_r = tp_rj[:, -1]

@@ -31,19 +31,18 @@ from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float32, Int32, Real, Shaped, UInt32
 
+from mtsccd_jax.ops.calls import bucket, device_bucket, own_settings
 from mtsccd_jax.ops.threshold import (
     EQUAL_VALUES,
     ThresholdResult,
     are_accepted,
     best_cut,
     bits_of_descending_key,
-    bucket,
     check_countable,
     check_objective,
     check_pairs,
     check_shapes,
     descending_key,
-    device_bucket,
     kinds,
     objective_value,
     stays_on_device,
@@ -144,6 +143,7 @@ class ThresholdHistogram:
         part = (offset >> cells.shift_g[group]).astype(np.int64)
         return (group << cells.bits) + part, near
 
+    @own_settings()
     def _add_on_device(self, distance_n: Array, changed_n: ArrayLike) -> None:
         changed_n = jnp.asarray(changed_n)
         check_shapes(distance_n.shape, changed_n.shape)
@@ -208,6 +208,7 @@ class ThresholdHistogram:
         known = view.first_c[rest], view.width_c[rest], view.count_ck[rest]
         return ThresholdHistogram(_Cells(bits, view.first_c[open_c], view.width_c[open_c], *known))
 
+    @own_settings()
     def result(self, objective: str = "kappa") -> ThresholdResult:
         """Return the result of `threshold.best_threshold` for all pairs together.
 
@@ -223,6 +224,7 @@ class ThresholdHistogram:
         chosen = float(bits.view(np.float32)) if position >= 0 else float("inf")
         return threshold_result(chosen, int(view.best.tp), int(view.best.fp), changed, unchanged, objective)
 
+    @own_settings()
     def _view(self, objective: str) -> _View:
         check_objective(objective)
         cells = self._cells

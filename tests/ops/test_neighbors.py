@@ -18,8 +18,8 @@ def _mesh(devices: int) -> Mesh:
     return Mesh(np.array(jax.devices()[:devices]), ("row",), axis_types=(AxisType.Auto,))
 
 
-def _plan(k: int, rows: int, *, coarse: bool = False) -> neighbors.Plan:
-    return neighbors.Plan(k, EUCLIDEAN, *distance._SIZES["cpu"], coarse, gallery_rows=rows)
+def _plan(k: int, *, coarse: bool = False) -> neighbors.Plan:
+    return neighbors.Plan(k, EUCLIDEAN, *distance._SIZES["cpu"], coarse)
 
 
 def _program(k: int, n: int, m: int, width: int, devices: int) -> tuple:
@@ -28,7 +28,7 @@ def _program(k: int, n: int, m: int, width: int, devices: int) -> tuple:
     shapes = [
         jax.ShapeDtypeStruct((-(-rows // devices) * devices, width), jnp.float32, sharding=sharding) for rows in (n, m)
     ]
-    return distance._compiled(neighbors.search, _plan(k, m), 2, 0, mesh), shapes
+    return distance._compiled(neighbors.search, _plan(k), 2, 0, mesh), [*shapes, np.int32(n), np.int32(m)]
 
 
 PRODUCTS = {coarse: jax.jit(partial(distance_kernels.first_product, coarse=coarse)) for coarse in (False, True)}
@@ -78,7 +78,7 @@ def test_a_coarse_first_product_changes_nothing():
     random = np.random.default_rng(1)
     x, y = (random.normal(size=(n, 32)).astype(np.float32) for n in (40, 700))
     y[:300] = x[0] + 0.01 * y[:300]  # closer than bfloat16 can tell, and more of them than are proposed
-    near, index = jax.jit(partial(neighbors.search, _plan(5, 700, coarse=True)))(x, y)
+    near, index = jax.jit(partial(neighbors.search, _plan(5, coarse=True)))(x, y, 40, 700)
     exact = np.sqrt(((x[:, None].astype(np.float64) - y) ** 2).sum(-1))
     np.testing.assert_array_equal(index, np.argsort(exact, 1)[:, :5])
     np.testing.assert_allclose(near, np.sort(exact, 1)[:, :5], rtol=1e-6)

@@ -22,7 +22,7 @@ def drawn(cells, samples, seed):
     width = cells.quantile_kc.shape[1] + cells.late
     bits = threshold_bootstrap.draw_bits(np.random.PCG64(seed), (samples, width))
     with jax.enable_x64(True):
-        given = jax.device_put((bits, cells.quantile_kc, cells.cell_p, cells.pairs))
+        given = jax.device_put((bits, cells.quantile_kc, cells.cell_p, cells.pairs, cells.late))
         counts, usable = threshold_bootstrap.draw_counts(*given)
     return np.asarray(counts), np.asarray(usable)
 

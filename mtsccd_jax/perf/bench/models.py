@@ -14,6 +14,7 @@ from mtsccd_jax.engine.parallel import Parallel, make_parallel
 from mtsccd_jax.engine.program import MOST_STEPS
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.models import MODELS, describe_models
+from mtsccd_jax.ops.calls import own_settings
 from mtsccd_jax.perf.bench.rows import line, time_calls
 from mtsccd_jax.perf.bench.settings import Batch, ModelSettings, TimedWindows
 from mtsccd_jax.perf.flops import jaxpr_activations, jaxpr_macs
@@ -50,6 +51,7 @@ def chosen_models(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(chosen)
 
 
+@own_settings()
 def run(settings: ModelSettings, record: RecordFile, windows: TimedWindows) -> list[Measurement]:
     """Measure every combination that the record does not have yet; return the rows of all.
 

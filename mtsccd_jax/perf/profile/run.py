@@ -33,6 +33,7 @@ from mtsccd_jax.engine.state import State, create
 from mtsccd_jax.engine.steps import make_train_step
 from mtsccd_jax.engine.task import Task
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.ops.calls import own_settings
 from mtsccd_jax.perf.energy import Energy, watch
 from mtsccd_jax.perf.generated_source import GeneratedSource
 from mtsccd_jax.perf.hardware import measure_ceilings, memory_bytes, peak_of
@@ -59,6 +60,7 @@ READ_AHEAD_SHARE = 0.3
 _REPEATED = 8
 
 
+@own_settings()
 def profile(recipe: Recipe, *, generated: bool = False, steps: int | None = None) -> Profile:
     """Measure the training of a recipe on these devices; the trained state is discarded.
 

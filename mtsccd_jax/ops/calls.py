@@ -1,7 +1,13 @@
-"""Checks of arguments that several modules of `ops` share, so that one mistake has one message."""
+"""What a call of `ops` begins with: JAX's settings at their defaults, checked arguments, and few lengths.
+
+One mistake has one message, whichever function finds it. A compiled program is for one shape. Examples come in any
+number, so they are padded to few lengths, and a process that sees new lengths again and again compiles, and keeps, few
+programs.
+"""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +17,31 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Float32, Int64, Real, Shaped
 
 LABEL_VALUES = "labels are 0 (absent) and 1 (present)"
+_SMALLEST_BUCKET = 256
+_WHOLE_POWERS = 1024  # up to here the length of a batch is a power of two, so that it may double
 
 
-def real_matrix(name: str, value: Real[ArrayLike, "n d"], width: int | None = None) -> Float32[Array, "n d"]:
-    """Return real numbers as a float32 matrix on the device, checked as by `real_rows`."""
-    return jnp.asarray(real_rows(name, value, width))
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Hold the settings of JAX that results and programs depend on at its defaults, whatever a process has set.
+
+    They hold in this thread until the block ends; this is also a decorator of functions that are no generators. It
+    costs some ten microseconds, and programs compiled before under JAX's defaults are used again. Settings that only
+    watch (`jax_debug_nans`) stay as they are, and so does `jax_default_matmul_precision`, which networks on
+    accelerators follow and `ops` do not.
+    """
+    with (
+        jax.enable_x64(False),
+        jax.disable_jit(False),  # without the compiler, a search or a training would take hours
+        jax.default_prng_impl("threefry2x32"),
+        jax.threefry_partitionable(True),
+        jax.enable_custom_prng(False),
+        jax.legacy_prng_key("allow"),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+        jax.transfer_guard("allow"),
+    ):
+        yield
 
 
 def real_rows(name: str, value: Real[ArrayLike, "n d"], width: int | None = None) -> Float32[Array | np.ndarray, "n d"]:
@@ -77,6 +103,47 @@ def finite_floats(name: str, value: Real[ArrayLike, "..."], what: str) -> Float[
     return given
 
 
+def bucket(n: int) -> int:
+    """Return the smallest power of two that is at least `n` and at least 256."""
+    return max(_SMALLEST_BUCKET, 1 << (n - 1).bit_length())
+
+
+def device_bucket(n: int) -> int:
+    """Return a length that many lengths are padded to, at most an eighth longer: sorting padding costs time."""
+    step = max(_SMALLEST_BUCKET, bucket(n) // 16)
+    return -(-n // step) * step
+
+
+def row_bucket(n: int) -> int:
+    """Return the length to pad `n` rows of features to: a power of two, or from 1024 on at most a sixteenth more."""
+    power = 1 << (n - 1).bit_length()
+    step = power if power <= _WHOLE_POWERS else power // 32
+    return -(-n // step) * step
+
+
+def padded(x: Shaped[Array | np.ndarray, "n ..."], rows: int) -> Shaped[Array | np.ndarray, "p ..."]:
+    """Append copies of the last row, up to `rows` in all; on the host where that holds the array, with no program."""
+    if rows == len(x):
+        return x
+    widths = [(0, rows - len(x)), *[(0, 0)] * (x.ndim - 1)]
+    return np.pad(np.asarray(x), widths, "edge") if on_host(x) else jnp.pad(x, widths, "edge")
+
+
+def leading(x: Shaped[Array, "..."], *lengths: int) -> Shaped[Array, "..."]:
+    """Return the first entries along the first axes; on the host where that holds the array, with no program."""
+    if x.shape[: len(lengths)] == lengths:
+        return x
+    part = tuple(slice(length) for length in lengths)
+    return jax.device_put(np.asarray(x)[part]) if on_host(x) else x[part]
+
+
+def on_host(x: Shaped[Array | np.ndarray, "..."]) -> bool:
+    """Return whether NumPy can read the array where it lies."""
+    return isinstance(x, np.ndarray) or (
+        not isinstance(x, jax.core.Tracer) and all(device.platform == "cpu" for device in x.devices())
+    )
+
+
 def check_known(what: str, name: str, known: Iterable[str]) -> None:
     """Raise ValueError, with the nearest known name, unless the name of `what` (such as "metric") is known."""
     names = list(known)
@@ -106,8 +173,9 @@ def _first(name: str, value: np.ndarray, wrong: np.ndarray) -> str:
 
 
 def _all_finite(x_nd: Array | np.ndarray) -> bool:
-    if isinstance(x_nd, Array):
+    if not on_host(x_nd):
         return bool(_is_largest_finite(x_nd))
+    x_nd = np.asarray(x_nd)
     return bool(np.isfinite(x_nd.min()) and np.isfinite(x_nd.max()))  # a mask would take a quarter of the memory
 
 
