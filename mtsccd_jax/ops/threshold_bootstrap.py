@@ -192,18 +192,24 @@ def _running_sums(count_rc: Array) -> Array:
 def _quantiles(size_c: np.ndarray, share: float) -> np.ndarray:
     """Return (k, c) uint32: a Poisson count of mean `share * size` is the number of these below 32 random bits.
 
+    k is that of the largest mean, whatever the share, so that many lengths share a program.
+    """
+    table = np.full((_CELL + 1, len(_quantiles_of(_CELL))), 2**32 - 1, np.uint32)
+    for size in range(_CELL + 1):
+        quantiles = _quantiles_of(share * size)
+        table[size, : len(quantiles)] = quantiles
+    return np.asarray(table[size_c].T)
+
+
+def _quantiles_of(mean: float) -> list[int]:
+    """Return the quantiles of a Poisson count, ascending, below 2^32 - 1, above which no 32 bits are.
+
     32 bits x are above q with a chance of 1 - (q + 1) / 2^32, which must be that of a count of more than k.
     """
-    of_size = []
-    for size in range(_CELL + 1):
-        quantiles, count = [], 0
-        while (reached := math.ceil(pdtr(count, share * size) * 2**32)) < 2**32:
-            quantiles.append(reached - 1)
-            count += 1
-        of_size.append(quantiles)
-    longest = max(len(quantiles) for quantiles in of_size)
-    table = np.array([quantiles + [2**32 - 1] * (longest - len(quantiles)) for quantiles in of_size], np.uint32)
-    return np.asarray(table[size_c].T)
+    quantiles: list[int] = []
+    while (reached := math.ceil(pdtr(len(quantiles), mean) * 2**32)) < 2**32:
+        quantiles.append(reached - 1)
+    return quantiles
 
 
 def _padded(length: int) -> int:
