@@ -2,7 +2,8 @@
 
 The rules are those of scikit-learn's `KMeans`, so that inertias are comparable. A seed is the best of 2 + log k draws.
 The iterations end when no point changes its cluster, or when the centres move by less than a share of the data's
-variance. An empty cluster gets the point that is farthest from its centre.
+variance. An empty cluster gets the point that is farthest from its centre; where all points lie on their centres, as
+with fewer distinct points than clusters, it shares the centre of the largest cluster.
 
 Points are centred first: distances come from a matrix product, whose rounding error grows with the distance from the
 origin. The sums over the clusters are updated by the points that change their cluster, which soon are few. These
@@ -23,6 +24,7 @@ from mtsccd_jax.ops.calls import check_at_least_one, leading, own_settings, padd
 from mtsccd_jax.ops.distance_kernels import product
 
 _BLOCK_ROWS = 2048
+_ON_CENTER = 1e-10  # of the largest squared length: a point closer than this lies on its centre, up to rounding
 
 
 class KMeans(NamedTuple):
@@ -133,7 +135,7 @@ def _fit(
     def improve(state: _Lloyd) -> _Lloyd:
         label_n, distance_n = _assign(points, state.center_kd)
         clusters = _follow(points, state.clusters, label_n)
-        center_kd = _centers(points, clusters, distance_n)
+        center_kd = _centers(points, clusters, state.center_kd, distance_n)
         shift = jnp.sum(jnp.square(center_kd - state.center_kd))
         settled = jnp.all(label_n == state.clusters.label_n)
         return _Lloyd(center_kd, clusters, shift, settled, state.iteration + 1)
@@ -196,25 +198,31 @@ def _follow(points: _Points, clusters: _Clusters, label_n: Array) -> _Clusters:
     return _Clusters(label_n, *sums)
 
 
-def _centers(points: _Points, clusters: _Clusters, distance_n: Array) -> Array:
-    """Return the mean of every cluster; an empty one takes the farthest point left from the cluster that has it."""
+def _centers(points: _Points, clusters: _Clusters, assigned_kd: Array, distance_n: Array) -> Array:
+    """Return the mean of every cluster, whose points are those nearest to the `assigned_kd`.
+
+    An empty one takes the farthest point left from the cluster that has it, or shares the centre of the largest.
+    """
     label_n, total_kd, count_k = clusters
     k = len(count_k)
 
     def fill(_: None) -> tuple[Array, Array]:
         empty_k = jnp.nonzero(count_k == 0, size=k, fill_value=k)[0]
         far_k = lax.top_k(distance_n, k)[1]
-        taken_k = jnp.arange(k) < jnp.sum(count_k == 0)
+        point_kd = points.point_brd.reshape(-1, total_kd.shape[1])[far_k]
+        square_k = jnp.sum(jnp.square(point_kd - assigned_kd[label_n[far_k]]), 1)
+        away_k = square_k > _ON_CENTER * jnp.max(points.square_n)
+        taken_k = away_k & (jnp.arange(k) < jnp.sum(count_k == 0))
         one_hot = jnp.arange(k)[:, None]
         given_kk = ((empty_k == one_hot) & taken_k).astype(jnp.float32)  # cluster that gets, point that is taken
         change_kk = given_kk - ((label_n[far_k] == one_hot) & taken_k)
-        point_kd = points.point_brd.reshape(-1, total_kd.shape[1])[far_k]
         moved = lax.dot_general(change_kk, point_kd, (((1,), (0,)), ((), ())), precision=lax.Precision.HIGHEST)
         return total_kd + moved, count_k + change_kk.sum(1).astype(jnp.int32)
 
     sums: tuple[Array, Array] = lax.cond(jnp.any(count_k == 0), fill, lambda _: (total_kd, count_k), None)
     total_kd, count_k = sums
-    return total_kd / jnp.maximum(count_k, 1).astype(jnp.float32)[:, None]
+    mean_kd = total_kd / jnp.maximum(count_k, 1).astype(jnp.float32)[:, None]
+    return jnp.where(count_k[:, None] > 0, mean_kd, mean_kd[jnp.argmax(count_k)])
 
 
 def _seeds(points: _Points, n: Array, key: Array, k: int) -> Array:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from mtsccd_jax.ops import kmeans
 
@@ -83,6 +84,24 @@ def test_an_empty_cluster_takes_the_farthest_point(begin):
     peer = KMeans(4, init=start, n_init=1, max_iter=20).fit(point)
     assert found.inertia == pytest.approx(peer.inertia_, rel=1e-4)
     assert np.bincount(kmeans.nearest_center(point, found.center_kd), minlength=4).min() == 1
+
+
+@pytest.mark.parametrize("offset", [0, 100])
+@pytest.mark.parametrize("tolerance", [1e-4, 0])
+@pytest.mark.parametrize("spread", [0, 0.01, 3])
+def test_fewer_distinct_points_than_clusters_end_on_the_points(spread, tolerance, offset):
+    random = np.random.default_rng(0)
+    distinct = np.concatenate([np.zeros((1, 32)), np.abs(random.normal(size=(100, 32)))]) + offset
+    distinct[1:] += spread * random.normal(size=(100, 32))
+    distinct = distinct.astype(np.float32)
+    point = distinct[np.append(np.zeros(3900, int), np.arange(1, 101))]
+    with pytest.warns(ConvergenceWarning, match="distinct clusters"):
+        peer = KMeans(128, n_init=1, random_state=0).fit(point)
+    found = kmeans.fit_kmeans(point, 128, tolerance=tolerance)
+    assert found.iterations <= peer.n_iter_ + 1
+    away = np.abs(np.asarray(found.center_kd)[:, None] - distinct).max(-1)
+    np.testing.assert_allclose(away.min(1), 0, atol=3e-6 * np.abs(point).max())
+    assert set(away.argmin(1)) == set(range(101))
 
 
 def test_blocks_change_the_rounding_alone(monkeypatch):
