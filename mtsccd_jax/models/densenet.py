@@ -72,8 +72,8 @@ def joined(moments: Sequence[Moments | None]) -> Moments | None:
     known = [each for each in moments if each is not None]
     if not known:
         return None
-    means, mean_squares, values = zip(*known, strict=True)
-    return Moments(jnp.concatenate(means), jnp.concatenate(mean_squares), values[0])
+    means, variances, values = zip(*known, strict=True)
+    return Moments(jnp.concatenate(means), jnp.concatenate(variances), values[0])
 
 
 class DenseNet(ImageNetwork):

@@ -51,12 +51,31 @@ def test_one_pass_and_its_gradients_equal_torch() -> None:
     np.testing.assert_allclose(stats["var"][...], reference.running_var.numpy(), rtol=1e-5)
 
 
-def test_the_statistics_survive_a_mean_far_from_zero() -> None:
-    """float32 keeps 24 bits: the variance must survive next to the square of the mean."""
-    x = np.random.default_rng(0).normal(size=(64, 8, 8, 2)).astype(np.float32) * 0.1 + 30
-    _, _, stats = train(BatchNorm(2), jnp.asarray(x), jnp.ones_like(x))
-    unbiased = x.astype(np.float64).var(axis=(0, 1, 2), ddof=1)
-    np.testing.assert_allclose(stats["var"][...], 0.9 + 0.1 * unbiased, rtol=1e-4)
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("deviation", [1.0, 0.1, 1e-2])
+@pytest.mark.parametrize("shape", [(64, 8, 8, 2), (512, 2)])
+def test_the_statistics_survive_a_mean_far_from_zero(shape: tuple[int, ...], deviation: float, mapped: bool) -> None:
+    """float32 keeps 24 bits: the variance must survive next to the square of the mean, from the first step on."""
+    random = np.random.default_rng(0)
+    x = (1000 + deviation * random.normal(size=shape)).astype(np.float32)
+    weight = random.normal(size=shape).astype(np.float32)
+    norm, compiled = nnx.view(BatchNorm(2), axis_name="data"), jax.jit(lambda x, w: train(BatchNorm(2), x, w))
+    if mapped:
+        split = jax.pmap(lambda x, w: train(norm, x, w), axis_name="data")
+        y, gradient, stats = split(*(a.reshape(8, -1, *shape[1:]) for a in (x, weight)))
+        y, gradient, stats = y.reshape(shape), gradient.reshape(shape), jax.tree.map(lambda leaf: leaf[0], stats)
+    else:
+        y, gradient, stats = compiled(x, weight)
+    flat, flat_weight = x.reshape(-1, 2).astype(np.float64), weight.reshape(-1, 2).astype(np.float64)
+    scale = 1 / np.sqrt(flat.var(0) + 1e-5)
+    expected = (flat - flat.mean(0)) * scale
+    np.testing.assert_allclose(stats["var"][...], 0.9 + 0.1 * flat.var(0, ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(stats["mean"][...], 0.1 * flat.mean(0), rtol=1e-6)
+    atol = 1e-4 / deviation  # the mean is rounded to float32
+    np.testing.assert_allclose(y.reshape(-1, 2), expected, rtol=1e-4, atol=atol)
+    along = (flat_weight * expected).mean(0)
+    slope = scale * (flat_weight - flat_weight.mean(0) - expected * along)
+    np.testing.assert_allclose(gradient.reshape(-1, 2) * deviation, slope * deviation, atol=10 * atol)
 
 
 @pytest.mark.parametrize("mapped", ["pmap", "shard_map"])
