@@ -11,6 +11,7 @@ import numpy as np
 
 from mtsccd_jax.data.decode import IMAGE_SUFFIXES, ImageBatch, decode_rgb
 from mtsccd_jax.errors import InputError, nearest
+from tfds_builders.reading.archive import is_of_the_path
 from tfds_builders.reading.names import as_text
 
 
@@ -164,6 +165,8 @@ def _check_file(file: Path) -> None:
     try:
         size = file.stat().st_size
     except OSError as error:
+        if not is_of_the_path(error):
+            raise
         raise InputError(f"{file} cannot be read ({error.strerror}); add it or remove it from the list") from error
     if not size:
         raise InputError(f"{file} is empty; replace or remove it")
@@ -173,6 +176,8 @@ def _file_bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
+        if not is_of_the_path(error):
+            raise
         raise InputError(f"{file} cannot be read ({error.strerror}); add it or remove it from the list") from error
 
 

@@ -1,11 +1,14 @@
 """Which folders are splits, which are classes, and what cannot be told."""
 
+import contextlib
 import os
 import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mtsccd_jax.data.folder_source import folder_source, folder_splits
 from mtsccd_jax.errors import InputError
@@ -180,3 +183,20 @@ def test_a_folder_in_a_place_that_is_not_utf_8_has_names_of_text(tmp_path):
     with pytest.raises(InputError) as error:
         folder_source(root, "all")
     assert str(error.value).encode()
+
+
+PART = st.one_of(
+    st.sampled_from([b"train", b"Test", b"val", b"__MACOSX", b".x", b"forest", b"README", "林地".encode("gbk")]),
+    st.binary(min_size=1, max_size=8).map(lambda name: name.translate(None, b"\0/")),
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.lists(PART, min_size=1, max_size=2).map(b"/".join), min_size=1, max_size=4))
+def test_folders_of_any_name_are_classes_or_are_refused(tmp_path_factory, folders):
+    kept = [folder for folder in folders if {b"", b".", b".."}.isdisjoint(folder.split(b"/"))]
+    root = write(tmp_path_factory.mktemp("tree") / "any", *kept, images=1)
+    with contextlib.suppress(InputError):
+        source = folder_source(root, "all")
+        assert all(name.encode() and len(name.splitlines()) == 1 for name in source.class_names)
+        assert source.column("label").max() < len(source.class_names)

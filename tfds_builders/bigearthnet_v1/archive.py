@@ -198,6 +198,8 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
         with opened(path, "rb") as file:  # type: ignore[operator]
             rows = list(text_rows(file.read(), path))
     except (OSError, EOFError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise ArchiveError(f"{path}: broken or incomplete ({error}); download it again") from error
     headed = len(rows) > 1 and not any(_A_PATCH.match(cell) for cell in rows[0][1])
     for number, cells in rows[headed:]:

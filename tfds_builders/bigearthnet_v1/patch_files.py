@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.archive import ArchiveError, is_of_the_path
 
 _TILE = re.compile(r"_T(\d{2}[A-Z]{3})_")
 
@@ -43,6 +43,8 @@ def read_metadata(path: str, shown_path: str) -> PatchMetadata:
     except FileNotFoundError as error:
         raise ArchiveError(f"{shown_path}: missing") from error
     except OSError as error:
+        if not is_of_the_path(error):
+            raise
         raise ArchiveError(f"{shown_path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise ArchiveError(f"{shown_path}: broken JSON ({error})") from error

@@ -111,7 +111,9 @@ def _parts(path: Path, *, recommended: bool) -> Iterator[Metadata]:
             yield _converted(pyarrow.Table.from_batches([batch]), path, recommended=recommended)
     except FileNotFoundError as error:
         raise ArchiveError(f"{path}: missing; it is a file of its own beside the archives, download it too") from error
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         reason = str(error).partition("\n")[0]
         raise ArchiveError(f"{path}: no parquet file, or broken ({reason}); download it again") from error
 

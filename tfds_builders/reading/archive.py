@@ -5,6 +5,7 @@ into, and their members appear under the file's name without its suffix.
 """
 
 import contextlib
+import errno
 import itertools
 import lzma
 import shutil
@@ -38,10 +39,20 @@ _OTHER_FILES = (
 _COPY_BYTES = 1 << 20
 # The file by which a generated archive says that it is one.
 GENERATED_MARK = "GENERATED.md"
+# Errors of the operating system that tell of one path. Others, such as too many open files, tell of the machine.
+_OF_THE_PATH = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG),
+    *(errno.EINVAL, errno.EILSEQ),
+)
 
 
 class ArchiveError(ValueError):
     """The archive (not the program) is wrong: one line that says what, where, and what to do. Commands exit with 2."""
+
+
+def is_of_the_path(error: OSError) -> bool:
+    """Return whether an error tells of the path, and another file may be read; `skip_bad` may leave such a file out."""
+    return error.errno in _OF_THE_PATH
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,8 @@ class Archive:
             try:
                 return (container.path / container.members[name]).read_bytes()
             except OSError as error:
+                if not is_of_the_path(error):
+                    raise
                 raise ArchiveError(f"{container.path / name}: cannot be read ({error.strerror})") from error
         with _opened(container.path) as members:
             for member in members:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.archive import ArchiveError, is_of_the_path
 from tfds_builders.reading.image_headers import JPEG_START, ImageHeader, UnsupportedImage, read_header
 from tfds_builders.reading.tiff import (
     MINISBLACK,
@@ -82,6 +82,8 @@ def _load(path: str, shown_path: str) -> tuple[tuple[int, int], bytes]:
         with open(path, "rb") as file:
             return _stored(file.read())
     except OSError as error:
+        if not is_of_the_path(error):
+            raise
         raise ArchiveError(f"{shown_path}: cannot be read ({error.strerror})") from error
     except UnsupportedImage as error:
         raise ArchiveError(f"{shown_path}: {error}; convert it to 8-bit RGB") from error

@@ -40,7 +40,7 @@ def read_trained_pairs(workdir: Path) -> TrainedPairs:
         values = json.loads(path.read_text(encoding="utf-8"))
         names = tuple((first, second) for first, second in values["names"])
         return TrainedPairs(values["data"], names, values["first_sha256"])
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: the list of the pairs trained on cannot be read ({error!r}), so nobody can say which pairs are "
             "new to the network; train again in a new --workdir"

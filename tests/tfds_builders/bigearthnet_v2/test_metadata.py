@@ -1,9 +1,13 @@
 """The metadata tables: every official row, and tables that are wrong."""
 
+import contextlib
+
 import bigearthnet_v2_files as files
 import numpy as np
 import pyarrow
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import feather, parquet
 
 from tfds_builders.bigearthnet.countries import COUNTRIES
@@ -54,6 +58,27 @@ def table(tmp_path):
         return read_metadata({files.RECOMMENDED: path})
 
     return read
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Write a sound table; return its path and its bytes."""
+    path = tmp_path_factory.mktemp("table") / files.RECOMMENDED
+    files.write_table(path, files.rows(recommended=True))
+    return path, path.read_bytes()
+
+
+@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.tuples(st.integers(0, 1 << 14), st.integers(0, 255)), max_size=4), st.floats(0, 1))
+def test_damage_is_an_archive_error_or_gives_rows(sound, changes, kept):
+    path, content = sound
+    data = bytearray(content)
+    for place, value in changes:
+        data[place % len(data)] = value
+    path.write_bytes(data if changes else data[: int(kept * len(data))])
+    with contextlib.suppress(ArchiveError):
+        metadata = read_metadata({files.RECOMMENDED: path})
+        assert set(metadata.split_n.tolist()) <= set(range(len(SPLITS)))
 
 
 def test_small_table(table):

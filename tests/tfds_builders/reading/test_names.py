@@ -4,6 +4,8 @@ import os
 import unicodedata
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tfds_builders.reading.names import as_text, is_junk, split_of_name
 
@@ -53,3 +55,18 @@ def test_names_as_text(stored, text):
     assert found == text
     assert found.encode()  # any file, terminal and TFDS feature takes it
     assert len(found.splitlines()) == 1
+
+
+# What no file system takes in a name: a zero byte.
+STORED = st.one_of(st.binary(max_size=20), st.text(max_size=12).map(lambda text: text.encode(errors="ignore"))).map(
+    lambda name: name.replace(b"\0", b"")
+)
+
+
+@settings(max_examples=500, deadline=None, derandomize=True, database=None)
+@given(STORED)
+def test_any_name_is_one_line_of_text_that_stays(stored):
+    found = as_text(os.fsdecode(stored))
+    assert found.encode().decode() == found
+    assert len(f"{found}.".splitlines()) == 1
+    assert as_text(found) == found
