@@ -1,5 +1,6 @@
 """The writer of a report: every chart as SVG and PNG, every table as CSV, Markdown and LaTeX."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,18 +33,18 @@ class Writer:
     def draw(self, name: str, title: str, caption: str, chart: Chart, *, wide: bool = False) -> Figure:
         """Write a chart to the folder of figures, and return it for the page."""
         self.charts += 1
-        write_file(self.out_dir / "figures" / f"{name}.svg", utf8(chart.svg))
+        write_file(self.out_dir / "figures" / f"{file_name(name)}.svg", utf8(chart.svg))
         self.picture(name, chart.png)
         return Figure(title, caption, chart_style.inline(chart.svg, f"f{self.charts}"), wide=wide)
 
     def picture(self, name: str, png: bytes) -> None:
         """Write a PNG to the folder of figures."""
-        write_file(self.out_dir / "figures" / f"{name}.png", png)
+        write_file(self.out_dir / "figures" / f"{file_name(name)}.png", png)
 
     def table(self, table: Table) -> Table:
         """Write a table to the folder of tables, and return it for the page."""
         for suffix, text in FORMATS.items():
-            write_file(self.out_dir / "tables" / f"{table.name}.{suffix}", utf8(text(table)))
+            write_file(self.out_dir / "tables" / f"{file_name(table.name)}.{suffix}", utf8(text(table)))
         return table
 
     def artefact(self, row: Row, name: str, keys: Sequence[str]) -> Arrays | str:
@@ -58,6 +59,11 @@ class Writer:
         if absent := [key for key in keys if key not in arrays]:
             return f"{row.artefacts[name]} lacks {', '.join(absent)}."
         return arrays
+
+
+def file_name(name: str) -> str:
+    """Return a name that stays in its folder: splits and ids in it are whatever the writer of a row chose."""
+    return re.sub(r"[^\w.,+%=()\[\] -]", "_", name).lstrip(".")[:200]
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -93,7 +93,7 @@ def is_comparable(row: Row) -> bool:
 
 def orientation_note(rows: Sequence[Row]) -> str:
     """Say why the paper's values are no comparison for these rows of scenes or of change; empty where they are one."""
-    others = [row for row in rows if row.published and not is_comparable(row)]
+    others = [row for row in rows if row.published and row.split in SPLITS and not is_comparable(row)]
     if not others:
         return ""
     sizes = {row.split: row.n for row in others}

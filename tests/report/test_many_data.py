@@ -68,3 +68,15 @@ def test_folders_of_one_name_are_told_apart_by_their_content(several):
     names = [row.dataset for _, row in load_all([several])]
     assert Counter(names)["folder:my_images"] == Counter(names)["folder:my_images (2)"] == 2
     assert Counter(names)["mtsccd_lusc/official"] == 1
+
+
+def test_rows_of_a_stranger_write_nothing_outside_the_report(tmp_path):
+    made = make_workdir(tmp_path / "run", splits=("test_a",), protocols=("cfsm",), share=0.02)
+    (tmp_path / "run" / rows.ROWS_FILE).unlink()
+    for row in made:
+        rows.append(tmp_path / "run", dataclasses.replace(row, split="../../../out", id=f"/../../../{row.protocol}\0"))
+    before = set(tmp_path.rglob("*"))
+    index = write([tmp_path / "run"], tmp_path / "deep" / "page")
+    written = set(tmp_path.rglob("*")) - before
+    assert any("out" in path.name for path in written)
+    assert all(path == index.parent.parent or path.is_relative_to(index.parent) for path in written)
