@@ -53,7 +53,7 @@ _CANCELLED = 0.1
 _REPAIR_ROWS, _REPAIR_COLUMNS = 32, 128
 _PAIRWISE_ROWS = 1024  # of the first matrix at once; bounds memory, not results
 # So many distances and more repay a program for their own shape: padding would cost a copy of the result.
-_PAIRWISE_ALONE = 1 << 24
+_PAIRWISE_ALONE = 1 << 22
 
 _AXIS = "row"  # the mesh axis along which rows are spread
 
