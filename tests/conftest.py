@@ -32,8 +32,10 @@ os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(4 << 30)  # a limit makes JAX
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 # Tests wait for the compiler far longer than for what it makes.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-# So does the older code generator of jaxlib 0.10, in a third of the time; later versions lack it.
-if version("jaxlib").startswith("0.10.") and "fusion_emitters" not in os.environ.get("XLA_FLAGS", ""):
+# A worker has a core: threads of torch's and scikit-learn's own spin while they wait for one another's.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# So does the older code generator of jaxlib 0.10, in a third of the time; later versions lack it and run in CI too.
+if version("jaxlib").startswith("0.10."):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

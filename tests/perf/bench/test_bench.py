@@ -87,7 +87,7 @@ def test_what_cannot_be_is_a_row_with_its_reason(record):
     made = models.run(settings, record, SHORT)
     assert [row.rate is None for row in made] == [True, True, False, True]
     assert "17" in made[0].reason
-    assert made[3].reason == "--batch=9: must be a positive multiple of the 8 devices"
+    assert made[3].reason == "--batch=9: must be a positive multiple of the 8 devices; take 8 or 16, or fewer devices"
     assert load(record.json).rows == tuple(made)
 
 
