@@ -236,6 +236,10 @@ def test_a_trained_run_explains_what_can_still_be_set(demo_run, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith(EVALUATION_KEYS) for line in lines)
     assert "evaluation.resamples=50 " in "\n".join(lines)
+    assert main(["evaluate", str(demo_run[0]), "--set", "help", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert list(values) == [line.partition("=")[0] for line in lines]
+    assert values["evaluation.resamples"] == 50
 
 
 @pytest.mark.parametrize(
@@ -261,7 +265,8 @@ def test_other_words_for_a_setting_are_understood(capsys, key, hint):
         ("resnet18", ["mtsccd_resnet18"]),
         ("resnet50", ["mtsccd_resnet50", "mtsccd_sscd_resnet50"]),  # the name of a network: all that have it
         ("sscd_dense", ["mtsccd_sscd_densenet201"]),
-        ("seres", "no network or recipe of all. Did you mean 'seresnet50'?"),
+        ("seres", ["mtsccd_seresnet50"]),
+        ("vit", ["mtsccd_vit_base_patch16"]),
         ("sscd", "could be mtsccd_sscd_vgg16, mtsccd_sscd_resnet50, "),
         ("resnet500", "no network or recipe of all. Did you mean 'resnet50'?"),
     ],
@@ -287,13 +292,16 @@ def test_a_reader_that_goes_away_is_no_error(command):
         assert "Exception" not in done.stderr
 
 
-@pytest.mark.parametrize(("command", "status"), [("", 2), ("recipes > /dev/full", 3), ("recipes >&-", 0)])
+@pytest.mark.parametrize(
+    ("command", "status"), [("", 2), ("recipes > /dev/full", 3), ("recipes >&-", 0), ("recipes x 2>&-", 2)]
+)
 def test_the_module_is_the_command(command, status):
     line = f"exec {sys.executable} -m mtsccd_jax {command}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     assert ("usage: mtsccd-jax" in done.stderr) == (command == "")
+    assert not done.stdout
 
 
 @pytest.mark.parametrize(("rates", "status"), [((None, None), 3), ((None, 5.0), 0)])

@@ -61,10 +61,7 @@ def run(options: argparse.Namespace) -> int:
     options.quiet = options.quiet or options.json
     show_logs(options.quiet)
     keep_freed_memory()  # before threads allocate memory of their own
-    if "help" in getattr(options, "set", ()):
-        lists.explain_set(options)
-        return 0
-    result = options.run(options)
+    result = lists.explain_set(options) if "help" in getattr(options, "set", ()) else options.run(options)
     if result is not None:
         output.write_json(result)
     return int(options.status)
@@ -131,7 +128,7 @@ def of_system(error: OSError) -> tuple[int, str]:
     if error.errno in WRONG_PATH and error.filename:
         return 2, f"{place}: {reason}; choose another path"
     named = f"{error.filename}: {reason}" if error.filename else str(error)
-    return 3, f"{named}; run the same command again, all files are whole"  # a disk or a network failed
+    return 3, f"{named}; run the same command again"  # a disk or a network failed
 
 
 def is_ours(module: str | None) -> bool:

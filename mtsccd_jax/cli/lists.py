@@ -6,7 +6,7 @@ from typing import Any
 from mtsccd_jax.cli import output
 from mtsccd_jax.cli.options import Json, command
 from mtsccd_jax.recipes import get_recipe
-from mtsccd_jax.recipes.config import EVALUATION_KEYS, Recipe, to_dict
+from mtsccd_jax.recipes.config import EVALUATION_KEYS, Recipe, flatten, to_dict
 
 EVERY_KEY: tuple[str, ...] = ("",)
 
@@ -61,7 +61,7 @@ def run_models(options: argparse.Namespace) -> Json | None:
     return None
 
 
-def explain_set(options: argparse.Namespace) -> None:
+def explain_set(options: argparse.Namespace) -> Json | None:
     """Show what --set can change for a command: the settings of its recipe, or of the run that it evaluates."""
     recipe, keys = Recipe("", ""), EVERY_KEY
     if "recipe" in options:
@@ -72,7 +72,10 @@ def explain_set(options: argparse.Namespace) -> None:
         from mtsccd_jax.engine.workdir import load
 
         recipe, keys = load(options.workdir).recipe, EVALUATION_KEYS  # of a network that is trained already
+    if options.json:
+        return {key: value for key, value in flatten(to_dict(recipe)).items() if key.startswith(keys)}
     show_settings(recipe, keys)
+    return None
 
 
 def show_settings(recipe: Recipe, beginnings: tuple[str, ...] = EVERY_KEY) -> None:

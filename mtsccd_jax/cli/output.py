@@ -2,11 +2,11 @@
 
 import json
 import math
-import os
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from mtsccd_jax.progress import discard
 from tfds_builders.reading.names import as_text
 
 
@@ -35,6 +35,8 @@ def as_json(value: Any, encoding: str = "utf-8") -> str:
 
 def complain(text: str) -> None:
     """Write one line to standard error, in characters that every terminal shows."""
+    if sys.stderr is None:  # closed, and `print` would take standard output
+        return
     try:
         print(as_text(" ".join(text.split())), file=sys.stderr, flush=True)
     except BrokenPipeError:
@@ -48,13 +50,6 @@ def flush() -> None:
             sys.stdout.flush()
     except OSError:
         discard(sys.stdout)
-
-
-def discard(stream: TextIO) -> None:
-    """Send what is still written to a stream to nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
 
 
 def finite(value: Any) -> Any:

@@ -125,18 +125,18 @@ def one_of(part: str, known: Sequence[str], table: str) -> str:
         InputError: there is none, or there are several; the words that end a name go before others.
     """
     low = part.lower()
-    for found in (
+    for holding in (
         [name for name in known if name.lower() == low],
         [name for name in known if name.lower().endswith(f"_{low}")],
         [name for name in known if f"_{low}_" in f"_{name.lower()}_"],
+        [name for name in known if low in name.lower()],
     ):
+        # A network and the recipe that is called after it are one.
+        found = [name for name in holding if not any(name.endswith(f"_{other}") for other in holding)]
         if len(found) > 1:
             raise InputError(f"--only {part}: could be {', '.join(found)}; write more of the name")
         if found:
             return found[0]
-    holding = [name for name in known if low in name.lower()]
-    if len(holding) == 1:
-        return holding[0]
     raise InputError(f"--only {part}: no network or recipe of {table}.{nearest(part, known)}")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from mtsccd_jax.errors import InputError, nearest
 
-_FORM = re.compile(r"(?P<name>[A-Za-z]\w*)(/(?P<config>[A-Za-z]\w*))?(:(?P<version>(\d+|\*)\.(\d+|\*)\.(\d+|\*)))?")
+_FORM = re.compile(r"(?P<name>[A-Za-z]\w*)(/(?P<config>\w[\w+-]*))?(:(?P<version>(\d+|\*)\.(\d+|\*)\.(\d+|\*)))?")
 
 
 @dataclass(frozen=True)

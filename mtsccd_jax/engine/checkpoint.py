@@ -148,7 +148,8 @@ class Checkpoints:
             raise InputError(f"{self.path(step)}: the checkpoint of the best epoch is gone; train in a new --workdir")
         step = max(steps) if step is None else step
         try:
-            known = json.loads((self.path(step) / METADATA_FILE).read_text(encoding="utf-8"))["custom_metadata"]
+            known = json.loads((self.path(step) / METADATA_FILE).read_text(encoding="utf-8"))
+            saved = known["custom_metadata"].get("crc32")  # older versions stored none
             with late_reads_unheard():
                 state: State = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
         except Exception as error:  # whatever its layers raise, down to a bare Exception
@@ -163,7 +164,7 @@ class Checkpoints:
                 ) from None
             reason = " ".join(str(error.__cause__ or error).split()).rpartition('": ')[2][:150]  # without our path
             raise InputError(f"{self.path(step)}: cannot be read whole ({reason}); {_way_out(steps, step)}") from None
-        if checksum(state) != known.get("crc32", checksum(state)):  # older versions stored none
+        if saved not in (None, checksum(state)):
             raise InputError(f"{self.path(step)}: holds other values than were saved; {_way_out(steps, step)}")
         if found := not_finite(state):
             raise InputError(f"{self.path(step)}: {found}, the training went wrong; {_way_out(steps, step)}")

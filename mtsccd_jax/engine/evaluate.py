@@ -99,7 +99,7 @@ def load_trained(workdir: AnyPath, assignments: Sequence[str] = ()) -> Trained:
     """
     workdir = Path(workdir)
     run = work.load(workdir)
-    run = replace(run, recipe=override(work.found_again(run.recipe, workdir), list(assignments)))
+    run = replace(run, recipe=override(work.found_again(run, workdir), list(assignments)))
     for assignment in assignments:
         if not assignment.startswith(EVALUATION_KEYS):
             keys = ", ".join(f"{key}*" if key.endswith(".") else key for key in EVALUATION_KEYS)

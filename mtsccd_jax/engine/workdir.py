@@ -34,6 +34,7 @@ class Run:
         weights_sha256: Checksum of the initial weights (a published file, or another run's); None for random ones.
         train_sha256: Fingerprint of the training data; None in work directories that were written without it.
         learned_before: Names of the data that the initial weights were trained on, where they are known.
+        workdir: Where the work directory lay when it was made, absolute; None in those that were written without it.
     """
 
     recipe: Recipe
@@ -43,6 +44,7 @@ class Run:
     weights_sha256: str | None = None
     train_sha256: str | None = None
     learned_before: tuple[str, ...] = ()
+    workdir: str | None = None
 
 
 # Keys of the recipe that no training depends on.
@@ -81,7 +83,8 @@ def claim(workdir: AnyPath, run: Run) -> None:
             differing.append("the training data (as many examples, other ones)")
         _refuse_others(workdir, differing)
         return
-    values = asdict(run) | {"recipe": to_dict(with_places(run.recipe, lambda place: str(Path(place).absolute())))}
+    recipe = with_places(run.recipe, lambda place: str(Path(place).expanduser().absolute()))
+    values = asdict(run) | {"recipe": to_dict(recipe), "workdir": str(workdir.absolute())}
     with replacing(workdir / RECIPE_FILE) as stream:
         stream.write(utf8(json.dumps(values, indent=1, ensure_ascii=False) + "\n"))
 
@@ -94,27 +97,27 @@ def with_places(recipe: Recipe, change: Callable[[str], str]) -> Recipe:
     return replace(recipe, data=replace(data, data_dir=data_dir, folder=folder, pairs=pairs))
 
 
-def found_again(recipe: Recipe, workdir: Path) -> Recipe:
+def found_again(run: Run, workdir: Path) -> Recipe:
     """Return the recipe of a work directory with the places where its data lie now.
 
-    A relative place (of an older version) is looked for from here, then beside the work directory; so is the end of an
-    absolute one that is gone, because both may have been moved together.
+    A place that is gone may have been moved together with the work directory, and then lies beside it as before. A
+    relative place (of an older version) is looked for from here, then beside the work directory.
     """
     workdir = workdir.absolute()
 
     def found(place: str) -> str:
         if Path(place).expanduser().exists():
             return place
-        parts = Path(place).parts
-        ends = [Path(*parts[start:]) for start in range(Path(place).is_absolute(), len(parts))]
-        for near in (workdir, *workdir.parents[:3]):
-            for end in ends:
-                if (near / end).exists():
-                    logger.info(f"{place} is not there; taking {near / end}, which lies beside the work directory")
-                    return str(near / end)
+        beside = [near / place for near in (workdir, *workdir.parents[:3]) if not Path(place).is_absolute()]
+        if run.workdir is not None:
+            beside = [Path(os.path.normpath(workdir / os.path.relpath(place, run.workdir)))]
+        for moved in beside:
+            if moved.exists():
+                logger.warning(f"{place} is not there; taking {moved}, which lies beside the work directory")
+                return str(moved)
         return place
 
-    return with_places(recipe, found)
+    return with_places(run.recipe, found)
 
 
 def _refuse_others(workdir: Path, differing: Sequence[str]) -> None:

@@ -127,7 +127,7 @@ def _fit(
     point_nd = jnp.where(real_n[:, None], point_nd - origin_d, 0)
     square_n = jnp.sum(jnp.square(point_nd), 1)
     points = _Points(point_nd.reshape(blocks, rows, d), square_n, real_n)
-    goal = tolerance * jnp.sum(square_n) / (n * d).astype(jnp.float32)
+    goal = tolerance * jnp.sum(square_n) / (n.astype(jnp.float32) * d)
 
     def going(state: _Lloyd) -> Array:
         return ~state.settled & (state.shift > goal) & (state.iteration < most)

@@ -123,7 +123,8 @@ def fit_linear(
     rows = row_bucket(len(feature))
     sign_kn = np.zeros((classes, rows), np.float32)
     sign_kn[:, : len(label)] = np.where(label == np.arange(classes)[:, None], 1, -1)
-    end = minimise(padded(feature, rows), sign_kn, start_ke, float(c), tolerance, max_iterations)
+    placed_nd, placed_kn = jax.device_put((padded(feature, rows), sign_kn))  # once, and not at every step
+    end = minimise(placed_nd, placed_kn, start_ke, float(c), tolerance, max_iterations)
     svm = LinearSVM(end.weight_ke[:, :-1], end.weight_ke[:, -1])
     return SVMFit(svm, end.objective_k, end.iterations, bool((end.gain_k <= tolerance).all()))
 

@@ -30,7 +30,7 @@ def from_text(text: str, expected: Any) -> Any:
     if origin in (types.UnionType, typing.Union):
         return None if text.lower() in _NONE else from_text(text, arguments[0])
     if origin is tuple:
-        return tuple(from_text(item, arguments[0]) for item in text.split(",") if item)
+        return tuple(from_text(item.strip(), arguments[0]) for item in text.split(",") if item.strip())
     if expected is bool:
         return _BOOLS.get(text.lower(), text)
     if expected is int and _INTEGER.fullmatch(text):

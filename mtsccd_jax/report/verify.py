@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.report import rows, runs
+from mtsccd_jax.report import rows, runs, text
 from mtsccd_jax.report.measured import Measured
 from mtsccd_jax.report.published import Published
 from mtsccd_jax.report.rows import Row
@@ -112,7 +112,7 @@ class Check(abc.ABC):
         self.compare("confusion", row.confusion, measured.confusion.tolist())
         if self.resamples is not None:
             self.compare("metrics", row.metrics, measured.metrics)
-        self.compare("baseline", row.baseline, measured.baseline)
+        self.compare("baseline", text.baseline(row) or None, measured.baseline)
 
     def identity(self) -> None:
         """Compare id, seed, network and published value with what the recipe, split and protocol give."""

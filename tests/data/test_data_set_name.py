@@ -16,6 +16,8 @@ from mtsccd_jax.errors import InputError
         ("mtsccd_lusc/paired", "mtsccd_lusc/paired"),
         ("mtsccd_lusc/paired:1.*.*", "mtsccd_lusc/paired:1.*.*"),
         ("MtsccdLusc", "MtsccdLusc/official"),
+        ("imagenet_resized/64x64", "imagenet_resized/64x64"),
+        ("diabetic_retinopathy_detection/btgraham-300:3.0.0", "diabetic_retinopathy_detection/btgraham-300:3.0.0"),
     ],
 )
 def test_a_configuration_goes_before_the_version(text, with_config):

@@ -185,6 +185,15 @@ def test_metadata_that_are_json_of_something_else_are_named(written, tmp_path, t
         Checkpoints(tmp_path)
 
 
+@pytest.mark.parametrize("damaged", [None, [], {"crc32": "x"}])
+def test_a_checksum_that_is_none_is_named(written, tmp_path, damaged):
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "checkpoints" / "2" / "_CHECKPOINT_METADATA"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"custom_metadata": damaged}))
+    with pytest.raises(InputError, match="put a copy of"), Checkpoints(tmp_path) as checkpoints:
+        checkpoints.restore(STATE)
+
+
 def test_a_checkpoint_without_a_checksum_is_of_an_older_version(written, tmp_path):
     shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "checkpoints" / "2" / "_CHECKPOINT_METADATA"

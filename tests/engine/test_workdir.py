@@ -44,7 +44,7 @@ def a_record(step):
 def test_a_claimed_directory_reads_back_and_names_how_another_run_differs(tmp_path, recipe):
     run = Run(recipe, ("a", "b"), "folder", 10)
     claim(tmp_path, run)
-    assert load(tmp_path) == run
+    assert load(tmp_path) == replace(run, workdir=str(tmp_path))
     moved = replace(recipe, data=replace(recipe.data, folder="/elsewhere", input="stream"))
     claim(tmp_path, replace(run, recipe=moved))
     other = replace(recipe, optim=replace(recipe.optim, learning_rate=0.5))
@@ -59,7 +59,7 @@ def test_places_are_stored_absolute_and_found_after_a_move(monkeypatch, tmp_path
     """The data lie in `tfds/all` and the run in `runs/one` of a project that is moved as a whole."""
 
     def place():
-        return getattr(found_again(load("runs/one").recipe, Path("runs/one")).data, name)
+        return getattr(found_again(load("runs/one"), Path("runs/one")).data, name)
 
     project, moved = tmp_path / "project", tmp_path / "moved"
     (project / "tfds" / "all").mkdir(parents=True)
@@ -72,7 +72,14 @@ def test_places_are_stored_absolute_and_found_after_a_move(monkeypatch, tmp_path
     monkeypatch.chdir(moved)
     assert place() == str(moved / "tfds" / "all")
     (moved / "tfds").rename(tmp_path / "gone")
+    (moved / "runs" / "all").mkdir()  # of the same name, and other data
     assert place() == stored, "what cannot be found is named as it was"
+
+
+def test_the_home_in_a_place_is_stored_as_the_folder_that_it_is(monkeypatch, tmp_path, recipe):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    claim(tmp_path / "run", Run(replace(recipe, data=replace(recipe.data, folder="~/x")), ("a", "b"), "folder", 10))
+    assert load(tmp_path / "run").recipe.data.folder == str(tmp_path / "x")
 
 
 def test_relative_places_of_older_versions_are_looked_for_here_then_beside(monkeypatch, tmp_path, recipe):
@@ -80,6 +87,7 @@ def test_relative_places_of_older_versions_are_looked_for_here_then_beside(monke
     claim(run, Run(recipe, ("a", "b"), "folder", 10))
     old = json.loads((run / RECIPE_FILE).read_text())
     old["recipe"]["data"]["folder"] = "images"
+    del old["workdir"]
     (run / RECIPE_FILE).write_text(json.dumps(old))
     for here in ("first", "second"):
         (tmp_path / here).mkdir()
@@ -87,7 +95,7 @@ def test_relative_places_of_older_versions_are_looked_for_here_then_beside(monke
     (tmp_path / "first" / "images").mkdir()
     for here, expected in (("first", "images"), ("second", str(tmp_path / "images"))):
         monkeypatch.chdir(tmp_path / here)
-        assert found_again(load(run).recipe, run).data.folder == expected
+        assert found_again(load(run), run).data.folder == expected
 
 
 def test_a_directory_without_a_run_says_so(tmp_path):

@@ -40,6 +40,7 @@ def test_every_recipe_is_possible_and_survives_json(name):
         ("optim.clip_norm=2", "optim.clip_norm", 2.0),
         ("optim.freeze=stem,stages.0", "optim.freeze", ("stem", "stages.0")),
         ("data.mean=0,0.5,1", "data.mean", (0.0, 0.5, 1.0)),
+        ("data.mean=0.4, 0.4, 0.4", "data.mean", (0.4, 0.4, 0.4)),
         ("engine.parallel=pmap", "engine.parallel", "pmap"),
         ("data.folder=/a=b", "data.folder", "/a=b"),
         ("seed=7", "seed", 7),

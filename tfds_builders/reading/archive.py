@@ -42,7 +42,7 @@ GENERATED_MARK = "GENERATED.md"
 # Errors of the operating system that tell of one path. Others, such as too many open files, tell of the machine.
 _OF_THE_PATH = (
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG),
-    *(errno.EINVAL, errno.EILSEQ),
+    *(errno.EINVAL, errno.EILSEQ, errno.ENXIO),  # the last of a socket
 )
 
 

@@ -103,19 +103,18 @@ def test_the_pairs_that_the_threshold_was_chosen_on_are_checked(made):
     assert keys(workdir, row, artefacts=others) == {"artefacts.validation"}
 
 
-def test_cross_validated_thresholds_are_recomputed(made):
+def crossed_row(made, changed, distance):
+    """Make a row of pairs of one's own, whose threshold is cross-validated; the arrays are kept as its artefact."""
     workdir, row = made[0], made[1]["cfsm"]
-    arrays = rows.load_artefact(workdir, row, "predictions")
-    changed, distance = arrays["changed"], arrays["distance"]
     predicted, threshold = cross_validate(distance, changed, "f1", row.seed)
     measured = measure(changed, predicted, None, resamples=40, seed=row.seed)
 
     def keep(arrays):
-        for name in set(arrays) - {"changed", "distance", "filename_t1"}:
+        for name in set(arrays) - {"filename_t1"}:
             arrays.pop(name)
-        arrays["predicted"] = predicted
+        arrays |= {"changed": changed, "distance": distance, "predicted": predicted}
 
-    crossed = dataclasses.replace(
+    return dataclasses.replace(
         resaved(workdir, row, "predictions", keep),
         id=rows.row_id(row.recipe, "test_a", "cfsm", row.seed, objective="f1", dataset="pairs:mine"),
         dataset="pairs:mine",
@@ -126,8 +125,24 @@ def test_cross_validated_thresholds_are_recomputed(made):
         metrics_rechosen=None,
         confusion=measured.confusion.tolist(),
         metrics=measured.metrics,
+        baseline=measured.baseline,
     )
+
+
+def test_cross_validated_thresholds_are_recomputed(made):
+    workdir, arrays = made[0], rows.load_artefact(made[0], made[1]["cfsm"], "predictions")
+    crossed = crossed_row(made, arrays["changed"], arrays["distance"])
     assert keys(workdir, crossed) == set()
     assert keys(workdir, crossed, threshold=0.1) == {"threshold"}
     flipped = resaved(workdir, crossed, "predictions", flip)
     assert "artefacts.predictions.predicted" in keys(workdir, flipped)
+
+
+def test_rows_of_before_with_mostly_changed_pairs_hold(made):
+    """Their trivial answer is that nothing changed."""
+    arrays = rows.load_artefact(made[0], made[1]["cfsm"], "predictions")
+    crossed = crossed_row(made, 1 - arrays["changed"], 1 - arrays["distance"])
+    assert crossed.baseline["name"] == "all changed"
+    before = {"name": "all unchanged", "oa": 1 - crossed.baseline["oa"], "kappa": 0.0}
+    assert keys(made[0], crossed, baseline=before) == keys(made[0], crossed) == set()
+    assert keys(made[0], crossed, baseline=before | {"kappa": 0.5}) == {"baseline.kappa"}
