@@ -120,4 +120,5 @@ def test_both_sides_take_steps(compare):
     assert ours.details["ratio_p10"] <= ours.details["ratio"] <= ours.details["ratio_p90"]
     assert ours.details["macs"] > 0
     assert ours.details["step_operations"] > 0
-    assert compare.limits(ours, Ceilings("bfloat16", 1e12, 1e10, 1024, 1 << 20))["verdict"].endswith("-bound")
+    verdict = compare.limits(ours, Ceilings("bfloat16", 1e12, 1e10, 1024, 1 << 20))["verdict"]
+    assert verdict.endswith("-bound") or verdict == "unexplained"  # which of them, the speed of the machine says
