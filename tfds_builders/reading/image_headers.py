@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tfds_builders.reading.jpeg_data import has_hole
-
-MAX_PIXELS = 1 << 30  # a header with more is damaged, or its pixels fill the memory
+from tfds_builders.reading.limits import MAX_PIXELS, most_pixels
 
 JPEG_START = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
@@ -41,7 +40,17 @@ _AVIF_HEIC = (b"ftypavif", b"ftypavis", b"ftypheic", b"ftypheix", b"ftypmif1")
 
 
 class UnsupportedImage(ValueError):
-    """The file is sound, but no such image as is wanted; the message says what it holds."""
+    """The file is sound, but no such image as is wanted; the message says what it holds, `advice` what to do."""
+
+    advice = "convert it to 8-bit RGB"
+
+
+class TooManyPixels(UnsupportedImage):
+    """The pixels of the file would fill the memory."""
+
+    def __init__(self, what: str, width: int, height: int, most: int):
+        super().__init__(f"{what} of {width}x{height} pixels, more than {most:,} for a file of its size")
+        self.advice = f"cut it into tiles, or set {MAX_PIXELS}={width * height} to decode it all the same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +80,8 @@ def read_header(data: bytes) -> ImageHeader:
         raise ValueError("a damaged or truncated image (its header ends early)") from error
     if not header.width or not header.height:
         raise ValueError(f"a damaged or truncated {header.form} (its width or height is 0)")
-    if header.width * header.height > MAX_PIXELS:
-        raise UnsupportedImage(f"a {header.form} of {header.width}x{header.height} pixels, more than {MAX_PIXELS}")
+    if header.width * header.height > (most := most_pixels(len(data))):
+        raise TooManyPixels(f"a {header.form}", header.width, header.height, most)
     return header
 
 
