@@ -12,7 +12,6 @@ import json
 import math
 import os
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -24,6 +23,7 @@ import numpy as np
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing, utf8
 from mtsccd_jax.recipes.config import essentials, with_current_names
+from mtsccd_jax.report.arrays import read_arrays
 
 SCHEMA = 2
 ROWS_FILE = "rows.jsonl"
@@ -239,10 +239,9 @@ def load_artefact(workdir: str | os.PathLike[str], row: Row, name: str) -> dict[
     if expected is not None and hashlib.sha256(content).hexdigest() != expected:
         raise InputError(f"{path}: not the file of row {row.id} (sha256 differs); evaluate that row again")
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a readable .npz ({error}); evaluate row {row.id} again") from None
+        return read_arrays(content, path)
+    except ValueError as error:
+        raise InputError(f"{error}; evaluate row {row.id} again") from None
 
 
 def _row_of(values: Any, where: str) -> Row:
