@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import check_writable, replacing
 from mtsccd_jax.perf.timing import Timing
+from tfds_builders.reading.text import parsed_json
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -198,7 +199,7 @@ def load(path: Path) -> Record:
         InputError: There is no such file, or it is no record.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parsed_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be read as a record ({reason}); name another file or folder") from None

@@ -24,6 +24,7 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing, utf8
 from mtsccd_jax.recipes.config import essentials, with_current_names
 from mtsccd_jax.report.arrays import read_arrays
+from tfds_builders.reading.text import parsed_json
 
 SCHEMA = 2
 ROWS_FILE = "rows.jsonl"
@@ -173,7 +174,7 @@ def load(workdir: str | os.PathLike[str]) -> list[Row]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
+            values = parsed_json(line)
         except ValueError as error:
             if not line.endswith(b"\n"):
                 raise InputError(

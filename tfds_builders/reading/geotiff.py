@@ -167,7 +167,7 @@ def _layout(directory: bytes) -> _Layout | None:
     kind, strips = counts.get(_STRIP_OFFSETS, (0, 0))
     length_kind, lengths = counts.get(_STRIP_BYTES, (0, 0))
     simple = (
-        {_WIDTH, _HEIGHT} <= values.keys()
+        min(values.get(_WIDTH, 0), values.get(_HEIGHT, 0)) > 0
         and values.get(_COMPRESSION, _UNCOMPRESSED) == _UNCOMPRESSED
         and values.get(_SAMPLES, 1) == 1
         and values.get(_PREDICTOR, 1) == 1
