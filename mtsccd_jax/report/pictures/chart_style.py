@@ -81,6 +81,7 @@ _STYLE: dict[Any, Any] = {
     "grid.color": RULE,
     "grid.linewidth": 0.7,
     "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a name is one
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "xtick.labelsize": 10.0,
