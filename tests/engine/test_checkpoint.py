@@ -167,6 +167,16 @@ def test_foreign_files_beside_checkpoints_do_not_matter(written, tmp_path, caplo
         assert int(checkpoints.restore(STATE).step) == 2
 
 
+def test_a_foreign_folder_whose_name_is_a_number_is_not_deleted_as_an_old_checkpoint(written, tmp_path):
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    foreign = tmp_path / "checkpoints" / "0"
+    foreign.mkdir()
+    assert newest_step(tmp_path) == 2, "an empty one may be of a kill"
+    (foreign / "thesis.txt").write_text("x")
+    with pytest.raises(InputError, match=r"checkpoints/0: no checkpoint, it holds 'thesis\.txt'; move it elsewhere"):
+        newest_step(tmp_path)
+
+
 def test_a_link_in_place_of_a_checkpoint_does_not_begin_the_run_anew(written, tmp_path):
     shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     linked(tmp_path / "checkpoints" / "2")
