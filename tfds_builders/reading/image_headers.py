@@ -78,11 +78,15 @@ def read_header(data: bytes) -> ImageHeader:
         header = _header(data)
     except (struct.error, IndexError) as error:
         raise ValueError("a damaged or truncated image (its header ends early)") from error
+    _check_size(header, len(data))
+    return header
+
+
+def _check_size(header: ImageHeader, file_bytes: int) -> None:
     if not header.width or not header.height:
         raise ValueError(f"a damaged or truncated {header.form} (its width or height is 0)")
-    if header.width * header.height > (most := most_pixels(len(data))):
+    if header.width * header.height > (most := most_pixels(file_bytes)):
         raise TooManyPixels(f"a {header.form}", header.width, header.height, most)
-    return header
 
 
 def _header(data: bytes) -> ImageHeader:
@@ -124,7 +128,8 @@ def _jpeg_header(data: bytes) -> ImageHeader:
         elif marker == _SCAN and header is not None:
             if not _has_end(data, position):
                 raise ValueError("a damaged or truncated JPEG (no end marker)")
-            if has_hole(data):
+            _check_size(header, len(data))
+            if has_hole(data):  # which may decode it
                 raise ValueError("a damaged JPEG (a block of it is overwritten with zeros)")
             return header
         elif marker in (_SCAN, _END):

@@ -1,8 +1,8 @@
 """Limits on what one file may ask for, so that a small or damaged one cannot fill the memory or the disk.
 
-An image may have the pixels that Pillow opens (twice its `Image.MAX_IMAGE_PIXELS`). One of at least a byte for every
-hundred pixels, as all but drawn ones have, may have as many as OpenCV decodes (`CV_IO_MAX_IMAGE_PIXELS`): a scene of
-20,000 x 20,000 passes. The environment variable MTSCCD_MAX_PIXELS sets another number.
+An image may have the pixels that Pillow opens (twice its `Image.MAX_IMAGE_PIXELS`). One of at least a byte for every 25
+pixels, as all but drawn ones have, may have as many as OpenCV decodes (`CV_IO_MAX_IMAGE_PIXELS`): a scene of 20,000 x
+20,000 passes. The environment variable MTSCCD_MAX_PIXELS sets another number.
 
 A zip or tar file may unpack to a hundred times its size; whoever trusts another one unpacks it.
 """
@@ -12,7 +12,7 @@ import os
 MAX_PIXELS = "MTSCCD_MAX_PIXELS"
 _PILLOW_PIXELS = 2 * (1 << 30) // 4 // 3
 _OPENCV_PIXELS = 1 << 30
-_PIXELS_A_BYTE = 100
+_PIXELS_A_BYTE = 25
 
 # Of zip and tar files: unpacked bytes for each of theirs, theirs for each member, and what any of them may hold.
 _RATIO = 100
