@@ -7,7 +7,7 @@ import numpy as np
 
 from mtsccd_jax.data.buffer_pool import BATCHES
 from mtsccd_jax.errors import InputError
-from tfds_builders.reading.limits import most_pixels
+from tfds_builders.reading.limits import has_too_many_scans, most_pixels
 
 try:
     import simplejpeg
@@ -163,7 +163,9 @@ def _jpeg_shape(encoded: bytes) -> tuple[int, int, int] | None:
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(encoded)
-        simple = colours in _SIMPLE_COLOURS and height * width <= most_pixels(len(encoded))
+        pixels = height * width
+        simple = colours in _SIMPLE_COLOURS and pixels <= most_pixels(len(encoded))
+        simple = simple and not has_too_many_scans(encoded, pixels)
     except (ValueError, KeyError):  # KeyError: colours subsampled in a way that it does not know
         return None
     return (height, width, 3) if simple else None

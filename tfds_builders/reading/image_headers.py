@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tfds_builders.reading.jpeg_data import has_hole
-from tfds_builders.reading.limits import MAX_PIXELS, most_pixels
+from tfds_builders.reading.limits import MAX_PIXELS, has_too_many_scans, most_pixels
 
 JPEG_START = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
@@ -129,6 +129,8 @@ def _jpeg_header(data: bytes) -> ImageHeader:
             if not _has_end(data, position):
                 raise ValueError("a damaged or truncated JPEG (no end marker)")
             _check_size(header, len(data))
+            if has_too_many_scans(data, header.width * header.height):
+                raise UnsupportedImage("a JPEG of more scans than any program writes")
             if has_hole(data):  # which may decode it
                 raise ValueError("a damaged JPEG (a block of it is overwritten with zeros)")
             return header

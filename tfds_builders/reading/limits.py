@@ -13,6 +13,7 @@ MAX_PIXELS = "MTSCCD_MAX_PIXELS"
 _PILLOW_PIXELS = 2 * (1 << 30) // 4 // 3
 _OPENCV_PIXELS = 1 << 30
 _PIXELS_A_BYTE = 25
+_LARGE_PIXELS, _MOST_SCANS = 1 << 22, 200
 
 # Of zip and tar files: unpacked bytes for each of theirs, theirs for each member, and what any of them may hold.
 _RATIO = 100
@@ -28,6 +29,11 @@ def most_pixels(file_bytes: int) -> int:
     if given is None:
         return min(_OPENCV_PIXELS, max(_PILLOW_PIXELS, _PIXELS_A_BYTE * file_bytes))
     return int(given) if given.isascii() and given.isdecimal() and len(given) < 20 else 0
+
+
+def has_too_many_scans(jpeg: bytes, pixels: int) -> bool:
+    """Return whether a large JPEG goes over its pixels again and again, for hours; programs write ten scans or so."""
+    return pixels > _LARGE_PIXELS and jpeg.count(b"\xff\xda") > _MOST_SCANS
 
 
 def most_unpacked(packed_bytes: int) -> tuple[int, int]:

@@ -62,6 +62,16 @@ def test_a_jpeg_with_zeros_is_not_decoded_to_look_for_a_hole(monkeypatch):
         decode_rgb(with_size("JPEG"), "a")
 
 
+def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused(monkeypatch):
+    data = image_files.encoded("JPEG", progressive=True)
+    again = data[:-2] + 300 * data[data.rindex(b"\xff\xda") : -2] + data[-2:]
+    assert decode_rgb(data, "a").shape == (18, 24, 3)
+    monkeypatch.setattr(limits, "_LARGE_PIXELS", 400)
+    assert decode_rgb(data, "a").shape == (18, 24, 3)
+    with pytest.raises(InputError, match="^a holds a JPEG of more scans than any program writes; convert it"):
+        decode_rgb(again, "a")
+
+
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
 def test_the_limit_can_be_set(monkeypatch, form):
     data = image_files.tiff() if form == "TIFF" else image_files.encoded(form)
