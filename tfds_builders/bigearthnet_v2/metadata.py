@@ -131,7 +131,7 @@ def _largest(batch: Any) -> int:
 
     dictionaries = [column.dictionary for column in batch.columns if pyarrow.types.is_dictionary(column.type)]
     longest = [pc.max(pc.binary_length(texts.cast(pyarrow.large_string()))).as_py() or 0 for texts in dictionaries]
-    return max(int(batch.nbytes), batch.num_rows * max(longest, default=0))
+    return max(int(batch.nbytes), int(batch.num_rows) * max(longest, default=0))
 
 
 def _opened(path: Path) -> Any:

@@ -255,7 +255,7 @@ def _tar_members(path: Path, packed: tarfile.TarFile) -> Iterator[_Member]:
         info = packed.next()
         if info is None:
             return
-        packed.members.clear()  # `tarfile` keeps every header
+        packed.members.clear()  # type: ignore[attr-defined]  # `tarfile` keeps every header
         if info.size < 0:  # it would go back and read the same again
             raise tarfile.ReadError("a member of negative size")
         if packed.offset > most_bytes or number >= most_members:  # headers, which nobody asks for, count too

@@ -169,7 +169,7 @@ def _load(place: Path) -> Index | None:
         arrays = read_arrays(place.read_bytes(), place)
         if (about := json.loads(str(arrays["about"]))).get("format") != _FORMAT:
             return None
-        read = {field.name: arrays[field.name] for field in dataclasses.fields(Index)}
+        read: dict[str, Any] = {field.name: arrays[field.name] for field in dataclasses.fields(Index)}
     except (OSError, ValueError, KeyError, AttributeError, RecursionError):
         return None
     names = tuple(str(name) for name in read.pop("names"))

@@ -68,7 +68,7 @@ def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused(monkeypatch
     assert decode_rgb(data, "a").shape == (18, 24, 3)
     monkeypatch.setattr(limits, "_LARGE_PIXELS", 400)
     assert decode_rgb(data, "a").shape == (18, 24, 3)
-    with pytest.raises(InputError, match="^a holds a JPEG of more scans than any program writes; convert it"):
+    with pytest.raises(InputError, match=r"^a holds a JPEG of more scans than any program writes; convert it"):
         decode_rgb(again, "a")
 
 
