@@ -54,6 +54,13 @@ def newest_step(workdir: AnyPath) -> int | None:
     return newest
 
 
+def check_savable(workdir: AnyPath) -> None:
+    """Raise InputError for a path that orbax takes for a pattern: it would save checkpoints that nobody can read."""
+    path = Path(workdir).resolve()
+    if found := next((character for character in "[\\" if character in str(path)), None):
+        raise InputError(f"{path}: no checkpoint can be saved below a name with '{found}'; choose another --workdir")
+
+
 def _refuse_foreign(folder: Path) -> None:
     """Raise InputError for a numbered folder of something else, which would be deleted as an old checkpoint."""
     names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []

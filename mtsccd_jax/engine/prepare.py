@@ -13,7 +13,7 @@ import numpy as np
 from mtsccd_jax.data.bands import statistics
 from mtsccd_jax.data.sources import views
 from mtsccd_jax.engine.batch_size import compile_program
-from mtsccd_jax.engine.checkpoint import Checkpoints, newest_step
+from mtsccd_jax.engine.checkpoint import Checkpoints, check_savable, newest_step
 from mtsccd_jax.engine.export import weights_of_run
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.memory import usable_bytes
@@ -81,6 +81,7 @@ def prepare(recipe: Recipe, task: Task, workdir: AnyPath) -> Plan:
     parallel = make_parallel(recipe.engine.parallel)
     check_batch(recipe, task, parallel)
     check_writable(workdir, "choose another --workdir")  # not after minutes of compiling
+    check_savable(workdir)
     resumed_step = newest_step(workdir)
     weights = initial_weights(recipe, task.class_names) if resumed_step is None and recipe.model.init else None
     feed = Feed(task.train, parallel, recipe.data.input)

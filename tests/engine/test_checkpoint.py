@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import pytest
 from orbax.checkpoint import CheckpointManager
 
-from mtsccd_jax.engine.checkpoint import Checkpoints, newest_step
+from mtsccd_jax.engine.checkpoint import Checkpoints, check_savable, newest_step
 from mtsccd_jax.engine.state import State
 from mtsccd_jax.errors import InputError
 
@@ -164,6 +164,20 @@ def test_foreign_files_beside_checkpoints_do_not_matter(written, tmp_path, caplo
     (directory / "2" / ".DS_Store").write_text("")
     assert newest_step(tmp_path) == 2
     with caplog.at_level(logging.ERROR), Checkpoints(tmp_path) as checkpoints:
+        assert int(checkpoints.restore(STATE).step) == 2
+
+
+@pytest.mark.parametrize("name", ["[1]", "a[b", "a\\b", "]", "a b", "<i>", "a*b?", "%5B", "林"])
+def test_what_is_saved_can_be_read_whatever_the_name_of_the_folder_or_it_is_refused(tmp_path, name):
+    workdir = tmp_path / name
+    if set(name) & {"[", "\\"}:
+        with pytest.raises(InputError, match=r"no checkpoint can be saved below a name with '[\[\\]'; choose another"):
+            check_savable(workdir)
+        return
+    check_savable(workdir)
+    with Checkpoints(workdir) as checkpoints:
+        checkpoints.save(STATE, wait=True)
+    with Checkpoints(workdir) as checkpoints:
         assert int(checkpoints.restore(STATE).step) == 2
 
 
