@@ -7,7 +7,6 @@ import numpy as np
 
 from mtsccd_jax.data.buffer_pool import BATCHES
 from mtsccd_jax.errors import InputError
-from tfds_builders.reading.limits import has_too_many_scans, most_pixels
 
 try:
     import simplejpeg
@@ -161,6 +160,8 @@ def _jpeg_shape(encoded: bytes) -> tuple[int, int, int] | None:
     """Return the shape of a JPEG that `_decode_jpeg_into` can decode, or None for anything else."""
     if simplejpeg is None or not encoded.startswith(_JPEG_START):
         return None
+    from tfds_builders.reading.limits import has_too_many_scans, most_pixels
+
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(encoded)
         pixels = height * width

@@ -1,11 +1,11 @@
 """Look through the features of a built data set before TFDS does, which imports the modules that they name."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mtsccd_jax.errors import InputError
-from tfds_builders.reading.text import parsed_json
 
 FEATURES_FILE = "features.json"
 # Modules with nothing but kinds of features.
@@ -18,8 +18,8 @@ def check_features(data_set: Path) -> None:
     """Raise InputError where a build of a data set names features of other modules than TFDS's own to import."""
     for path in sorted([*data_set.glob(f"*/{FEATURES_FILE}"), *data_set.glob(f"*/*/{FEATURES_FILE}")]):
         try:
-            features = parsed_json(path.read_bytes())
-        except ValueError as error:
+            features = json.loads(path.read_bytes())
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: damaged ({error}); remove the data set and build it again") from None
         for name in _classes(features):
             if not name.startswith(_OF_TFDS):

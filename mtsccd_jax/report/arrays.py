@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_builders.reading.limits import most_unpacked
-
 # What zipfile, zlib and NumPy raise on a broken file; NotImplementedError and RecursionError are RuntimeErrors.
 _BROKEN = (
     *(ValueError, OSError, EOFError, KeyError, IndexError, TypeError, OverflowError, RuntimeError, SyntaxError),
@@ -27,6 +25,8 @@ def read_arrays(content: bytes, path: Path) -> dict[str, np.ndarray]:
         ValueError: it is damaged, holds Python objects, or unpacks to far more than its size; the message begins with
             the path.
     """
+    from tfds_builders.reading.limits import most_unpacked
+
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()

@@ -24,7 +24,6 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing, utf8
 from mtsccd_jax.recipes.config import essentials, with_current_names
 from mtsccd_jax.report.arrays import read_arrays
-from tfds_builders.reading.text import parsed_json
 
 SCHEMA = 2
 ROWS_FILE = "rows.jsonl"
@@ -174,8 +173,8 @@ def load(workdir: str | os.PathLike[str]) -> list[Row]:
         if not line.strip():
             continue
         try:
-            values = parsed_json(line)
-        except ValueError as error:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
             if not line.endswith(b"\n"):
                 raise InputError(
                     f"{where}: the line is cut off after {len(line)} bytes; delete it and evaluate that row again"

@@ -54,7 +54,7 @@ def _meta(file: IO[bytes], place: int) -> tuple[int, int, int, int]:
         raise ValueError("incomplete, its meta pages are missing")
     magic, version, page_bytes, root, last_page, transaction = _META.unpack(content)
     if magic != MAGIC or version != 1:
-        raise ValueError("damaged, or of another version of LMDB")
+        raise ValueError("no LMDB, a damaged one, or of another version")
     return page_bytes, root, last_page, transaction
 
 
