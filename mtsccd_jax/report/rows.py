@@ -286,6 +286,8 @@ def _inside(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     for part in ("metrics", "metrics_rechosen"):
         for metric, entry in (values[part] or {}).items():
             yield from ((f"{part}.{metric}.{end}", entry[end], float | None) for end in ("value", "low", "high"))
+    sums = values["checksums"].get("artefacts", {})
+    yield from ((f"checksums.artefacts.{name}", sha256, str) for name, sha256 in sums.items())
     yield from ((f"artefacts.{name}", path, str) for name, path in values["artefacts"].items())
     yield from (
         (f"baseline.{k}", v, str if k == "name" else float | None) for k, v in (values["baseline"] or {}).items()

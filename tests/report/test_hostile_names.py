@@ -45,7 +45,9 @@ def index(tmp_path_factory):
         values = json.loads(json.dumps(vars(row)))
         values["class_names"] = [*NAMES][: len(row.class_names)]
         values |= {"device": NAMES[0], "commit": NAMES[1], "versions": {NAMES[2]: NAMES[1]}, "model": NAMES[6]}
-        values["recipe"]["name"] = values["recipe"]["summary"] = values["recipe"]["model"]["name"] = NAMES[3]
+        values["recipe"]["name"] = values["recipe"]["summary"] = values["recipe"]["model"]["name"] = (
+            f"{NAMES[3]}{NAMES[5]}"
+        )
         values["times"] = {"started": NAMES[0], "finished": NAMES[1]}
         if row.protocol == "scene":
             values |= {"dataset": f"folder:{NAMES[1]}", "split": NAMES[7]}

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from mtsccd_jax.errors import printable
 from mtsccd_jax.report.pictures import fonts
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ def chart(figure: "Figure", alt: str) -> Chart:
 
     The PNG has numbers for words that no font can write; its description says what they stand for.
     """
+    alt = printable(alt)  # XML holds no control characters
     families, letter_of = make_readable(figure)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
