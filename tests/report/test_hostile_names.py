@@ -44,7 +44,7 @@ def index(tmp_path_factory):
                 row.artefacts[name], row.checksums["artefacts"][name] = rows.save_artefact(place, stem, arrays)
         values = json.loads(json.dumps(vars(row)))
         values["class_names"] = [*NAMES][: len(row.class_names)]
-        values |= {"device": NAMES[0], "commit": NAMES[1], "versions": {NAMES[2]: NAMES[1]}, "model": NAMES[6]}
+        values |= {"device": NAMES[0], "commit": NAMES[1], "versions": {NAMES[2]: NAMES[1]}, "model": NAMES[5]}
         values["recipe"]["name"] = values["recipe"]["summary"] = values["recipe"]["model"]["name"] = (
             f"{NAMES[3]}{NAMES[5]}"
         )
