@@ -9,6 +9,7 @@ from mtsccd_jax.cli.options import (
     Json,
     add_input,
     add_override,
+    add_processes,
     add_split,
     add_workdir,
     at_least,
@@ -119,6 +120,7 @@ def reader(
         action="store_true",
         help="take no compiled programs from WORKDIR, which are code of whoever wrote there",
     )
+    add_processes(parser)
     return parser
 
 
