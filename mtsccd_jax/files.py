@@ -1,17 +1,25 @@
 """Paths as people write them, and files that are written whole or not at all."""
 
 import errno
+import fcntl
+import functools
+import logging
 import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from mtsccd_jax.errors import InputError
 
 AnyPath = str | os.PathLike[str]
+
+# Ends the name of a file that is being written. Its writer holds its lock, so one without a lock was left by a kill.
+UNFINISHED = ".unfinished"
+
+logger = logging.getLogger(__name__)
 
 # "gs://bucket", "file:///x"; a pathlib.Path has lost one of the slashes.
 _SCHEME = re.compile(r"([A-Za-z][\w+.-]+):/")
@@ -37,11 +45,15 @@ def local_path(text: AnyPath, what: str) -> Path:
 
 @contextmanager
 def replacing(path: AnyPath) -> Iterator[BinaryIO]:
-    """Give a stream whose content becomes the file at `path` if the block ends without an error."""
+    """Give a stream whose content becomes the file at `path` if the block ends without an error.
+
+    What killed processes left beside it is removed.
+    """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        _remove_unfinished(path.parent.resolve())
+        handle, temporary = _locked_file(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # `path`, not the temporary name
     try:
@@ -49,13 +61,61 @@ def replacing(path: AnyPath) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        os.replace(temporary, path)
-    except BaseException:
+            os.chmod(temporary, 0o644)
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            os.replace(temporary, path)
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, temporary):
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
         raise
+
+
+def _locked_file(path: Path) -> tuple[int, str]:
+    """Return a new file beside `path`, open and locked, and its name."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=UNFINISHED, dir=path.parent)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(handle).st_nlink:
+                return handle, name
+        except BlockingIOError:  # another process is about to remove it
+            pass
+        except OSError:
+            return handle, name  # no locks here, so nobody removes files either
+        os.close(handle)
+
+
+@functools.cache
+def _remove_unfinished(folder: Path) -> None:
+    """Remove the files that killed processes were writing in a folder; once, as it costs a look at all names."""
+    for left in folder.glob(f".*{UNFINISHED}"):
+        with suppress(OSError), left.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+            logger.info(f"{left}: removed, a killed process was writing it")
+
+
+@contextmanager
+def locked(path: AnyPath) -> Iterator[None]:
+    """Hold the lock of a file, which stays; wait while another process holds it.
+
+    The system frees the lock when the process ends in any way. A file system without locks costs one warning.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            _warn_without_locks(path.parent, error.strerror)
+        yield
+
+
+@functools.cache
+def _warn_without_locks(folder: Path, reason: str) -> None:
+    logger.warning(f"{folder}: this file system has no locks ({reason}); let one process at a time write here")
 
 
 def utf8(text: str) -> bytes:
