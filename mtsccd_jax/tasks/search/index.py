@@ -165,14 +165,17 @@ def _save(place: Path, index: Index) -> None:
 
 
 def _load(place: Path) -> Index | None:
-    """Read the index in a file; return None where there is none, or none that can be read."""
+    """Read the index in a file; return None where there is none, one of another version, or a damaged one."""
+    if not place.exists():
+        return None
     try:
         # Opened here: where the file is damaged, `np.load` leaves a handle of its own open.
         with place.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             if (about := json.loads(str(arrays["about"]))).get("format") != _FORMAT:
                 return None
             read = {field.name: arrays[field.name] for field in dataclasses.fields(Index)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        logger.warning(f"{place}: damaged ({error}), made again")
         return None
     names = tuple(str(name) for name in read.pop("names"))
     return Index(**(read | {"names": names, "about": about}))
