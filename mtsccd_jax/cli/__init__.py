@@ -8,8 +8,12 @@ import argparse
 import errno
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from mtsccd_jax import __version__
 from mtsccd_jax.cli import bench, data, demo, evaluate, lists, output, profile, report, reproduce, train
@@ -42,15 +46,44 @@ WRONG_PATH = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     try:
-        options = make_parser().parse_args(arguments)
-        return run(options)
+        with sigterm_raised():
+            options = make_parser().parse_args(arguments)
+            return run(options)
     except Exception as error:
         return fail(error)
+    except Terminated:
+        output.complain(f"{PROG}: stopped by SIGTERM; run the same command again")
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         output.complain(f"{PROG}: interrupted")
         return 130
     finally:
         output.flush()
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; like KeyboardInterrupt, what handles errors does not handle it."""
+
+
+@contextmanager
+def sigterm_raised() -> Iterator[None]:
+    """Raise SIGTERM as an exception, so that commands clean up; a second one has its usual effect.
+
+    Training has a handler of its own, which saves.
+    """
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, before)
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # Python lets no other thread install handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -140,6 +140,8 @@ def fit(recipe: Recipe, task: Task, workdir: AnyPath) -> Fit:
                 break
 
         checkpoints.save(state, wait=True)
+        if (signum := stop_signal()) is not None:  # since the last step
+            raise Stopped(signum)
         result_step = history.best.step if keep_best and history.best else step
         return Fit(
             step=step,
