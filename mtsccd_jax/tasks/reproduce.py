@@ -19,7 +19,7 @@ from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.evaluate import load_trained
 from mtsccd_jax.engine.workdir import check_recipe
 from mtsccd_jax.errors import InputError, RunError
-from mtsccd_jax.files import AnyPath, replacing
+from mtsccd_jax.files import AnyPath, locked, replacing
 from mtsccd_jax.progress import console
 from mtsccd_jax.recipes.config import Data, Recipe, essentials, to_dict
 from mtsccd_jax.recipes.experiment import Experiment
@@ -151,16 +151,16 @@ def _failure(experiment: Experiment, protocol: str, split: str, error: Exception
 
 def _write_failures(root: Path, experiment: Experiment, failed: Sequence[Failure]) -> None:
     """Replace the failures of this experiment in the file; those of others stay."""
-    recipe = experiment.recipe
+    recipe, path = experiment.recipe, root / FAILURES_FILE
     again = {(run_name(recipe), recipe.seed, *row) for row in _asked(experiment)}
-    known = failures(root)
-    others = [entry for entry in known if (entry.network, entry.seed, entry.protocol, entry.split) not in again]
-    path = root / FAILURES_FILE
-    if entries := [asdict(entry) for entry in (*others, *failed)]:
-        with replacing(path) as stream:
-            stream.write(json.dumps(entries, indent=1).encode() + b"\n")
-    else:
-        path.unlink(missing_ok=True)
+    with locked(path.with_suffix(".lock")):
+        known = failures(root)
+        others = [entry for entry in known if (entry.network, entry.seed, entry.protocol, entry.split) not in again]
+        if entries := [asdict(entry) for entry in (*others, *failed)]:
+            with replacing(path) as stream:
+                stream.write(json.dumps(entries, indent=1).encode() + b"\n")
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _check_data(experiments: Sequence[Experiment]) -> None:
