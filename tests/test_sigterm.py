@@ -1,6 +1,8 @@
 """SIGTERM ends a command as Ctrl-C does: what it was writing is removed, and one line says so."""
 
 import signal
+import sys
+import time
 
 import pytest
 from commands import run
@@ -37,3 +39,21 @@ def test_a_second_signal_has_its_usual_effect(capsys, monkeypatch, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     assert run(capsys, "report", tmp_path)[0] == 143
     assert seen == [before]
+
+
+def test_a_signal_in_garbage_collection_is_not_lost(capsys, monkeypatch, tmp_path):
+    class Collected:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    def stopped(*_):
+        Collected()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    monkeypatch.setattr("mtsccd_jax.report.page.write", stopped)
+    before = sys.unraisablehook, signal.getsignal(signal.SIGALRM)
+    found, result, err = run(capsys, "report", tmp_path)
+    assert (found, result, len(err.splitlines())) == (143, None, 1)
+    assert (sys.unraisablehook, signal.getsignal(signal.SIGALRM)) == before

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from mtsccd_jax import __version__
 from mtsccd_jax.cli import bench, data, demo, evaluate, lists, output, profile, report, reproduce, train
@@ -53,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(error)
     except Terminated:
         output.complain(f"{PROG}: stopped by SIGTERM; run the same command again")
+        if arguments is None:  # the whole program ends, at once: JAX may be compiling in other threads
+            output.flush()
+            os._exit(128 + signal.SIGTERM)
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         output.complain(f"{PROG}: interrupted")
@@ -76,14 +80,25 @@ def sigterm_raised() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
         raise Terminated
 
+    def hear(about: Any) -> None:
+        if about.exc_type is Terminated:  # raised in garbage collection, where Python drops errors: once more, later
+            signal.signal(signal.SIGALRM, stop)
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+        else:
+            heard(about)
+
     if threading.current_thread() is not threading.main_thread():  # Python lets no other thread install handlers
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    before, alarm = signal.signal(signal.SIGTERM, stop), signal.getsignal(signal.SIGALRM)
+    heard, sys.unraisablehook = sys.unraisablehook, hear
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGALRM, alarm)
+        sys.unraisablehook = heard
 
 
 def run(options: argparse.Namespace) -> int:
