@@ -3,12 +3,11 @@
 import damages
 import pytest
 
-TRIALS = 36
-
 
 @pytest.mark.fault
-def test_no_damage_is_used_without_a_word_or_ends_in_a_traceback(tmp_path):
+@pytest.mark.parametrize("number", [16, pytest.param(60, marks=pytest.mark.slow)])
+def test_no_damage_is_used_without_a_word_or_ends_in_a_traceback(tmp_path, number):
     run = damages.TinyRun(tmp_path / "tiny").make()
-    found = list(damages.trials(run, TRIALS))
+    found = list(damages.trials(run, number))
     assert [trial for trial in found if trial.outcome in damages.FAULTS] == []
-    assert sum(trial.outcome == "told" for trial in found) > TRIALS / 4
+    assert sum(trial.outcome == "told" for trial in found) > number / 4
