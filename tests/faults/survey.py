@@ -30,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--damages", type=int, default=0, help="number of damages")
     parser.add_argument("--kills", type=int, default=0, help="number of kills")
+    parser.add_argument("--step", action="append", choices=list(kills.STEPS), help="killed, repeatable (default: all)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None, help="JSON file to write")
     options = parser.parse_args()
@@ -51,7 +52,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         if options.kills:
-            whole = kills.Undisturbed(Path(folder) / "kills")
+            whole = kills.Undisturbed(Path(folder) / "kills", tuple(options.step or kills.STEPS))
             count("kills", kills.trials(whole, options.kills, options.seed), kills.FAULTS)
         if options.damages:
             run = damages.TinyRun(Path(folder) / "tiny").make()
