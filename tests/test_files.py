@@ -1,5 +1,7 @@
 """Paths whose bytes are not UTF-8, and paths as people write them on a command line, in a `--set`, or in Python."""
 
+import errno
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -9,7 +11,7 @@ from commands import refused, run
 
 from mtsccd_jax.cli.output import as_json
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import check_utf8, check_writable, local_path, replacing, utf8
+from mtsccd_jax.files import check_utf8, check_writable, local_path, locked, replacing, utf8
 from mtsccd_jax.recipes import get_recipe
 from mtsccd_jax.recipes.config import override
 from tfds_builders.synthetic.mtsccd import write_archive
@@ -123,3 +125,31 @@ def test_settings_take_the_home_and_keep_what_is_no_path(monkeypatch, tmp_path):
     data = override(get_recipe("demo"), ["data.folder=~/x", "data.data_dir=none", "model.init=hf:timm/resnet18"])
     assert data.data.folder == str(tmp_path / "x")
     assert (data.data.data_dir, data.model.init) == (None, "hf:timm/resnet18")
+
+
+def test_what_killed_processes_were_writing_is_removed_and_what_others_write_is_not(tmp_path, caplog):
+    names = (".a.x.unfinished", ".b.y.unfinished", ".c.z.settings")
+    for name in names:
+        (tmp_path / name).write_bytes(b"half")
+    with (tmp_path / names[1]).open("rb") as living:
+        fcntl.flock(living, fcntl.LOCK_EX)
+        with caplog.at_level("INFO"), replacing(tmp_path / "d") as stream:
+            assert sum(path.name.endswith(".unfinished") for path in tmp_path.iterdir()) == 2
+            stream.write(b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*names[1:], "d"]
+    assert caplog.messages == [f"{tmp_path / names[0]}: removed, a killed process was writing it"]
+
+
+def test_where_nothing_can_be_locked_files_are_written_and_none_is_removed(tmp_path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (tmp_path / ".a.x.unfinished").write_bytes(b"half")
+    for _ in range(2):
+        with locked(tmp_path / "lock"), replacing(tmp_path / "d") as stream:
+            stream.write(b"whole")
+    assert (tmp_path / "d").read_bytes() == b"whole"
+    assert (tmp_path / ".a.x.unfinished").exists()
+    assert len(caplog.messages) == 1
+    assert "has no locks (No locks available); let one process at a time write here" in caplog.text

@@ -18,9 +18,12 @@ from mtsccd_jax.data.buffer_pool import BATCHES
 from mtsccd_jax.data.data_set_name import DataSetName, parse
 from mtsccd_jax.data.decode import ImageBatch
 from mtsccd_jax.data.feature_modules import check_features
-from mtsccd_jax.errors import InputError, nearest
+from mtsccd_jax.errors import InputError, nearest, one_line
 from mtsccd_jax.files import local_path
+from tfds_builders.checksums import damaged_file, unreadable
+from tfds_builders.reading.archive import is_of_the_path
 
+_BUILD_AGAIN = "remove the data set and build again"
 # What mends a patch without data: builds of today refuse it.
 _BUILD_WITHOUT_IT = "replace its file and build the data set again, or build with --skip-bad"
 
@@ -297,7 +300,6 @@ def built_splits(name: str, data_dir: str | Path | None = None) -> tuple[str, ..
 def _builder(name: str, data_dir: str | Path | None) -> Any:
     """Return the read-only TFDS builder of a built data set; raise InputError where it is not built."""
     import tensorflow_datasets as tfds
-    from google.protobuf.json_format import ParseError
     from tensorflow_datasets.core import read_only_builder
 
     wanted = parse(name)
@@ -306,12 +308,20 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
         raise InputError(f"{place} is a file; name the folder that data sets were built into")
     check_features(place / wanted.name)
     try:
-        return read_only_builder.builder_from_files(name, data_dir=place)
+        builder = read_only_builder.builder_from_files(name, data_dir=place)
+        if wrong := damaged_file(Path(builder.data_dir)):
+            raise InputError(f"{wrong}; {_BUILD_AGAIN}")
+        dict(builder.info.metadata or {})  # read now, where an error is told
+        return builder
     except tfds.core.DatasetNotFoundError as error:
         raise InputError(_not_built(wanted, place)) from error
-    except (ParseError, ValueError, KeyError) as error:  # of files that TFDS cannot parse
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"{name} in {place} cannot be read ({reason}); remove it and build it again") from error
+    except InputError:
+        raise
+    except Exception as error:  # TFDS parses damaged files as if they were whole, and fails anywhere
+        system = error.__cause__ if isinstance(error.__cause__, OSError) else error  # TFDS's own have no number
+        if isinstance(system, MemoryError) or (isinstance(system, OSError) and not is_of_the_path(system)):
+            raise system from None
+        raise InputError(f"{one_line(unreadable(name, place, error))}; {_BUILD_AGAIN}") from error
 
 
 def _not_built(wanted: DataSetName, place: Path) -> str:

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from mtsccd_jax import processes
 from mtsccd_jax.engine.finite import check_finite_state, not_finite
 from mtsccd_jax.engine.state import State
 from mtsccd_jax.errors import InputError
@@ -25,16 +26,25 @@ from mtsccd_jax.files import AnyPath
 # The folder in which orbax keeps the arrays of a checkpoint, and its file of what else is known of them.
 ARRAYS_FOLDER, METADATA_FILE = "default", "_CHECKPOINT_METADATA"
 
+# How orbax calls the folder of a checkpoint that is being written.
+UNFINISHED = "*.orbax-checkpoint-tmp*"
+
+logger = logging.getLogger(__name__)
+
 # What the system says of itself where tensorstore reports an error as a plain ValueError.
 _OF_THE_SYSTEM = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+class DamagedError(InputError):
+    """A checkpoint is not what was saved."""
 
 
 def newest_step(workdir: AnyPath) -> int | None:
     """Return the step of the newest checkpoint of a work directory, or None without one.
 
     Raises:
-        InputError: Its folder is a file or a link, which orbax does not see, holds no arrays, or lies beside something
-            else whose name is a number.
+        InputError: Its folder is a file or a link, which orbax does not see, or lies beside something else whose name
+            is a number.
     """
     directory = Path(workdir) / "checkpoints"
     if directory.is_file():
@@ -49,8 +59,6 @@ def newest_step(workdir: AnyPath) -> int | None:
     newest = max(steps)
     if steps[newest].is_symlink():
         raise InputError(f"{steps[newest]}: a link, which is not followed; put the folder itself there")
-    if not (steps[newest] / ARRAYS_FOLDER).is_dir():
-        raise InputError(f"{steps[newest]}: no checkpoint, it holds no arrays; {_way_out(steps, newest)}")
     return newest
 
 
@@ -152,12 +160,41 @@ class Checkpoints:
         if shutil.disk_usage(self.directory).free < needed:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.directory))
 
+    def resume(self, abstract: State) -> State | None:
+        """Return the state of the newest checkpoint that is whole, or None without a checkpoint.
+
+        Damaged ones are renamed, so that they are neither used nor lost, and what a killed training left is removed:
+        call it with the lock of the work directory.
+
+        Raises:
+            InputError: As `restore`; a damaged checkpoint only if there is none before it.
+        """
+        if processes.is_first():
+            for left in self.directory.glob(UNFINISHED):
+                shutil.rmtree(left, ignore_errors=True)
+        while (step := self.latest) is not None:
+            try:
+                return self.restore(abstract)
+            except DamagedError as error:
+                if step == min(self._manager.all_steps()):
+                    raise
+                aside = self.path(step).with_name(f"{step}.damaged")
+                if processes.is_first():
+                    shutil.rmtree(aside, ignore_errors=True)  # of an earlier damage to the same step
+                    self.path(step).rename(aside)
+                processes.from_first(None)  # the others look when it is done
+                self._manager.reload()
+                what = str(error).rpartition("; ")[0]
+                logger.warning(f"{what}; set aside as {aside.name}, going on from step {self.latest}")
+        return None
+
     def restore(self, abstract: State, step: int | None = None) -> State:
         """Return the state of a step (default: the newest), with the shapes, types and placement of `abstract`.
 
         Raises:
-            InputError: There is no such checkpoint, it cannot be read, it belongs to another network, or it holds
-                values that are not finite.
+            DamagedError: It cannot be read, or holds other values than were saved.
+            InputError: There is no such checkpoint, it belongs to another network, or it holds values that are not
+                finite.
         """
         if newest_step(self.directory.parent) is None:
             raise InputError(f"{self.directory}: no checkpoint; run `mtsccd-jax train` first")
@@ -165,6 +202,8 @@ class Checkpoints:
         if step is not None and step not in steps:
             raise InputError(f"{self.path(step)}: the checkpoint of the best epoch is gone; train in a new --workdir")
         step = max(steps) if step is None else step
+        if not (self.path(step) / ARRAYS_FOLDER).is_dir():
+            raise DamagedError(f"{self.path(step)}: no checkpoint, it holds no arrays; {_way_out(steps, step)}")
         try:
             known = json.loads((self.path(step) / METADATA_FILE).read_text(encoding="utf-8"))
             saved = known["custom_metadata"].get("crc32")  # older versions stored none
@@ -181,9 +220,9 @@ class Checkpoints:
                     "belongs here, or choose the --workdir of that network"
                 ) from None
             reason = " ".join(str(error.__cause__ or error).split()).rpartition('": ')[2][:150]  # without our path
-            raise InputError(f"{self.path(step)}: cannot be read whole ({reason}); {_way_out(steps, step)}") from None
+            raise DamagedError(f"{self.path(step)}: cannot be read whole ({reason}); {_way_out(steps, step)}") from None
         if saved not in (None, checksum(state)):
-            raise InputError(f"{self.path(step)}: holds other values than were saved; {_way_out(steps, step)}")
+            raise DamagedError(f"{self.path(step)}: holds other values than were saved; {_way_out(steps, step)}")
         if found := not_finite(state):
             raise InputError(f"{self.path(step)}: {found}, the training went wrong; {_way_out(steps, step)}")
         return state

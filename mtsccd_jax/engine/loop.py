@@ -33,7 +33,7 @@ from mtsccd_jax.engine.finite import check_finite_state
 from mtsccd_jax.engine.prepare import Plan, begin, prepare
 from mtsccd_jax.engine.program import Metrics
 from mtsccd_jax.engine.task import Task
-from mtsccd_jax.engine.workdir import History, StepRecord, Validation, only_training
+from mtsccd_jax.engine.workdir import History, StepRecord, Validation, only_training, warn_of_lost_steps
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.files import AnyPath
 from mtsccd_jax.progress import bar
@@ -101,6 +101,7 @@ def fit(recipe: Recipe, task: Task, workdir: AnyPath) -> Fit:
         first_epoch = max(step - 1, 0) // steps_per_epoch
         history = stack.enter_context(closing(History(workdir, step)))
         check_history(history, engine, first_epoch)
+        warn_of_lost_steps(workdir, history.records, step)
         if keep_best and history.best:
             checkpoints.mark_best(history.best.step)
         metrics_log = MetricsLog(history, plan.images_per_step, partial(unusable_band_of, recipe, task, plan))
@@ -139,7 +140,7 @@ def fit(recipe: Recipe, task: Task, workdir: AnyPath) -> Fit:
                 break
 
         checkpoints.save(state, wait=True)
-        if (signum := agenda.now(step).signum) is not None:
+        if (signum := agenda.now(step).signum) is not None:  # since the last step
             raise Stopped(signum)
         result_step = history.best.step if keep_best and history.best else step
         return Fit(

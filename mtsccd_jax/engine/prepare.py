@@ -56,11 +56,12 @@ class Plan:
     def first_state(self, checkpoints: Checkpoints) -> State:
         """Return the state of the newest checkpoint, or the first state of a new run."""
         network = self.program.network
-        if checkpoints.latest is not None:
-            finished = is_finished(self.recipe, self.task, checkpoints.directory.parent, checkpoints.latest)
+        resumed = checkpoints.resume(network.abstract())
+        if resumed is not None:
+            finished = is_finished(self.recipe, self.task, checkpoints.directory.parent, int(resumed.step))
             what = "finished already: nothing is left to train after" if finished else "continuing at"
             logger.info(f"{what} step {checkpoints.latest}")
-            return checkpoints.restore(network.abstract())
+            return resumed
         state = network.initial(self.recipe.seed)
         return state if self.fitted is None else network.initialized(state, self.fitted)
 

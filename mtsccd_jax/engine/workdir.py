@@ -15,7 +15,7 @@ from typing import IO, Any, get_type_hints
 
 import numpy as np
 
-from mtsccd_jax import processes
+from mtsccd_jax import checksums, processes
 from mtsccd_jax.errors import InputError, one_line
 from mtsccd_jax.files import AnyPath, check_utf8, replacing, utf8
 from mtsccd_jax.recipes.config import Recipe, from_dict, identity, to_dict
@@ -89,6 +89,7 @@ def claim(workdir: AnyPath, run: Run) -> None:
         return
     recipe = with_places(run.recipe, lambda place: str(Path(place).expanduser().absolute()))
     values = asdict(run) | {"recipe": to_dict(recipe), "workdir": str(workdir.absolute())}
+    values["sha256"] = checksums.sha256(values)
     with replacing(workdir / RECIPE_FILE) as stream:
         stream.write(utf8(json.dumps(values, indent=1, ensure_ascii=False) + "\n"))
 
@@ -141,6 +142,9 @@ def load(workdir: AnyPath) -> Run:
     check_utf8(workdir, "rename the folder")
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
+        written = stored.get("sha256")  # older versions wrote none
+        if written not in (None, checksums.sha256({key: stored[key] for key in stored if key != "sha256"})):
+            raise ValueError("its values are not those that were written")
         there = [item.name for item in fields(Run) if item.default is MISSING or item.name in stored]
         hints = get_type_hints(Run) | {"recipe": dict}
         values = {name: checked(stored[name], hints[name], name) for name in there}
@@ -236,12 +240,12 @@ class History:
 
     def __init__(self, workdir: Path, resume_step: int):
         self.path = workdir / HISTORY_FILE
-        kept = [line for line in _whole_lines(self.path) if line["step"] <= resume_step]
-        self.records = _step_records(kept)
-        shared = processes.from_first([asdict(validation) for validation in _validations(kept)])
-        self.validations = [Validation(**values) for values in shared]
+        kept = [record for record in _read(self.path) if record.step <= resume_step]
+        self.records = [record for record in kept if isinstance(record, StepRecord)]
+        validations = [asdict(record) for record in kept if isinstance(record, Validation)]
+        self.validations = [Validation(**values) for values in processes.from_first(validations)]
         with replacing(self.path) as stream:
-            stream.write("".join(json.dumps(line) + "\n" for line in kept).encode())
+            stream.write("".join(map(_line, kept)).encode())
         appended = self.path if processes.is_first() else Path(os.devnull)
         self._file: IO[str] = appended.open("a", encoding="utf-8")
 
@@ -249,13 +253,13 @@ class History:
         """Append records and flush them to the operating system."""
         for record in records:
             self.records.append(record)
-            self._file.write(json.dumps(asdict(record)) + "\n")
+            self._file.write(_line(record))
         self._file.flush()
 
     def add_validation(self, validation: Validation) -> None:
         """Append a validation and flush it to the operating system."""
         self.validations.append(validation)
-        self._file.write(json.dumps(asdict(validation)) + "\n")
+        self._file.write(_line(validation))
         self._file.flush()
 
     @property
@@ -290,13 +294,20 @@ class History:
 
 
 def read_history(workdir: AnyPath) -> list[StepRecord]:
-    """Read the training history of a work directory, one record a step."""
-    return _step_records(_whole_lines(Path(workdir) / HISTORY_FILE))
+    """Read the training history of a work directory, one record a step; InputError where it is damaged."""
+    return [record for record in _read(Path(workdir) / HISTORY_FILE) if isinstance(record, StepRecord)]
+
+
+def warn_of_lost_steps(workdir: AnyPath, records: Sequence[StepRecord], last_step: int) -> None:
+    """Warn where the history lacks steps before a checkpoint: it is written before every checkpoint."""
+    if lost := last_step - len({record.step for record in records if record.step <= last_step}):
+        logger.warning(f"{Path(workdir) / HISTORY_FILE}: {lost} of {last_step} steps are lost, and so are their losses")
 
 
 def read_validations(workdir: AnyPath, last_step: int) -> list[Validation]:
-    """Read the validations of a work directory up to a step, one an epoch."""
-    return [item for item in _validations(_whole_lines(Path(workdir) / HISTORY_FILE)) if item.step <= last_step]
+    """Read the validations of a work directory up to a step, one an epoch; InputError where it is damaged."""
+    records = _read(Path(workdir) / HISTORY_FILE)
+    return [record for record in records if isinstance(record, Validation) and record.step <= last_step]
 
 
 def best_of(validations: Sequence[Validation]) -> Validation | None:
@@ -305,33 +316,35 @@ def best_of(validations: Sequence[Validation]) -> Validation | None:
     return max(judged, key=lambda item: item.score, default=None)
 
 
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a history file up to one torn by a kill, or damaged otherwise."""
-    lines: list[dict[str, Any]] = []
-    if path.exists():
-        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-                (StepRecord if "loss" in line else Validation)(**line)
-            except (ValueError, TypeError, RecursionError):
-                break
-            if not all(_fits(name, value) for name, value in line.items()):
-                break
-            lines.append(line)
-    return lines
+def _line(record: StepRecord | Validation) -> str:
+    """Return the line of a record, with a checksum of its own."""
+    values = asdict(record)
+    return json.dumps(values | {"crc32": checksums.crc32(values)}) + "\n"
 
 
-def _fits(name: str, value: Any) -> bool:
-    """Return whether a value of a history line is of its type; numbers that are not finite are numbers."""
-    if type(value) is int:
-        return name != "score_name" and value.bit_length() < 64
-    kinds = {"score_name": (str,), "step": (), "epoch": (), "images_per_s": (float, type(None))}
-    return type(value) in kinds.get(name, (float,))
+def _read(path: Path) -> list[StepRecord | Validation]:
+    """Return the records of a history file; a last line that a kill has torn is left out.
+
+    Raises:
+        InputError: A whole line is none that was written.
+    """
+    records: list[StepRecord | Validation] = []
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True) if path.exists() else (), start=1):
+        try:
+            records.append(_record(line))
+        except (ValueError, TypeError, RecursionError):
+            if line.endswith(b"\n"):
+                raise InputError(
+                    f"{path}, line {number}: not what was written; put a copy of the file back, or delete the line"
+                ) from None
+    return records
 
 
-def _step_records(lines: list[dict[str, Any]]) -> list[StepRecord]:
-    return [StepRecord(**line) for line in lines if "loss" in line]
-
-
-def _validations(lines: list[dict[str, Any]]) -> list[Validation]:
-    return [Validation(**line) for line in lines if "score" in line]
+def _record(line: bytes) -> StepRecord | Validation:
+    """Return the record of a line; ValueError or TypeError where it is none, or another than was written."""
+    values: dict[str, Any] = json.loads(line)
+    written = values.pop("crc32", None) if isinstance(values, dict) else None  # older versions wrote none
+    record = (StepRecord if "loss" in values else Validation)(**values)
+    if not isinstance(record.step, int) or written not in (None, checksums.crc32(values)):
+        raise ValueError("another record than was written")
+    return record

@@ -1,8 +1,9 @@
 """A row: one result as one JSON object, and the arrays that it was computed from.
 
 A work directory holds `rows.jsonl`, one row a line, and `artefacts/*.npz` (no pickles), which the rows name with their
-checksums. Both are replaced whole: a run that dies while writing leaves the previous file. Tasks write rows and the
-report reads them; nothing here depends on the task.
+checksums. Both are replaced whole: a run that dies while writing leaves the previous file. A line holds the CRC-32 of
+each of its values in `checksums.row`, so a value that a disk has changed is told; lines without are of older versions.
+Tasks write rows and the report reads them; nothing here depends on the task.
 """
 
 import dataclasses
@@ -21,14 +22,16 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from mtsccd_jax.checksums import crc32_of_each
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import replacing, utf8
+from mtsccd_jax.files import locked, replacing, utf8
 from mtsccd_jax.recipes.config import Recipe, essentials, flatten, typed_settings, with_current_names
 from mtsccd_jax.recipes.values import checked
 from mtsccd_jax.report.arrays import read_arrays
 
 SCHEMA = 2
 ROWS_FILE = "rows.jsonl"
+LOCK_FILE = "rows.lock"
 ARTEFACTS_FOLDER = "artefacts"
 
 
@@ -143,33 +146,54 @@ def data_identity(dataset: str, fingerprint: str) -> str:
 def append(workdir: str | os.PathLike[str], row: Row) -> None:
     """Add the row as the last line of the work directory's `rows.jsonl`, which is replaced whole.
 
-    Numbers that are not finite become null.
+    One process at a time adds a row. Numbers that are not finite become null.
 
     Raises:
         InputError: The present file cannot be read, or the row could not be read back.
     """
     path = Path(workdir) / ROWS_FILE
-    load(workdir)  # never add to a file that could not be read back
-    old = path.read_bytes() if path.exists() else b""
-    if old and not old.endswith(b"\n"):
-        old += b"\n"
-    line = _json(dataclasses.asdict(row))
+    values = _plain(dataclasses.asdict(row))
+    values["checksums"]["row"] = crc32_of_each(values)
+    line = _json(values)
     _row_of(json.loads(line), "the new row")
-    with replacing(path) as file:
-        file.write(old + utf8(line) + b"\n")
+    with locked(path.with_name(LOCK_FILE)):
+        load(workdir)  # never add to a file that could not be read back
+        old = path.read_bytes() if path.exists() else b""
+        if old and not old.endswith(b"\n"):
+            old += b"\n"
+        with replacing(path) as file:
+            file.write(old + utf8(line) + b"\n")
 
 
 def load(workdir: str | os.PathLike[str]) -> list[Row]:
     """Read the rows of a work directory in the order first written; a later line of an id replaces the earlier.
 
     Raises:
-        InputError: A line cannot be read, is cut off, or has another schema; the message names file and line.
+        InputError: A line cannot be read, is cut off, has another schema, or holds values that were not written; the
+            message names file and line.
+    """
+    rows: dict[str, Row] = {}
+    for where, row, changed in read(workdir):
+        if changed:
+            names = ", ".join(f"'{key}'" for key in changed)
+            raise InputError(
+                f"{where}: {names} of row {row.id} changed after it was written; delete the line and evaluate again"
+            )
+        rows[row.id] = row
+    return list(rows.values())
+
+
+def read(workdir: str | os.PathLike[str]) -> Iterator[tuple[str, Row, list[str]]]:
+    """Yield every line of a work directory's rows: where it is, its row, and the keys whose checksums do not fit.
+
+    Raises:
+        InputError: As `load`, but for values that were not written.
     """
     path = Path(workdir) / ROWS_FILE
     if not path.exists():
-        return []
-    rows: dict[str, Row] = {}
-    content = path.read_bytes()
+        return
+    if not (content := path.read_bytes()):
+        raise InputError(f"{path}: empty, its rows are lost; put a copy of it back, or delete it and evaluate again")
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         where = f"{path}, line {number}"
         if not line.strip():
@@ -182,9 +206,18 @@ def load(workdir: str | os.PathLike[str]) -> list[Row]:
                     f"{where}: the line is cut off after {len(line)} bytes; delete it and evaluate that row again"
                 ) from None
             raise InputError(f"{where}: not JSON ({error}); correct or delete the line") from None
-        row = _row_of(values, where)
-        rows[row.id] = row
-    return list(rows.values())
+        changed = _changed(values)
+        yield where, _row_of(values, where), changed
+
+
+def _changed(values: Any) -> list[str]:
+    """Return the keys of a decoded line whose checksums do not fit, and take the checksums out of it."""
+    checksums = values.get("checksums") if isinstance(values, dict) else None
+    written = checksums.pop("row", None) if isinstance(checksums, dict) else None
+    if written is None:
+        return []
+    now = crc32_of_each(values)
+    return [key for key in now if not isinstance(written, dict) or written.get(key) != now[key]]
 
 
 def save_artefact(workdir: str | os.PathLike[str], name: str, arrays: Mapping[str, Any]) -> tuple[str, str]:

@@ -50,11 +50,21 @@ def verify(
         InputError: there are no rows, or a line of a `rows.jsonl` cannot be read.
     """
     workdirs = work_directories(folder)
-    loaded = [(workdir, row) for workdir in workdirs for row in rows.load(workdir)]
+    loaded = [(workdir, *line) for workdir in workdirs for line in _last_lines(workdir)]
     if not loaded:
         raise InputError(f"{Path(folder) / rows.ROWS_FILE}: no rows to verify; run `mtsccd-jax evaluate` first")
-    for workdir, row in loaded:
-        yield workdir, row, checks[row.protocol](workdir, row).run()
+    for workdir, where, row, changed in loaded:
+        check = checks[row.protocol](workdir, row)
+        told = {difference.key.partition(".")[0] for difference in check.run()}
+        for key in changed:
+            if key not in told:
+                check.fault(key, f"changed after it was written ({where})")
+        yield workdir, row, check.differences
+
+
+def _last_lines(workdir: Path) -> list[tuple[str, Row, list[str]]]:
+    """Return the last line of every row of a work directory, as `rows.read` yields it."""
+    return list({row.id: (where, row, changed) for where, row, changed in rows.read(workdir)}.values())
 
 
 class Check(abc.ABC):

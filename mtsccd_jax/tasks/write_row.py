@@ -15,6 +15,7 @@ from mtsccd_jax.data.patch_source import PatchSource
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.data.tfds_source import TfdsSource
 from mtsccd_jax.engine import workdir as work
+from mtsccd_jax.engine.checkpoint import newest_step
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.recipes.config import to_dict
 from mtsccd_jax.report import rows
@@ -109,6 +110,7 @@ def write_row(trained: Trained, outputs: Outputs[Any], result: Result) -> rows.R
 def training_curve(trained: Trained) -> dict[str, np.ndarray]:
     """Return the training history as arrays by name; NaN where a rate is not known."""
     history = work.read_history(trained.workdir)
+    work.warn_of_lost_steps(trained.workdir, history, newest_step(trained.workdir) or 0)
     types = {"step": np.int64, "epoch": np.int64}
     names = ("step", "epoch", "loss", "accuracy", "learning_rate", "images_per_s")
     return {

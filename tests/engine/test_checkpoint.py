@@ -106,7 +106,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("case", DAMAGE)
-def test_damage_is_one_line_with_the_way_out(written, tmp_path, capfd, case):
+def test_damage_is_one_line_with_the_way_out_and_training_goes_on_from_the_one_before(
+    written, tmp_path, capfd, caplog, case
+):
     shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     damage, message = DAMAGE[case]
     damage(tmp_path / "checkpoints" / "2")
@@ -116,16 +118,40 @@ def test_damage_is_one_line_with_the_way_out(written, tmp_path, capfd, case):
     assert str(caught.value).endswith("; put a copy of it back, or move it elsewhere to go on from step 1")
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
-    shutil.rmtree(tmp_path / "checkpoints" / "2")
     with Checkpoints(tmp_path) as checkpoints:
-        assert int(checkpoints.restore(STATE).step) == 1
+        assert int(checkpoints.resume(STATE).step) == 1
+        checkpoints.save(STATE, wait=True)
+    (line,) = [message for message in caplog.messages if "set aside" in message]
+    assert line.startswith(f"{tmp_path}/checkpoints/2: {message}")
+    assert line.endswith("; set aside as 2.damaged, going on from step 1")
+    assert (tmp_path / "checkpoints" / "2.damaged").is_dir()
+    with Checkpoints(tmp_path) as checkpoints:
+        assert int(checkpoints.resume(STATE).step) == 2
 
 
 def test_the_only_checkpoint_has_no_other_to_go_on_from(written, tmp_path):
     shutil.copytree(written / "checkpoints" / "1", tmp_path / "checkpoints" / "1")
     cut(tmp_path / "checkpoints" / "1" / "default" / "_METADATA")
-    with Checkpoints(tmp_path) as checkpoints, pytest.raises(InputError, match=r"or train in a new --workdir$"):
+    for use in (Checkpoints.restore, Checkpoints.resume):
+        with Checkpoints(tmp_path) as checkpoints, pytest.raises(InputError, match=r"or train in a new --workdir$"):
+            use(checkpoints, STATE)
+    assert (tmp_path / "checkpoints" / "1").is_dir()
+
+
+def test_a_training_removes_what_a_killed_one_left_and_no_reader_does(written, tmp_path):
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    left = tmp_path / "checkpoints" / "3.orbax-checkpoint-tmp"
+    left.mkdir()
+    with Checkpoints(tmp_path) as checkpoints:
         checkpoints.restore(STATE)
+        assert left.is_dir(), "a training may be writing it"
+        checkpoints.resume(STATE)
+    assert not left.exists()
+
+
+def test_a_work_directory_without_checkpoints_begins_anew(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.resume(STATE) is None
 
 
 @pytest.mark.parametrize(

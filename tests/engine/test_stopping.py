@@ -124,6 +124,24 @@ def test_killed_around_every_epoch_the_run_ends_as_if_never_killed(small, tmp_pa
     assert_same(everything(tmp_path / "whole"), everything(tmp_path / "killed"))
 
 
+def test_a_signal_after_the_last_step_is_told_once_all_is_saved(small, tmp_path, monkeypatch):
+    recipe, steps = small
+
+    def signalled(recipe, network, feed):
+        def score(state):
+            if int(state.step) == 4 * steps:
+                signal.raise_signal(signal.SIGTERM)
+            return SCORES[int(state.step) // steps - 1]
+
+        return score
+
+    monkeypatch.setattr("mtsccd_jax.tasks.scenes.train.scene_score", signalled)
+    with pytest.raises(loop.Stopped, match="stopped by SIGTERM after saving"):
+        train(recipe, tmp_path)
+    done = train(recipe, tmp_path)
+    assert (done.step, done.compile_s, done.best.step) == (4 * steps, None, 2 * steps)
+
+
 def test_a_run_without_a_validated_epoch_has_no_best(small, tmp_path, with_engine, monkeypatch):
     recipe, _ = small
 

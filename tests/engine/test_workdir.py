@@ -1,5 +1,6 @@
 """A work directory belongs to one recipe, and its history survives a kill."""
 
+import contextlib
 import copy
 import errno
 import fcntl
@@ -32,6 +33,7 @@ from mtsccd_jax.engine.workdir import (
     only_training,
     read_history,
     read_validations,
+    warn_of_lost_steps,
 )
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Recipe, to_dict
@@ -87,7 +89,7 @@ def test_relative_places_of_older_versions_are_looked_for_here_then_beside(monke
     claim(run, Run(recipe, ("a", "b"), "folder", 10))
     old = json.loads((run / RECIPE_FILE).read_text())
     old["recipe"]["data"]["folder"] = "images"
-    del old["workdir"]
+    del old["workdir"], old["sha256"]
     (run / RECIPE_FILE).write_text(json.dumps(old))
     for here in ("first", "second"):
         (tmp_path / here).mkdir()
@@ -186,16 +188,59 @@ def test_the_history_drops_what_lies_beyond_the_checkpoint_and_a_torn_line(tmp_p
 @pytest.mark.parametrize(
     "damage", [b"[1, 2]", b"{}", b"5", b"null", b"\xff\x00", b'{"step": "x", "loss": 1}', b"[" * 100_000]
 )
-def test_the_history_ends_at_a_line_that_is_no_record(tmp_path, damage):
+def test_a_line_of_the_history_that_is_no_record_is_named_unless_it_is_torn(tmp_path, damage):
     history = History(tmp_path, 0)
     history.extend(a_record(step) for step in (1, 2))
     history.close()
-    with (tmp_path / HISTORY_FILE).open("ab") as file:
-        file.write(damage + b"\n" + json.dumps(asdict(a_record(3))).encode() + b"\n")
+    path = tmp_path / HISTORY_FILE
+    sound = path.read_bytes()
+    path.write_bytes(sound + damage + b"\n" + sound)
+    way_out = "put a copy of the file back, or delete the line"
+    for read in (read_history, lambda place: read_validations(place, 9), lambda place: History(place, 3)):
+        with pytest.raises(InputError, match=rf"^{path}, line 3: not what was written; {way_out}$"):
+            read(tmp_path)
+    path.write_bytes(sound + damage)
     assert [record.step for record in read_history(tmp_path)] == [1, 2]
-    resumed = History(tmp_path, 3)
-    resumed.close()
-    assert [record.step for record in resumed.records] == [1, 2]
+
+
+def test_a_changed_digit_in_recipe_or_history_is_never_read(tmp_path, recipe):
+    """In each digit of each number, one at a time."""
+    claim(tmp_path, Run(recipe, ("a", "b"), "folder", 10))
+    history = History(tmp_path, 0)
+    history.extend([a_record(3)])
+    history.add_validation(Validation(3, 0, "oa", 0.75))
+    history.close()
+    for name, read in ((RECIPE_FILE, load), (HISTORY_FILE, read_history)):
+        path, sound = tmp_path / name, (tmp_path / name).read_bytes()
+        expected = read(tmp_path)
+        for place in (place for place, byte in enumerate(sound) if 48 <= byte < 58):
+            path.write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
+            with contextlib.suppress(InputError):
+                assert read(tmp_path) == expected, "a digit too small to count may be read"
+        path.write_bytes(sound)
+        read(tmp_path)
+    changed = (tmp_path / RECIPE_FILE).read_text().replace('"learning_rate": 0.05', '"learning_rate": 0.15')
+    (tmp_path / RECIPE_FILE).write_text(changed)
+    with pytest.raises(InputError, match=r"recipe\.json: not a recipe file \(its values are not those that were writ"):
+        load(tmp_path)
+
+
+def test_recipe_and_history_of_older_versions_have_no_checksums(tmp_path, recipe):
+    claim(tmp_path, Run(recipe, ("a", "b"), "folder", 10))
+    old = json.loads((tmp_path / RECIPE_FILE).read_text())
+    assert len(old.pop("sha256")) == 64
+    (tmp_path / RECIPE_FILE).write_text(json.dumps(old))
+    assert load(tmp_path).recipe == load(tmp_path).recipe
+    (tmp_path / HISTORY_FILE).write_text(json.dumps(asdict(a_record(1))) + "\n")
+    assert read_history(tmp_path) == [a_record(1)]
+
+
+@pytest.mark.parametrize(("steps", "lost"), [((1, 2, 3), 0), ((1, 3), 1), ((), 3), ((1, 2, 3, 4), 0)])
+def test_steps_that_the_history_has_lost_are_told(tmp_path, caplog, steps, lost):
+    with caplog.at_level("WARNING"):
+        warn_of_lost_steps(tmp_path, [a_record(step) for step in steps], 3)
+    expected = [f"{tmp_path / HISTORY_FILE}: {lost} of 3 steps are lost, and so are their losses"]
+    assert caplog.messages == expected * (lost > 0)
 
 
 def test_the_best_validation_is_the_first_among_equals_and_survives_a_kill(tmp_path):

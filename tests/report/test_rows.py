@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -182,6 +183,53 @@ def test_a_row_that_could_not_be_read_back_is_not_written(tmp_path):
     with pytest.raises(InputError, match="the new row: 'confusion' sums to 12"):
         rows.append(tmp_path, make_row(confusion=[[8, 1], [1, 2]]))
     assert (tmp_path / "rows.jsonl").read_bytes() == before
+
+
+def test_a_value_that_changed_after_it_was_written_is_named_with_its_line(tmp_path):
+    """Every digit of every number of a line, one at a time."""
+    rows.append(tmp_path, make_row())
+    rows.append(tmp_path, make_row(id="second"))
+    path = tmp_path / rows.ROWS_FILE
+    sound, expected = path.read_bytes(), rows.load(tmp_path)
+    second = sound.index(b"\n") + 1
+    for place in (place for place in range(second, len(sound)) if 48 <= sound[place] < 58):
+        path.write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
+        with pytest.raises(InputError, match=r"rows\.jsonl, line 2: "):
+            assert rows.load(tmp_path) == expected, "not even a digit too small to count"
+    path.write_bytes(sound.replace(b'"value":0.8', b'"value":0.9', 1))
+    message = f"{path}, line 1: 'metrics' of row {make_row().id} changed after it was written; delete the line and eval"
+    with pytest.raises(InputError, match=message):
+        rows.append(tmp_path, make_row(id="third"))
+    assert path.read_bytes().count(b"\n") == 2
+
+
+def test_rows_of_older_versions_have_no_checksums_of_their_values(tmp_path):
+    write_lines(tmp_path, as_line(make_row()))
+    assert rows.load(tmp_path) == [make_row()]
+    rows.append(tmp_path, make_row(id="second"))
+    assert json.loads((tmp_path / rows.ROWS_FILE).read_text().splitlines()[1])["checksums"]["row"].keys() == {
+        field.name for field in dataclasses.fields(rows.Row)
+    }
+
+
+def test_an_empty_file_of_rows_has_lost_them(tmp_path):
+    write_lines(tmp_path)
+    with pytest.raises(InputError, match=r"rows\.jsonl: empty, its rows are lost; put a copy of it back, or delete it"):
+        rows.append(tmp_path, make_row())
+
+
+def test_rows_that_are_added_at_once_are_all_kept(tmp_path):
+    """By threads, which the lock keeps apart as it does processes."""
+
+    def append_some(name):
+        for number in range(10):
+            rows.append(tmp_path, make_row(id=f"{name}{number}"))
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(append_some, "abcd"))
+    names = [row.id for row in rows.load(tmp_path)]
+    assert sorted(names) == [f"{name}{number}" for name in "abcd" for number in range(10)]
+    assert [name for name in names if name.startswith("a")] == [f"a{number}" for number in range(10)]
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])

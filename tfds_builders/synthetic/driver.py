@@ -18,6 +18,7 @@ import numpy as np
 from tfds_builders.catalog import ArchiveKind
 from tfds_builders.processors import default_workers
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
+from tfds_builders.writing.building import UNFINISHED, building_alone
 
 Item = TypeVar("Item")
 _MARK = """\
@@ -143,13 +144,18 @@ def _run(
 @contextlib.contextmanager
 def _folder_made_at_once(final: Path) -> Iterator[Path]:
     """Yield a new folder beside `final` that becomes `final` at the end, or is removed after an error."""
+    _refuse_existing(final)
+    with building_alone(final):  # which removes what killed processes left
+        _refuse_existing(final)
+        partial = final.parent / f".{final.name}-{secrets.token_hex(4)}{UNFINISHED}"
+        partial.mkdir()  # by the umask
+        try:
+            yield partial
+            partial.rename(final)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _refuse_existing(final: Path) -> None:
     if final.exists():
         raise ArchiveError(f"{final}: exists already; remove it or give another folder")
-    final.parent.mkdir(parents=True, exist_ok=True)
-    partial = final.parent / f".{final.name}-{secrets.token_hex(4)}"
-    partial.mkdir()
-    try:
-        yield partial
-        partial.rename(final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

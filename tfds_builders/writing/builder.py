@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 import tensorflow_datasets as tfds
 
+from tfds_builders.checksums import damaged_file, unreadable, write_checksums
 from tfds_builders.processors import default_workers
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.names import is_utf8
@@ -153,6 +154,8 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
                 raise ArchiveError(f"{folder}: holds no whole data set (no {_INFO_FILE}); remove it and build again")
             try:
                 super().download_and_prepare(download_config=config, **kwargs)
+                if self.info.splits:  # they are written now, and were not adopted
+                    write_checksums(folder)
             except OSError:
                 # Without a lock, another process may have been the first to give its folder the name.
                 if overwrite or not (folder / _INFO_FILE).is_file():
@@ -268,7 +271,9 @@ def refuse_empty_split(path: Path, splits: Mapping[str, Sized]) -> None:
 
 
 def _refuse_other_data(builder: DualFormatBuilder) -> None:
-    """Raise ArchiveError where the data that are there are not those of the builder's archive, or only a part."""
+    """Raise ArchiveError where the data that are there are damaged, of another archive, or only a part."""
+    if wrong := damaged_file(Path(builder.data_dir)):
+        raise ArchiveError(f"{wrong}; remove the data set and build again")
     metadata = builder.info.metadata or {}
     if metadata.get("source") != builder.source():
         raise ArchiveError(f"{builder.data_dir}: built from another archive; remove it or give another data folder")
@@ -320,17 +325,25 @@ def build(
     if isinstance(config, str) and config not in builder_cls.builder_configs:
         known = ", ".join(builder_cls.builder_configs)
         raise ArchiveError(f"{name}: unknown configuration '{config}'; it has {known}")
-    builder = builder_cls(
-        data_dir=data_dir,
-        config=config,
-        archive=archive,
-        skip_bad=skip_bad,
-        workers=workers,
-        progress=progress,
-        beam_options=beam_options,
-    )
-    if (Path(builder.data_dir) / _INFO_FILE).is_file():
-        _refuse_other_data(builder)
+    try:
+        builder = builder_cls(
+            data_dir=data_dir,
+            config=config,
+            archive=archive,
+            skip_bad=skip_bad,
+            workers=workers,
+            progress=progress,
+            beam_options=beam_options,
+        )
+        if (Path(builder.data_dir) / _INFO_FILE).is_file():
+            _refuse_other_data(builder)
+    except (ArchiveError, OSError, MemoryError):
+        raise
+    except Exception as error:  # TFDS parses damaged files as if they were whole, and fails anywhere
+        place = Path(tfds.core.constants.DATA_DIR if data_dir is None else data_dir)
+        if not (place / name).is_dir():
+            raise
+        raise ArchiveError(f"{unreadable(name, place, error)}; remove the data set and build again") from error
     builder.download_and_prepare()
     if builder.adopted:
         _refuse_other_data(builder)

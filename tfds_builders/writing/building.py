@@ -1,4 +1,4 @@
-"""Let one process at a time build a data set into a folder, and remove what builds that were killed left there."""
+"""Let one process at a time make a folder, a data set's or an archive's, and remove what killed ones left beside it."""
 
 import contextlib
 import logging
@@ -6,6 +6,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+# Ends the name of an archive's folder that is being written.
+UNFINISHED = ".unfinished"
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,7 +69,8 @@ def remove_unfinished(folder: Path) -> None:
 
 def _unfinished(folder: Path) -> list[Path]:
     # TFDS builds in `incomplete.<random>_<version>` and renames it in the end.
-    return sorted(folder.parent.glob(f"incomplete.*_{folder.name}"))
+    patterns = f"incomplete.*_{folder.name}", f".{folder.name}-*{UNFINISHED}"
+    return sorted(path for pattern in patterns for path in folder.parent.glob(pattern))
 
 
 def _remove(folder: Path) -> None:

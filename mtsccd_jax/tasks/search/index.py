@@ -166,13 +166,16 @@ def _save(place: Path, index: Index) -> None:
 
 
 def _load(place: Path) -> Index | None:
-    """Read the index in a file; return None where there is none, or none that can be read."""
+    """Read the index in a file; return None where there is none, one of another version, or a damaged one."""
+    if not place.exists():
+        return None
     try:
         arrays = read_arrays(place.read_bytes(), place)
         if (about := json.loads(str(arrays["about"]))).get("format") != _FORMAT:
             return None
         read: dict[str, Any] = {field.name: arrays[field.name] for field in dataclasses.fields(Index)}
-    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
+    except (ValueError, KeyError, AttributeError, RecursionError) as error:
+        logger.warning(f"{place}: damaged ({error}), made again")
         return None
     names = tuple(str(name) for name in read.pop("names"))
     return Index(**(read | {"names": names, "about": about}))

@@ -30,7 +30,7 @@ def test_a_saved_index_is_used_again(searching, monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["network", "data", "damage", "format"])
-def test_an_index_that_does_not_fit_is_made_again(searching, scenes, tmp_path, what, monkeypatch):
+def test_an_index_that_does_not_fit_is_made_again(searching, scenes, tmp_path, what, monkeypatch, caplog):
     folder = shutil.copytree(scenes, tmp_path / "tree")
     cache = searching(folder)
     made, place = open_index(cache, "train"), index_path(cache, "train")
@@ -44,7 +44,9 @@ def test_an_index_that_does_not_fit_is_made_again(searching, scenes, tmp_path, w
         place.write_bytes(place.read_bytes()[:-200])
     else:
         monkeypatch.setattr("mtsccd_jax.tasks.search.index._FORMAT", 99)
-    again = open_index(FeatureCache(trained), "train")
+    with caplog.at_level("WARNING"):
+        again = open_index(FeatureCache(trained), "train")
+    assert [message.startswith(f"{place}: damaged (") for message in caplog.messages] == [True] * (what == "damage")
     assert again.about != made.about or what == "damage"
     assert np.array_equal(again.features, made.features) == (what in ("damage", "format"))
     forbid_embedding(monkeypatch)

@@ -55,6 +55,13 @@ def files(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
+def test_what_a_killed_process_left_is_removed(case, tmp_path):
+    (tmp_path / f".{case.folder}-abc.unfinished" / "half").mkdir(parents=True)
+    (tmp_path / f".{case.folder}-mine").mkdir()
+    case.write(tmp_path, workers=1, **case.options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".{case.folder}-mine", case.folder]
+
+
 def test_bytes_depend_on_the_seed_and_not_on_the_workers(case, archive, tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "FEWEST_FOR_PROCESSES", 0)
     case.write(tmp_path / "two", workers=2, **case.options)

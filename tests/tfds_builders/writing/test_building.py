@@ -12,6 +12,8 @@ import pytest
 import tensorflow_datasets as tfds
 from archive_files import write
 
+from mtsccd_jax.data.tfds_source import tfds_source
+from mtsccd_jax.errors import InputError
 from tfds_builders import ArchiveError, DualFormatBuilder, build
 from tfds_builders.writing.building import building_alone
 
@@ -197,3 +199,43 @@ def test_a_format_that_is_not_written_is_refused(tmp_path, archive):
         builder.download_and_prepare(file_format="riegeli")
     builder.download_and_prepare(file_format="array_record")
     assert len(builder.as_data_source("train")) == builder.info.splits["train"].num_examples
+
+
+SMALL_FILES = ("dataset_info.json", "features.json", "metadata.json", "label.labels.txt", "checksums.json")
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "missing"])
+@pytest.mark.parametrize("name", SMALL_FILES)
+def test_a_damaged_small_file_is_named_by_who_builds_and_by_who_reads(tmp_path, archive, finished, name, damage):
+    file = shutil.copytree(finished[0], tmp_path / PLACE) / name
+    content = file.read_bytes()
+    half = len(content) // 2
+    damaged = {"flip": content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :], "cut": content[:half]}
+    file.unlink() if damage == "missing" else file.write_bytes(damaged.get(damage, b""))
+    if name == "checksums.json" and damage == "missing":  # as in data of an earlier release
+        build(NAME, archive=archive, data_dir=tmp_path)
+        assert len(tfds_source(f"{NAME}/official", "train", data_dir=tmp_path))
+        return
+    for error, use in (
+        (ArchiveError, lambda: build(NAME, archive=archive, data_dir=tmp_path)),
+        (InputError, lambda: tfds_source(f"{NAME}/official", "train", data_dir=tmp_path)),
+    ):
+        with pytest.raises(error) as raised:
+            use()
+        assert len(str(raised.value).splitlines()) == 1
+        if not (damage == "missing" and name in ("dataset_info.json", "features.json")):
+            assert str(file if name != "checksums.json" else file.parent) in str(raised.value)
+
+
+@pytest.mark.parametrize("text", [b"[1]", b"5", b"null", b'{"a": ', b"\xff"])
+@pytest.mark.parametrize("name", SMALL_FILES[:3])
+def test_damaged_data_of_an_earlier_release_are_one_line(tmp_path, archive, finished, name, text):
+    folder = shutil.copytree(finished[0], tmp_path / PLACE)
+    (folder / "checksums.json").unlink()
+    (folder / name).write_bytes(text)
+    with pytest.raises(InputError) as raised:
+        tfds_source(f"{NAME}/official", "train", data_dir=tmp_path)
+    assert len(str(raised.value).splitlines()) == 1
+    if name != "features.json":  # which a builder does not read
+        with pytest.raises(ArchiveError):
+            build(NAME, archive=archive, data_dir=tmp_path)
