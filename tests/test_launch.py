@@ -34,8 +34,8 @@ trap 'echo "$process: stopped" >>"$CALLS"; exit 143' TERM
 echo "$process: waits" >>"$CALLS"
 while :; do sleep 0.02; done
 """
-# The command's words go through a shell there, as with the real one.
-SSH = '#!/bin/sh\nwhile [ "$1" = -o ]; do shift 2; done\nshift\nexec sh -c "$*"\n'
+# The command's words go through a shell there, as with the real one; the host "gone" does not answer.
+SSH = '#!/bin/sh\nwhile [ "$1" = -o ]; do shift 2; done\n[ "$1" != gone ] || exit 255\nshift\nexec sh -c "$*"\n'
 
 
 class Desk:
@@ -165,7 +165,7 @@ def test_slurm_is_asked_for_what_the_script_relies_on():
 
 
 def over_ssh(desk: Desk, **variables: str) -> subprocess.Popen:
-    return desk.start(str(LAUNCH / "ssh.sh"), "train", "a b", HOSTS="first second third", **variables)
+    return desk.start(str(LAUNCH / "ssh.sh"), "train", "a b", **{"HOSTS": "first second third"} | variables)
 
 
 def test_ssh_starts_a_process_on_every_host(desk):
@@ -177,6 +177,11 @@ def test_ssh_starts_a_process_on_every_host(desk):
 def test_ssh_stops_all_when_one_fails(desk):
     assert ended(over_ssh(desk, WAITING="train", FAILING="train 1", OTHERS="2", STATUS="3"))[0] == 3
     assert {"0: stopped", "2: stopped"} <= set(desk.calls)
+
+
+@pytest.mark.parametrize("hosts", ["gone second third", "first second gone"])
+def test_ssh_stops_all_when_a_host_does_not_answer(desk, hosts):
+    assert ended(over_ssh(desk, HOSTS=hosts, WAITING="train"))[0] == 255
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGKILL])

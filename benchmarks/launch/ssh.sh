@@ -25,14 +25,14 @@ remote+=' (read -r <&3; kill -TERM $process) >/dev/null 2>&1 & wait $process; st
 scratch=$(mktemp -d) || exit 2
 trap 'rm -rf "$scratch"' EXIT
 mkfifo "$scratch/open"
-exec 3<>"$scratch/open" # every ssh reads from it, and sees its end when this script no longer holds it
+exec 3<>"$scratch/open" 4<"$scratch/open" # every ssh reads 4, and sees its end when this script no longer holds 3
 trap 'exec 3>&-' TERM INT HUP USR1
 
 for i in "${!hosts[@]}"; do
     printf -v line '%q ' bash -c "$remote" remote "$PWD" "$program" "$@" \
         --coordinator "${hosts[0]}:$port" --processes ${#hosts[@]} --process-id "$i"
     {
-        ssh -o BatchMode=yes -o ServerAliveInterval=15 "${hosts[$i]}" "$line" <"$scratch/open" ||
+        ssh -o BatchMode=yes -o ServerAliveInterval=15 "${hosts[$i]}" "$line" <&4 ||
             { echo $? >>"$scratch/failed" && kill -TERM $$; }
     } 3>&- &
 done
