@@ -25,7 +25,8 @@ remote+=' (read -r <&3; kill -TERM $process) >/dev/null 2>&1 & wait $process; st
 scratch=$(mktemp -d) || exit 2
 trap 'rm -rf "$scratch"' EXIT
 mkfifo "$scratch/open"
-exec 3<>"$scratch/open" 4<"$scratch/open" # every ssh reads 4, and sees its end when this script no longer holds 3
+exec 3<>"$scratch/open"
+exec 4<"$scratch/open" # every ssh reads it, and sees its end when this script no longer holds 3
 trap 'exec 3>&-' TERM INT HUP USR1
 
 for i in "${!hosts[@]}"; do
