@@ -1,13 +1,15 @@
 """Paths as people write them, and files that are written whole or not at all."""
 
 import errno
+import io
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mtsccd_jax.errors import InputError
 
@@ -35,9 +37,28 @@ def local_path(text: AnyPath, what: str) -> Path:
     return path.absolute() if str(path).startswith("~") else path  # a folder of that name, which nobody expands again
 
 
+class _Nowhere(io.BytesIO):
+    """A stream that keeps nothing."""
+
+    def write(self, content: Any) -> int:
+        """Take the content and drop it."""
+        return memoryview(content).nbytes
+
+    def seekable(self) -> bool:
+        """Return that what was written cannot be changed: archives are then written in one go."""
+        return False
+
+
 @contextmanager
 def replacing(path: AnyPath) -> Iterator[BinaryIO]:
-    """Give a stream whose content becomes the file at `path` if the block ends without an error."""
+    """Give a stream whose content becomes the file at `path` if the block ends without an error.
+
+    Of many processes the first alone writes; what the others write goes nowhere.
+    """
+    processes = sys.modules.get("mtsccd_jax.processes")  # not imported: it would import JAX
+    if processes is not None and not processes.is_first():
+        yield _Nowhere()
+        return
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,9 +9,10 @@ import errno
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
-from mtsccd_jax import __version__
+from mtsccd_jax import __version__, watchdog
 from mtsccd_jax.cli import bench, data, demo, evaluate, lists, output, profile, report, reproduce, train
 from mtsccd_jax.cli.options import Parser
 from mtsccd_jax.errors import InputError, RunError
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(error)
     except KeyboardInterrupt:
         output.complain(f"{PROG}: interrupted")
-        return 130
+        return watchdog.leave(130, "interrupted")
     finally:
         output.flush()
 
@@ -61,10 +62,37 @@ def run(options: argparse.Namespace) -> int:
     options.quiet = options.quiet or options.json
     show_logs(options.quiet)
     keep_freed_memory()  # before threads allocate memory of their own
-    result = lists.explain_set(options) if "help" in getattr(options, "set", ()) else options.run(options)
-    if result is not None:
+    if "help" in getattr(options, "set", ()):
+        result, speaks = lists.explain_set(options), True
+    else:
+        speaks = join_processes(options)
+        result = options.run(options)
+    if result is not None and speaks:
         output.write_json(result)
+    leave_processes()
     return int(options.status)
+
+
+def join_processes(options: argparse.Namespace) -> bool:
+    """Join the other processes of a command that several can share; return whether this one speaks for all."""
+    if "coordinator" not in options:
+        return True
+    from mtsccd_jax import processes
+
+    processes.start(options.coordinator, options.processes, options.process_id)
+    if processes.count() > 1:
+        output.keep_for_ourselves()  # Gloo tells there of its connections
+    if not processes.is_first():
+        show_logs(quiet=True)
+    return processes.is_first()
+
+
+def leave_processes() -> None:
+    """Wait for the other processes, where there are any: the first may still write what the command leaves."""
+    if watchdog.is_watching():
+        from mtsccd_jax import processes
+
+        processes.finish()
 
 
 def make_parser() -> Parser:
@@ -96,6 +124,10 @@ def fail(error: Exception) -> int:
     """Print one line for an error that the user can act on and return its exit status; raise any other error again."""
     from mtsccd_jax.engine.loop import Stopped
 
+    if isinstance(error, Stopped):  # in all processes alike
+        output.complain(f"{PROG}: {error}")
+        leave_processes()
+        return 128 + error.signum
     # Looked up, because importing the builders would import TFDS; what is not imported has not raised either.
     archives = sys.modules.get("tfds_builders.reading.archive")
     if isinstance(error, InputError) or (archives and isinstance(error, archives.ArchiveError)):
@@ -106,16 +138,18 @@ def fail(error: Exception) -> int:
         status, text = 2, f"{error.name} is not installed and this command needs it: pip install {package}"
     elif isinstance(error, RunError | ChildProcessError):  # or a worker was killed: the same command continues
         status, text = 3, str(error)
-    elif isinstance(error, Stopped):
-        status, text = 128 + error.signum, str(error)
     elif isinstance(error, OSError):
         status, text = of_system(error)
     elif isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # of the host, or of a device
         status, text = 3, "out of memory; take a smaller batch or image, or stop other programs, and run it again"
+    elif watchdog.is_watching():
+        watchdog.wait_for_verdict()  # most likely another process is lost
+        traceback.print_exception(error)
+        return watchdog.leave(1, type(error).__name__)
     else:
         raise error
     output.complain(f"{PROG}: {text}")
-    return status
+    return watchdog.leave(status, text)
 
 
 def of_system(error: OSError) -> tuple[int, str]:

@@ -9,6 +9,7 @@ from mtsccd_jax.cli.options import (
     Json,
     add_input,
     add_override,
+    add_processes,
     add_split,
     add_workdir,
     at_least,
@@ -114,6 +115,7 @@ def reader(
     """Declare a command that reads a work directory."""
     parser = command(commands, name, with_programs(run), help_text, *examples)
     add_workdir(parser)
+    add_processes(parser)
     return parser
 
 

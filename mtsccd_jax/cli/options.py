@@ -68,6 +68,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    """Add --coordinator, --processes and --process-id, for commands that several processes can share."""
+    group = parser.add_argument_group("many hosts", "started alike on each (default: as the launcher says, else alone)")
+    group.add_argument("--coordinator", default=None, metavar="HOST:PORT", help="where the first process listens")
+    group.add_argument("--processes", type=at_least(1), default=None, metavar="N", help="of this command")
+    group.add_argument("--process-id", type=at_least(0), default=None, metavar="I", help="of this one, from 0")
+
+
 def add_override(parser: argparse.ArgumentParser) -> None:
     """Add --set, for commands that follow a recipe."""
     parser.add_argument(

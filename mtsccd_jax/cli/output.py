@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,13 @@ def write(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         discard(sys.stdout)
+
+
+def keep_for_ourselves() -> None:
+    """Write alone to standard output from now on: what libraries in C print there goes to standard error."""
+    ours = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    sys.stdout = ours
 
 
 def write_json(value: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtsccd_jax.cli.options import Json, add_override, command, directory, number, seed
+from mtsccd_jax.cli.options import Json, add_override, add_processes, command, directory, number, seed
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.recipes.config import Data, Recipe, override
 from mtsccd_jax.recipes.ranges import Range
@@ -69,10 +69,12 @@ def add(commands: Any) -> None:
         "--data-dir", type=directory, default=None, help="where TFDS data sets lie (default: TFDS's own)"
     )
     add_override(reproduce)
+    add_processes(reproduce)
 
 
 def run_reproduce(options: argparse.Namespace) -> Json:
     """Train what is missing, compute the rows that are missing, and write the report."""
+    from mtsccd_jax import processes
     from mtsccd_jax.recipes import EXPERIMENTS
     from mtsccd_jax.recipes.experiment import stand_in
     from mtsccd_jax.report.page import write
@@ -108,7 +110,8 @@ def run_reproduce(options: argparse.Namespace) -> Json:
     ]
     result = reproduce(matrix, options.workdir, seeds=options.seeds)
     options.status = 3 if result.failures else 0
-    report = write([options.workdir], options.workdir / "report", REPORTS) if result.done else None
+    is_written = result.done > 0 and processes.is_first()
+    report = write([options.workdir], options.workdir / "report", REPORTS) if is_written else None
     return {
         "rows": result.rows,
         "done": result.done,

@@ -8,6 +8,7 @@ from mtsccd_jax.cli.options import (
     Json,
     add_device,
     add_input,
+    add_processes,
     add_run_options,
     batch,
     chosen_recipe,
@@ -42,6 +43,7 @@ def add(commands: Any) -> None:
         help="images or pairs a step, or the largest power of two that fits in memory (default: the recipe's)",
     )
     add_device(train)
+    add_processes(train)
     add_run_options(train)
     add_input(train)
 

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from scipy.special import expit
 
+from mtsccd_jax import processes
 from mtsccd_jax.data.order import evaluation_batches
 from mtsccd_jax.data.sources import Source, check_views, stored, views
 from mtsccd_jax.engine import workdir as work
@@ -23,6 +24,7 @@ from mtsccd_jax.engine.steps import OutputStep, make_embed_step
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.files import AnyPath
 from mtsccd_jax.ops.calls import own_settings
+from mtsccd_jax.processes import Share
 from mtsccd_jax.progress import bar
 from mtsccd_jax.recipes.config import EVALUATION_KEYS, Recipe, override
 
@@ -32,12 +34,19 @@ class Embedding:
     """The outputs of a network on one image field of a source.
 
     Attributes:
-        features: (n, d) float32.
-        logits: (n, k) float32.
+        own_features: (m, d) float32, of this process's rows; of all n where it is alone.
+        logits: (n, k) float32, of all rows.
+        share: Which rows each process has.
     """
 
-    features: np.ndarray
+    own_features: np.ndarray
     logits: np.ndarray
+    share: Share
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """The features of all rows, (n, d) float32. Many processes hand them to each other, so all must ask."""
+        return self.share.whole(self.own_features)
 
     @property
     def prediction(self) -> np.ndarray:
@@ -108,7 +117,8 @@ def load_trained(workdir: AnyPath, assignments: Sequence[str] = ()) -> Trained:
     steps_per_epoch = run.train_examples // run.recipe.engine.batch_size
     network = create(run.recipe, run.class_names, steps_per_epoch, parallel)
     with Checkpoints(workdir) as checkpoints:
-        kept_step = best_step(workdir, checkpoints) if run.recipe.engine.keep == "best" else None
+        keeps_best = run.recipe.engine.keep == "best"
+        kept_step = processes.by_first(lambda: best_step(workdir, checkpoints)) if keeps_best else None
         state = checkpoints.restore(network.abstract(), kept_step)
     embed_step = parallel.compile_outputs(make_embed_step(network, run.recipe.data))
     return Trained(run.recipe, workdir, network, parallel, state, embed_step)
@@ -124,8 +134,10 @@ def best_step(workdir: Path, checkpoints: Checkpoints) -> int:
 
 def embed(trained: Trained, source: Source) -> tuple[dict[str, Embedding], float]:
     """Return the outputs on every image field of a source by its name, and the images/s (compilation included)."""
-    outputs, rate = outputs_of(trained, source, trained.embed_step, trained.state)
-    return {field: Embedding(output["features"], output["logits"]) for field, output in outputs.items()}, rate
+    outputs, share, rate = outputs_of(trained, source, trained.embed_step, trained.state)
+    return {
+        field: Embedding(output["features"], share.whole(output["logits"]), share) for field, output in outputs.items()
+    }, rate
 
 
 def outputs_of(
@@ -137,8 +149,10 @@ def outputs_of(
     rows: np.ndarray | None = None,
     arrays: Mapping[str, np.ndarray] | None = None,
     title: str = "embed",
-) -> tuple[dict[str, dict[str, np.ndarray]], float]:
-    """Return the outputs of a compiled step on every image (or set of bands) of a source by field, and the images/s.
+) -> tuple[dict[str, dict[str, np.ndarray]], Share, float]:
+    """Return the outputs of a compiled step on the images (or sets of bands) of a source by field, and the images/s.
+
+    Each process has the outputs of its own share of the rows.
 
     Args:
         trained: The network, whose devices and batch size are used.
@@ -167,19 +181,19 @@ def outputs_of(
 @own_settings()
 def timed_rows(
     trained: Trained, source: Source, call: Callable[[Batch, np.ndarray], Any], rows: np.ndarray, title: str
-) -> tuple[Any, float]:
-    """Return the finite outputs of `call` on rows of a source, as `every_row` does, and the images/s."""
+) -> tuple[Any, Share, float]:
+    """Return the finite outputs of `call` on rows of a source, as `own_rows` does, and the images/s."""
     feed, batch_size = Feed(source, trained.parallel, "stream"), evaluation_batch(trained, len(rows))
     started = time.perf_counter()
-    with bar(f"{title} {source.name}"[:22]) as advance:
-        outputs = every_row(call, feed, rows, batch_size, advance)
-    for path, values in jax.tree_util.tree_leaves_with_path(outputs):
-        if not np.isfinite(values).all():
-            raise RunError(
-                f"{trained.workdir}: the network's {path[-1].key} of {source.name}, {source.split}, are not finite; "
-                "lower optim.learning_rate and train in a new --workdir"
-            )
-    return outputs, len(rows) * len(views(source)) / (time.perf_counter() - started)
+    with bar(f"{title} {source.name}"[:22]) as advance, processes.together():
+        outputs, share = own_rows(call, feed, rows, batch_size, advance)
+        for path, values in jax.tree_util.tree_leaves_with_path(outputs):
+            if not np.isfinite(values).all():
+                raise RunError(
+                    f"{trained.workdir}: the network's {path[-1].key} of {source.name}, {source.split}, are not "
+                    "finite; lower optim.learning_rate and train in a new --workdir"
+                )
+    return outputs, share, len(rows) * len(views(source)) / (time.perf_counter() - started)
 
 
 def evaluation_batch(trained: Trained, rows: int) -> int:
@@ -198,23 +212,38 @@ def every_row(
     batch_size: int,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> Any:
-    """Return the outputs of `call(batch, place_b)` on each of the `rows`, joined: a tree of arrays (n, ...).
+    """Return the outputs of `call` on each of the `rows`, in every process: a tree of arrays (n, ...); see `own_rows`.
 
-    A batch is `batch_size`, or the next larger one that divides over the devices; the last one is padded. `call`
-    returns arrays as a step compiled by `compile_outputs` does; `place_b` are the places of the batch's examples in
-    `rows`. `advance(done, total)` is called after every batch.
+    All processes must call this.
     """
-    indices, mask = evaluation_batches(len(rows), feed.parallel.whole_batch(batch_size))
+    with processes.together():
+        outputs, share = own_rows(call, feed, rows, batch_size, advance)
+    return jax.tree.map(share.whole, outputs)
+
+
+def own_rows(
+    call: Callable[[Batch, np.ndarray], Any],
+    feed: Feed,
+    rows: np.ndarray,
+    batch_size: int,
+    advance: Callable[[int, int], None],
+) -> tuple[Any, Share]:
+    """Return the outputs of `call(batch, place_b)` on this process's share of the `rows`: a tree of arrays (m, ...).
+
+    A batch of all processes is `batch_size`, or the next larger one that divides over the devices; the last one is
+    padded. `call` returns arrays as a step compiled by `compile_outputs` does; `place_b` are the places of the
+    process's examples of the batch in `rows`. `advance(done, total)` is called after every batch.
+    """
+    whole_batch = feed.parallel.whole_batch(batch_size)
+    tables = [evaluation_batches(len(rows), whole_batch, part, processes.count()) for part in range(processes.count())]
+    own = tables[processes.index()]
+    # A resident batch is gathered from the rows of all processes, a streamed one is put together from theirs.
+    read = own[0] if not feed.resident else evaluation_batches(len(rows), whole_batch)[0]
     parts: list[Any] = []
-    with feed.batches(rows[indices]) as batches:
-        for output in late(call(batch, place_b) for batch, place_b in zip(batches, indices, strict=True)):
-            keep = partial(_rows_kept, feed.parallel, mask[len(parts)])
-            parts.append(jax.tree.map(keep, jax.device_get(output)))
-            advance(int(mask[: len(parts)].sum()), len(rows))
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-
-
-def _rows_kept(parallel: Parallel, mask_b: np.ndarray, array: np.ndarray) -> np.ndarray:
-    """Return the rows of a batch's output that are no padding."""
-    kept: np.ndarray = parallel.flatten(array)[mask_b]
-    return kept
+    with feed.batches(rows[read]) as batches:
+        for output in late(call(batch, place_b) for batch, place_b in zip(batches, own[0], strict=True)):
+            mask_b = own[1][len(parts)]
+            parts.append(jax.tree.map(lambda array, mask_b=mask_b: feed.parallel.own_rows(array)[mask_b], output))
+            advance(min(len(parts) * whole_batch, len(rows)), len(rows))
+    outputs = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    return outputs, Share(tuple(indices[mask] for indices, mask in tables))

@@ -10,12 +10,14 @@ from typing import Literal, TypeVar
 import jax
 import numpy as np
 
+from mtsccd_jax import processes
 from mtsccd_jax.data.resident import gather, load_resident, resident_shapes
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.data.stream import stream, to_device
 from mtsccd_jax.engine.memory import USABLE_SHARE, free_bytes
 from mtsccd_jax.engine.parallel import Parallel
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.ops.calls import own_settings
 
 # Largest share of the free memory for a resident split; the rest is for the state and its activations.
 RESIDENT_SHARE = 0.4
@@ -91,7 +93,7 @@ class Feed:
     @property
     def processes(self) -> tuple[int, int]:
         """The part of a batch that `batches` takes: (process, processes), or (0, 1) where every process takes all."""
-        return (0, 1) if self.resident else (jax.process_index(), jax.process_count())
+        return (0, 1) if self.resident else (processes.index(), processes.count())
 
     @cached_property
     def _gather(self) -> Callable[..., dict[str, jax.Array]]:
@@ -106,7 +108,10 @@ class Feed:
 
     @contextmanager
     def batches(self, indices: np.ndarray, mask: np.ndarray | None = None) -> Iterator[Iterator[dict[str, jax.Array]]]:
-        """Give the batches of `indices` (steps, b) in order, each with its `row` and, where given, its `mask` (b,)."""
+        """Give the batches of `indices` (steps, b) in order, each with its `row` and, where given, its `mask` (b,).
+
+        Both are this process's part of each batch where every process takes a part (`processes`).
+        """
         if self.resident:
             yield self._from_resident(indices, mask)
             return
@@ -118,7 +123,7 @@ class Feed:
         """Yield batches gathered from the resident split."""
         for step, rows in enumerate(indices):
             batch = self._gather(self.arrays, rows.astype(np.int32))
-            yield batch if mask is None else batch | self.parallel.place({"mask": mask[step]})
+            yield batch if mask is None else batch | self.parallel.place({"mask": self.parallel.own_part(mask[step])})
 
     def _from_stream(
         self, host_batches: Iterator[dict[str, np.ndarray]], mask: np.ndarray | None
@@ -127,7 +132,8 @@ class Feed:
         masked = host_batches
         if mask is not None:
             masked = (batch | {"mask": mask[step]} for step, batch in enumerate(host_batches))
-        yield from to_device(masked, self.parallel.place)
+        place = own_settings()(self.parallel.place)  # the thread that calls it has settings of its own
+        yield from to_device(masked, place)
 
 
 def late(dispatched: Iterable[Item]) -> Iterator[Item]:

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mtsccd_jax import processes
 from mtsccd_jax.data.bands import unusable_band
 from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.engine.checkpoint import Checkpoints
@@ -80,7 +81,7 @@ def fit(recipe: Recipe, task: Task, workdir: AnyPath) -> Fit:
     Raises:
         InputError: The recipe, its batch size or the work directory cannot be used, or another training runs there.
         RunError: A loss, a gradient, a parameter or a running statistic is not finite.
-        Stopped: SIGINT or SIGTERM arrived; the state is saved.
+        Stopped: SIGINT, SIGTERM or SIGUSR1 arrived in one of its processes; the state is saved.
     """
     workdir = Path(workdir)
     engine, keep_best, started = recipe.engine, recipe.engine.keep == "best", time.perf_counter()
@@ -93,9 +94,9 @@ def fit(recipe: Recipe, task: Task, workdir: AnyPath) -> Fit:
         last_step = engine.epochs * steps_per_epoch
 
         checkpoints = stack.enter_context(Checkpoints(workdir))
-        stop_signal = stack.enter_context(stop_requested())
+        agenda = Agenda(stack.enter_context(stop_requested()), engine.checkpoint_every_s)
         state = plan.first_state(checkpoints)
-        step, saved_at = int(state.step), time.monotonic()
+        step = int(state.step)
         # The epoch of the last saved step is visited again: it may lack steps, or only its validation.
         first_epoch = max(step - 1, 0) // steps_per_epoch
         history = stack.enter_context(closing(History(workdir, step)))
@@ -115,18 +116,17 @@ def fit(recipe: Recipe, task: Task, workdir: AnyPath) -> Fit:
                     metrics_log.add(step, epoch, metrics, program.compiled_sizes)
                     advance(step, last_step, progress_text(history, engine.epochs))
 
-                    signum = stop_signal()
-                    if signum is not None or time.monotonic() - saved_at > engine.checkpoint_every_s:
+                    due = agenda.after(step)
+                    if due.saves:
                         metrics_log.write_all()  # the history must never lag behind a checkpoint
-                        checkpoints.save(state, wait=signum is not None)
-                        saved_at = time.monotonic()
-                    if signum is not None:
-                        raise Stopped(signum)
+                        checkpoints.save(state, wait=due.signum is not None)
+                    if due.signum is not None:
+                        raise Stopped(due.signum)
             metrics_log.write_all()
             check_finite_state(state)
 
             if task.validation is not None and not history.is_validated(step):
-                score = plan.score(state)
+                score = processes.from_first(plan.score(state))
                 check_finite(step, {task.score_name: score})
                 validation = Validation(step, epoch, task.score_name, score)
                 history.add_validation(validation)  # before the checkpoint: a resumed run looks for both
@@ -139,6 +139,8 @@ def fit(recipe: Recipe, task: Task, workdir: AnyPath) -> Fit:
                 break
 
         checkpoints.save(state, wait=True)
+        if (signum := agenda.now(step).signum) is not None:
+            raise Stopped(signum)
         result_step = history.best.step if keep_best and history.best else step
         return Fit(
             step=step,
@@ -251,22 +253,78 @@ def check_finite(step: int, metrics: dict[str, float], cause_of: Callable[[int],
             raise RunError(f"step {step}: {name} is {value}; {remedy}, and start in a new --workdir")
 
 
+@dataclass(frozen=True)
+class Due:
+    """What to do after a step: save the state, and stop where a signal asks for it."""
+
+    saves: bool = False
+    signum: int | None = None
+
+
+class Agenda:
+    """Decide after which steps to save and to stop; of several processes the first decides, and all do so together.
+
+    Clocks differ, and signals arrive here and there, but a checkpoint is saved by all processes after one step. So the
+    first one decides about once a second, and tells the others what is due and the step of its next decision.
+    """
+
+    def __init__(self, stop_signal: Callable[[], int | None], save_every_s: float):
+        self._stop_signal, self._save_every_s = stop_signal, save_every_s
+        self._saved_at = self._decided_at = time.monotonic()
+        self._decided_after = self._next = 0
+        self._has_asked = False
+
+    def after(self, step: int) -> Due:
+        """Return what to do after a step."""
+        if processes.count() == 1:
+            return self._decide()
+        if not self._has_asked and (signum := self._stop_signal()) is not None:
+            self._has_asked = True
+            processes.ask("stop", signum)
+        return self.now(step) if step >= self._next else Due()
+
+    def now(self, step: int) -> Due:
+        """Return what to do after a step, decided now."""
+        due = self._decide() if processes.is_first() else Due()
+        ahead = self._steps_of_a_second(step)
+        decided: dict[str, Any] = processes.from_first({**asdict(due), "next": step + ahead})
+        self._next = decided.pop("next")
+        return Due(**decided)
+
+    def _decide(self) -> Due:
+        signum, now = self._stop_signal(), time.monotonic()
+        if signum is None and processes.count() > 1:
+            signum = next(iter(processes.asked("stop")), None)
+        saves = signum is not None or now - self._saved_at > self._save_every_s
+        self._saved_at = now if saves else self._saved_at
+        return Due(saves, signum)
+
+    def _steps_of_a_second(self, step: int) -> int:
+        """Return how many steps to take until the next decision: as many as a second had since the last."""
+        now, before, after = time.monotonic(), self._decided_at, self._decided_after
+        self._decided_at, self._decided_after = now, step
+        return max(1, int((step - after) / max(now - before, 1e-3))) if after else 1
+
+
 @contextmanager
 def stop_requested() -> Iterator[Callable[[], int | None]]:
-    """Give a function that returns the signal that has arrived, SIGINT or SIGTERM, or None.
+    """Give a function that returns the signal that has arrived, SIGINT, SIGTERM or SIGUSR1, or None.
 
-    A second signal has its usual effect and stops the process at once.
+    Schedulers send SIGUSR1 some time before they end a job, and then SIGTERM. A second SIGINT or SIGTERM has its usual
+    effect and stops the process at once.
     """
     arrived: list[int] = []
 
     def note(signum: int, frame: FrameType | None) -> None:
         arrived.append(signum)
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        if signum != signal.SIGUSR1:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
     previous: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():  # Python lets no other thread install handlers
-        previous = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
+        signals = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1
+        previous = {signum: signal.signal(signum, note) for signum in signals}
     try:
         yield lambda: arrived[0] if arrived else None
     finally:

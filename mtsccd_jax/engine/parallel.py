@@ -18,8 +18,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.stages import Wrapped
 
+from mtsccd_jax import processes
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.ops.calls import own_settings
 
 AXIS = "data"
 Batch = Mapping[str, jax.Array]
@@ -80,10 +80,22 @@ class Parallel:
             shape = (self.mesh.size, shape[0] // self.mesh.size, *shape[1:])
         return jax.ShapeDtypeStruct(shape, array.dtype, sharding=self.batch_sharding)
 
-    def flatten(self, array: Any) -> np.ndarray:
-        """Return an output of a compiled step on the host, as (b, ...)."""
-        host = np.asarray(array)
-        return host if self.mode == "jit" else host.reshape(-1, *host.shape[2:])
+    def own_rows(self, output: jax.Array) -> np.ndarray:
+        """Return this process's rows of an output of a compiled step on the host: (b, ...) of a process alone."""
+        if output.is_fully_addressable:
+            host = np.asarray(output)
+            return host if self.mode == "jit" else host.reshape(-1, *host.shape[2:])
+        parts = sorted(output.addressable_shards, key=lambda part: part.index[0].start or 0)
+        return np.concatenate([np.asarray(part.data) for part in parts])
+
+    def replicate(self, array: np.ndarray) -> jax.Array:
+        """Put an array that all processes have whole on every device."""
+        placed: jax.Array = jax.make_array_from_process_local_data(self.replicated, array, array.shape)
+        return placed
+
+    def own_part(self, array: np.ndarray) -> np.ndarray:
+        """Return this process's part of an array (b, ...) of a whole batch, as `place` takes it."""
+        return np.split(array, processes.count())[processes.index()]
 
     def train_view(self, model: nnx.Module, frozen: Callable[[tuple[Any, ...]], bool]) -> nnx.Module:
         """Return the model in training mode; batch norm below a frozen path keeps its running statistics."""
@@ -144,7 +156,6 @@ class Parallel:
 
         return jax.jit(gather_and_place, out_shardings=self.batch_sharding)
 
-    @own_settings()
     def place(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
         """Put this process's part of a batch on its devices, laid out as a compiled step takes it."""
         return {
@@ -194,6 +205,12 @@ def _reason(error: Exception) -> str:
 
 
 def make_parallel(mode: Literal["jit", "pmap"], devices: list[jax.Device] | None = None) -> Parallel:
-    """Return all devices of all processes, or those given, as one data-parallel mesh."""
-    chosen = devices or find_devices()
-    return Parallel(mode, jax.make_mesh((len(chosen),), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen))
+    """Return all devices of all processes, or those given, as one data-parallel mesh, process by process.
+
+    Raises:
+        InputError: `pmap` over several processes: this JAX compiles no program of it ahead of its first call there.
+    """
+    if mode == "pmap" and processes.count() > 1:
+        raise InputError("engine.parallel=pmap: works in one process; over several take engine.parallel=jit")
+    chosen = sorted(devices or find_devices(), key=lambda device: device.process_index)
+    return Parallel(mode, Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,)))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mtsccd_jax import processes
 from mtsccd_jax.data.bands import statistics
 from mtsccd_jax.data.sources import views
 from mtsccd_jax.engine.batch_size import compile_program
@@ -75,14 +76,17 @@ class Plan:
 
 def prepare(recipe: Recipe, task: Task, workdir: AnyPath) -> Plan:
     """Return the plan of a training once nothing it needs is missing; nothing is compiled or written yet."""
-    workdir = Path(workdir)
-    check_recipe(workdir, recipe)
-    recipe.check()
-    parallel = make_parallel(recipe.engine.parallel)
-    check_batch(recipe, task, parallel)
-    check_writable(workdir, "choose another --workdir")  # not after minutes of compiling
-    resumed_step = newest_step(workdir)
-    weights = initial_weights(recipe, task.class_names) if resumed_step is None and recipe.model.init else None
+    workdir, weights = Path(workdir), None
+    with processes.together():
+        check_recipe(workdir, recipe)
+        recipe.check()
+        parallel = make_parallel(recipe.engine.parallel)
+        check_batch(recipe, task, parallel)
+        check_writable(workdir, "choose another --workdir")  # not after minutes of compiling
+    resumed_step = processes.by_first(lambda: newest_step(workdir))
+    if resumed_step is None and recipe.model.init:
+        with processes.together():
+            weights = initial_weights(recipe, task.class_names)
     feed = Feed(task.train, parallel, recipe.data.input)
     program = make_program(recipe, task, feed)
     fitted = None
@@ -101,8 +105,10 @@ def begin(plan: Plan, workdir: AnyPath) -> Plan:
     Call it with the lock of the work directory.
     """
     recipe, task, weights, program = plan.recipe, plan.task, plan.weights, plan.program
-    workdir, resumed_step = Path(workdir), newest_step(workdir)
-    if resumed_step is None or not is_finished(recipe, task, workdir, resumed_step):
+    workdir = Path(workdir)
+    resumed_step = processes.by_first(lambda: newest_step(workdir))
+    is_over = resumed_step is not None and is_finished(recipe, task, workdir, resumed_step)
+    if not processes.from_first(is_over):
         program = compile_program(program, recipe, task, usable_bytes(program.feed.parallel))
     if resumed_step is None:
         task.write_notes(workdir)
@@ -115,7 +121,8 @@ def begin(plan: Plan, workdir: AnyPath) -> Plan:
         weights_sha256=weights.sha256 if weights else None,
         learned_before=weights.trained_on if weights else (),
     )
-    claim(workdir, run)
+    with processes.together():
+        claim(workdir, run)
     return replace(plan, program=program)
 
 

@@ -6,14 +6,16 @@ import logging
 import math
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any, get_type_hints
 
 import numpy as np
 
+from mtsccd_jax import processes
 from mtsccd_jax.errors import InputError, one_line
 from mtsccd_jax.files import AnyPath, check_utf8, replacing, utf8
 from mtsccd_jax.recipes.config import Recipe, from_dict, identity, to_dict
@@ -22,6 +24,8 @@ from mtsccd_jax.recipes.values import checked
 RECIPE_FILE = "recipe.json"
 HISTORY_FILE = "training.jsonl"
 LOCK_FILE = "training.lock"
+# Seconds until all hosts must see a file that one of them wrote.
+_SEEN_AFTER_S = 15.0
 
 logger = logging.getLogger(__name__)
 
@@ -152,29 +156,52 @@ def load(workdir: AnyPath) -> Run:
 def only_training(workdir: Path) -> Iterator[None]:
     """Hold the lock of a work directory, in which one training at a time may write.
 
-    The system frees the lock when the process ends in any way, so none is left behind. The file names its holder.
+    The system frees the lock when the process ends in any way, so none is left behind. The file names its holder; by
+    that the processes of a training see that they all have one folder before them.
 
     Raises:
-        InputError: Another training holds it.
+        InputError: Another training holds it, or the hosts do not share the file system that it is on.
     """
+    with ExitStack() as stack:
+        holder = processes.by_first(lambda: _lock(stack, workdir))
+        with processes.together():
+            _check_shared(workdir, holder)
+        yield
+
+
+def _lock(stack: ExitStack, workdir: Path) -> str:
+    """Lock a work directory until the stack is closed, and return what the file says of the holder."""
     path = workdir / LOCK_FILE
     workdir.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            file.seek(0)
-            holder = file.read().strip() or "it does not say where"
+    file = stack.enter_context(path.open("a+", encoding="utf-8"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.seek(0)
+        holder = file.read().strip() or "it does not say where"
+        raise InputError(
+            f"{workdir}: another training is running here ({holder}); wait for its end, stop it, or choose another "
+            "--workdir"
+        ) from None
+    except OSError as error:
+        logger.warning(f"{path}: this file system has no locks ({error.strerror}); start no second training here")
+    holder = f"process {os.getpid()} on {socket.gethostname()}"
+    file.truncate(0)
+    file.write(f"{holder}\n")
+    file.flush()
+    return holder
+
+
+def _check_shared(workdir: Path, holder: str) -> None:
+    """Raise InputError unless this process reads in the lock file what the first wrote; network disks take a while."""
+    path, deadline = workdir / LOCK_FILE, time.monotonic() + _SEEN_AFTER_S
+    while not (path.exists() and path.read_text(encoding="utf-8", errors="replace").strip() == holder):
+        if time.monotonic() > deadline:
             raise InputError(
-                f"{workdir}: another training is running here ({holder}); wait for its end, stop it, or choose another "
-                "--workdir"
-            ) from None
-        except OSError as error:
-            logger.warning(f"{path}: this file system has no locks ({error.strerror}); start no second training here")
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        yield
+                f"{workdir}: process {processes.index()} on {socket.gethostname()} does not see what the first one "
+                "writes there; choose a --workdir on a file system that all hosts share"
+            )
+        time.sleep(0.2)
 
 
 @dataclass(frozen=True)
@@ -211,10 +238,12 @@ class History:
         self.path = workdir / HISTORY_FILE
         kept = [line for line in _whole_lines(self.path) if line["step"] <= resume_step]
         self.records = _step_records(kept)
-        self.validations = _validations(kept)
+        shared = processes.from_first([asdict(validation) for validation in _validations(kept)])
+        self.validations = [Validation(**values) for values in shared]
         with replacing(self.path) as stream:
             stream.write("".join(json.dumps(line) + "\n" for line in kept).encode())
-        self._file: IO[str] = self.path.open("a", encoding="utf-8")
+        appended = self.path if processes.is_first() else Path(os.devnull)
+        self._file: IO[str] = appended.open("a", encoding="utf-8")
 
     def extend(self, records: Iterable[StepRecord]) -> None:
         """Append records and flush them to the operating system."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jax
 
+from mtsccd_jax import processes
 from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.evaluate import load_trained
 from mtsccd_jax.engine.workdir import check_recipe
@@ -69,7 +70,8 @@ def reproduce(experiments: Sequence[Experiment], root: AnyPath, *, seeds: int = 
     ]
     for experiment in runs:
         experiment.recipe.check()
-    _check_data(experiments)
+    with processes.together():
+        _check_data(experiments)
     fingerprint = cache(_fingerprint)
     for experiment in runs:
         check_recipe(work_directory(experiment.recipe, root), experiment.recipe)
@@ -109,6 +111,7 @@ def run(experiment: Experiment, workdir: Path, fingerprint: Fingerprint) -> Iter
         # The recipe as asked for: settings of evaluations, and where the data lie, may have changed since training.
         features = FeatureCache(replace(load_trained(workdir), recipe=recipe))
     except _FAILURES as error:
+        processes.check_all_failed(error)
         for protocol, split in asked:
             yield _failure(experiment, protocol, split, error)
         return
@@ -116,11 +119,17 @@ def run(experiment: Experiment, workdir: Path, fingerprint: Fingerprint) -> Iter
         try:
             logger.info(summary_line(BY_PROTOCOL[protocol].evaluate(features, protocol, split)))
         except _FAILURES as error:
+            processes.check_all_failed(error)
             yield _failure(experiment, protocol, split, error)
 
 
 def missing(experiment: Experiment, workdir: Path, fingerprint: Fingerprint) -> list[Asked]:
     """Return the rows of an experiment that its work directory does not hold, of this recipe, objective and data."""
+    found = processes.by_first(lambda: _missing(experiment, workdir, fingerprint))
+    return [(protocol, split) for protocol, split in found]
+
+
+def _missing(experiment: Experiment, workdir: Path, fingerprint: Fingerprint) -> list[Asked]:
     recipe = experiment.recipe
     identity = essentials(to_dict(recipe))
     known = {
@@ -159,7 +168,7 @@ def _write_failures(root: Path, experiment: Experiment, failed: Sequence[Failure
     if entries := [asdict(entry) for entry in (*others, *failed)]:
         with replacing(path) as stream:
             stream.write(json.dumps(entries, indent=1).encode() + b"\n")
-    else:
+    elif processes.is_first():
         path.unlink(missing_ok=True)
 
 

@@ -1,5 +1,6 @@
 """Train a recipe: open its task and hand it to the training loop."""
 
+from mtsccd_jax import processes
 from mtsccd_jax.engine.batch_size import with_largest_batch
 from mtsccd_jax.engine.loop import Fit, fit
 from mtsccd_jax.files import AnyPath
@@ -17,8 +18,9 @@ def train(recipe: Recipe, workdir: AnyPath, *, largest_batch: bool = False) -> F
         RunError: a loss or gradient is not finite.
         Stopped: SIGINT or SIGTERM arrived; the state is saved.
     """
-    recipe.check()
-    task = open_task(recipe)
+    with processes.together():
+        recipe.check()
+        task = open_task(recipe)
     if largest_batch:
         recipe = with_largest_batch(recipe, task, workdir)
     return fit(recipe, task, workdir)

@@ -71,7 +71,7 @@ def test_a_batch_comes_back_as_it_was_placed(mode):
     values = np.arange(48, dtype=np.float32).reshape(16, 3)
     placed = parallel.place({"x": values})["x"]
     assert len({shard.device for shard in placed.addressable_shards}) == 8
-    np.testing.assert_array_equal(parallel.flatten(placed), values)
+    np.testing.assert_array_equal(parallel.own_rows(placed), values)
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,13 @@ def evaluated_splits(data: Data) -> list[str]:
 def feature_distance(trained: Trained, images: dict[str, Embedding]) -> np.ndarray:
     """Return the distance of the features of both dates as the recipe defines it, (n,) float32, before any scaling."""
     settings = trained.recipe.change
-    t1, t2 = images["image_t1"].features, images["image_t2"].features
-    return np.asarray(paired_distance(t1, t2, metric=settings.metric, unit_length=settings.scale == "features"))
+    t1, t2 = images["image_t1"], images["image_t2"]
+    unit_length = settings.scale == "features"
+
+    def measure(own_t1: np.ndarray, own_t2: np.ndarray) -> np.ndarray:
+        return np.asarray(paired_distance(own_t1, own_t2, metric=settings.metric, unit_length=unit_length))
+
+    return t1.share.each(measure, t1.own_features, t2.own_features)
 
 
 def cdc_1(cache: FeatureCache, split: str) -> Row:
@@ -198,5 +203,5 @@ def _class_scores(cache: FeatureCache, pairs: Features) -> Scores:
     t1, t2 = pairs.values["image_t1"], pairs.values["image_t2"]
     if cache.trained.recipe.scene.classifier == "head":
         return t1.logits, t2.logits
-    classifier = scene_classifier(cache)
-    return classifier.scores(t1.features), classifier.scores(t2.features)
+    score = scene_classifier(cache).scores
+    return t1.share.each(score, t1.own_features), t2.share.each(score, t2.own_features)

@@ -85,7 +85,8 @@ def compare(cache: FeatureCache, source: Source) -> Outputs[Comparison]:
         return step(trained.state, pair_images(batch))
 
     def compute() -> tuple[Comparison, float]:
-        outputs, images_per_s = timed_rows(trained, source, call, np.arange(len(source)), "compare")
+        own, share, images_per_s = timed_rows(trained, source, call, np.arange(len(source)), "compare")
+        outputs = {name: share.whole(values) for name, values in own.items()}
         scores = (outputs["logits_t1"], outputs["logits_t2"]) if trained.sees_scenes else None
         return Comparison(change_distance(outputs["change"]), scores), images_per_s
 

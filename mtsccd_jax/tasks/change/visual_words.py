@@ -63,8 +63,11 @@ def fit_dictionary(cache: FeatureCache, source: Source) -> Dictionary:
     rows = np.sort(generator.permutation(len(source))[:chosen])
     place = np.stack([generator.permutation(places)[:each] for _ in rows]).astype(np.int32)
     step = trained.parallel.compile_outputs(make_descriptor_step(trained.network, trained.recipe.data))
-    outputs, _ = outputs_of(trained, source, step, trained.state, rows=rows, arrays={"place": place}, title="describe")
-    descriptor_nd = np.concatenate([output["descriptors"] for output in outputs.values()]).reshape(drawn, -1)
+    outputs, share, _ = outputs_of(
+        trained, source, step, trained.state, rows=rows, arrays={"place": place}, title="describe"
+    )
+    descriptors = [share.whole(output["descriptors"]) for output in outputs.values()]
+    descriptor_nd = np.concatenate(descriptors).reshape(drawn, -1)
     fitted = fit_kmeans(descriptor_nd, settings.words, trained.recipe.seed)
     return Dictionary(np.asarray(fitted.center_kd), float(fitted.inertia), drawn, f"{source.name}, {source.split}")
 
@@ -82,13 +85,13 @@ def count_words(cache: FeatureCache, source: Source, dictionary: Dictionary) -> 
     trained = cache.trained
 
     def count() -> tuple[dict[str, np.ndarray], float]:
-        center_kd = jax.device_put(jnp.asarray(dictionary.center_kd), trained.parallel.replicated)
+        center_kd = trained.parallel.replicate(dictionary.center_kd)
         step = cache.once(
             "words step",
             lambda: trained.parallel.compile_outputs(make_words_step(trained.network, trained.recipe.data)),
         )
-        outputs, rate = outputs_of(trained, source, step, (trained.state, center_kd), title="words")
-        return {field: output["words"] for field, output in outputs.items()}, rate
+        outputs, share, rate = outputs_of(trained, source, step, (trained.state, center_kd), title="words")
+        return {field: share.whole(output["words"]) for field, output in outputs.items()}, rate
 
     return cache.outputs(("words", dictionary), source, count)
 

@@ -33,7 +33,7 @@ def evaluate(cache: FeatureCache, split: str) -> Row:
     arrays = {}
     if trained.recipe.scene.classifier == "svm":
         classifier = scene_classifier(cache)
-        score = classifier.scores(embedding.features)
+        score = embedding.share.each(classifier.scores, embedding.own_features)
         prediction, certainty = score.argmax(1), {"decision": score}
         arrays["svm"] = classifier.arrays()
     else:

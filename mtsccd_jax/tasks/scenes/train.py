@@ -90,7 +90,7 @@ def count_confusion(evaluate: OutputStep, state: State, feed: Feed, batch_size: 
     Raises:
         RunError: The logits of a scene are not finite.
     """
-    indices, mask = evaluation_batches(len(feed.source), feed.parallel.whole_batch(batch_size))
+    indices, mask = evaluation_batches(len(feed.source), feed.parallel.whole_batch(batch_size), *feed.processes)
     total: np.ndarray | int = 0
     with feed.batches(indices, mask) as batches:
         for counts in late(evaluate(state, batch) for batch in batches):

@@ -9,9 +9,10 @@ GB or two beyond the features, where all distances would take 48.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +30,7 @@ from mtsccd_jax.ops.retrieval import (
     retrieval_intervals,
     retrieval_metrics,
 )
+from mtsccd_jax.processes import Share
 from mtsccd_jax.report.measured import Measured
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.tasks.feature_cache import FeatureCache
@@ -92,22 +94,27 @@ def evaluate(cache: FeatureCache, split: str) -> Row:
     relevant = relevant_counts(label, index.label, itself)
     kept = np.sort(np.random.default_rng(0).permutation(len(label))[: max(1, _KEPT_RANKS // len(index))])
 
+    queries = outputs.values["image"]
+    own, own_features = queries.share.own, queries.own_features
+    if not len(own):  # of more processes than queries; what is ranked here is dropped
+        own, own_features = np.array([0]), np.zeros_like(index.features[:1])
+    own_kept = np.flatnonzero(np.isin(own, kept))
+
     def measure_tile(tile: slice, order_tg: np.ndarray, distance_tg: np.ndarray) -> _Part:
         figures = query_figures(
             order_tg,
-            label[tile],
+            label[own[tile]],
             index.label,
             cutoffs=cutoffs,
-            itself_q=itself[tile],
+            itself_q=itself[own[tile]],
             gain=settings.gain,
             largest_relevant=int(relevant.max()),
         )
-        some = kept[(kept >= tile.start) & (kept < tile.stop)] - tile.start
-        return _kept_part(figures, order_tg, distance_tg, itself[tile], some, max(*cutoffs, HITS))
+        some = own_kept[(own_kept >= tile.start) & (own_kept < tile.stop)] - tile.start
+        return _kept_part(figures, order_tg, distance_tg, itself[own[tile]], some, max(*cutoffs, HITS))
 
-    parts = rank_gallery(outputs.values["image"].features, index.features, settings.metric, measure_tile)
-    figures = joined([part.figures for part in parts])
-    ranked, distance, whole = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+    parts = rank_gallery(own_features, index.features, settings.metric, measure_tile)
+    figures, ranked, distance, whole = _of_all_processes(parts, queries.share, kept)
     if missing := np.count_nonzero(relevant == 0):
         logger.info(f"{split}: {missing:,} of {len(figures):,} queries have no relevant image")
     result = Result(
@@ -134,6 +141,21 @@ def evaluate(cache: FeatureCache, split: str) -> Row:
         started=outputs.started,
     )
     return write_row(cache.trained, outputs, result)
+
+
+def _of_all_processes(parts: Sequence[_Part], share: Share, kept: np.ndarray) -> _Part:
+    """Return the parts of all queries as one; each process has ranked its share of them."""
+    head, distance, whole = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+    figures, queries, of_kept = joined([part.figures for part in parts]), len(share.own), share.among(kept)
+    columns: dict[str, Any] = {
+        name: share.whole(values[:queries]) for name, values in vars(figures).items() if isinstance(values, np.ndarray)
+    }
+    return _Part(
+        replace(figures, **columns),
+        share.whole(head[:queries]),
+        share.whole(distance[:queries]),
+        of_kept.whole(whole[: len(of_kept.own)]),
+    )
 
 
 def _kept_part(

@@ -22,6 +22,7 @@ import cv2
 import jax
 import numpy as np
 
+from mtsccd_jax import processes
 from mtsccd_jax.data.decode import decode_rgb
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.data.stream import usable_cores
@@ -109,7 +110,8 @@ def _open_index(cache: FeatureCache, split: str) -> Index:
         logger.info(f"{error}; searching {place.name}, saved when it was there")
         return saved
     about = {**asked, "dataset": source.dataset, "data": source.fingerprint()}
-    if saved is not None and dict(saved.about) == about:
+    fits = saved is not None and dict(saved.about) == about
+    if processes.from_first(fits) and saved is not None:
         logger.info(f"{place.name}: {len(saved):,} images, the saved index fits")
         return saved
     label, names = relevance(source)

@@ -45,7 +45,7 @@ def test_windows_run_under_jit_and_pmap(parallel):
     state, _ = made.window("train", 2).run()
     assert int(np.max(np.asarray(state.step))) == 2
     outputs = made.window("infer", 2).run()
-    assert [made.parallel.flatten(output["logits"]).shape for output in outputs] == [(8, 3)] * 2
+    assert [made.parallel.own_rows(output["logits"]).shape for output in outputs] == [(8, 3)] * 2
 
 
 def test_the_program_of_several_steps_lowers_for_accelerators():
