@@ -52,7 +52,7 @@ def is_first() -> bool:
 def start(coordinator: str | None, number: int | None, own: int | None) -> None:
     """Join the processes that the three options name, or those that a launcher announces; without either, stay alone.
 
-    Call it before anything uses a device.
+    Call it before anything uses a device. A process that has joined already stays with those.
 
     Args:
         coordinator: HOST:PORT of the first process, which listens there.
@@ -63,6 +63,8 @@ def start(coordinator: str | None, number: int | None, own: int | None) -> None:
         InputError: Some of the three are missing or cannot be.
         RunError: The others cannot be reached.
     """
+    if jax.distributed.is_initialized():
+        return
     given = {"--coordinator": coordinator, "--processes": number, "--process-id": own}
     if missing := [name for name, value in given.items() if value is None]:
         if len(missing) < len(given):
@@ -88,10 +90,8 @@ def start(coordinator: str | None, number: int | None, own: int | None) -> None:
 
 
 def finish() -> None:
-    """End the command in all processes together, once the first has written all it writes."""
-    if count() > 1:
-        from_first(None)
-        watchdog.stop()
+    """End a command in all processes together, once the first has written all it writes."""
+    from_first(None)
 
 
 def _announced() -> bool:
@@ -152,7 +152,7 @@ def together() -> Iterator[None]:
     _put(mine.format(turn), None)
     for other in range(count()):
         if outcome := _get(f"outcome/{turn}/{other}"):
-            raise _raised(other, *outcome)
+            raise _raised(f"process {other}", *outcome)
 
 
 def by_first(act: Callable[[], T]) -> T:
@@ -177,13 +177,10 @@ def check_all_failed(error: Exception) -> None:
             raise error from None
 
 
-def _raised(process: int, kind: str, arguments: Sequence[Any], filename: str | None) -> Exception:
+def _raised(where: str, kind: str, arguments: Sequence[Any], filename: str | None) -> Exception:
     """Return the error that another process raised."""
-    if kind == "InputError":
-        return InputError(*arguments)
-    if kind == "RunError":
-        return RunError(*arguments)
-    return RunError(f"process {process}: {filename or 'an error'}: {': '.join(map(str, arguments))}")
+    text = ": ".join(map(str, [where, *([filename] if filename else ()), *arguments]))
+    return InputError(text) if kind == "InputError" else RunError(text)
 
 
 def joined(own: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
@@ -222,10 +219,15 @@ class Share:
         return whole_n
 
     def each(self, function: Callable[..., np.ndarray], *own_arrays: np.ndarray) -> np.ndarray:
-        """Return what a function makes of all rows; each process gives it its own rows, or one where it has none."""
-        if len(self.own):
-            return self.whole(function(*own_arrays))
-        return self.whole(function(*(np.zeros((1, *array.shape[1:]), array.dtype) for array in own_arrays))[:0])
+        """Return what a function makes of all rows, row by row; each process calls it with its own.
+
+        All call it with as many rows, some of zeros: a program for fewer may round otherwise.
+        """
+        if len(self.rows) == 1:
+            return function(*own_arrays)
+        most = max(len(rows) for rows in self.rows)
+        even = (np.pad(array, [(0, most - len(array)), *[(0, 0)] * (array.ndim - 1)]) for array in own_arrays)
+        return self.whole(function(*even)[: len(self.own)])
 
     def among(self, some: np.ndarray) -> "Share":
         """Return the share of some of the rows, ascending, which count from 0 then."""

@@ -4,6 +4,7 @@ A process that waits for a lost one would wait for ever. So each says every seco
 first looks at what they say. A process that fails says so before it ends. The others end with status 3, in one line.
 """
 
+import atexit
 import ctypes
 import faulthandler
 import os
@@ -106,8 +107,10 @@ def watch(client: Any, own: int) -> None:
     _kept.append(handler)
     ctypes.CDLL(None).signal(signal.SIGABRT, handler)
     faulthandler.register(signal.SIGQUIT)  # shows where a process waits
-    _watches.append(Watch(client, own))
-    _watches[-1].start()
+    thread = Watch(client, own)
+    _watches.append(thread)
+    thread.start()
+    atexit.register(thread.stop)  # before the runtime's own end, which came first
 
 
 def is_watching() -> bool:
@@ -128,12 +131,6 @@ def leave(status: int, failure: str) -> int:
         sys.stderr.flush()
         os._exit(status)
     return status
-
-
-def stop() -> None:
-    """Watch no more: the command has ended well."""
-    for thread in _watches:
-        thread.stop()
 
 
 def _end(reason: str) -> NoReturn:

@@ -271,7 +271,7 @@ class Agenda:
     def __init__(self, stop_signal: Callable[[], int | None], save_every_s: float):
         self._stop_signal, self._save_every_s = stop_signal, save_every_s
         self._saved_at = self._decided_at = time.monotonic()
-        self._decided_after = self._next = 0
+        self._next, self._ahead = 0, 1
         self._has_asked = False
 
     def after(self, step: int) -> Due:
@@ -286,7 +286,7 @@ class Agenda:
     def now(self, step: int) -> Due:
         """Return what to do after a step, decided now."""
         due = self._decide() if processes.is_first() else Due()
-        ahead = self._steps_of_a_second(step)
+        ahead = self._steps_of_a_second()
         decided: dict[str, Any] = processes.from_first({**asdict(due), "next": step + ahead})
         self._next = decided.pop("next")
         return Due(**decided)
@@ -299,11 +299,15 @@ class Agenda:
         self._saved_at = now if saves else self._saved_at
         return Due(saves, signum)
 
-    def _steps_of_a_second(self, step: int) -> int:
-        """Return how many steps to take until the next decision: as many as a second had since the last."""
-        now, before, after = time.monotonic(), self._decided_at, self._decided_after
-        self._decided_at, self._decided_after = now, step
-        return max(1, int((step - after) / max(now - before, 1e-3))) if after else 1
+    def _steps_of_a_second(self) -> int:
+        """Return how many steps to take until the next decision: those of a second, at most twice as many as before.
+
+        They grow slowly, because the first dispatches return before they are computed.
+        """
+        now, before = time.monotonic(), self._decided_at
+        self._decided_at = now
+        self._ahead = max(1, min(2 * self._ahead, int(self._ahead / max(now - before, 1e-3))))
+        return self._ahead
 
 
 @contextmanager

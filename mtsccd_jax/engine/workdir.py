@@ -198,8 +198,8 @@ def _check_shared(workdir: Path, holder: str) -> None:
     while not (path.exists() and path.read_text(encoding="utf-8", errors="replace").strip() == holder):
         if time.monotonic() > deadline:
             raise InputError(
-                f"{workdir}: process {processes.index()} on {socket.gethostname()} does not see what the first one "
-                "writes there; choose a --workdir on a file system that all hosts share"
+                f"{workdir}: {socket.gethostname()} does not see what the first process writes there; choose a "
+                "--workdir on a file system that all hosts share"
             )
         time.sleep(0.2)
 

@@ -1,0 +1,45 @@
+"""One state trained by one process and by two: equal for a step, and as near for an epoch as rounding lets it be."""
+
+import jax
+import many_processes
+import numpy as np
+import pytest
+from training import result
+
+# Layouts (processes, devices of each). The last one is the control: one process, on other devices than the first.
+LAYOUTS = {"one": (1, 4), "two": (2, 2), "control": (1, 2)}
+BATCHES = {"step": 64, "epoch": 16}
+
+
+@pytest.fixture(scope="module")
+def states(scenes, tmp_path_factory):
+    """The parameters after one step and after one epoch by layout, on the host."""
+    root = tmp_path_factory.mktemp("trainings")
+    settings = ["data.image_size=32", "data.crop_padding=2", "model.width=0.0625", "engine.epochs=1"]
+    settings += ["engine.validate=false", "optim.warmup_epochs=0"]
+    for layout, (processes, devices) in LAYOUTS.items():
+        commands = []
+        for name, batch in BATCHES.items():
+            chosen = [f"--set={setting}" for setting in (*settings, f"engine.batch_size={batch}")]
+            commands.append(["train", "demo", "--folder", scenes, "--workdir", root / layout / name, *chosen])
+        ended = many_processes.run(processes, devices, *commands)
+        assert [one.status for one in ended] == [0] * processes, ended
+        assert [answer["step"] for answer in ended[0].answers()] == [1, 5]
+    return {(layout, name): result(root / layout / name) for layout in LAYOUTS for name in BATCHES}
+
+
+def apart(one, other):
+    """The largest difference between the values of two states."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return max(float(np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64)).max()) for a, b in pairs)
+
+
+def test_a_step_is_equal(states):
+    assert apart(states["one", "step"], states["two", "step"]) <= 1e-6
+
+
+def test_an_epoch_is_as_near_as_on_other_devices(states):
+    many = apart(states["one", "epoch"], states["two", "epoch"])
+    control = apart(states["one", "epoch"], states["control", "epoch"])
+    print(f"after an epoch: {many:.1e} apart in two processes, {control:.1e} on half the devices of one")
+    assert many <= max(10 * control, 1e-6)
