@@ -10,6 +10,7 @@ device uses all as well: "of_one" is their images/s over those of one device, ro
 What the exchange takes is measured apart: "gradients_ms" is an all-reduce (Gloo between processes) of as many bytes as
 the gradients have, "small_ms" one of 64 channels, and "exchange_ms" the first and three of the latter a layer of batch
 norm, which a step needs. "exchange_share" is that in a step; what else a step takes longer is contention for the cores.
+"loads" are the 1-minute load before and after: with other programs beside it, all of this says little.
 """
 
 import argparse
@@ -71,23 +72,27 @@ def main() -> None:
             jax.distributed.initialize(options.coordinator, options.processes, options.process_id)
         print(exchange_s(options.exchange))
         return
+    loads = [round(os.getloadavg()[0], 1)]
     with tempfile.TemporaryDirectory() as place:
         step_s = measure(options, Path(place))
     rows = list(rows_of(step_s, options))
+    loads.append(round(os.getloadavg()[0], 1))
     for row in rows:
         print("  ".join(f"{name} {value}" for name, value in row.items()), file=sys.stderr)
-    conditions = {"model": "resnet18", "width": WIDTH, "image_size": options.image_size, "load": os.getloadavg()[0]}
+    conditions = {"model": "resnet18", "width": WIDTH, "image_size": options.image_size, "loads": loads}
     publish({"benchmark": "measured scaling"} | conditions | {"rows": rows}, options.out)
 
 
 def measure(options: argparse.Namespace, place: Path) -> dict[Entry, Timing]:
     """Train all entries in turns; return the seconds of their steps."""
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(place / "compiled")  # later rounds compile nothing
     for batch in {entry.batch(options.batch) for entry in ENTRIES}:
         write_scenes(place / f"scenes{batch}", options.steps * batch, options.image_size)
     found: dict[Entry, list[float]] = {entry: [] for entry in ENTRIES}
     for turn in range(options.rounds):
         for entry in ENTRIES if turn % 2 else reversed(ENTRIES):
             found[entry].append(train(entry, options, place, f"turn{turn}"))
+            print(f"round {turn}: {entry}: {1e3 * found[entry][-1]:.0f} ms a step", file=sys.stderr)
     return {entry: Timing(tuple(samples)) for entry, samples in found.items()}
 
 
