@@ -299,7 +299,9 @@ def test_a_job_set_starts_as_many_pods_as_processes(name, chips):
     assert container["resources"]["limits"][chips] >= 4
     (ended,) = job["podFailurePolicy"]["rules"]
     assert ended["onExitCodes"] == {"containerName": container["name"], "operator": "In", "values": [2]}
-    assert file["spec"]["failurePolicy"]["rules"][0]["action"] == "FailJobSet"
+    (rule,) = file["spec"]["failurePolicy"]["rules"]
+    assert rule["action"] == "FailJobSet"
+    assert re.fullmatch(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", rule["name"]), "what JobSet takes as a name"
     mounted = {mount["name"] for mount in container["volumeMounts"]}
     assert mounted == {volume["name"] for volume in job["template"]["spec"]["volumes"]}
 
