@@ -44,6 +44,7 @@ SKIPPED = {
     "reproduce all --data-dir tfds --init-dir": "wants published weights",
     "train resnet50_scratch --data-dir tfds --init hf:": "wants the network",
     "demo --workdir runs/good": "the same as the demo above, for minutes",
+    "train resnet50_scratch --data-dir tfds --coordinator": "waits for the other process",
     "bench models": "full-size networks at 224 px take minutes",
     "train resnet50_scratch --data-dir tfds --batch auto": "compiles a program for each size, for minutes",
 }

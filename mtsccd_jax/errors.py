@@ -4,6 +4,9 @@ import difflib
 import re
 from collections.abc import Iterable
 
+# Controls, separators of lines, and marks of direction that hide what stands behind them.
+_OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
 
 class InputError(ValueError):
     """The user's input is wrong (exit status 2). Its message is one line: what was wrong, where, and what to do."""
@@ -19,7 +22,12 @@ class RunError(RuntimeError):
 
 def one_line(text: str) -> str:
     """Return text with its control characters, which names of files may hold, escaped."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
+    return "\\n".join(map(printable, text.split("\n")))
+
+
+def printable(text: str) -> str:
+    """Return text, of lines maybe, with characters escaped that a terminal would obey or that turn a line around."""
+    return _OBEYED.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -78,13 +78,14 @@ def start(coordinator: str | None, number: int | None, own: int | None) -> None:
         raise InputError(f"--coordinator {coordinator}: expected HOST:PORT of the first process")
     # Its handler of SIGTERM would take the place of ours.
     jax.config.update("jax_enable_preemption_service", False)
+    apart = f"{coordinator or 'the coordinator'}: the processes do not come together"
+    watchdog.on_abort(f"{apart} in five minutes; start all of them, and the first where --coordinator says")
     try:
         jax.distributed.initialize(coordinator, number, own)
     except (RuntimeError, ValueError) as error:
         if isinstance(error, ValueError) and not any(given.values()):  # libtpu without a TPU, say
             return
-        reason = " ".join(str(error).split())[:150]
-        raise RunError(f"{coordinator or 'the coordinator'}: the processes do not come together ({reason})") from None
+        raise RunError(f"{apart} ({' '.join(str(error).split())[:150]})") from None
     if count() > 1:
         watchdog.watch(_client(), index())
 

@@ -9,13 +9,23 @@ from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from mtsccd_jax.errors import printable
 
 
 class ErrorConsole(Console):
-    """Standard error, for people; where nobody reads it any more the command goes on in silence."""
+    """Standard error, for people; where nobody reads it any more the command goes on in silence.
+
+    Text is shown as it is: brackets in names are no markup, and what a terminal would obey is escaped.
+    """
 
     def __init__(self, **settings: Any):
-        super().__init__(stderr=True, highlight=False, **settings)
+        super().__init__(stderr=True, highlight=False, markup=False, emoji=False, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """Return text to show, with what a terminal would obey escaped."""
+        return super().render_str(printable(text), **settings)
 
     def on_broken_pipe(self) -> None:
         """Send what is still printed to nowhere."""
@@ -39,9 +49,9 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a note as it is, and a warning with its level before it."""
         if record.levelno <= logging.INFO:
-            console.print(record.getMessage(), style="dim", markup=False)
+            console.print(record.getMessage(), style="dim")
         else:
-            console.print(f"{record.levelname.lower()}: {record.getMessage()}", markup=False)
+            console.print(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 class Advance(Protocol):
@@ -59,16 +69,16 @@ def bar(description: str) -> Iterator[Advance]:
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description:<22}"),
+        TextColumn("{task.description:<22}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(description, total=None, text="")
+        task = progress.add_task(printable(description), total=None, text="")
 
         def advance(done: int, total: int, text: str = "") -> None:
-            progress.update(task, completed=done, total=total, text=text)
+            progress.update(task, completed=done, total=total, text=printable(text))
 
         yield advance

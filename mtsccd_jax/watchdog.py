@@ -97,15 +97,18 @@ class Watch(threading.Thread):
 
 
 _watches: list[Watch] = []
-_kept: list[Any] = []  # C holds no reference to a function of Python
+_handlers: list[Any] = []  # C holds no reference to a function of Python
+
+
+def on_abort(reason: str) -> None:
+    """End with status 3 and this reason where JAX's runtime aborts the process: it does so when it loses the first."""
+    _handlers.append(_ABORTED(lambda signum: _end(reason)))
+    ctypes.CDLL(None).signal(signal.SIGABRT, _handlers[-1])
 
 
 def watch(client: Any, own: int) -> None:
     """Begin to watch the processes of this command."""
-    # The runtime ends a process that has lost the first one by abort(), with no status to resume from.
-    handler = _ABORTED(lambda signum: _end(f"another process is lost, probably the first; {_RESUME}"))
-    _kept.append(handler)
-    ctypes.CDLL(None).signal(signal.SIGABRT, handler)
+    on_abort(f"another process is lost, probably the first; {_RESUME}")
     faulthandler.register(signal.SIGQUIT)  # shows where a process waits
     thread = Watch(client, own)
     _watches.append(thread)

@@ -9,9 +9,10 @@ from commands import refused, run
 
 from mtsccd_jax.cli.output import as_json
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import check_utf8, check_writable, local_path, utf8
+from mtsccd_jax.files import check_utf8, check_writable, local_path, replacing, utf8
 from mtsccd_jax.recipes import get_recipe
 from mtsccd_jax.recipes.config import override
+from tfds_builders.synthetic.mtsccd import write_archive
 
 STORED = os.fsdecode("数据".encode("gbk") + b"\xff/a\nb")
 ELSEWHERE = ("gs://bucket/tfds", "s3://bucket", "http://host/x", "https://host/x.pth", "file:///data", "hdfs:/x")
@@ -23,6 +24,28 @@ def test_json_gives_the_path_back_and_is_utf_8():
         assert len(line.splitlines()) == 1
         assert STORED in (json.loads(line)["out"] if "out" in line else json.loads(line))
     assert "林" in as_json({"note": "林"})
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o002])
+def test_files_are_for_whom_the_umask_says(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        with replacing(tmp_path / "new" / "a") as stream:
+            stream.write(b"x")
+        write_archive(tmp_path / "archive", scale=0.0001)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new" / "a").stat().st_mode & 0o777 == 0o666 & ~mask
+    folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o777 & ~mask}
+
+
+def test_a_file_that_fails_leaves_the_one_before_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"before")
+    with pytest.raises(TypeError), replacing(path) as stream:
+        stream.write("no bytes")
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("a", b"before")]
 
 
 def test_work_directories_must_be_utf_8(tmp_path):

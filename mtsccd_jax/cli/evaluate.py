@@ -115,6 +115,11 @@ def reader(
     """Declare a command that reads a work directory."""
     parser = command(commands, name, with_programs(run), help_text, *examples)
     add_workdir(parser)
+    parser.add_argument(
+        "--untrusted",
+        action="store_true",
+        help="take no compiled programs from WORKDIR, which are code of whoever wrote there",
+    )
     add_processes(parser)
     return parser
 
@@ -126,7 +131,8 @@ def with_programs(run: Callable[[argparse.Namespace], Json]) -> Callable[[argpar
         from mtsccd_jax.engine.compilation import run_cache
         from mtsccd_jax.engine.workdir import RECIPE_FILE
 
-        if not (options.workdir / RECIPE_FILE).exists():  # no folder is made where there is no run
+        # No folder is made where there is no run.
+        if options.untrusted or not (options.workdir / RECIPE_FILE).exists():
             return run(options)
         with run_cache(options.workdir):
             return run(options)

@@ -3,12 +3,16 @@
 import json
 import math
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from mtsccd_jax.progress import discard
 from tfds_builders.reading.names import as_text
+
+# Controls that JSON leaves as they are, and separators of lines.
+_OBEYED = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 
 def write(text: str) -> None:
@@ -32,8 +36,12 @@ def write_json(value: Any) -> None:
 
 
 def as_json(value: Any, encoding: str = "utf-8") -> str:
-    """Return a value as one line of JSON; what the encoding lacks, as a path's byte that is no UTF-8, is escaped."""
+    """Return a value as one line of JSON.
+
+    What the encoding lacks, as a path's byte that is no UTF-8, is escaped, and so is what a terminal would obey.
+    """
     text = json.dumps(finite(value), ensure_ascii=False)
+    text = _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     try:
         text.encode(encoding)
     except UnicodeEncodeError:

@@ -85,7 +85,6 @@ def run_verify(options: argparse.Namespace) -> Json:
 
 def run_audit(options: argparse.Namespace) -> Json:
     """Print which (overall accuracy, kappa) pairs are possible, and the confusion matrix of each that has only one."""
-    from rich.markup import escape
     from rich.table import Table
 
     from mtsccd_jax.progress import ErrorConsole, console
@@ -95,12 +94,12 @@ def run_audit(options: argparse.Namespace) -> Json:
     titles = list(dict.fromkeys(name for finding in findings for name in finding.entry.label))
     table = Table(box=None)
     for title in (*titles, "OA", "kappa", "largest kappa", "finding"):
-        table.add_column(escape(title))
+        table.add_column(title)
     for finding in findings:
         entry, found = finding.entry, finding.audit
         numbers = (f"{entry.oa:.4f}", f"{entry.kappa:.4f}", f"{found.bound:.4f}")
         style = None if found.possible else "red"
-        table.add_row(*(escape(entry.label.get(title, "")) for title in titles), *numbers, finding.text, style=style)
+        table.add_row(*(entry.label.get(title, "") for title in titles), *numbers, finding.text, style=style)
     ErrorConsole(width=max(console.width, 150), quiet=console.quiet).print(table)
     return {**counts(findings), "findings": [finding.record for finding in findings]}
 

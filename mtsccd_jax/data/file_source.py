@@ -12,6 +12,7 @@ import numpy as np
 from mtsccd_jax.data.decode import IMAGE_SUFFIXES, ImageBatch, decode_rgb
 from mtsccd_jax.errors import InputError, nearest
 from tfds_builders.reading.archive import is_of_the_path
+from tfds_builders.reading.files import read_file
 from tfds_builders.reading.names import as_text
 
 
@@ -174,7 +175,7 @@ def _check_file(file: Path) -> None:
 
 def _file_bytes(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_file(file)
     except OSError as error:
         if not is_of_the_path(error):
             raise

@@ -17,6 +17,7 @@ from mtsccd_jax.data.bands import check_finite
 from mtsccd_jax.data.buffer_pool import BATCHES
 from mtsccd_jax.data.data_set_name import DataSetName, parse
 from mtsccd_jax.data.decode import ImageBatch
+from mtsccd_jax.data.feature_modules import check_features
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.files import local_path
 
@@ -303,6 +304,7 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
     place = local_path(data_dir if data_dir is not None else tfds.core.constants.DATA_DIR, "data directory")
     if place.is_file():
         raise InputError(f"{place} is a file; name the folder that data sets were built into")
+    check_features(place / wanted.name)
     try:
         return read_only_builder.builder_from_files(name, data_dir=place)
     except tfds.core.DatasetNotFoundError as error:

@@ -33,7 +33,8 @@ def newest_step(workdir: AnyPath) -> int | None:
     """Return the step of the newest checkpoint of a work directory, or None without one.
 
     Raises:
-        InputError: Its folder is a file or a link, which orbax does not see, or holds no arrays.
+        InputError: Its folder is a file or a link, which orbax does not see, holds no arrays, or lies beside something
+            else whose name is a number.
     """
     directory = Path(workdir) / "checkpoints"
     if directory.is_file():
@@ -43,12 +44,29 @@ def newest_step(workdir: AnyPath) -> int | None:
     steps = {int(folder.name): folder for folder in folders}
     if not steps:
         return None
+    for folder in steps.values():
+        _refuse_foreign(folder)
     newest = max(steps)
     if steps[newest].is_symlink():
         raise InputError(f"{steps[newest]}: a link, which is not followed; put the folder itself there")
     if not (steps[newest] / ARRAYS_FOLDER).is_dir():
         raise InputError(f"{steps[newest]}: no checkpoint, it holds no arrays; {_way_out(steps, newest)}")
     return newest
+
+
+def check_savable(workdir: AnyPath) -> None:
+    """Raise InputError for a path that orbax takes for a pattern: it would save checkpoints that nobody can read."""
+    path = Path(workdir).resolve()
+    if found := next((character for character in "[\\" if character in str(path)), None):
+        raise InputError(f"{path}: no checkpoint can be saved below a name with '{found}'; choose another --workdir")
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise InputError for a numbered folder of something else, which would be deleted as an old checkpoint."""
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    others = [name for name in names if not name.startswith(".")]
+    if others and not {ARRAYS_FOLDER, METADATA_FILE} & set(names):  # a kill while one is deleted may leave either
+        raise InputError(f"{folder}: no checkpoint, it holds '{others[0]}'; move it elsewhere, old ones are deleted")
 
 
 def _way_out(steps: Iterable[int], step: int) -> str:

@@ -14,7 +14,7 @@ from mtsccd_jax import processes
 from mtsccd_jax.data.bands import statistics
 from mtsccd_jax.data.sources import views
 from mtsccd_jax.engine.batch_size import compile_program
-from mtsccd_jax.engine.checkpoint import Checkpoints, newest_step
+from mtsccd_jax.engine.checkpoint import Checkpoints, check_savable, newest_step
 from mtsccd_jax.engine.export import weights_of_run
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.memory import usable_bytes
@@ -83,6 +83,7 @@ def prepare(recipe: Recipe, task: Task, workdir: AnyPath) -> Plan:
         parallel = make_parallel(recipe.engine.parallel)
         check_batch(recipe, task, parallel)
         check_writable(workdir, "choose another --workdir")  # not after minutes of compiling
+        check_savable(workdir)
     resumed_step = processes.by_first(lambda: newest_step(workdir))
     if resumed_step is None and recipe.model.init:
         with processes.together():

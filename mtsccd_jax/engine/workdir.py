@@ -312,13 +312,21 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
         for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 line = json.loads(text)
-                record = (StepRecord if "loss" in line else Validation)(**line)
+                (StepRecord if "loss" in line else Validation)(**line)
             except (ValueError, TypeError, RecursionError):
                 break
-            if not isinstance(record.step, int):
+            if not all(_fits(name, value) for name, value in line.items()):
                 break
             lines.append(line)
     return lines
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Return whether a value of a history line is of its type; numbers that are not finite are numbers."""
+    if type(value) is int:
+        return name != "score_name" and value.bit_length() < 64
+    kinds = {"score_name": (str,), "step": (), "epoch": (), "images_per_s": (float, type(None))}
+    return type(value) in kinds.get(name, (float,))
 
 
 def _step_records(lines: list[dict[str, Any]]) -> list[StepRecord]:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import check_writable, replacing
 from mtsccd_jax.perf.timing import Timing
+from mtsccd_jax.report.tables import csv_cell
+from tfds_builders.reading.text import parsed_json
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -198,7 +200,7 @@ def load(path: Path) -> Record:
         InputError: There is no such file, or it is no record.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parsed_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be read as a record ({reason}); name another file or folder") from None
@@ -245,9 +247,9 @@ def as_csv(lines: Iterable[Cells]) -> str:
     lines = list(lines)
     columns = list(dict.fromkeys(column for line in lines for column in line))
     stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(map(csv_cell, columns))
+    writer.writerows([csv_cell(line.get(column)) for column in columns] for line in lines)
     return stream.getvalue()
 
 
@@ -269,18 +271,19 @@ def _identity_and_rates(row: Measurement) -> Cells:
 
 def rich_table(rows: Sequence[Measurement]) -> "RichTable":
     """Return the rows as a table for people; the title has the shared conditions, the caption the reasons."""
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     conditions = list(dict.fromkeys(name for row in rows for name in row.conditions))
     shared = {name for name in conditions if len({row.conditions.get(name) for row in rows}) == 1}
     units = list(dict.fromkeys(row.unit for row in rows))
     common = [f"{name.replace('_', ' ')} {rows[0].conditions[name]}" for name in conditions if name in shared]
+    reasons = [f"{row.title()}: {row.reason}" for row in rows if row.reason]
     table = Table(
         box=None,
-        title=escape(", ".join([*units, *common])),
+        title=Text(", ".join([*units, *common])),
         title_justify="left",
-        caption=escape("\n".join(f"{row.title()}: {row.reason}" for row in rows if row.reason)) or None,
+        caption=Text("\n".join(reasons)) if reasons else None,
         caption_justify="left",
     )
     table.add_column("name", no_wrap=True)

@@ -17,6 +17,8 @@ from mtsccd_jax.report.writer import Writer, write_file
 
 # Longer tables are folded away, and details with more figures stay closed.
 LONG = 14
+# What is in the head of every report.
+MADE_BY, _HEAD_BYTES = " · mtsccd-jax</title>", 1 << 12
 
 
 def write(
@@ -29,7 +31,8 @@ def write(
     an artefact is absent or not the row's own, the page says so in its place.
 
     Raises:
-        InputError: A work directory has no rows, or a line of its `rows.jsonl` cannot be read or is of no task here.
+        InputError: A work directory has no rows, a line of its `rows.jsonl` cannot be read or is of no task here, or a
+            page that is no report is in the way.
     """
     failed = [failure for folder in workdirs for failure in failures(folder)]
     loaded = load_all(workdirs)
@@ -42,6 +45,8 @@ def write(
             raise InputError(f"{where}: protocol {row.protocol!r} is none of {', '.join(protocols)}")
     rows = [row for _, row in loaded]
     runs = group_runs(rows, {name: protocol.row_settings for name, protocol in protocols.items()})
+    index = Path(out_dir) / "index.html"
+    _refuse_foreign(index)
     writer = Writer(Path(out_dir), {row.id: workdir for workdir, row in loaded})
     present = [task for task in tasks if {row.protocol for row in rows} & {p.name for p in task.protocols}]
 
@@ -58,9 +63,18 @@ def write(
         parts += sections_of(writer, runs)
 
     subtitle = _subtitle(runs, len(rows), len(set(writer.workdir_of.values())))
-    index = writer.out_dir / "index.html"
     write_file(index, utf8(_render(_title(present), subtitle, put_together(parts))))
     return index
+
+
+def _refuse_foreign(index: Path) -> None:
+    """Raise InputError where another page than a report is in the way."""
+    if index.is_dir():
+        raise InputError(f"{index}: a folder, where the page would be; choose another --out, or move it elsewhere")
+    if index.exists() and MADE_BY.encode() not in index.read_bytes()[:_HEAD_BYTES]:
+        raise InputError(
+            f"{index}: is there already and no report of mtsccd-jax; choose another --out, or move it elsewhere"
+        )
 
 
 def put_together(parts: Iterable[Section]) -> list[Section]:

@@ -6,14 +6,14 @@ report reads them; nothing here depends on the task.
 """
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
 import math
 import os
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import UnionType
@@ -23,7 +23,9 @@ import numpy as np
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing, utf8
-from mtsccd_jax.recipes.config import essentials, with_current_names
+from mtsccd_jax.recipes.config import Recipe, essentials, flatten, typed_settings, with_current_names
+from mtsccd_jax.recipes.values import checked
+from mtsccd_jax.report.arrays import read_arrays
 
 SCHEMA = 2
 ROWS_FILE = "rows.jsonl"
@@ -174,7 +176,7 @@ def load(workdir: str | os.PathLike[str]) -> list[Row]:
             continue
         try:
             values = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if not line.endswith(b"\n"):
                 raise InputError(
                     f"{where}: the line is cut off after {len(line)} bytes; delete it and evaluate that row again"
@@ -239,10 +241,9 @@ def load_artefact(workdir: str | os.PathLike[str], row: Row, name: str) -> dict[
     if expected is not None and hashlib.sha256(content).hexdigest() != expected:
         raise InputError(f"{path}: not the file of row {row.id} (sha256 differs); evaluate that row again")
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a readable .npz ({error}); evaluate row {row.id} again") from None
+        return read_arrays(content, path)
+    except ValueError as error:
+        raise InputError(f"{error}; evaluate row {row.id} again") from None
 
 
 def _row_of(values: Any, where: str) -> Row:
@@ -269,7 +270,43 @@ def _row_of(values: Any, where: str) -> Row:
         for metric, entry in metrics.items():
             if not isinstance(entry, dict) or not {"value", "low", "high"} <= entry.keys():
                 raise InputError(f"{where}: '{name}.{metric}' lacks value, low or high; evaluate that row again")
+    try:
+        for key, value, hint in _inside(values):
+            checked(value, hint, key)
+    except InputError as error:
+        raise InputError(f"{where}: {error}; evaluate that row again") from None
     return Row(**values)
+
+
+def _inside(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Yield name, value and type of what lies inside the values of a row, as far as somebody counts on it."""
+    yield "class_names", values["class_names"], tuple[str, ...]
+    yield "threshold", values["threshold"], float | None
+    yield "images_per_s", values["images_per_s"], float | None
+    for part in ("metrics", "metrics_rechosen"):
+        for metric, entry in (values[part] or {}).items():
+            yield from ((f"{part}.{metric}.{end}", entry[end], float | None) for end in ("value", "low", "high"))
+    sums = values["checksums"].get("artefacts", {})
+    yield from ((f"checksums.artefacts.{name}", sha256, str) for name, sha256 in sums.items())
+    yield from ((f"artefacts.{name}", path, str) for name, path in values["artefacts"].items())
+    yield from (
+        (f"baseline.{k}", v, str if k == "name" else float | None) for k, v in (values["baseline"] or {}).items()
+    )
+    published = values["published"] or {}
+    yield "published.metrics", published.get("metrics"), dict | None
+    yield from ((f"published.{k}", v, float | None) for k, v in (published.get("metrics") or {}).items())
+    yield from ((f"published.{key}", published.get(key), float | None) for key in ("oa", "kappa", "threshold"))
+    recipe = values["recipe"]
+    hints = _setting_types()
+    parts = {key.partition(".")[0] for key in hints if "." in key}
+    yield from ((f"recipe.{part}", recipe[part], dict) for part in sorted(parts & recipe.keys()))
+    yield from ((f"recipe.{key}", value, hints[key]) for key, value in flatten(recipe).items() if key in hints)
+
+
+@functools.cache
+def _setting_types() -> dict[str, Any]:
+    """Return the type of every setting of a recipe."""
+    return {key: hint for key, _, hint in typed_settings(Recipe("", ""))}
 
 
 def _check_confusion(confusion: list[Any], k: int, n: int, where: str) -> None:

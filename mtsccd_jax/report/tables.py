@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mtsccd_jax.errors import one_line
+
 # Characters with a meaning in LaTeX, and characters that its fonts lack.
 _LATEX: dict[str, str] = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
@@ -26,6 +28,8 @@ _LATEX: dict[str, str] = {
     "\u00a0": "~",
     "\u202f": r"\,",
 }
+# What makes a spreadsheet take a cell for a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 @dataclass(frozen=True)
@@ -59,23 +63,39 @@ def csv_text(table: Table) -> str:
     """Return the records of a table as CSV; unknown values are empty."""
     names = list(dict.fromkeys(name for record in table.records for name in record))
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table.records)
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(csv_cell, names))
+    writer.writerows([csv_cell(record.get(name)) for name in names] for record in table.records)
     return buffer.getvalue()
+
+
+def csv_cell(value: Any) -> Any:
+    """Return a value for a CSV file: an apostrophe stands before text that a spreadsheet would run (OWASP)."""
+    if not isinstance(value, str) or not value.startswith(_FORMULA_STARTS):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def markdown_text(table: Table) -> str:
     """Return the cells of a table as a Markdown table under its caption."""
 
     def line(texts: Sequence[str]) -> str:
-        return f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |"
+        return f"| {' | '.join(_markdown(text).replace('|', chr(92) + '|') for text in texts)} |"
 
     titles = [title for title, _ in table.columns]
     rules = ["---:" if numeric else "---" for _, numeric in table.columns]
     body = [[cell.line for cell in row] for row in table.rows]
-    footnotes = ["", *(f"- {sentence}" for sentence in table.footnotes)] if table.footnotes else []
-    return "\n".join([table.caption, "", line(titles), line(rules), *map(line, body), *footnotes]) + "\n"
+    footnotes = ["", *(f"- {_markdown(sentence)}" for sentence in table.footnotes)] if table.footnotes else []
+    return "\n".join([_markdown(table.caption), "", line(titles), line(rules), *map(line, body), *footnotes]) + "\n"
+
+
+def _markdown(text: str) -> str:
+    """Return text in one line that is no HTML, link or picture in Markdown."""
+    return one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(")
 
 
 def latex_text(table: Table) -> str:
@@ -83,7 +103,9 @@ def latex_text(table: Table) -> str:
     alignment = "".join("r" if numeric else "l" for _, numeric in table.columns)
 
     def line(texts: Sequence[str]) -> str:
-        return " & ".join("".join(_LATEX.get(c, c) for c in text) for text in texts) + r" \\"
+        cells = ["".join(_LATEX.get(c, c) for c in one_line(text)) for text in texts]
+        guard = "{}" if cells[0].startswith(("[", "*")) else ""  # else it belongs to the command before
+        return guard + " & ".join(cells) + r" \\"
 
     body = []
     for index, row in enumerate(table.rows):

@@ -1,6 +1,5 @@
 """Work directories: where rows lie, and which rows failed."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.report import rows
 from mtsccd_jax.report.rows import ROWS_FILE, Row
 from mtsccd_jax.report.runs import run_name
+from tfds_builders.reading.text import parsed_json
 
 FAILURES_FILE = "failures.json"
 
@@ -72,12 +72,12 @@ def failures(folder: str | os.PathLike[str]) -> list[Failure]:
     if not path.exists():
         return []
     try:
-        entries: Any = json.loads(path.read_text(encoding="utf-8"))
+        entries: Any = parsed_json(path.read_text(encoding="utf-8"))
         return [
             Failure(str(e["network"]), str(e["protocol"]), str(e["split"] or ""), int(e["seed"]), str(e["reason"]))
             for e in entries
         ]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise InputError(
             f"{path}: not a list of objects with network, protocol, split, seed and reason ({error!r}); "
             "delete it and run `mtsccd-jax reproduce` again"

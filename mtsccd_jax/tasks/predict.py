@@ -14,6 +14,7 @@ from mtsccd_jax.engine.evaluate import Trained, embed
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import AnyPath, replacing, utf8
 from mtsccd_jax.progress import console
+from mtsccd_jax.report.tables import csv_cell
 from mtsccd_jax.tasks.change import evaluate as change
 from mtsccd_jax.tasks.table import BY_HEAD
 
@@ -32,7 +33,8 @@ def predict(trained: Trained, images: AnyPath, out: AnyPath, *, skip_bad: bool =
     Columns: filename, label, probability and `p_<class>` of each class. Of pairs: these of both dates (`_t1`, `_t2`),
     `changed_cdc_1` (the labels differ), `distance`, and `changed_cfsm` (distance >= threshold) where CFSM has been run
     in this work directory with the recipe's metric, scale and objective; its threshold is the newest one's. Of a
-    network that predicts several labels: filename, labels (joined by "; ") and `p_<label>` of each.
+    network that predicts several labels: filename, labels (joined by "; ") and `p_<label>` of each. A name that a
+    spreadsheet would run as a formula begins with an apostrophe.
 
     Raises:
         InputError: the images cannot be read, or the network sees bands or cannot decide whether a pair changed.
@@ -90,7 +92,8 @@ def _write_csv(out: AnyPath, columns: dict[str, np.ndarray]) -> None:
     """Write named columns as a table, whole or not at all."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+    writer.writerow(map(csv_cell, columns))
+    for line in zip(*(values.tolist() for values in columns.values()), strict=True):
+        writer.writerow(map(csv_cell, line))
     with replacing(out) as stream:
         stream.write(utf8(text.getvalue()))

@@ -72,7 +72,7 @@ def test_a_torn_build_is_named(tiles_dir, tmp_path):
     place.mkdir(parents=True)
     (place / "features.json").write_text('{"pythonClassName":')
     (place / "dataset_info.json").write_text("{")
-    with pytest.raises(InputError, match=r"scene_tiles in .* cannot be read \(.+\); remove it and build it again$"):
+    with pytest.raises(InputError, match=r"features\.json: damaged \(.+\); remove the data set and build it again$"):
         tfds_source("scene_tiles", "train", data_dir=tmp_path)
     with pytest.raises(InputError, match="is a file; name the folder"):
         tfds_source("scene_tiles", "train", data_dir=place / "features.json")

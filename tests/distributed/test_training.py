@@ -1,4 +1,7 @@
-"""One state trained by one process and by two: equal for a step, and as near for an epoch as rounding lets it be."""
+"""One state trained by one process and by two: equal for a step, and as near for an epoch as rounding lets it be.
+
+By SGD: the first step of Adam is as long whatever the gradient, so it shows the rounding of those that are nearly zero.
+"""
 
 import jax
 import many_processes
@@ -15,8 +18,8 @@ BATCHES = {"step": 64, "epoch": 16}
 def states(scenes, tmp_path_factory):
     """The parameters after one step and after one epoch by layout, on the host."""
     root = tmp_path_factory.mktemp("trainings")
-    settings = ["data.image_size=32", "data.crop_padding=2", "model.width=0.0625", "engine.epochs=1"]
-    settings += ["engine.validate=false", "optim.warmup_epochs=0"]
+    settings = ["data.image_size=32", "data.crop_padding=2", "model.width=0.0625", "optim.name=sgd"]
+    settings += ["engine.epochs=1", "engine.validate=false", "optim.warmup_epochs=0"]
     for layout, (processes, devices) in LAYOUTS.items():
         commands = []
         for name, batch in BATCHES.items():
@@ -24,7 +27,7 @@ def states(scenes, tmp_path_factory):
             commands.append(["train", "demo", "--folder", scenes, "--workdir", root / layout / name, *chosen])
         ended = many_processes.run(processes, devices, *commands)
         assert [one.status for one in ended] == [0] * processes, ended
-        assert [answer["step"] for answer in ended[0].answers()] == [1, 5]
+        assert [answer["step"] for answer in ended[0].answers()] == [1, 4]
     return {(layout, name): result(root / layout / name) for layout in LAYOUTS for name in BATCHES}
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import pytest
 from orbax.checkpoint import CheckpointManager
 
-from mtsccd_jax.engine.checkpoint import Checkpoints, newest_step
+from mtsccd_jax.engine.checkpoint import Checkpoints, check_savable, newest_step
 from mtsccd_jax.engine.state import State
 from mtsccd_jax.errors import InputError
 
@@ -165,6 +165,30 @@ def test_foreign_files_beside_checkpoints_do_not_matter(written, tmp_path, caplo
     assert newest_step(tmp_path) == 2
     with caplog.at_level(logging.ERROR), Checkpoints(tmp_path) as checkpoints:
         assert int(checkpoints.restore(STATE).step) == 2
+
+
+@pytest.mark.parametrize("name", ["[1]", "a[b", "a\\b", "]", "a b", "<i>", "a*b?", "%5B", "林"])
+def test_what_is_saved_can_be_read_whatever_the_name_of_the_folder_or_it_is_refused(tmp_path, name):
+    workdir = tmp_path / name
+    if set(name) & {"[", "\\"}:
+        with pytest.raises(InputError, match=r"no checkpoint can be saved below a name with '[\[\\]'; choose another"):
+            check_savable(workdir)
+        return
+    check_savable(workdir)
+    with Checkpoints(workdir) as checkpoints:
+        checkpoints.save(STATE, wait=True)
+    with Checkpoints(workdir) as checkpoints:
+        assert int(checkpoints.restore(STATE).step) == 2
+
+
+def test_a_foreign_folder_whose_name_is_a_number_is_not_deleted_as_an_old_checkpoint(written, tmp_path):
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    foreign = tmp_path / "checkpoints" / "0"
+    foreign.mkdir()
+    assert newest_step(tmp_path) == 2, "an empty one may be of a kill"
+    (foreign / "thesis.txt").write_text("x")
+    with pytest.raises(InputError, match=r"checkpoints/0: no checkpoint, it holds 'thesis\.txt'; move it elsewhere"):
+        newest_step(tmp_path)
 
 
 def test_a_link_in_place_of_a_checkpoint_does_not_begin_the_run_anew(written, tmp_path):

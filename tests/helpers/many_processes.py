@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# A lost process is found in seconds, and a collective that nobody joins ends long before a test does.
-IMPATIENT = {"MTSCCD_LOST_AFTER_S": "5"}
+# A lost process is found in seconds. XLA's products on CPU are summed by the threads of a pool, which has as many as
+# there are devices, cores, or here: with equal pools they are equal to the last bit.
+ENVIRONMENT = {"MTSCCD_LOST_AFTER_S": "5", "NPROC": "8"}
 
 
 Commands = Sequence[Sequence[Any]]
@@ -39,7 +40,7 @@ def start_each(commands: Sequence[Commands], devices: int, **environment: str) -
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    known = {**os.environ, **IMPATIENT, "JAX_NUM_CPU_DEVICES": str(devices), **environment}
+    known = {**os.environ, **ENVIRONMENT, "JAX_NUM_CPU_DEVICES": str(devices), **environment}
     started = []
     for own, its in enumerate(commands):
         asked = json.dumps([[str(part) for part in command] for command in its])

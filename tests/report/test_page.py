@@ -115,6 +115,19 @@ def test_missing_and_foreign_artefacts_are_said_so_in_their_place(workdir, tmp_p
     assert "No sheet of scenes. Hefei (test A):" in text
 
 
+def test_a_page_that_is_no_report_is_not_replaced(index, workdir, tmp_path):
+    page_there = tmp_path / "out" / "index.html"
+    page_there.parent.mkdir()
+    page_there.write_text("<title>My home page</title>")
+    with pytest.raises(
+        InputError, match=r"index\.html: is there already and no report of mtsccd-jax; choose another --out, or move"
+    ):
+        write([workdir], page_there.parent)
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "index.html"]
+    assert page_there.read_text() == "<title>My home page</title>"
+    assert page.MADE_BY in index.read_text()[:4000], "our own is known again"
+
+
 def test_a_row_without_artefacts_or_published_value_makes_a_page(workdir, tmp_path):
     row = next(row for row in rows.load(workdir) if row.protocol == "scene")
     bare = dataclasses.replace(

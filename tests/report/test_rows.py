@@ -123,6 +123,19 @@ def test_a_whole_last_line_without_its_newline_is_read_and_added_to(tmp_path):
         (as_line(make_row(metrics={"oa": {"value": 0.8}})), "line 2: 'metrics.oa' lacks value, low or high"),
         (as_line(make_row(metrics_rechosen={"f1": 0.8})), "line 2: 'metrics_rechosen.f1' lacks"),
         (as_line(make_row(checksums={"artefacts": "ab"})), "line 2: 'checksums.artefacts' is not a table"),
+        ("[" * 100_000 + "\n", "line 2: not JSON"),
+        (
+            as_line(make_row(metrics={"oa": {"value": "x", "low": 0, "high": 1}})),
+            r"line 2: metrics\.oa\.value=x: expected",
+        ),
+        (as_line(make_row(metrics={"oa": {"value": 10**400, "low": 0, "high": 1}})), "that float32 can hold"),
+        (as_line(make_row(class_names=["a", ["b"]])), "line 2: class_names=.*: expected text"),
+        (as_line(make_row(artefacts={"a": 5})), r"line 2: artefacts\.a=5: expected text"),
+        (as_line(make_row(baseline={"name": "x", "oa": "y"})), r"line 2: baseline\.oa=y: expected number"),
+        (as_line(make_row(published={"metrics": [1]})), r"line 2: published\.metrics=.*: expected named values"),
+        (as_line(make_row(published={"threshold": [1]})), r"line 2: published\.threshold=.*: expected number"),
+        (as_line(make_row(recipe={"model": "x"})), r"line 2: recipe\.model=x: expected named values"),
+        (as_line(make_row(recipe={"model": {"width": "x"}})), r"line 2: recipe\.model\.width=x: expected number"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(tmp_path, line, message):

@@ -12,6 +12,7 @@ import bz2
 import gzip
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SPLITS
 from tfds_builders.bigearthnet_v1.tables import CLOUD, NO_TARGET, SNOW
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError, extract, packed_stem
+from tfds_builders.reading.limits import KEPT_BYTES
 from tfds_builders.reading.names import is_junk
 from tfds_builders.reading.text import text_rows
 
@@ -196,8 +198,13 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     opened = _OPEN_LIST[path.name.lower()[path.name.index(".") :]]
     try:
         with opened(path, "rb") as file:  # type: ignore[operator]
-            rows = list(text_rows(file.read(), path))
-    except (OSError, EOFError) as error:
+            content = file.read(KEPT_BYTES + 1)
+        if len(content) > KEPT_BYTES:
+            raise ArchiveError(
+                f"{path}: more than {KEPT_BYTES:,} bytes, which no list of patches has; download it again"
+            )
+        rows = list(text_rows(content, path))
+    except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ArchiveError(f"{path}: broken or incomplete ({error}); download it again") from error

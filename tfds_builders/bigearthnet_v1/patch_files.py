@@ -1,10 +1,11 @@
 """Find the files of one patch and read its JSON file. Light to import, for the worker processes."""
 
-import json
 import re
 from dataclasses import dataclass
 
 from tfds_builders.reading.archive import ArchiveError, is_of_the_path
+from tfds_builders.reading.files import read_file
+from tfds_builders.reading.text import parsed_json
 
 _TILE = re.compile(r"_T(\d{2}[A-Z]{3})_")
 
@@ -38,8 +39,7 @@ def band_path(folder: str, name: str, band: str) -> str:
 def read_metadata(path: str, shown_path: str) -> PatchMetadata:
     """Return the content of the JSON file at `path`; errors call it `shown_path`."""
     try:
-        with open(path, "rb") as file:
-            content = json.loads(file.read())
+        content = parsed_json(read_file(path))
     except FileNotFoundError as error:
         raise ArchiveError(f"{shown_path}: missing") from error
     except OSError as error:
@@ -53,7 +53,7 @@ def read_metadata(path: str, shown_path: str) -> PatchMetadata:
         ulx, uly = int(corner["ulx"]), int(corner["uly"])
         tile = _TILE.search(content.get("tile_source", ""))
         s2_name = content.get("corresponding_s2_patch", "")
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ArchiveError(f"{shown_path}: lacks what it should say of the patch ({error})") from error
     if not labels:
         raise ArchiveError(f"{shown_path}: has no label")

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V2_NAME, s1_scene, s2_v2_product
-from tfds_builders.bigearthnet_v2.lmdb_patches import LmdbPatches, find_lmdb, lmdb_environment
+from tfds_builders.bigearthnet_v2.lmdb_patches import LmdbPatches, find_lmdb, lmdb_keys
 from tfds_builders.bigearthnet_v2.metadata import TABLES, Metadata, read_metadata
 from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, FolderPatches
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_SUFFIX
@@ -149,14 +149,13 @@ def _found_in_lmdb(path: str, kinds: tuple[str, ...]) -> dict[str, Found]:
                 packed[kind].append(np.array(waiting))
                 waiting.clear()
 
-    with lmdb_environment(path) as environment, environment.begin() as transaction:
-        for key in transaction.cursor().iternext(values=False):
-            kind, patch = _kind_of_key(key)
-            if kind is None:
-                bad.append(f"{path}: key '{key.decode(errors='replace')}' {_why_no_patch(key)}")
-            else:
-                names[kind].append(patch)
-                pack(most=_KEYS_AT_ONCE)
+    for key in lmdb_keys(path):
+        kind, patch = _kind_of_key(key)
+        if kind is None:
+            bad.append(f"{path}: key '{key.decode(errors='replace')}' {_why_no_patch(key)}")
+        else:
+            names[kind].append(patch)
+            pack(most=_KEYS_AT_ONCE)
     pack(most=0)
     found = {kind: np.sort(np.concatenate(packed[kind])) if packed[kind] else np.zeros(0, "S1") for kind in kinds}
     # A key that is no patch belongs to no kind: it is reported once, with the first kind.

@@ -20,13 +20,14 @@ import numpy as np
 
 from tfds_builders.bigearthnet.bands import BANDS
 from tfds_builders.bigearthnet.pixels import refuse_no_data
+from tfds_builders.bigearthnet_v2.lmdb_pages import MAGIC, check_pages
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_DTYPE, MAP_SHAPE, MAP_SUFFIX
 from tfds_builders.reading.archive import ArchiveError
 
 LMDB_FILE = "data.mdb"
 _FILE_SUFFIXES = (".mdb", ".lmdb")
 # The first page's magic number follows the header of the page.
-_MAGIC_AT, _MAGIC = 16, (0xBEEFC0DE).to_bytes(4, "little")
+_MAGIC_AT, _MAGIC = 16, MAGIC.to_bytes(4, "little")
 _MAP_IN_LMDB = "Data"  # rico-hdl's name for the pixels of a single-band patch
 # Types of safetensors: NumPy's name and bytes a value.
 _TYPES = {
@@ -43,8 +44,9 @@ _TYPES = {
     "I64": ("int64", 8),
     "F64": ("float64", 8),
 }
-# A file may lack some of the last pages that its header counts, since LMDB does not write those it never used.
-_COMPLETE = 0.99
+# All bands of a patch in the largest type take a tenth of it; a longer value is read into the memory of others.
+_MOST_VALUE_BYTES = 1 << 24
+_LEAST_KEY_BYTES = 8  # what a key takes on its page, even an empty one
 
 
 def find_lmdb(path: Path) -> Path | None:
@@ -103,12 +105,14 @@ class LmdbPatches:
             value = transaction.get(key.encode())
             if value is None:
                 raise ArchiveError(f"{self.path}: no key '{key}'")
+            if len(value) > _MOST_VALUE_BYTES:
+                raise ArchiveError(f"{where}: {len(value):,} bytes are no patch; copy or download the LMDB again")
             start = 8 + int.from_bytes(value[:8], "little")
             try:
                 tensors, stop = _safetensors_layout(bytes(value[8:start]))
                 if start + stop != len(value):
                     raise ValueError(f"{len(value)} bytes instead of {start + stop}")
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
                 raise ArchiveError(
                     f"{where}: its value is not in the safetensors format ({error}); write the LMDB with rico-hdl "
                     "(pickled patches of other programs are not read)"
@@ -159,7 +163,7 @@ def _safetensors_layout(header: bytes) -> tuple[dict[str, _Tensor], int]:
     All patches of a kind have the same header, so that this is looked up: a third of the time of a patch otherwise.
 
     Raises:
-        ValueError, KeyError, TypeError: it is no such header.
+        ValueError, KeyError, TypeError, OverflowError, RecursionError: it is no such header.
     """
     if not header.startswith(b"{"):
         raise ValueError("no header")
@@ -187,13 +191,19 @@ def lmdb_environment(path: str) -> Iterator[Any]:
     """Yield the LMDB environment at `path`, read-only; uses within one another share it, and the outermost closes it.
 
     Raises:
-        ArchiveError: the package `lmdb` is not installed, or this is no LMDB, incomplete or open already.
+        ArchiveError: the package `lmdb` is not installed, or this is no LMDB, incomplete, damaged or open already.
     """
     with _COUNTING:
         environment, users = _IN_USE.get(path) or (_opened(path), 0)
         _IN_USE[path] = environment, users + 1
     try:
         yield environment
+    except Exception as error:
+        import lmdb
+
+        if not isinstance(error, lmdb.Error):
+            raise
+        raise ArchiveError(f"{path}: damaged ({error}); copy or download it again") from error
     finally:
         with _COUNTING:
             environment, users = _IN_USE.pop(path)
@@ -203,24 +213,35 @@ def lmdb_environment(path: str) -> Iterator[Any]:
                 environment.close()
 
 
+def lmdb_keys(path: str) -> Iterator[bytes]:
+    """Yield the keys of the LMDB at `path`; raise ArchiveError as `lmdb_environment`, or where they have no end."""
+    most = os.path.getsize(_file_of(path)) // _LEAST_KEY_BYTES
+    with lmdb_environment(path) as environment, environment.begin() as transaction:
+        for number, key in enumerate(transaction.cursor().iternext(values=False)):
+            if number > most:  # its pages point to one another
+                raise ArchiveError(f"{path}: damaged, it has more keys than bytes; copy or download it again")
+            yield key
+
+
+def _file_of(path: str) -> str:
+    return os.path.join(path, LMDB_FILE) if os.path.isdir(path) else path
+
+
 def _opened(path: str) -> Any:
     try:
         import lmdb
     except ImportError as error:
         raise ArchiveError(f"{path}: an LMDB needs the package lmdb; pip install 'mtsccd-jax[lmdb]'") from error
-    in_folder = os.path.isdir(path)
     try:
-        environment = lmdb.open(path, subdir=in_folder, readonly=True, lock=False, readahead=False, create=False)
-    except lmdb.Error as error:
+        check_pages(_file_of(path))
+        in_folder = os.path.isdir(path)
+        return lmdb.open(path, subdir=in_folder, readonly=True, lock=False, readahead=False, create=False)
+    except ValueError as error:
+        raise ArchiveError(f"{path}: {error}; copy or download it again") from error
+    except (lmdb.Error, OverflowError) as error:
         if "already open" in str(error):
             raise ArchiveError(
                 f"{path}: is already open in this process, and LMDB allows it once; close it (`env.close()`) or "
                 "build with the command mtsccd-jax data build"
             ) from error
         raise ArchiveError(f"{path}: cannot be opened as an LMDB ({error}); write it again with rico-hdl") from error
-    there = os.path.getsize(os.path.join(path, LMDB_FILE) if in_folder else path)
-    expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if there < _COMPLETE * expected:  # to read a page that is not there would end the process
-        environment.close()
-        raise ArchiveError(f"{path}: incomplete, {there:,} of {expected:,} bytes; copy or download it again")
-    return environment

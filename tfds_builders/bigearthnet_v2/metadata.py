@@ -33,7 +33,7 @@ _NAME_FORMS = {
 }
 
 
-_ROWS_AT_ONCE = 1 << 16
+_ROWS_AT_ONCE, _MOST_ROW_BYTES = 1 << 13, 1 << 12
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,13 @@ def _parts(path: Path, *, recommended: bool) -> Iterator[Metadata]:
         dataset = _opened(path)
         _check_columns(dataset.schema, path)
         yield _converted(dataset.schema.empty_table(), path, recommended=recommended)  # there may be no row
-        for batch in dataset.to_batches(columns=list(COLUMNS), batch_size=_ROWS_AT_ONCE):
+        # Nothing is read ahead: a long text in the dictionary of a small file may stand in every row.
+        for batch in dataset.to_batches(
+            columns=list(COLUMNS), batch_size=_ROWS_AT_ONCE, batch_readahead=0, fragment_readahead=0
+        ):
+            batch.validate(full=True)  # Arrow's own format is mapped as it is, and places in it would be followed
+            if _largest(batch) > _MOST_ROW_BYTES * _ROWS_AT_ONCE:
+                raise ArchiveError(f"{path}: texts far too long for names of patches; download it again")
             yield _converted(pyarrow.Table.from_batches([batch]), path, recommended=recommended)
     except FileNotFoundError as error:
         raise ArchiveError(f"{path}: missing; it is a file of its own beside the archives, download it too") from error
@@ -116,6 +122,16 @@ def _parts(path: Path, *, recommended: bool) -> Iterator[Metadata]:
             raise
         reason = str(error).partition("\n")[0]
         raise ArchiveError(f"{path}: no parquet file, or broken ({reason}); download it again") from error
+
+
+def _largest(batch: Any) -> int:
+    """Return the bytes of a batch, of a column with a dictionary those of its longest text in every row."""
+    import pyarrow
+    import pyarrow.compute as pc
+
+    dictionaries = [column.dictionary for column in batch.columns if pyarrow.types.is_dictionary(column.type)]
+    longest = [pc.max(pc.binary_length(texts.cast(pyarrow.large_string()))).as_py() or 0 for texts in dictionaries]
+    return max(int(batch.nbytes), int(batch.num_rows) * max(longest, default=0))
 
 
 def _opened(path: Path) -> Any:

@@ -189,7 +189,7 @@ def parse_cities_toml(text: str, where: str) -> tuple[City, ...]:
     """
     try:
         entries = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ArchiveError(f"{where}: not valid TOML ({error})") from error
     tables = entries.pop("city", None)
     if entries or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):

@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from tfds_builders.reading.files import read_file
 from tfds_builders.reading.folders import tree_of
+from tfds_builders.reading.limits import KEPT_BYTES, most_unpacked
 from tfds_builders.reading.names import as_text, is_junk
 
 _PACKED_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -27,8 +29,14 @@ _UNREAD_SUFFIXES = (".rar", ".7z", ".tar.zst")
 # What zipfile, tarfile and the decompressors raise on a broken file.
 _BROKEN = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, struct.error),
-    *(OverflowError, ValueError, KeyError),
+    *(OverflowError, ValueError, KeyError, IndexError, RecursionError),
 )
+# Of a tar file's headers, those that hold a long name or such, which is read whole, and how long it may be.
+_WITH_CONTENT = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
+_MOST_CONTENT = 1 << 17
 # The first bytes of files that are no zip or tar file, and what they are.
 _OTHER_FILES = (
     (b"PK\3\4", "incomplete (the end of the zip file is missing); download it again"),
@@ -85,7 +93,7 @@ class Archive:
             return container.kept[name]
         if container.path.is_dir():
             try:
-                return (container.path / container.members[name]).read_bytes()
+                return read_file(container.path / container.members[name])
             except OSError as error:
                 if not is_of_the_path(error):
                     raise
@@ -93,7 +101,7 @@ class Archive:
         with _opened(container.path) as members:
             for member in members:
                 if member.name == container.members[name]:
-                    return member.content()
+                    return member.content(KEPT_BYTES)
         raise ArchiveError(f"{container.path}: '{name}' has gone; do not change the archive while it is read")
 
     def files(self, names: Iterable[str], scratch: Path) -> dict[str, str]:
@@ -185,12 +193,20 @@ def extract(path: Path | str, target: Path | str, names: Iterable[str] | None = 
 
 @dataclass(frozen=True)
 class _Member:
-    """One regular file of a zip or tar file under its checked name."""
+    """One regular file of a zip or tar file under its checked name; `size` is what it may unpack to."""
 
+    archive: Path
     name: str
+    size: int
     open: Callable[[], IO[bytes]]
 
-    def content(self) -> bytes:
+    def content(self, most: int) -> bytes:
+        """Return the content, of at most so many bytes."""
+        if self.size > most:
+            raise ArchiveError(
+                f"{self.archive}: '{as_text(self.name)}' unpacks to {self.size:,} bytes and is read whole, {most:,} at "
+                "most; unpack it and give the folder"
+            )
         with self.open() as stream:
             return stream.read()
 
@@ -230,15 +246,24 @@ def _zip_members(path: Path, packed: zipfile.ZipFile) -> Iterator[_Member]:
             raise ArchiveError(f"{path}: its beginning is missing (one part of a split zip file?); give the whole")
         name = _safe_name(path, _zip_name(info), 0 if info.is_dir() else info.external_attr >> 16)
         if not info.is_dir():
-            yield _Member(name, lambda info=info: packed.open(info))  # type: ignore[misc]
+            yield _Member(path, name, info.file_size, lambda info=info: packed.open(info))  # type: ignore[misc]
 
 
 def _tar_members(path: Path, packed: tarfile.TarFile) -> Iterator[_Member]:
-    for info in packed:
+    most_bytes, most_members = most_unpacked(path.stat().st_size)
+    for number in itertools.count():
+        info = packed.next()
+        if info is None:
+            return
+        packed.members.clear()  # type: ignore[attr-defined]  # `tarfile` keeps every header
+        if info.size < 0:  # it would go back and read the same again
+            raise tarfile.ReadError("a member of negative size")
+        if packed.offset > most_bytes or number >= most_members:  # headers, which nobody asks for, count too
+            raise _unpacks_to_too_much(path)
         kind = stat.S_IFREG if info.isreg() or info.isdir() else stat.S_IFLNK
         name = _safe_name(path, info.name, kind)
         if info.isreg():
-            yield _Member(name, lambda info=info: _tar_file(packed, info))  # type: ignore[misc]
+            yield _Member(path, name, info.size, lambda info=info: _tar_file(packed, info))  # type: ignore[misc]
 
 
 def _tar_file(packed: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
@@ -253,11 +278,14 @@ class _StrictHeader(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictHeader":
         try:
-            return super().frombuf(buf, encoding, errors)
+            header = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
             if len(buf) == tarfile.BLOCKSIZE and not any(buf):  # the mark at the end
                 raise
             raise tarfile.ReadError(str(error)) from error
+        if header.type in _WITH_CONTENT and not 0 <= header.size <= _MOST_CONTENT:
+            raise tarfile.ReadError(f"a name or note of {header.size:,} bytes")
+        return header
 
 
 @contextlib.contextmanager
@@ -266,10 +294,10 @@ def _opened(path: Path) -> Iterator[Iterator[_Member]]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as zipped:
-                yield _once(path, _zip_members(path, zipped))
+                yield _checked(path, _zip_members(path, zipped))
         elif tarfile.is_tarfile(path):
             with tarfile.open(path, tarinfo=_StrictHeader) as tarred:
-                yield _once(path, _tar_members(path, tarred))
+                yield _checked(path, _tar_members(path, tarred))
         else:
             raise ArchiveError(f"{path}: {_described(path)}")
     except ArchiveError:
@@ -294,26 +322,41 @@ def _described(path: Path) -> str:
     return next(other, "neither a folder nor a zip or tar file; unpack it and give the folder")
 
 
-def _once(path: Path, members: Iterator[_Member]) -> Iterator[_Member]:
-    seen = set()
+def _checked(path: Path, members: Iterator[_Member]) -> Iterator[_Member]:
+    """Yield the members; raise ArchiveError where one is there twice, or all together are beyond the limits."""
+    seen, unpacked = set(), 0
+    most_bytes, most_members = most_unpacked(path.stat().st_size)
     for member in members:
         if member.name in seen:
             raise ArchiveError(f"{path}: holds '{as_text(member.name)}' twice; pack it anew")
         seen.add(member.name)
+        unpacked += member.size
+        if unpacked > most_bytes or len(seen) > most_members:
+            raise _unpacks_to_too_much(path)
         yield member
+
+
+def _unpacks_to_too_much(path: Path) -> ArchiveError:
+    size = path.stat().st_size
+    most_bytes, most_members = most_unpacked(size)
+    return ArchiveError(
+        f"{path}: {size:,} bytes that unpack to more than {most_bytes:,} or to more than {most_members:,} files, as no "
+        "archive of images does; if you trust it, unpack it and give the folder"
+    )
 
 
 def _packed_container(path: Path, prefix: str, keep: Callable[[str], bool]) -> _Container:
     """Return the content of a zip or tar file, in one pass."""
     members: dict[str, str] = {}
-    kept = {}
+    kept, left = {}, KEPT_BYTES
     with _opened(path) as found:
         for member in found:
             if any(map(is_junk, member.name.split("/"))):
                 continue
             name = _noted(path, prefix + member.name, member.name, members)
             if keep(name):
-                kept[name] = member.content()
+                kept[name] = member.content(left)
+                left -= member.size
     return _Container(path, members, kept)
 
 

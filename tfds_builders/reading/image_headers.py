@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tfds_builders.reading.jpeg_data import has_hole
-
-MAX_PIXELS = 1 << 30  # a header with more is damaged, or its pixels fill the memory
+from tfds_builders.reading.limits import MAX_PIXELS, has_too_many_scans, most_pixels
 
 JPEG_START = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
@@ -41,7 +40,17 @@ _AVIF_HEIC = (b"ftypavif", b"ftypavis", b"ftypheic", b"ftypheix", b"ftypmif1")
 
 
 class UnsupportedImage(ValueError):
-    """The file is sound, but no such image as is wanted; the message says what it holds."""
+    """The file is sound, but no such image as is wanted; the message says what it holds, `advice` what to do."""
+
+    advice = "convert it to 8-bit RGB"
+
+
+class TooManyPixels(UnsupportedImage):
+    """The pixels of the file would fill the memory."""
+
+    def __init__(self, what: str, width: int, height: int, most: int):
+        super().__init__(f"{what} of {width}x{height} pixels, more than {most:,} for a file of its size")
+        self.advice = f"cut it into tiles, or set {MAX_PIXELS}={width * height} to decode it all the same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +78,15 @@ def read_header(data: bytes) -> ImageHeader:
         header = _header(data)
     except (struct.error, IndexError) as error:
         raise ValueError("a damaged or truncated image (its header ends early)") from error
+    _check_size(header, len(data))
+    return header
+
+
+def _check_size(header: ImageHeader, file_bytes: int) -> None:
     if not header.width or not header.height:
         raise ValueError(f"a damaged or truncated {header.form} (its width or height is 0)")
-    if header.width * header.height > MAX_PIXELS:
-        raise UnsupportedImage(f"a {header.form} of {header.width}x{header.height} pixels, more than {MAX_PIXELS}")
-    return header
+    if header.width * header.height > (most := most_pixels(file_bytes)):
+        raise TooManyPixels(f"a {header.form}", header.width, header.height, most)
 
 
 def _header(data: bytes) -> ImageHeader:
@@ -115,7 +128,10 @@ def _jpeg_header(data: bytes) -> ImageHeader:
         elif marker == _SCAN and header is not None:
             if not _has_end(data, position):
                 raise ValueError("a damaged or truncated JPEG (no end marker)")
-            if has_hole(data):
+            _check_size(header, len(data))
+            if has_too_many_scans(data, header.width * header.height):
+                raise UnsupportedImage("a JPEG of more scans than any program writes")
+            if has_hole(data):  # which may decode it
                 raise ValueError("a damaged JPEG (a block of it is overwritten with zeros)")
             return header
         elif marker in (_SCAN, _END):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfds_builders.reading.archive import ArchiveError, is_of_the_path
+from tfds_builders.reading.files import read_file
 from tfds_builders.reading.image_headers import JPEG_START, ImageHeader, UnsupportedImage, read_header
 from tfds_builders.reading.tiff import (
     MINISBLACK,
@@ -79,14 +80,13 @@ def load_image_size(path: str, shown_path: str) -> tuple[int, int]:
 
 def _load(path: str, shown_path: str) -> tuple[tuple[int, int], bytes]:
     try:
-        with open(path, "rb") as file:
-            return _stored(file.read())
+        return _stored(read_file(path))
     except OSError as error:
         if not is_of_the_path(error):
             raise
         raise ArchiveError(f"{shown_path}: cannot be read ({error.strerror})") from error
     except UnsupportedImage as error:
-        raise ArchiveError(f"{shown_path}: {error}; convert it to 8-bit RGB") from error
+        raise ArchiveError(f"{shown_path}: {error}; {error.advice}") from error
     except ValueError as error:
         raise ArchiveError(f"{shown_path}: {error}") from error
 

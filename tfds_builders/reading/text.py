@@ -7,7 +7,9 @@ UTF-16; pandas puts an index in front and a header on top; all of them may quote
 import codecs
 import csv
 import io
+import json
 from collections.abc import Iterator
+from typing import Any
 
 from tfds_builders.reading.archive import ArchiveError
 
@@ -42,6 +44,14 @@ def decoded(data: bytes, where: object, *, lenient: bool = False) -> str:
     if "\0" in text and not lenient:
         raise _no_text(where, text.partition("\0")[0].count("\n"), "a zero byte")
     return text
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text; raise ValueError where it is none, or nested deeper than Python can follow."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def _no_text(where: object, lines_before: int, reason: str) -> ArchiveError:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfds_builders.reading.image_headers import MAX_PIXELS, UnsupportedImage
+from tfds_builders.reading.image_headers import TooManyPixels, UnsupportedImage
+from tfds_builders.reading.limits import most_pixels
 
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -37,6 +38,9 @@ class _Tag(enum.IntEnum):
 
 
 _TAGS = frozenset(_Tag)
+_TAGS_OF_KIND = frozenset((_Tag.SUBFILE, _Tag.OLD_SUBFILE))
+# Directories that are followed; a file may chain as many as it has bytes.
+_MOST_DIRECTORIES = 1000
 Tags = dict[int, tuple[int, ...]]
 
 
@@ -90,10 +94,14 @@ class TiffImage:
         return _PHOTOMETRIC.get(self.photometric, f"photometric interpretation {self.photometric}")
 
     @property
+    def tiles_of_plane(self) -> int:
+        """The number of tiles that cover the image once."""
+        return math.ceil(self.width / self.tile_width) * math.ceil(self.height / self.tile_height)
+
+    @property
     def tiles(self) -> int:
         """The number of tiles that the image must have."""
-        across = math.ceil(self.width / self.tile_width) * math.ceil(self.height / self.tile_height)
-        return across * (1 if self.interleaved else self.samples)
+        return self.tiles_of_plane * (1 if self.interleaved else self.samples)
 
 
 def read_tiff_header(data: bytes) -> TiffImage:
@@ -107,13 +115,13 @@ def read_tiff_header(data: bytes) -> TiffImage:
         byte_order, big, start = _start(data)
         tags, following = _directory(data, start, byte_order, big)
         images, seen = 1, {start}
-        while following and following not in seen:
+        while following and following not in seen and len(seen) < _MOST_DIRECTORIES:
             seen.add(following)
-            others, following = _directory(data, following, byte_order, big)
+            others, following = _directory(data, following, byte_order, big, _TAGS_OF_KIND)
             images += not _first(others, _Tag.SUBFILE, 0) & 5 and _first(others, _Tag.OLD_SUBFILE, 1) != 2
     except (struct.error, OverflowError) as error:
         raise ValueError("truncated TIFF (its header ends early)") from error
-    return _image(tags, byte_order, images)
+    return _image(tags, byte_order, images, len(data))
 
 
 def _start(data: bytes) -> tuple[str, bool, int]:
@@ -124,8 +132,8 @@ def _start(data: bytes) -> tuple[str, bool, int]:
     return order, big, struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
 
 
-def _directory(data: bytes, start: int, order: str, big: bool) -> tuple[Tags, int]:
-    """Return the tags of a directory that are read here, and the offset of the next directory or 0."""
+def _directory(data: bytes, start: int, order: str, big: bool, wanted: frozenset[int] = _TAGS) -> tuple[Tags, int]:
+    """Return the wanted tags of a directory, and the offset of the next directory or 0."""
     (entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
     at, size, inline = start + (8 if big else 2), 20 if big else 12, 8 if big else 4
     if at + entries * size > len(data):
@@ -133,7 +141,7 @@ def _directory(data: bytes, start: int, order: str, big: bool) -> tuple[Tags, in
     tags: Tags = {}
     for entry in range(at, at + entries * size, size):
         tag, kind = struct.unpack_from(order + "HH", data, entry)
-        if tag not in _TAGS or tag in tags or kind not in _VALUE_FORMATS:
+        if tag not in wanted or tag in tags or kind not in _VALUE_FORMATS:
             continue
         (count,) = struct.unpack_from(order + ("Q" if big else "I"), data, entry + 4)
         form, place = f"{order}{count}{_VALUE_FORMATS[kind]}", entry + size - inline
@@ -149,7 +157,7 @@ def _first(tags: Tags, tag: int, default: int) -> int:
     return (tags.get(tag) or (default,))[0]
 
 
-def _image(tags: Tags, byte_order: str, images: int) -> TiffImage:
+def _image(tags: Tags, byte_order: str, images: int, file_bytes: int) -> TiffImage:
     """Return the image that the tags describe, checked."""
     width, height, bits = _first(tags, _Tag.WIDTH, 0), _first(tags, _Tag.HEIGHT, 0), tags.get(_Tag.BITS) or (1,)
     formats = tags.get(_Tag.SAMPLE_FORMAT) or (1,)
@@ -180,14 +188,12 @@ def _image(tags: Tags, byte_order: str, images: int) -> TiffImage:
     if min(width, height, image.samples, image.tile_width, image.tile_height, image.bits) < 1:
         raise ValueError("broken TIFF (a width, height or number of bits is 0)")
     _check(image, set(bits), set(formats), _first(tags, _Tag.FILL_ORDER, 1))
+    _check_size(image, file_bytes)
     return image
 
 
 def _check(image: TiffImage, bits: set[int], formats: set[int], fill_order: int) -> None:
     """Raise UnsupportedImage for a sound image that is not decoded here, and ValueError for one with tiles missing."""
-    values = max(image.width * image.height, image.tile_width * image.tile_height) * image.samples
-    if values > MAX_PIXELS:
-        raise UnsupportedImage(f"{image.width}x{image.height} pixels of {image.bands}, more than {MAX_PIXELS} values")
     if len(bits) > 1 or len(formats) > 1:
         raise UnsupportedImage(f"{image.samples} bands of different types")
     if image.bits not in _BITS[image.sample_kind]:
@@ -198,3 +204,12 @@ def _check(image: TiffImage, bits: set[int], formats: set[int], fill_order: int)
         raise UnsupportedImage("a TIFF whose bits are stored lowest first (FillOrder 2)")
     if min(len(image.offsets), len(image.counts)) < image.tiles:
         raise ValueError(f"broken TIFF ({len(image.offsets)} of {image.tiles} strips or tiles)")
+
+
+def _check_size(image: TiffImage, file_bytes: int) -> None:
+    """Raise TooManyPixels, or ValueError for tiles whose bytes lie in the file again and again."""
+    pixels = image.tiles_of_plane * image.tile_width * image.tile_height  # those at the edges are whole
+    if pixels > (most := most_pixels(file_bytes)):
+        raise TooManyPixels("a TIFF", image.width, image.height, most)
+    if sum(image.counts[: image.tiles]) > file_bytes + pixels * image.samples * image.dtype.itemsize:
+        raise ValueError("broken TIFF (its strips or tiles are larger than the file and than its pixels)")

@@ -212,6 +212,8 @@ def _picture(coded: bytes, image: TiffImage, shape: tuple[int, int, int]) -> np.
     plugin = JpegImageFile if image.compression == COMPRESSION_JPEG else WebPImageFile
     try:
         with plugin(io.BytesIO(coded)) as picture:
+            if picture.size != (shape[1], shape[0]):  # before anything is decoded
+                raise ValueError(f"a tile of {picture.size} instead of {(shape[1], shape[0])} pixels")
             pixels = np.array(picture)
     except Exception as error:  # whatever the step that met the damage raises
         raise ValueError(f"broken or truncated TIFF ({error})") from error

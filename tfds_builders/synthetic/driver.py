@@ -5,8 +5,8 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,10 +146,10 @@ def _folder_made_at_once(final: Path) -> Iterator[Path]:
     if final.exists():
         raise ArchiveError(f"{final}: exists already; remove it or give another folder")
     final.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    partial = final.parent / f".{final.name}-{secrets.token_hex(4)}"
+    partial.mkdir()
     try:
         yield partial
-        partial.chmod(0o755)
         partial.rename(final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

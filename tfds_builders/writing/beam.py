@@ -1,16 +1,20 @@
 """Write shards by an Apache Beam pipeline, on any runner; the bytes are those that `writing.pool` writes.
 
 The pipeline carries shard numbers only. The tasks and their results are files in a folder beside the data set, so the
-pipeline stays small however large the archive is. Every worker must see the archive and the data folder under the same
-paths, and needs this package with its extra `beam`.
+pipeline stays small however large the archive is. They are signed: a pickle that somebody else put there is not opened.
+Every worker must see the archive and the data folder under the same paths, and needs this package with its extra
+`beam`.
 """
 
 import contextlib
+import hmac
 import os
 import pickle
+import secrets
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,34 @@ from tfds_builders.writing.records import ShardResult, write_shard
 
 _POLL_S = 0.5
 _FAILED = "failed"  # the file with the first error; other workers stop when they see it
+_SIGNATURE_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Notes:
+    """A folder in which the processes of one pipeline leave values for one another; only they know the key."""
+
+    folder: Path
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    def write(self, name: str, value: Any) -> None:
+        """Leave a value under a name, at once."""
+        content = pickle.dumps(value)
+        part = self.folder / f"{name}-{uuid.uuid4().hex}"
+        part.write_bytes(hmac.digest(self.key, content, "sha256") + content)
+        os.replace(part, self.folder / name)
+
+    def read(self, name: str) -> Any:
+        """Return the value under a name; raise ArchiveError where no process of this pipeline has left it."""
+        data = (self.folder / name).read_bytes()
+        signature, content = data[:_SIGNATURE_BYTES], data[_SIGNATURE_BYTES:]
+        if not hmac.compare_digest(signature, hmac.digest(self.key, content, "sha256")):
+            raise ArchiveError(f"{self.folder / name}: changed by somebody else, or damaged; build again")
+        return pickle.loads(content)
+
+    def has(self, name: str) -> bool:
+        """Return whether a value has been left under a name."""
+        return (self.folder / name).exists()
 
 
 def parse_beam_options(options: Sequence[str]) -> Any:
@@ -63,78 +95,65 @@ def write_shards_with_beam(
     import apache_beam as beam
 
     scratch.mkdir(parents=True, exist_ok=True)
+    notes = Notes(scratch)
     for number, shard in enumerate(shards):
-        _task_path(scratch, number).write_bytes(pickle.dumps(shard))
+        notes.write(f"{number}.task", shard)
     try:
         pipeline = beam.Pipeline(runner=runner, options=options)
     except (ValueError, ImportError, AttributeError) as error:
         raise ArchiveError(f"Beam options: {error}") from error
     numbers = pipeline | "shards" >> beam.Create(range(len(shards))) | "spread" >> beam.Reshuffle()
-    numbers | "write" >> beam.Map(write_task, str(scratch))
-    with _reporting(scratch, len(shards), report):
+    numbers | "write" >> beam.Map(write_task, notes)
+    with _reporting(notes, len(shards), report):
         try:
             pipeline.run().wait_until_finish()
         except Exception as error:
-            _raise_failure(scratch)
+            _raise_failure(notes)
             said = " ".join(str(error).split())[-300:]
             raise ChildProcessError(f"the Beam pipeline failed ({said}); run it again") from error
-    _raise_failure(scratch)
-    return [pickle.loads(_result_path(scratch, number).read_bytes()) for number in range(len(shards))]
+    _raise_failure(notes)
+    return [notes.read(f"{number}.done") for number in range(len(shards))]
 
 
-def write_task(number: int, scratch: str) -> None:
+def write_task(number: int, notes: Notes) -> None:
     """Write one shard, unless it is written already or another has failed.
 
     A runner may start a task again after a worker was lost, or twice at once. Each attempt writes files of its own,
     which get the shard's names when they are complete; all attempts have the same content.
     """
-    folder = Path(scratch)
-    if _result_path(folder, number).exists() or (folder / _FAILED).exists():
+    if notes.has(f"{number}.done") or notes.has(_FAILED):
         return
-    attempt = folder / f"{number}-{uuid.uuid4().hex}"
-    tfrecord, array_record, done = (
-        os.fspath(attempt.with_suffix(suffix)) for suffix in (".tfrecord", ".array_record", ".result")
-    )
+    attempt = notes.folder / f"{number}-{uuid.uuid4().hex}"
+    tfrecord, array_record = (os.fspath(attempt.with_suffix(suffix)) for suffix in (".tfrecord", ".array_record"))
     try:
-        shard: Shard = pickle.loads(_task_path(folder, number).read_bytes())
+        shard: Shard = notes.read(f"{number}.task")
         result = write_shard(shard.examples(), tfrecord, array_record, lambda more: None)
-        Path(done).write_bytes(pickle.dumps(result))
         os.replace(tfrecord, shard.tfrecord_path)
         os.replace(array_record, shard.array_record_path)
-        os.replace(done, _result_path(folder, number))
+        notes.write(f"{number}.done", result)
     except Exception as error:
-        for path in (tfrecord, array_record, done):
+        for path in (tfrecord, array_record):
             Path(path).unlink(missing_ok=True)
-        note = attempt.with_suffix(".error")
-        note.write_bytes(pickle.dumps(error))
-        os.replace(note, folder / _FAILED)
+        notes.write(_FAILED, error)
 
 
-def _task_path(folder: Path, number: int) -> Path:
-    return folder / f"{number}.task"
-
-
-def _result_path(folder: Path, number: int) -> Path:
-    return folder / f"{number}.done"
-
-
-def _raise_failure(folder: Path) -> None:
+def _raise_failure(notes: Notes) -> None:
     """Raise the error of the shard that failed, if one did."""
-    if (folder / _FAILED).exists():
-        raise pickle.loads((folder / _FAILED).read_bytes())
+    if notes.has(_FAILED):
+        raise notes.read(_FAILED)
 
 
 @contextlib.contextmanager
-def _reporting(folder: Path, shards: int, report: Callable[[int], None]) -> Iterator[None]:
+def _reporting(notes: Notes, shards: int, report: Callable[[int], None]) -> Iterator[None]:
     """Report shards as they are done, since a runner's own counters cannot be read while it runs."""
     waiting = set(range(shards))
     over = threading.Event()
 
     def look() -> None:
         for number in sorted(waiting):
-            if _result_path(folder, number).exists():
+            if notes.has(f"{number}.done"):
                 waiting.remove(number)
-                result: ShardResult = pickle.loads(_result_path(folder, number).read_bytes())
+                result: ShardResult = notes.read(f"{number}.done")
                 report(result.examples + len(result.skipped))
 
     def watch() -> None:

@@ -66,16 +66,33 @@ def read(source: str) -> WeightFile:
         arrays,
         sha256,
         _normalization(config),
-        tuple(map(str, json.loads(header.get(TRAINED_ON, "[]")))),
+        _trained_on(header, source),
         stated_architecture(config) or architecture,
         tuple(notes),
     )
 
 
+def _trained_on(header: dict[str, str], source: str) -> tuple[str, ...]:
+    """Return the data sets that the header of a safetensors file names."""
+    try:
+        names = json.loads(header.get(TRAINED_ON, "[]"))
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return tuple(names)
+    except (ValueError, RecursionError):
+        pass
+    raise InputError(f"{source}: '{TRAINED_ON}' in its header is no list of data sets; download or export it again")
+
+
 def _normalization(config: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Return the mean and the deviation in a configuration of the hub, None without them."""
     published = config.get("pretrained_cfg", config)
-    return (tuple(published["mean"]), tuple(published["std"])) if {"mean", "std"} <= published.keys() else None
+    if not isinstance(published, dict):
+        return None
+    found = tuple(published.get(name) for name in ("mean", "std"))
+    if not all(isinstance(values, list) and all(type(value) in (int, float) for value in values) for values in found):
+        return None
+    mean, deviation = (tuple(map(float, values)) for values in found)  # type: ignore[arg-type]  # checked above
+    return mean, deviation
 
 
 def _read_safetensors(path: Path, source: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -87,7 +104,7 @@ def _read_safetensors(path: Path, source: str) -> tuple[dict[str, np.ndarray], d
         with safe_open(path, framework="flax") as stored:
             arrays = {name: _widened(np.asarray(stored.get_tensor(name))) for name in list(stored.keys())}
             return arrays, stored.metadata() or {}
-    except SafetensorError as error:
+    except (SafetensorError, AttributeError) as error:  # AttributeError: a type that NumPy lacks, such as float8
         raise InputError(f"{source}: a broken safetensors file ({error}); download it again") from None
 
 
@@ -123,8 +140,9 @@ def _download(source: str) -> tuple[Path, dict[str, Any]]:
         if path is None:
             raise InputError(f"{source}: the repository holds no {' or '.join(candidates)}; name a file after a colon")
         try:
-            config = json.loads(fetch("config.json").read_text(encoding="utf-8"))
-        except (errors.EntryNotFoundError, json.JSONDecodeError):
+            found = json.loads(fetch("config.json").read_text(encoding="utf-8"))
+            config = found if isinstance(found, dict) else {}
+        except (errors.EntryNotFoundError, ValueError, RecursionError):
             config = {}
     except errors.LocalEntryNotFoundError as error:
         answer = getattr(getattr(error.__cause__, "response", None), "status_code", None)

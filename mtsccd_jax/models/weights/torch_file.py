@@ -18,6 +18,8 @@ NESTED_KEYS = (
 )
 # The keys under which they say which network it is, on top or among the hyper-parameters.
 ARCHITECTURE_KEYS = ("architecture", "arch", "timm_model_name")
+# Before, `weights_only=True` kept no code from running.
+_SAFE_TORCH = (2, 6)
 # The count that torch's `AveragedModel` saves beside the arrays.
 AVERAGED = "n_averaged"
 SAVED_ALONE = "save the weights alone, `torch.save(model.state_dict(), 'weights.pth')`, and give that file"
@@ -37,11 +39,11 @@ def read_torch(path: Path, source: str) -> tuple[dict[str, np.ndarray], str | No
         if len(keys) > 1:
             notes.append(f"{keys[0]} is taken; there is {', '.join(keys[1:])} as well")
         stored = stored[keys[0]]
-    if not isinstance(stored, Mapping) or not stored:
+    if not isinstance(stored, Mapping) or not stored or not all(isinstance(name, str) for name in stored):
         raise InputError(f"{source}: not a state dict of arrays but a {type(stored).__name__}; {SAVED_ALONE}")
     arrays = {name: value for name, value in stored.items() if name != AVERAGED}
     if AVERAGED in stored:
-        notes.append(f"averaged weights, over {int(stored[AVERAGED])} updates")
+        notes.append(f"averaged weights, over {stored[AVERAGED]} updates")
     return {name: _plain(value, f"{source}: {name}") for name, value in arrays.items()}, architecture, notes
 
 
@@ -62,6 +64,11 @@ def _load(path: Path, source: str) -> Any:
         raise InputError(
             f"{source}: reading torch checkpoints needs PyTorch; `pip install torch`, or give the .safetensors"
         ) from None
+    if tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) < _SAFE_TORCH:
+        raise InputError(
+            f"{source}: not opened by PyTorch {torch.__version__}, where it can run code (CVE-2025-32434); "
+            "`pip install 'torch>=2.6'`, or give the .safetensors"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a TorchScript archive, which is refused below
@@ -71,7 +78,9 @@ def _load(path: Path, source: str) -> Any:
             reason = f"holds an object of {named[1]} and is not opened, because such objects can run code"
             raise InputError(f"{source}: {reason}; where you trust it, {SAVED_ALONE}") from None
         raise InputError(f"{source}: no torch checkpoint, or a broken one; download it again") from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever the step that met the damage raises
         if "TorchScript" in str(error):
             alone = "`torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')`"
             raise InputError(f"{source}: a TorchScript program and no state dict; save its weights, {alone}") from None

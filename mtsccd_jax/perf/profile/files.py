@@ -20,6 +20,7 @@ from mtsccd_jax.report.pictures.chart_style import BLUE, GREEN, HEIGHT_IN, INK, 
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 ROOFLINE = "roofline"
 
@@ -127,8 +128,10 @@ def table(profile: Profile) -> "Table":
     return grid
 
 
-def _lines(profile: Profile) -> Iterator[tuple[str, str]]:
+def _lines(profile: Profile) -> Iterator[tuple[str, "str | Text"]]:
     """Yield name and text of every line of the table."""
+    from rich.text import Text
+
     values, verdict = profile.summary(), profile.verdict
     yield "with its data", f"{_rate(profile.real)}, {profile.input}"
     yield "same batch again", _rate(profile.synthetic)
@@ -168,7 +171,7 @@ def _lines(profile: Profile) -> Iterator[tuple[str, str]]:
     if profile.energy is not None and profile.energy.watts is not None:
         each = values["energy"]["joules_per_image"]
         yield "energy", f"{profile.energy.watts:,.0f} W" + (f", {each:.3g} J an image" if each is not None else "")
-    yield "verdict", f"[bold]{verdict.title}[/bold]: {verdict.reason}"
+    yield "verdict", Text.assemble((verdict.title, "bold"), f": {verdict.reason}")
     yield "try next", verdict.try_next
 
 

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from mtsccd_jax.errors import printable
 from mtsccd_jax.report.pictures import fonts
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ _STYLE: dict[Any, Any] = {
     "grid.color": RULE,
     "grid.linewidth": 0.7,
     "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a name is one
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "xtick.labelsize": 10.0,
@@ -160,6 +162,7 @@ def chart(figure: "Figure", alt: str) -> Chart:
 
     The PNG has numbers for words that no font can write; its description says what they stand for.
     """
+    alt = printable(alt)  # XML holds no control characters
     families, letter_of = make_readable(figure)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})

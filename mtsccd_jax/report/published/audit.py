@@ -12,7 +12,7 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.report.published import tables
 from mtsccd_jax.report.published.confusion_feasibility import Feasibility, feasibility
 from tfds_builders.reading.archive import ArchiveError
-from tfds_builders.reading.text import decoded, table_rows
+from tfds_builders.reading.text import decoded, parsed_json, table_rows
 
 NEEDED = ("oa", "kappa")
 OPTIONAL = ("n", "positives")
@@ -151,7 +151,7 @@ def _csv_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
 def _json_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """Return (place, values by lower-case name) of every object of a JSON list."""
     try:
-        values = json.loads(decoded(path.read_bytes(), path))
+        values = parsed_json(decoded(path.read_bytes(), path))
     except ArchiveError:
         raise
     except ValueError as error:
@@ -198,10 +198,10 @@ def _number(value: Any, name: str, where: str) -> float | None:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number):
-        raise InputError(f"{where}: {name} is {value!r}, not a number; correct it")
+        raise InputError(f"{where}: {name} is {value!r:.80}, not a number; correct it")
     low, high = RANGES[name]
     if not low <= number <= high:
         hint = "; write shares, not per cent" if name in NEEDED and 1 < abs(number) <= 100 else "; correct it"

@@ -145,7 +145,7 @@ def _figures(writer: Writer, row: Row) -> list[Figure]:
     where, method = text.split_name(row.split, row.dataset), METHOD_NAMES[row.protocol]
     drawn = _distance_figures(writer, row, where) if row.threshold_from else []
     alt = f"Confusion matrix of changed and unchanged by {method} on {where}"
-    chart = confusion(np.asarray(row.confusion), row.class_names, alt)
+    chart = confusion(np.asarray(row.confusion), text.short_class_names(row.class_names), alt)
     name = f"confusion_{row.protocol}_{row.split}_{row.id}"
     return [*drawn, writer.draw(name, f"{method} confusion, {where}", "Rows are the truth.", chart)]
 

@@ -10,8 +10,6 @@ import hashlib
 import json
 import logging
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from mtsccd_jax.data.stream import usable_cores
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import replacing
+from mtsccd_jax.report.arrays import read_arrays
 from mtsccd_jax.tasks.feature_cache import FeatureCache
 from mtsccd_jax.tasks.labels.source import check_labels, names_of
 from mtsccd_jax.tasks.scenes.source import check_scenes
@@ -169,12 +168,11 @@ def _save(place: Path, index: Index) -> None:
 def _load(place: Path) -> Index | None:
     """Read the index in a file; return None where there is none, or none that can be read."""
     try:
-        # Opened here: where the file is damaged, `np.load` leaves a handle of its own open.
-        with place.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            if (about := json.loads(str(arrays["about"]))).get("format") != _FORMAT:
-                return None
-            read = {field.name: arrays[field.name] for field in dataclasses.fields(Index)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        arrays = read_arrays(place.read_bytes(), place)
+        if (about := json.loads(str(arrays["about"]))).get("format") != _FORMAT:
+            return None
+        read: dict[str, Any] = {field.name: arrays[field.name] for field in dataclasses.fields(Index)}
+    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
         return None
     names = tuple(str(name) for name in read.pop("names"))
     return Index(**(read | {"names": names, "about": about}))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -143,6 +144,39 @@ def test_torchscript_and_files_that_are_no_checkpoint_are_named(tmp_path: Path) 
     for content in (pickle.dumps({"a": np.ones(3)}), b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\n"):
         with pytest.raises(InputError, match=r"w\.pth: (no torch checkpoint, or a broken one|holds an object)"):
             read(write(tmp_path / "w.pth", content))
+
+
+@pytest.mark.parametrize(("version", "opens"), [("2.5.1+cu118", False), ("1.13.0", False), ("2.6.0", True)])
+def test_a_torch_where_checkpoints_can_run_code_opens_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, opens: bool
+) -> None:
+    torch = pytest.importorskip("torch", reason="torch writes and reads its own checkpoints")
+    torch.save({"a": torch.ones(2)}, tmp_path / "w.pth")
+    monkeypatch.setattr(torch, "__version__", version)
+    if opens:
+        assert read(str(tmp_path / "w.pth")).arrays["a"].sum() == 2
+        return
+    with pytest.raises(
+        InputError, match=rf"w\.pth: not opened by PyTorch {re.escape(version)}, .*CVE-2025-32434.*2\.6"
+    ):
+        read(str(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damage_to_a_torch_checkpoint_is_told(tmp_path: Path, zipped: bool) -> None:
+    torch = pytest.importorskip("torch", reason="torch writes and reads its own checkpoints")
+    place, rng, told = tmp_path / "w.pth", np.random.default_rng(0), 0
+    torch.save({"state_dict": {"a": torch.ones(2, 3)}}, place, _use_new_zipfile_serialization=zipped)
+    content = place.read_bytes()
+    for _ in range(150):
+        damaged = bytearray(content)
+        for at in rng.integers(0, len(damaged), 2):
+            damaged[at] = rng.integers(256)
+        try:
+            read(write(place, bytes(damaged)))
+        except InputError:
+            told += 1
+    assert told > 20
 
 
 def test_broken_files_are_refused(tmp_path: Path) -> None:

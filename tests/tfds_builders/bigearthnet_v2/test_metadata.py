@@ -81,6 +81,33 @@ def test_damage_is_an_archive_error_or_gives_rows(sound, changes, kept):
         assert set(metadata.split_n.tolist()) <= set(range(len(SPLITS)))
 
 
+@pytest.mark.parametrize("as_dictionary", [True, False])
+def test_a_long_text_in_every_row_of_a_small_file_is_refused(tmp_path, as_dictionary):
+    rows = pyarrow.Table.from_pylist(files.rows(recommended=True)[:1] * 5000, files.SCHEMA)
+    texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array(np.zeros(5000, np.int32)), ["x" * 10_000])
+    texts = texts if as_dictionary else texts.cast(pyarrow.string())
+    parquet.write_table(rows.set_column(0, "patch_id", texts), tmp_path / files.RECOMMENDED)
+    assert (tmp_path / files.RECOMMENDED).stat().st_size < 10_000
+    with pytest.raises(ArchiveError, match=r"metadata\.parquet: texts far too long for names"):
+        read_metadata({files.RECOMMENDED: tmp_path / files.RECOMMENDED})
+
+
+def test_damage_to_a_table_in_arrows_own_format_is_an_archive_error_or_gives_rows(tmp_path):
+    path = tmp_path / files.RECOMMENDED
+    feather.write_feather(pyarrow.Table.from_pylist(files.rows(recommended=True), files.SCHEMA), path)
+    content, rng, told = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(300):
+        damaged = bytearray(content)
+        for place in rng.integers(6, len(damaged), 2):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            read_metadata({files.RECOMMENDED: path})
+        except ArchiveError:
+            told += 1
+    assert told > 50
+
+
 def test_small_table(table):
     metadata = table(files.rows(recommended=True))
     assert len(metadata) == 7

@@ -198,7 +198,7 @@ def test_the_key_of_a_tile_in_an_lmdb(tmp_path):
 def test_no_lmdb(tmp_path):
     pytest.importorskip("lmdb")
     (tmp_path / "data.mdb").write_bytes(b"nothing of the kind" * 1000)
-    with pytest.raises(ArchiveError, match="cannot be opened as an LMDB"):
+    with pytest.raises(ArchiveError, match="no LMDB, a damaged one, or of another version; copy or"):
         find_patches(open_v2(tmp_path), (S2,))
 
 

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import pickle
 import subprocess
 import sys
 import textwrap
@@ -16,7 +15,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
 from tfds_builders import ArchiveError, DualFormatBuilder, build
-from tfds_builders.writing.beam import parse_beam_options, write_task
+from tfds_builders.writing.beam import Notes, parse_beam_options, write_task
 from tfds_builders.writing.pool import Shard, write_shards
 from tfds_builders.writing.records import ShardResult, Skipped
 
@@ -46,11 +45,12 @@ def shards_below(folder: Path, count: int, failing: int | None = None) -> list[S
     ]
 
 
-def prepared(scratch: Path, shards: list[Shard]) -> str:
+def prepared(scratch: Path, shards: list[Shard]) -> Notes:
     scratch.mkdir(parents=True)
+    notes = Notes(scratch)
     for number, shard in enumerate(shards):
-        (scratch / f"{number}.task").write_bytes(pickle.dumps(shard))
-    return str(scratch)
+        notes.write(f"{number}.task", shard)
+    return notes
 
 
 def run_with_beam(code: str, *arguments: object) -> subprocess.CompletedProcess:
@@ -73,7 +73,7 @@ def test_a_task_writes_what_the_pool_writes(tmp_path):
     scratch = prepared(tmp_path / "scratch", shards)
     for number in (2, 0, 1):
         write_task(number, scratch)
-    results = [pickle.loads((tmp_path / "scratch" / f"{number}.done").read_bytes()) for number in range(3)]
+    results = [scratch.read(f"{number}.done") for number in range(3)]
     assert results == here == [ShardResult(3, here[i].num_bytes, [f"{4 * i + 2}: bad"]) for i in range(3)]
     files = sorted(path.name for path in (tmp_path / "pool").iterdir())
     assert sorted(path.name for path in (tmp_path / "beam").iterdir()) == files
@@ -96,10 +96,22 @@ def test_a_task_that_fails_leaves_its_error_and_stops_the_others(tmp_path):
     scratch = prepared(tmp_path / "scratch", shards)
     for number in range(2):
         write_task(number, scratch)
-    error = pickle.loads((tmp_path / "scratch" / "failed").read_bytes())
+    error = scratch.read("failed")
     assert (type(error), str(error)) == (ArchiveError, "2: empty file")
     assert list((tmp_path / "out").iterdir()) == []
     assert sorted(path.name for path in (tmp_path / "scratch").iterdir()) == ["0.task", "1.task", "failed"]
+
+
+def test_a_pickle_of_somebody_else_is_not_opened(tmp_path):
+    scratch = prepared(tmp_path / "scratch", shards_below(tmp_path / "out", 1))
+    Notes(tmp_path / "scratch").write("0.task", Path("of another key"))
+    write_task(0, scratch)
+    with pytest.raises(ArchiveError, match=r"0\.task: changed by somebody else"):
+        scratch.read("0.task")
+    assert isinstance(scratch.read("failed"), ArchiveError)
+    (tmp_path / "scratch" / "0.task").write_bytes(b"")
+    with pytest.raises(ArchiveError, match="changed by somebody else"):
+        scratch.read("0.task")
 
 
 def test_without_beam_the_error_says_how_to_install_it(monkeypatch, tmp_path):
