@@ -190,7 +190,7 @@ def test_ssh_stops_all_when_it_is_stopped_itself(desk, number):
     script = over_ssh(desk, WAITING="train")
     desk.wait_for("0: waits", "1: waits", "2: waits")
     script.send_signal(number)
-    assert ended(script)[0] == (-number if number == signal.SIGKILL else 143)
+    assert ended(script) == (-number if number == signal.SIGKILL else 143, "")
     desk.wait_for("0: stopped", "1: stopped", "2: stopped")
 
 

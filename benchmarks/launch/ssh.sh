@@ -20,7 +20,7 @@ fi
 # shellcheck disable=SC2016
 remote='cd "$1" || exit 2; shift; exec 3<&0; "$@" </dev/null & process=$!;'
 # shellcheck disable=SC2016
-remote+=' (read -r <&3; kill -TERM $process) >/dev/null 2>&1 & wait $process; status=$?; kill $!; exit $status'
+remote+=' (read -r <&3; kill -TERM $process) >/dev/null 2>&1 & wait $process; status=$?; kill $! 2>/dev/null; exit $status'
 
 scratch=$(mktemp -d) || exit 2
 trap 'rm -rf "$scratch"' EXIT
