@@ -18,9 +18,9 @@ fi
 
 # Runs on a host: the end of standard input says "stop", since ssh passes no signals on. One line, for any login shell.
 # shellcheck disable=SC2016
-remote='cd "$1" || exit 2; shift; exec 3<&0; "$@" </dev/null & process=$!;'
+remote='cd "$1" || exit 2; shift; exec 3<&0; "$@" </dev/null & process=$!; (read -r <&3; kill -TERM $process) '
 # shellcheck disable=SC2016
-remote+=' (read -r <&3; kill -TERM $process) >/dev/null 2>&1 & wait $process; status=$?; kill $! 2>/dev/null; exit $status'
+remote+='>/dev/null 2>&1 & wait $process; status=$?; kill $! 2>/dev/null; exit $status'
 
 scratch=$(mktemp -d) || exit 2
 trap 'rm -rf "$scratch"' EXIT
