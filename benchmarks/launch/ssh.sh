@@ -4,8 +4,8 @@
 # Change: HOSTS (the first is the coordinator, one process each), PORT, PROGRAM (the path of mtsccd-jax on the hosts).
 #
 # mtsccd-jax gets --coordinator, --processes and --process-id. When one fails, this script is stopped or killed, or a
-# connection breaks, all others get SIGTERM, save a checkpoint and end. The status is that of the first to fail, and the
-# same line continues.
+# connection breaks, all others get SIGTERM and end: with a checkpoint where all processes live, else with the last one.
+# The status is that of the first to fail, and the same line continues.
 set -uo pipefail
 
 read -ra hosts <<<"${HOSTS:-}"
