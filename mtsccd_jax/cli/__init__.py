@@ -10,16 +10,13 @@ import logging
 import os
 import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from collections.abc import Sequence
 
 from mtsccd_jax import __version__, watchdog
 from mtsccd_jax.cli import bench, data, demo, evaluate, lists, output, profile, report, reproduce, train
 from mtsccd_jax.cli.options import Parser
+from mtsccd_jax.cli.signals import Terminated, sigterm_raised
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.host_memory import keep_freed_memory
 from mtsccd_jax.progress import ConsoleHandler, console
@@ -49,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     try:
         with sigterm_raised():
-            options = make_parser().parse_args(arguments)
-            return run(options)
-    except Exception as error:
-        return fail(error)
+            try:
+                return run(make_parser().parse_args(arguments))
+            except Exception as error:
+                return fail(error)
     except Terminated:
         output.complain(f"{PROG}: stopped by SIGTERM; run the same command again")
         watchdog.leave(128 + signal.SIGTERM, "stopped by SIGTERM")
@@ -65,42 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return watchdog.leave(130, "interrupted")
     finally:
         output.flush()
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived; like KeyboardInterrupt, what handles errors does not handle it."""
-
-
-@contextmanager
-def sigterm_raised() -> Iterator[None]:
-    """Raise SIGTERM as an exception, so that commands clean up; a second one has its usual effect.
-
-    Training has a handler of its own, which saves.
-    """
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, before)
-        raise Terminated
-
-    def hear(about: Any) -> None:
-        if about.exc_type is Terminated:  # raised in garbage collection, where Python drops errors: once more, later
-            signal.signal(signal.SIGALRM, stop)
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
-        else:
-            heard(about)
-
-    if threading.current_thread() is not threading.main_thread():  # Python lets no other thread install handlers
-        yield
-        return
-    before, alarm = signal.signal(signal.SIGTERM, stop), signal.getsignal(signal.SIGALRM)
-    heard, sys.unraisablehook = sys.unraisablehook, hear
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGTERM, before)
-        signal.signal(signal.SIGALRM, alarm)
-        sys.unraisablehook = heard
 
 
 def run(options: argparse.Namespace) -> int:
