@@ -53,7 +53,9 @@ class Desk:
         own = {"PATH": f"{SLURM}:{self.place}:{os.environ['PATH']}", "CALLS": str(self.calls_file)}
         own |= {"SCONTROL_CALLS": str(self.place / "scontrol"), "FAILING": "", "OTHERS": "0", "WAITING": ""}
         environment = clean | own | variables
-        return subprocess.Popen(["bash", *command], env=environment, stderr=subprocess.PIPE, text=True)
+        # What nohup and a shell's background ignore from the start, bash could not catch.
+        bash = ["env", "--default-signal=HUP,INT", "bash"]
+        return subprocess.Popen([*bash, *command], env=environment, stderr=subprocess.PIPE, text=True)
 
     def run(self, *command: str, **variables: str) -> tuple[int, str]:
         return ended(self.start(*command, **variables))

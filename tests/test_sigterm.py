@@ -19,8 +19,9 @@ def test_a_command_that_is_stopped_cleans_up(capsys, monkeypatch, tmp_path, sign
         return tmp_path / "page"
 
     monkeypatch.setattr("mtsccd_jax.report.page.write", stopped)
-    before = signal.getsignal(signal.SIGTERM)
+    before, ignored = signal.getsignal(signal.SIGTERM), signal.signal(signal.SIGINT, signal.default_int_handler)
     found, result, err = run(capsys, "report", tmp_path)
+    signal.signal(signal.SIGINT, ignored)  # as a shell has it for what runs in its background
     assert (found, result, len(err.splitlines())) == (status, None, 1)
     assert signal.getsignal(signal.SIGTERM) == before
     assert list(tmp_path.iterdir()) == []

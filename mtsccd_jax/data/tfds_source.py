@@ -20,8 +20,6 @@ from mtsccd_jax.data.decode import ImageBatch
 from mtsccd_jax.data.feature_modules import check_features
 from mtsccd_jax.errors import InputError, nearest, one_line
 from mtsccd_jax.files import local_path
-from tfds_builders.checksums import damaged_file, unreadable
-from tfds_builders.reading.archive import is_of_the_path
 
 _BUILD_AGAIN = "remove the data set and build again"
 # What mends a patch without data: builds of today refuse it.
@@ -301,6 +299,9 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
     """Return the read-only TFDS builder of a built data set; raise InputError where it is not built."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import read_only_builder
+
+    from tfds_builders.checksums import damaged_file, unreadable
+    from tfds_builders.reading.archive import is_of_the_path
 
     wanted = parse(name)
     place = local_path(data_dir if data_dir is not None else tfds.core.constants.DATA_DIR, "data directory")

@@ -345,6 +345,15 @@ def _record(line: bytes) -> StepRecord | Validation:
     values: dict[str, Any] = json.loads(line)
     written = values.pop("crc32", None) if isinstance(values, dict) else None  # older versions wrote none
     record = (StepRecord if "loss" in values else Validation)(**values)
-    if not isinstance(record.step, int) or written not in (None, checksums.crc32(values)):
+    fits = all(_fits(name, value) for name, value in values.items())
+    if not fits or written not in (None, checksums.crc32(values)):
         raise ValueError("another record than was written")
     return record
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Return whether a value of a history line is of its type; numbers that are not finite are numbers."""
+    if type(value) is int:
+        return name != "score_name" and value.bit_length() < 64
+    kinds = {"score_name": (str,), "step": (), "epoch": (), "images_per_s": (float, type(None))}
+    return type(value) in kinds.get(name, (float,))

@@ -26,15 +26,19 @@ def results(demo_run, run_copy, scenes, tmp_path_factory):
     for processes in (1, 2, 4):
         workdir = tmp_path_factory.mktemp(f"by_{processes}") / "run"
         shutil.copytree(run_copy, workdir)
+        cfsm = ["--method", "cfsm"] if processes == 4 else []  # each compiles for itself, on the cores of all
         commands = [
             ["evaluate", workdir, "--data-dir", data_dir, "--split", "test_a"],
-            ["evaluate", workdir, "--data-dir", data_dir, "--split", "test_a", "--set", "scene.classifier=svm"],
-            ["change", workdir, "--data-dir", data_dir, "--split", "test_b", "--objective", "balanced"],
-            ["retrieve", workdir, "--data-dir", data_dir, "--split", "test_a"],
-            ["retrieve", workdir, "--data-dir", data_dir, "--query", few / "0.png"],
+            ["change", workdir, "--data-dir", data_dir, "--split", "test_b", "--objective", "balanced", *cfsm],
             ["embed", workdir, "--data-dir", data_dir, "--split", "test_b", "--out", workdir / "features.npz"],
             ["predict", workdir, few, "--out", workdir / "labels.csv"],
         ]
+        if processes < 4:
+            commands += [
+                ["evaluate", workdir, "--data-dir", data_dir, "--split", "test_a", "--set", "scene.classifier=svm"],
+                ["retrieve", workdir, "--data-dir", data_dir, "--split", "test_a"],
+                ["retrieve", workdir, "--data-dir", data_dir, "--query", few / "0.png"],
+            ]
         ended = many_processes.run(processes, 8 // processes, *commands)
         assert [one.status for one in ended] == [0] * processes, ended
         assert [len(one.answers()) for one in ended] == [len(commands)] + [0] * (processes - 1)
@@ -42,19 +46,26 @@ def results(demo_run, run_copy, scenes, tmp_path_factory):
     return found
 
 
+def pairs_of(one, many):
+    """Each row of many processes with that of one."""
+    by_id = {row.id: row for row in one}
+    return [(by_id[row.id], row) for row in many]
+
+
 @pytest.mark.parametrize("processes", [2, 4])
 def test_rows_are_equal_to_the_last_count(results, processes):
     one, many = (load(results[number]) for number in (1, processes))
-    assert [row.protocol for row in one] == ["scene", "scene", "cfsm", "cdc_1", "cdc_2", "retrieval"]
-    assert any(row.threshold is not None for row in one)
-    for row, other in zip(one, many, strict=True):
+    asked = ["scene", "cfsm", "cdc_1", "cdc_2", "scene", "retrieval"] if processes == 2 else ["scene", "cfsm"]
+    assert [row.protocol for row in many] == asked
+    assert any(row.threshold is not None for row in many)
+    for row, other in pairs_of(one, many):
         shown = [{k: v for k, v in vars(each).items() if k not in _OF_THE_RUN} for each in (row, other)]
         assert json.dumps(shown[0], sort_keys=True) == json.dumps(shown[1], sort_keys=True)
 
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_saved_arrays_are_equal_to_rounding(results, processes):
-    for row, other in zip(*(load(results[number]) for number in (1, processes)), strict=True):
+    for row, other in pairs_of(*(load(results[number]) for number in (1, processes))):
         assert row.artefacts.keys() == other.artefacts.keys()
         for name in row.artefacts:
             arrays, others = (load_artefact(results[n], r, name) for n, r in ((1, row), (processes, other)))

@@ -15,8 +15,8 @@ from mtsccd_jax.models import MODELS, Settings
 
 # These differ from a smaller network of their family in depth or width alone, and take longest to compare.
 LARGEST = (
-    *("resnet101", "resnet152", "densenet169", "densenet201", "vgg16", "vgg19"),
-    *("vit_small", "vit_base", "convnextv2_tiny", "convnextv2_base", "mlp_mixer_base"),
+    *("resnet34", "resnet101", "resnet152", "densenet169", "densenet201", "vgg16", "vgg19", "mobilevit_s-"),
+    *("mobilevit_xs-", "vit_small", "vit_base", "convnextv2_tiny", "convnextv2_base", "mlp_mixer_base"),
 )
 
 
