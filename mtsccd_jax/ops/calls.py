@@ -61,7 +61,7 @@ def real_rows(name: str, value: Real[ArrayLike, "n d"], width: int | None = None
     with np.errstate(over="ignore"):  # refused just below
         matrix = given.astype(np.float32) if isinstance(given, Array) else given.astype(np.float32, copy=False)
     if not isinstance(matrix, jax.core.Tracer) and not _all_finite(matrix):
-        row = int(np.argmin(np.isfinite(np.asarray(matrix)).all(1)))
+        row = int(jnp.argmin(jnp.isfinite(matrix).all(1)))
         raise ValueError(f"{name} holds NaN, infinite or larger than float32 values, first in row {row}")
     return matrix
 
@@ -140,8 +140,15 @@ def leading(x: Shaped[Array, "..."], *lengths: int) -> Shaped[Array, "..."]:
 def on_host(x: Shaped[Array | np.ndarray, "..."]) -> bool:
     """Return whether NumPy can read the array where it lies."""
     return isinstance(x, np.ndarray) or (
-        not isinstance(x, jax.core.Tracer) and all(device.platform == "cpu" for device in x.devices())
+        not isinstance(x, jax.core.Tracer)
+        and x.is_fully_addressable
+        and all(device.platform == "cpu" for device in x.devices())
     )
+
+
+def spans_processes(x: Shaped[ArrayLike, "..."]) -> bool:
+    """Return whether an array lies on devices of several processes, which then all make the same calls with it."""
+    return isinstance(x, Array) and not isinstance(x, jax.core.Tracer) and not x.is_fully_addressable
 
 
 def check_known(what: str, name: str, known: Iterable[str]) -> None:

@@ -13,9 +13,10 @@ Features are real numbers, used as float32. Denormal ones may count as zero, and
 largest value in either matrix, whose squares leave float32.
 
 Called on plain arrays, rows are spread over all devices of this process, and the result is the same on any number of
-them. An array of the host goes to each device in its share, never whole to one device. Inside `jit` the caller's
-sharding rules, and everything lowers for CPU, CUDA and TPU; values that are not finite cannot be refused there, so keep
-them out.
+them. An array of the host goes to each device in its share, never whole to one device. Arrays that lie on devices of
+several processes are computed on all of these, and all processes make the same call; the result lies there too. Inside
+`jit` the caller's sharding rules, and everything lowers for CPU, CUDA and TPU; values that are not finite cannot be
+refused there, so keep them out.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,16 @@ from jax.typing import ArrayLike
 from jaxtyping import Float32, Int32, Real
 
 from mtsccd_jax.ops import neighbors
-from mtsccd_jax.ops.calls import check_known, leading, on_host, own_settings, padded, real_rows, row_bucket
+from mtsccd_jax.ops.calls import (
+    check_known,
+    leading,
+    on_host,
+    own_settings,
+    padded,
+    real_rows,
+    row_bucket,
+    spans_processes,
+)
 from mtsccd_jax.ops.distance_kernels import (
     Space,
     centre,
@@ -190,7 +200,7 @@ def _over_rows(
     counts = tuple(np.int32(len(matrix)) for matrix in matrices)
     if any(isinstance(matrix, jax.core.Tracer) for matrix in matrices):
         return _compiled(kernel, options, len(rows), len(shared), None)(*matrices, *counts)
-    n, devices = len(rows[0]), jax.local_devices()[: length(len(rows[0]))]
+    n, devices = len(rows[0]), _devices_for(matrices, length(len(rows[0])))
     if len(devices) == 1:
         whole = (padded(matrix, length(len(matrix))) for matrix in matrices)
         result = _compiled(kernel, options, len(rows), len(shared), None)(*whole, *counts)
@@ -204,8 +214,20 @@ def _over_rows(
     return jax.tree.map(lambda array: leading(array, n), result)
 
 
+def _devices_for(matrices: tuple[_Matrix, ...], rows: int) -> list[jax.Device]:
+    """Return the devices to compute on: those of the processes that an array spans, or at most `rows` of this one's."""
+    for matrix in matrices:
+        if isinstance(matrix, Array) and spans_processes(matrix):
+            return sorted(matrix.devices(), key=lambda device: (device.process_index, device.id))
+    devices: list[jax.Device] = jax.local_devices()[:rows]
+    return devices
+
+
 def _spread(x_nd: _Matrix, mesh: Mesh, length: Callable[[int], int] = row_bucket) -> Array:
-    """Place the matrix in equal shares of `length(n)` rows or more; copies of the last row fill the last shares."""
+    """Place the matrix in equal shares of `length(n)` rows or more; copies of the last row fill the last shares.
+
+    A matrix of the host is whole in every process.
+    """
     n, width = x_nd.shape
     rows, sharding = -(-length(n) // mesh.size) * mesh.size, NamedSharding(mesh, P(_AXIS))
     if not on_host(x_nd):
@@ -214,7 +236,7 @@ def _spread(x_nd: _Matrix, mesh: Mesh, length: Callable[[int], int] = row_bucket
     host_nd = np.asarray(x_nd)
 
     def share(index: tuple[slice, ...] | None) -> np.ndarray:
-        assert index is not None  # every device is this process's
+        assert index is not None  # asked for this process's devices alone
         start, stop, _ = index[0].indices(rows)
         return host_nd[start:stop] if stop <= n else host_nd[np.minimum(np.arange(start, stop), n - 1)]
 

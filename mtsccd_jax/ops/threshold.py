@@ -15,7 +15,7 @@ sorted counts, which the bootstrap maps over many weightings of one order.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple, NoReturn, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64, Integer, Real, Shaped, UInt, UInt32
 
-from mtsccd_jax.ops.calls import bucket, check_known, device_bucket, finite_floats, flags, own_settings
+from mtsccd_jax.ops.calls import bucket, check_known, device_bucket, finite_floats, flags, own_settings, spans_processes
 from mtsccd_jax.ops.metrics import binary_metrics
 
 _Counts = Int64[np.ndarray, " t"]
@@ -207,6 +207,13 @@ def check_pairs(
     return finite_floats("distance_n", distance, "distances"), changed
 
 
+def refuse(distance_n: Array, changed_n: Array) -> NoReturn:
+    """Raise ValueError for pairs that a device has not accepted; the host names the first wrong value if it can."""
+    if not spans_processes(distance_n):
+        check_pairs(distance_n, changed_n)
+    raise ValueError("distance_n or changed_n hold wrong values: distances must be finite, labels 0 and 1")
+
+
 def check_shapes(distance: tuple[int, ...], changed: tuple[int, ...]) -> None:
     """Raise ValueError unless these are the shapes of two vectors of one length, not empty."""
     if len(distance) != 1 or len(changed) != 1 or distance != changed:
@@ -224,11 +231,21 @@ def threshold_result(
 
 
 def stays_on_device(distance_n: Shaped[ArrayLike, "..."]) -> TypeGuard[Float[Array, "..."]]:
-    """Return whether the distances lie on an accelerator and are floats that float32, the keys' type, can hold."""
+    """Return whether the distances lie where NumPy is slow or cannot read, and float32, the keys' type, holds them.
+
+    That is on an accelerator, or on devices of several processes.
+    """
     if not isinstance(distance_n, Array):
         return False
     fits = jnp.issubdtype(distance_n.dtype, jnp.floating) and distance_n.dtype.itemsize <= 4
-    return fits and _on_accelerator(distance_n)
+    return fits and (_on_accelerator(distance_n) or spans_processes(distance_n))
+
+
+def beside(changed_n: ArrayLike, distance_n: Array) -> Array:
+    """Return the labels where they can be used together with distances on devices; those of the host are in all."""
+    if isinstance(changed_n, Array) or not spans_processes(distance_n):
+        return jnp.asarray(changed_n)
+    return jax.make_array_from_callback(distance_n.shape, distance_n.sharding, np.asarray(changed_n).__getitem__)
 
 
 def _on_accelerator(array: Array) -> bool:
@@ -243,8 +260,8 @@ def check_countable(pairs: int, instead: str) -> None:
 
 def _best_on_device(distance_n: Array, changed_n: ArrayLike, objective: str) -> ThresholdResult:
     """Search distances on an accelerator: only a few numbers travel to the host."""
-    changed_n = jnp.asarray(changed_n)
-    check_shapes(distance_n.shape, changed_n.shape)
+    check_shapes(distance_n.shape, np.shape(changed_n))
+    changed_n = beside(changed_n, distance_n)
     check_countable(len(distance_n), "add them to a ThresholdHistogram in parts")
     padding = (0, device_bucket(len(distance_n)) - len(distance_n))
     kind_n = kinds(changed_n)
@@ -252,7 +269,7 @@ def _best_on_device(distance_n: Array, changed_n: ArrayLike, objective: str) -> 
     with jax.enable_x64(True):
         cut, bits, accepted = jax.device_get(search_on_device(distance_n, jnp.pad(kind_n, padding), objective))
     if not accepted:
-        check_pairs(distance_n[: len(kind_n)], changed_n)  # the host names the first wrong value
+        refuse(distance_n[: len(kind_n)], changed_n)
     positives, negatives = int((kind_n == 2).sum()), int((kind_n == 1).sum())
     threshold = float(np.uint32(bits).view(np.float32)) if cut.position >= 0 else float("inf")
     return threshold_result(threshold, int(cut.tp), int(cut.fp), positives, negatives, objective)

@@ -36,6 +36,7 @@ from mtsccd_jax.ops.threshold import (
     EQUAL_VALUES,
     ThresholdResult,
     are_accepted,
+    beside,
     best_cut,
     bits_of_descending_key,
     check_countable,
@@ -45,6 +46,7 @@ from mtsccd_jax.ops.threshold import (
     descending_key,
     kinds,
     objective_value,
+    refuse,
     stays_on_device,
     threshold_result,
 )
@@ -145,8 +147,8 @@ class ThresholdHistogram:
 
     @own_settings()
     def _add_on_device(self, distance_n: Array, changed_n: ArrayLike) -> None:
-        changed_n = jnp.asarray(changed_n)
-        check_shapes(distance_n.shape, changed_n.shape)
+        check_shapes(distance_n.shape, np.shape(changed_n))
+        changed_n = beside(changed_n, distance_n)
         check_countable(len(distance_n), "add them in parts")
         cells = self._cells
         groups = (1 << (len(cells.first_g) - 1).bit_length()) - len(cells.first_g)
@@ -164,7 +166,7 @@ class ThresholdHistogram:
             value_n, kind_n = jnp.pad(value_n, padding), jnp.pad(kind_n, padding)
         count, accepted = count_on_them(value_n, kind_n, first_g, last_g, shift_g)
         if not accepted:
-            check_pairs(distance_n, changed_n)  # the host names the first wrong value
+            refuse(distance_n, changed_n)
         self._count_ck += np.asarray(count, np.int64)[: len(self._count_ck)]
 
     def merge(self, other: "ThresholdHistogram") -> "ThresholdHistogram":

@@ -37,17 +37,23 @@ def start(number: int, devices: int, commands: Commands, **environment: str) -> 
 
 def start_each(commands: Sequence[Commands], devices: int, **environment: str) -> list[subprocess.Popen]:
     """Start a process for each list of commands, of some devices each."""
+    asked = [[json.dumps([[str(part) for part in command] for command in its])] for its in commands]
+    return start_script(__file__, asked, devices, **environment)
+
+
+def start_script(
+    script: str, arguments: Sequence[Sequence[str]], devices: int, **environment: str
+) -> list[subprocess.Popen]:
+    """Start a script once for each list of arguments; coordinator, number and own number are its last arguments."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     known = {**os.environ, **ENVIRONMENT, "JAX_NUM_CPU_DEVICES": str(devices), **environment}
     started = []
-    for own, its in enumerate(commands):
-        asked = json.dumps([[str(part) for part in command] for command in its])
-        arguments = [asked, f"localhost:{port}", str(len(commands)), str(own)]
-        script = [sys.executable, __file__, *arguments]
+    for own, its in enumerate(arguments):
+        command = [sys.executable, script, *its, f"localhost:{port}", str(len(arguments)), str(own)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        started.append(subprocess.Popen(script, text=True, env=known, **pipes))
+        started.append(subprocess.Popen(command, text=True, env=known, **pipes))
     return started
 
 
