@@ -3,8 +3,11 @@
 import ctypes
 import os
 import platform
+import resource
 import sys
 from pathlib import Path
+
+from mtsccd_jax.errors import InputError
 
 # Parameters of mallopt(3), from glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -32,6 +35,19 @@ def keep_freed_memory() -> bool:
     # One heap for all threads: only the main heap can grow beyond 64 MiB, and XLA allocates in threads.
     settings = ((_MMAP_THRESHOLD, _GIBIBYTE), (_TRIM_THRESHOLD, 2 * _GIBIBYTE - 1), (_ARENA_MAX, 1))
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
+
+
+def check_address_space() -> None:
+    """Raise InputError where `ulimit -v` leaves so little that the readers of records wait for ever for their threads.
+
+    They hang at 1.5 GB and work at 3.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < 2 * _GIBIBYTE:
+        raise InputError(
+            f"`ulimit -v` leaves this process {limit >> 20:,} MiB of addresses; with less than 2,048 its readers wait "
+            "for ever: raise it (`ulimit -v unlimited`)"
+        )
 
 
 def available_bytes() -> int:

@@ -2,13 +2,15 @@
 
 import os
 import platform
+import resource
 import subprocess
 import sys
 
 import pytest
 
 from mtsccd_jax import host_memory
-from mtsccd_jax.host_memory import available_bytes
+from mtsccd_jax.errors import InputError
+from mtsccd_jax.host_memory import available_bytes, check_address_space
 
 # Count the page faults of filling 64 MiB again after they were freed, in a thread, as XLA does. A process of its own,
 # because the setting cannot be undone.
@@ -84,3 +86,14 @@ def test_without_linux_pages_are_counted(tmp_path, monkeypatch, names, pages) ->
     monkeypatch.setattr(os, "sysconf_names", names)
     monkeypatch.setattr(os, "sysconf", {"SC_AVPHYS_PAGES": 3, "SC_PHYS_PAGES": 10, "SC_PAGE_SIZE": 4096}.__getitem__)
     assert available_bytes() == 4096 * pages
+
+
+@pytest.mark.parametrize(("limit", "is_enough"), [(resource.RLIM_INFINITY, True), (3 << 30, True), (3 << 29, False)])
+def test_too_few_addresses_are_told(monkeypatch, limit, is_enough):
+    """Where the readers of records would wait for ever."""
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (limit, limit))
+    if is_enough:
+        check_address_space()
+    else:
+        with pytest.raises(InputError, match=r"^`ulimit -v` leaves this process 1,536 MiB of addresses"):
+            check_address_space()

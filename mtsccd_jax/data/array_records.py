@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.host_memory import check_address_space
 
 
 def _most_readers() -> int:
@@ -77,6 +78,7 @@ def _reader(path: str, owner: int) -> Any:
     """
     from array_record.python.array_record_module import ArrayRecordReader
 
+    check_address_space()
     try:
         os.stat(path)  # array_record reads a missing file as an empty one
         return ArrayRecordReader(path, options="readahead_buffer_size:0", file_reader_buffer_size=8192)
