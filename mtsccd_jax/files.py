@@ -115,7 +115,7 @@ def _locked_file(path: Path) -> tuple[int, Path]:
 @functools.cache
 def _remove_unfinished(folder: Path) -> None:
     """Remove the files that killed processes were writing in a folder; once, as it costs a look at all names."""
-    for left in folder.glob(f".*{UNFINISHED}"):
+    for left in folder.glob(f".*.{'[0-9a-f]' * 8}{UNFINISHED}"):
         with suppress(OSError), left.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             left.unlink()

@@ -25,8 +25,6 @@ from mtsccd_jax.errors import InputError, RunError
 
 T = TypeVar("T")
 
-# Values wait for the slowest process, which may compile or read for long; the watchdog tells of those that are gone.
-_PATIENCE_MS = 24 * 3600 * 1000
 # Processes that fail for one reason fail within so long.
 _FAILURE_MS = 30 * 1000
 # Bytes that each process hands to all others at once: each device holds a copy of all parts.
@@ -83,11 +81,14 @@ def start(coordinator: str | None, number: int | None, own: int | None) -> None:
     try:
         jax.distributed.initialize(coordinator, number, own)
     except (RuntimeError, ValueError) as error:
-        if isinstance(error, ValueError) and not any(given.values()):  # libtpu without a TPU, say
-            return
+        if isinstance(error, ValueError) and not any(given.values()) and not _announced(by_tpu=False):
+            watchdog.on_abort(None)
+            return  # libtpu without a TPU
         raise RunError(f"{apart} ({' '.join(str(error).split())[:150]})") from None
     if count() > 1:
         watchdog.watch(_client(), index())
+    else:
+        watchdog.on_abort(None)
 
 
 def finish() -> None:
@@ -95,8 +96,8 @@ def finish() -> None:
     from_first(None)
 
 
-def _announced() -> bool:
-    """Return whether a launcher has started this process as one of several, or JAX itself has to be asked."""
+def _announced(by_tpu: bool = True) -> bool:
+    """Return whether a launcher has started this process as one of several, or JAX has to ask a TPU if there is one."""
     known = os.environ
     numbers = (known.get(name, "1") for name in ("JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE"))
     if any(number != "1" for number in numbers):
@@ -104,7 +105,7 @@ def _announced() -> bool:
     if {"SLURM_PROCID", "SLURM_STEP_NODELIST"} <= known.keys():
         return known.get("SLURM_NTASKS", "1") != "1"
     is_indexed_job = {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"} <= known.keys()
-    return is_indexed_job or importlib.util.find_spec("libtpu") is not None
+    return is_indexed_job or (by_tpu and importlib.util.find_spec("libtpu") is not None)
 
 
 def _of_environment() -> tuple[str | None, int | None, int | None]:
@@ -130,6 +131,15 @@ def from_first(value: T) -> T:
         return value
     agreed: T = _get(f"agreed/{next(_turns)}")
     return agreed
+
+
+def check_alike(chosen: dict[str, str]) -> None:
+    """Raise InputError in all processes where one was started with other options than the first, with their name."""
+    of_first = from_first(chosen)
+    differing = sorted(name for name in {**of_first, **chosen} if of_first.get(name) != chosen.get(name))
+    with together():
+        if differing:
+            raise InputError(f"{', '.join(differing)} differs from the first process; start all of them alike")
 
 
 @contextmanager
@@ -171,11 +181,14 @@ def check_all_failed(error: Exception) -> None:
 
     A process that failed alone must end: the others wait for it where it will not come.
     """
+    global _turns
     if count() > 1:
+        failure = next(_failures)
         try:
-            _client().wait_at_barrier(_key(f"failure/{next(_failures)}"), _FAILURE_MS)
+            _client().wait_at_barrier(_key(f"failure/{failure}"), _FAILURE_MS)
         except Exception:  # the runtime's own
             raise error from None
+        _turns = itertools.count((failure + 1) * 10**9)  # they may have failed after more or fewer turns
 
 
 def _raised(where: str, kind: str, arguments: Sequence[Any], filename: str | None) -> Exception:
@@ -193,8 +206,8 @@ def joined(own: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
     content[: len(own)] = np.frombuffer(np.ascontiguousarray(own).tobytes(), np.uint8).reshape(len(own), width)
     step = max(1, _BYTES_AT_ONCE // max(1, width))
     parts = [multihost_utils.process_allgather(content[i : i + step]) for i in range(0, len(content), step)]
-    bytes_pmw = np.concatenate(parts, axis=1)
-    rows = np.concatenate([bytes_pmw[process, :length] for process, length in enumerate(lengths)])
+    of_processes = np.concatenate(parts, axis=1)
+    rows = np.concatenate([of_processes[process, :length] for process, length in enumerate(lengths)])
     whole: np.ndarray = rows.reshape(-1).view(own.dtype).reshape(-1, *own.shape[1:])
     return whole
 
@@ -250,7 +263,13 @@ def _put(name: str, value: Any) -> None:
 
 
 def _get(name: str) -> Any:
-    return json.loads(_client().blocking_key_value_get(_key(name), _PATIENCE_MS))
+    """Wait for a value; once a second Python has its turn, so that signals are heard."""
+    while True:
+        try:
+            return json.loads(_client().blocking_key_value_get(_key(name), 1000))
+        except jax.errors.JaxRuntimeError as error:
+            if "DEADLINE_EXCEEDED" not in str(error):
+                raise
 
 
 def _key(name: str) -> str:

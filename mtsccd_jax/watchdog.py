@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any, NoReturn
 
 # Seconds without a sign of life after which a process is lost. The interpreter may be busy for some of them.
@@ -20,7 +21,7 @@ LOST_AFTER_S = float(os.environ.get("MTSCCD_LOST_AFTER_S", "40"))
 # Seconds that a process has to end by itself, with a reason and a status of its own.
 _GRACE_S = 3.0
 _EVERY_S = 1.0
-_STATES, _VERDICT = "mtsccd-jax/states", "mtsccd-jax/verdict"
+_STATES, _REASON = "mtsccd-jax/states", "mtsccd-jax/reason"
 _RESUME = "run the same command again, on as many processes or fewer"
 
 _ABORTED = ctypes.CFUNCTYPE(None, ctypes.c_int)
@@ -38,7 +39,7 @@ class Watch(threading.Thread):
         super().__init__(daemon=True, name="watch-processes")
         self._client, self._own, self._host = client, own, socket.gethostname()
         self._seen: dict[str, tuple[str, float]] = {}
-        self._is_over = False
+        self._is_over, self._speaking = False, threading.Lock()
 
     def run(self) -> None:
         """Watch until this process ends, or ends for the sake of another."""
@@ -46,28 +47,30 @@ class Watch(threading.Thread):
         while not self._is_over:
             turn += 1
             try:
-                self._say(f"{turn} {self._host}")
-                verdict = self._judge() if self._own == 0 else self._read(_VERDICT).get("0")
+                with self._speaking:
+                    if not self._is_over:
+                        self._say(f"{turn} {self._host}")
+                reason = self._find_failed() if self._own == 0 else self._read(_REASON).get("0")
             except Exception:  # the runtime's own
-                verdict = None if self._is_over else f"process 0 is lost; {_RESUME}"
-            if verdict:
+                reason = None if self._is_over else f"process 0 is lost; {_RESUME}"
+            if reason and not self._is_over:
                 time.sleep(_GRACE_S)
-                _end(verdict)
+                _end(reason)
             time.sleep(_EVERY_S)
 
-    def _judge(self) -> str | None:
+    def _find_failed(self) -> str | None:
         """Return which process is lost or has failed, and tell the others; None where all live."""
-        now, verdict = time.monotonic(), None
+        now, reason = time.monotonic(), None
         for process, text in self._read(_STATES).items():
             if self._seen.get(process, ("",))[0] != text:
                 self._seen[process] = text, now
             if text.startswith("failed"):
-                verdict = f"process {process} {text}"
+                reason = f"process {process} {text}"
             elif now - self._seen[process][1] > LOST_AFTER_S:
-                verdict = f"process {process} on {text.partition(' ')[2]} is lost; {_RESUME}"
-        if verdict:
-            self._client.key_value_set(f"{_VERDICT}/0", verdict, allow_overwrite=True)
-        return verdict
+                reason = f"process {process} on {text.partition(' ')[2]} is lost; {_RESUME}"
+        if reason:
+            self._client.key_value_set(f"{_REASON}/0", reason, allow_overwrite=True)
+        return reason
 
     def _read(self, folder: str) -> dict[str, str]:
         return {key.rpartition("/")[2]: value for key, value in self._client.key_value_dir_get(f"{folder}/")}
@@ -77,11 +80,12 @@ class Watch(threading.Thread):
 
     def fail(self, text: str) -> None:
         """Tell the others that this process fails; the first one, with whom the others speak, stays until they end."""
-        self._is_over = True
         try:
-            self._say(f"failed: {text}")
+            with self._speaking:
+                self._is_over = True
+                self._say(f"failed: {text}")
             if self._own == 0:
-                self._judge()
+                self._find_failed()
                 deadline = time.monotonic() + _GRACE_S + 2 * _EVERY_S
                 while time.monotonic() < deadline and not self._all_failed():
                     time.sleep(_EVERY_S / 4)
@@ -100,8 +104,14 @@ _watches: list[Watch] = []
 _handlers: list[Any] = []  # C holds no reference to a function of Python
 
 
-def on_abort(reason: str) -> None:
-    """End with status 3 and this reason where JAX's runtime aborts the process: it does so when it loses the first."""
+def on_abort(reason: str | None) -> None:
+    """End with status 3 and this reason where JAX's runtime aborts the process: it does so when it loses the first.
+
+    None is the usual end.
+    """
+    if reason is None:
+        ctypes.CDLL(None).signal(signal.SIGABRT, None)
+        return
     _handlers.append(_ABORTED(lambda signum: _end(reason)))
     ctypes.CDLL(None).signal(signal.SIGABRT, _handlers[-1])
 
@@ -121,7 +131,7 @@ def is_watching() -> bool:
     return bool(_watches)
 
 
-def wait_for_verdict() -> None:
+def wait_for_loss() -> None:
     """Wait until a lost process is found, which ends this one; return where none is."""
     time.sleep(LOST_AFTER_S + _GRACE_S + 3 * _EVERY_S)
 
@@ -130,8 +140,9 @@ def leave(status: int, failure: str) -> int:
     """End this process, which has failed, without waiting for the others; return the status where it is alone."""
     if _watches:
         _watches[-1].fail(failure)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):  # closed, or nobody reads it
+                stream.flush()
         os._exit(status)
     return status
 

@@ -128,13 +128,13 @@ def test_settings_take_the_home_and_keep_what_is_no_path(monkeypatch, tmp_path):
 
 
 def test_what_killed_processes_were_writing_is_removed_and_what_others_write_is_not(tmp_path, caplog):
-    names = (".a.x.unfinished", ".b.y.unfinished", ".c.z.settings")
+    names = (".a.0123abcd.unfinished", ".b.456789ef.unfinished", ".c.z.settings", ".notes.unfinished")
     for name in names:
         (tmp_path / name).write_bytes(b"half")
     with (tmp_path / names[1]).open("rb") as living:
         fcntl.flock(living, fcntl.LOCK_EX)
         with caplog.at_level("INFO"), replacing(tmp_path / "d") as stream:
-            assert sum(path.name.endswith(".unfinished") for path in tmp_path.iterdir()) == 2
+            assert sum(path.name.endswith(".unfinished") for path in tmp_path.iterdir()) == 3
             stream.write(b"whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == [*names[1:], "d"]
     assert caplog.messages == [f"{tmp_path / names[0]}: removed, a killed process was writing it"]

@@ -1,7 +1,7 @@
 """The command `mtsccd-jax`. Each file declares and runs one group of commands and holds no logic of its own.
 
 The last line on standard output is one JSON object; everything for people goes to standard error. Exit status: 0 done,
-2 the input is wrong, 3 the run failed and can be resumed, 130 or 143 stopped by a signal after saving.
+2 the input is wrong, 3 the run failed and can be resumed, 130, 138 or 143 stopped by a signal; training saves first.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from mtsccd_jax import __version__, watchdog
 from mtsccd_jax.cli import bench, data, demo, evaluate, lists, output, profile, report, reproduce, train
@@ -92,9 +93,18 @@ def join_processes(options: argparse.Namespace) -> bool:
     processes.start(options.coordinator, options.processes, options.process_id)
     if processes.count() > 1:
         output.keep_for_ourselves()  # Gloo tells there of its connections
+        processes.check_alike(chosen_of(options))
     if not processes.is_first():
         show_logs(quiet=True)
     return processes.is_first()
+
+
+def chosen_of(options: argparse.Namespace) -> dict[str, str]:
+    """Return what must be chosen alike in all processes: all but who they are, what they show, and local paths."""
+    own = ("process_id", "coordinator", "run", "json", "quiet", "status")
+    return {
+        name: str(value) for name, value in vars(options).items() if name not in own and not isinstance(value, Path)
+    }
 
 
 def leave_processes() -> None:
@@ -153,7 +163,7 @@ def fail(error: Exception) -> int:
     elif isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # of the host, or of a device
         status, text = 3, "out of memory; take a smaller batch or image, or stop other programs, and run it again"
     elif watchdog.is_watching():
-        watchdog.wait_for_verdict()  # most likely another process is lost
+        watchdog.wait_for_loss()  # most likely another process is lost
         traceback.print_exception(error)
         return watchdog.leave(1, type(error).__name__)
     else:

@@ -20,7 +20,7 @@ import orbax.checkpoint as ocp
 from mtsccd_jax import processes
 from mtsccd_jax.engine.finite import check_finite_state, not_finite
 from mtsccd_jax.engine.state import State
-from mtsccd_jax.errors import InputError
+from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.files import AnyPath
 
 # The folder in which orbax keeps the arrays of a checkpoint, and its file of what else is known of them.
@@ -71,7 +71,10 @@ def check_savable(workdir: AnyPath) -> None:
 
 def _refuse_foreign(folder: Path) -> None:
     """Raise InputError for a numbered folder of something else, which would be deleted as an old checkpoint."""
-    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):  # a running training deletes old ones
+        return
     others = [name for name in names if not name.startswith(".")]
     if others and not {ARRAYS_FOLDER, METADATA_FILE} & set(names):  # a kill while one is deleted may leave either
         raise InputError(f"{folder}: no checkpoint, it holds '{others[0]}'; move it elsewhere, old ones are deleted")
@@ -172,20 +175,27 @@ class Checkpoints:
         if processes.is_first():
             for left in self.directory.glob(UNFINISHED):
                 shutil.rmtree(left, ignore_errors=True)
-        while (step := self.latest) is not None:
+        while (step := processes.from_first(self.latest)) is not None:
+            damage: DamagedError | None = None
             try:
-                return self.restore(abstract)
+                state = self.restore(abstract, step)
             except DamagedError as error:
-                if step == min(self._manager.all_steps()):
-                    raise
-                aside = self.path(step).with_name(f"{step}.damaged")
-                if processes.is_first():
-                    shutil.rmtree(aside, ignore_errors=True)  # of an earlier damage to the same step
-                    self.path(step).rename(aside)
-                processes.from_first(None)  # the others look when it is done
-                self._manager.reload()
-                what = str(error).rpartition("; ")[0]
-                logger.warning(f"{what}; set aside as {aside.name}, going on from step {self.latest}")
+                damage = error
+            is_damaged = damage is not None
+            if processes.from_first(is_damaged) != is_damaged:
+                raise RunError(f"{self.path(step)}: the processes read different bytes; run the same command again")
+            if damage is None:
+                return state
+            if step == min(self._manager.all_steps()):
+                raise damage
+            aside = self.path(step).with_name(f"{step}.damaged")
+            if processes.is_first():
+                shutil.rmtree(aside, ignore_errors=True)  # of an earlier damage to the same step
+                self.path(step).rename(aside)
+            processes.from_first(None)  # the others look when it is done
+            self._manager.reload()
+            what = str(damage).rpartition("; ")[0]
+            logger.warning(f"{what}; set aside as {aside.name}, going on from step {self.latest}")
         return None
 
     def restore(self, abstract: State, step: int | None = None) -> State:

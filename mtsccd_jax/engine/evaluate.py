@@ -118,7 +118,8 @@ def load_trained(workdir: AnyPath, assignments: Sequence[str] = ()) -> Trained:
     network = create(run.recipe, run.class_names, steps_per_epoch, parallel)
     with Checkpoints(workdir) as checkpoints:
         keeps_best = run.recipe.engine.keep == "best"
-        kept_step = processes.by_first(lambda: best_step(workdir, checkpoints)) if keeps_best else None
+        # Chosen once: a training may save another checkpoint meanwhile.
+        kept_step = processes.by_first(lambda: best_step(workdir, checkpoints) if keeps_best else checkpoints.latest)
         state = checkpoints.restore(network.abstract(), kept_step)
     embed_step = parallel.compile_outputs(make_embed_step(network, run.recipe.data))
     return Trained(run.recipe, workdir, network, parallel, state, embed_step)

@@ -121,6 +121,7 @@ def fit(recipe: Recipe, task: Task, workdir: AnyPath) -> Fit:
                     if due.saves:
                         metrics_log.write_all()  # the history must never lag behind a checkpoint
                         checkpoints.save(state, wait=due.signum is not None)
+                        agenda.saved()
                     if due.signum is not None:
                         raise Stopped(due.signum)
             metrics_log.write_all()
@@ -140,6 +141,8 @@ def fit(recipe: Recipe, task: Task, workdir: AnyPath) -> Fit:
                 break
 
         checkpoints.save(state, wait=True)
+        with processes.together():
+            agenda.ask()  # all have asked before the first decides
         if (signum := agenda.now(step).signum) is not None:  # since the last step
             raise Stopped(signum)
         result_step = history.best.step if keep_best and history.best else step
@@ -184,8 +187,8 @@ def check_history(history: History, engine: Engine, epochs: int) -> None:
 def unusable_band_of(recipe: Recipe, task: Task, plan: Plan, step: int) -> str:
     """Return what is wrong with the bands of the batch of a step, or ""."""
     epoch, place = divmod(step - 1, plan.steps_per_epoch)
-    batch_size, processes = recipe.engine.batch_size, plan.program.feed.processes
-    return unusable_band(task.train, batch_indices(recipe.seed, epoch, len(task.train), batch_size, *processes)[place])
+    batch_size, part = recipe.engine.batch_size, plan.program.feed.processes
+    return unusable_band(task.train, batch_indices(recipe.seed, epoch, len(task.train), batch_size, *part)[place])
 
 
 def no_cause(step: int) -> str:
@@ -279,10 +282,18 @@ class Agenda:
         """Return what to do after a step."""
         if processes.count() == 1:
             return self._decide()
-        if not self._has_asked and (signum := self._stop_signal()) is not None:
+        self.ask()
+        return self.now(step) if step >= self._next else Due()
+
+    def ask(self) -> None:
+        """Tell the first of several processes of a signal that has arrived here."""
+        if processes.count() > 1 and not self._has_asked and (signum := self._stop_signal()) is not None:
             self._has_asked = True
             processes.ask("stop", signum)
-        return self.now(step) if step >= self._next else Due()
+
+    def saved(self) -> None:
+        """Begin the time to the next save: saving waits for the save before it."""
+        self._saved_at = time.monotonic()
 
     def now(self, step: int) -> Due:
         """Return what to do after a step, decided now."""
@@ -296,9 +307,7 @@ class Agenda:
         signum, now = self._stop_signal(), time.monotonic()
         if signum is None and processes.count() > 1:
             signum = next(iter(processes.asked("stop")), None)
-        saves = signum is not None or now - self._saved_at > self._save_every_s
-        self._saved_at = now if saves else self._saved_at
-        return Due(saves, signum)
+        return Due(signum is not None or now - self._saved_at > self._save_every_s, signum)
 
     def _steps_of_a_second(self) -> int:
         """Return how many steps to take until the next decision: those of a second, at most twice as many as before.
@@ -323,8 +332,8 @@ def stop_requested() -> Iterator[Callable[[], int | None]]:
     def note(signum: int, frame: FrameType | None) -> None:
         arrived.append(signum)
         if signum != signal.SIGUSR1:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, previous[number])
 
     previous: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():  # Python lets no other thread install handlers

@@ -123,7 +123,10 @@ def begin(plan: Plan, workdir: AnyPath) -> Plan:
         weights_sha256=weights.sha256 if weights else None,
         learned_before=weights.trained_on if weights else (),
     )
+    of_first = processes.from_first([run.train_sha256, run.weights_sha256])
     with processes.together():
+        if of_first != [run.train_sha256, run.weights_sha256]:
+            raise InputError(f"{task.train.name}: other training data or weights than the first process's")
         claim(workdir, run)
     return replace(plan, program=program)
 

@@ -24,8 +24,8 @@ from mtsccd_jax.recipes.values import checked
 RECIPE_FILE = "recipe.json"
 HISTORY_FILE = "training.jsonl"
 LOCK_FILE = "training.lock"
-# Seconds until all hosts must see a file that one of them wrote.
-_SEEN_AFTER_S = 15.0
+# Seconds until all hosts must see a file that one of them wrote: network disks remember for a while what they lack.
+_SEEN_AFTER_S = float(os.environ.get("MTSCCD_SEEN_AFTER_S", "60"))
 
 logger = logging.getLogger(__name__)
 

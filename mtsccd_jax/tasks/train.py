@@ -16,7 +16,7 @@ def train(recipe: Recipe, workdir: AnyPath, *, largest_batch: bool = False) -> F
     Raises:
         InputError: the recipe, its data, its batch or the work directory cannot be used.
         RunError: a loss or gradient is not finite.
-        Stopped: SIGINT or SIGTERM arrived; the state is saved.
+        Stopped: SIGINT, SIGTERM or SIGUSR1 arrived; the state is saved.
     """
     with processes.together():
         recipe.check()

@@ -109,8 +109,9 @@ def write_row(trained: Trained, outputs: Outputs[Any], result: Result) -> rows.R
 
 def training_curve(trained: Trained) -> dict[str, np.ndarray]:
     """Return the training history as arrays by name; NaN where a rate is not known."""
+    saved_step = newest_step(trained.workdir) or 0  # first: a training that runs adds to both
     history = work.read_history(trained.workdir)
-    work.warn_of_lost_steps(trained.workdir, history, newest_step(trained.workdir) or 0)
+    work.warn_of_lost_steps(trained.workdir, history, saved_step)
     types = {"step": np.int64, "epoch": np.int64}
     names = ("step", "epoch", "loss", "accuracy", "learning_rate", "images_per_s")
     return {

@@ -3,6 +3,8 @@
 By SGD: the first step of Adam is as long whatever the gradient, so it shows the rounding of those that are nearly zero.
 """
 
+import shutil
+
 import jax
 import many_processes
 import numpy as np
@@ -11,24 +13,32 @@ from training import result
 
 # Layouts (processes, devices of each). The last one is the control: one process, on other devices than the first.
 LAYOUTS = {"one": (1, 2), "two": (2, 1), "control": (1, 4)}
-BATCHES = {"step": 64, "epoch": 16}
+# Scenes of a class of which a batch of 16 is left to train.
+FEW = 12
 
 
 @pytest.fixture(scope="module")
 def states(scenes, tmp_path_factory):
     """The parameters after one step and after one epoch by layout, on the host."""
     root = tmp_path_factory.mktemp("trainings")
+    for kind in scenes.iterdir():
+        (root / "few" / kind.name).mkdir(parents=True)
+        for image in sorted(kind.iterdir())[:FEW]:
+            shutil.copy(image, root / "few" / kind.name)
+    folders = {"step": root / "few", "epoch": scenes}
     settings = ["data.image_size=32", "data.crop_padding=2", "model.width=0.0625", "optim.name=sgd"]
-    settings += ["engine.epochs=1", "engine.validate=false", "optim.warmup_epochs=0"]
+    settings += ["optim.schedule=constant", "optim.warmup_epochs=0"]  # so that both are one program
+    settings += ["engine.epochs=1", "engine.validate=false", "engine.batch_size=16", "data.input=stream"]
+    overrides = [f"--set={setting}" for setting in settings]
     for layout, (processes, devices) in LAYOUTS.items():
-        commands = []
-        for name, batch in BATCHES.items():
-            chosen = [f"--set={setting}" for setting in (*settings, f"engine.batch_size={batch}")]
-            commands.append(["train", "demo", "--folder", scenes, "--workdir", root / layout / name, *chosen])
+        commands = [
+            ["train", "demo", "--folder", folder, "--workdir", root / layout / name, *overrides]
+            for name, folder in folders.items()
+        ]
         ended = many_processes.run(processes, devices, *commands)
         assert [one.status for one in ended] == [0] * processes, ended
         assert [answer["step"] for answer in ended[0].answers()] == [1, 4]
-    return {(layout, name): result(root / layout / name) for layout in LAYOUTS for name in BATCHES}
+    return {(layout, name): result(root / layout / name) for layout in LAYOUTS for name in folders}
 
 
 def apart(one, other):

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# A lost process is found in seconds. XLA's products on CPU are summed by the threads of a pool, which has as many as
-# there are devices, cores, or here: with equal pools they are equal to the last bit.
-ENVIRONMENT = {"MTSCCD_LOST_AFTER_S": "5", "NPROC": "8"}
+# A lost process, and a folder that is not shared, are found in seconds. XLA's products on CPU are summed by the threads
+# of a pool, as many as there are devices, cores, or here: with equal pools they are equal to the last bit.
+ENVIRONMENT = {"MTSCCD_LOST_AFTER_S": "5", "MTSCCD_SEEN_AFTER_S": "3", "NPROC": "8"}
 
 
 Commands = Sequence[Sequence[Any]]

@@ -20,10 +20,15 @@ LARGEST = (
 )
 
 
+# The training step of these takes longest; their small variants are compared as well.
+LONGEST_STEPS = tuple(f"test_one_training_step_equals_the_reference[{name}-" for name in ("densenet121", "vgg11"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the full-size comparisons of the largest networks as slow, too."""
+    """Mark the longest full-size comparisons as slow, too."""
     for item in items:
-        if item.get_closest_marker("parity") and any(name in item.name for name in LARGEST):
+        is_large = any(name in item.name for name in LARGEST) or item.name.startswith(LONGEST_STEPS)
+        if item.get_closest_marker("parity") and is_large:
             item.add_marker(pytest.mark.slow)
 
 

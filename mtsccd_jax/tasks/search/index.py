@@ -25,7 +25,7 @@ from mtsccd_jax.data.decode import decode_rgb
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.data.stream import usable_cores
 from mtsccd_jax.engine.evaluate import Trained
-from mtsccd_jax.errors import InputError
+from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.files import replacing
 from mtsccd_jax.report.arrays import read_arrays
 from mtsccd_jax.tasks.feature_cache import FeatureCache
@@ -101,18 +101,24 @@ def _open_index(cache: FeatureCache, split: str) -> Index:
     folder = str(Path(cache.data.folder).resolve()) if cache.data.folder else None
     asked = {"format": _FORMAT, "folder": folder, "split": split, "network": network}
     known = saved is not None and asked.items() <= saved.about.items()
+    source: Source | None
     try:
         source = search_source(cache, split)
     except InputError as error:
         if saved is None or not known:
             raise
         logger.info(f"{error}; searching {place.name}, saved when it was there")
+        source, about = None, dict(saved.about)
+    else:
+        about = {**asked, "dataset": source.dataset, "data": source.fingerprint()}
+    seen = [source is None, saved is not None and dict(saved.about) == about]
+    if processes.from_first(seen) != seen:
+        raise RunError(f"{place}: the processes see other data or another index; run the same command again")
+    if saved is not None and seen[1]:
+        if source is not None:
+            logger.info(f"{place.name}: {len(saved):,} images, the saved index fits")
         return saved
-    about = {**asked, "dataset": source.dataset, "data": source.fingerprint()}
-    fits = saved is not None and dict(saved.about) == about
-    if processes.from_first(fits) and saved is not None:
-        logger.info(f"{place.name}: {len(saved):,} images, the saved index fits")
-        return saved
+    assert source is not None
     label, names = relevance(source)
     features = cache.features(source).values["image"].features
     made = Index(features, names_of(source), label, names, about, *_jpegs(source))
