@@ -207,7 +207,7 @@ def check_pairs(
     return finite_floats("distance_n", distance, "distances"), changed
 
 
-def refuse(distance_n: Array, changed_n: Array) -> NoReturn:
+def refuse(distance_n: Float[Array, " n"], changed_n: Shaped[Array, " n"]) -> NoReturn:
     """Raise ValueError for pairs that a device has not accepted; the host names the first wrong value if it can."""
     if not spans_processes(distance_n):
         check_pairs(distance_n, changed_n)
@@ -241,7 +241,7 @@ def stays_on_device(distance_n: Shaped[ArrayLike, "..."]) -> TypeGuard[Float[Arr
     return fits and (_on_accelerator(distance_n) or spans_processes(distance_n))
 
 
-def beside(changed_n: ArrayLike, distance_n: Array) -> Array:
+def beside(changed_n: Shaped[ArrayLike, " n"], distance_n: Float[Array, " n"]) -> Shaped[Array, " n"]:
     """Return the labels where they can be used together with distances on devices; those of the host are in all."""
     if isinstance(changed_n, Array) or not spans_processes(distance_n):
         return jnp.asarray(changed_n)
