@@ -81,3 +81,12 @@ def test_wrong_input_of_one_is_that_of_all(scenes, tmp_path):
     assert "process 1: " in ended[0].complaint
     assert "nowhere" in ended[0].complaint
     assert not (tmp_path / "run" / "recipe.json").exists()
+
+
+def test_other_options_of_one_are_told_to_all(scenes, tmp_path):
+    """As where a launcher joins what were meant as trainings of their own."""
+    commands = [[[*training(scenes, tmp_path / "run", 1), f"--seed={seed}"]] for seed in (0, 1)]
+    ended = many_processes.wait(many_processes.start_each(commands, 1))
+    assert [one.status for one in ended] == [2, 2], ended
+    assert all("seed differs from the first process; start all of them alike" in one.complaint for one in ended)
+    assert not (tmp_path / "run" / "recipe.json").exists()
