@@ -1,8 +1,11 @@
-"""What a call of `ops` begins with: JAX's settings at their defaults, checked arguments, and few lengths.
+"""What calls of `ops` share: JAX's settings at their defaults, checked arguments, few lengths, rows on many devices.
 
 One mistake has one message, whichever function finds it. A compiled program is for one shape. Examples come in any
 number, so they are padded to few lengths, and a process that sees new lengths again and again compiles, and keeps, few
 programs.
+
+Devices that share the rows of an array add what each makes of its own in the order of the devices, so that results do
+not depend on how these are divided over processes.
 """
 
 import difflib
@@ -12,7 +15,8 @@ from contextlib import contextmanager
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
+from jax.sharding import Mesh, NamedSharding
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Float32, Int64, Real, Shaped
 
@@ -149,6 +153,30 @@ def on_host(x: Shaped[Array | np.ndarray, "..."]) -> bool:
 def spans_processes(x: Shaped[ArrayLike, "..."]) -> bool:
     """Return whether an array lies on devices of several processes, which then all make the same calls with it."""
     return isinstance(x, Array) and not isinstance(x, jax.core.Tracer) and not x.is_fully_addressable
+
+
+def row_mesh(x: Shaped[ArrayLike, "..."]) -> Mesh | None:
+    """Return the mesh of one axis over whose devices the rows of an array are divided; None of any other array."""
+    if not isinstance(x, Array) or isinstance(x, jax.core.Tracer) or not isinstance(x.sharding, NamedSharding):
+        return None
+    mesh, spec = x.sharding.mesh, x.sharding.spec
+    is_divided = isinstance(mesh, Mesh) and mesh.size > 1 and tuple(spec[:1]) == mesh.axis_names
+    return mesh if is_divided else None
+
+
+def total(x: Shaped[Array, "..."], axis: str | None) -> Shaped[Array, "..."]:
+    """Return the sum over the devices of an axis, added in their order, on all of them; `x` where there is no axis."""
+    return x if axis is None else lax.all_gather(x, axis).sum(0, dtype=x.dtype)
+
+
+def gathered(x: Shaped[Array, "..."], axis: str | None, along: int = 0) -> Shaped[Array, "..."]:
+    """Return the parts of all devices of an axis, joined in their order; `x` where there is no axis."""
+    return x if axis is None else lax.all_gather(x, axis, axis=along, tiled=True)
+
+
+def of_first(x: Shaped[Array, "..."], axis: str | None) -> Shaped[Array, "..."]:
+    """Return what the first device of an axis has, on all of them; `x` where there is no axis."""
+    return x if axis is None else lax.all_gather(x, axis)[0]
 
 
 def check_known(what: str, name: str, known: Iterable[str]) -> None:

@@ -8,19 +8,37 @@ with fewer distinct points than clusters, it shares the centre of the largest cl
 Points are centred first: distances come from a matrix product, whose rounding error grows with the distance from the
 origin. The sums over the clusters are updated by the points that change their cluster, which soon are few. These
 updates are products with a one-hot matrix, because a float32 scatter-add is hundreds of times slower on some GPUs.
+
+Where several devices share the points, these stay there: sums over the clusters and distances to the nearest centre are
+handed round, and of the points the seeds alone.
 """
 
-from functools import partial
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
-from jaxtyping import Float32, Int32, Real
+from jaxtyping import Bool, Float32, Int32, Real
 
-from mtsccd_jax.ops.calls import check_at_least_one, leading, own_settings, padded, real_rows, row_bucket
+from mtsccd_jax.ops.calls import (
+    check_at_least_one,
+    flags,
+    gathered,
+    leading,
+    of_first,
+    own_settings,
+    padded,
+    real_rows,
+    row_bucket,
+    row_mesh,
+    total,
+)
 from mtsccd_jax.ops.distance_kernels import product
 
 _BLOCK_ROWS = 2048
@@ -36,7 +54,7 @@ class KMeans(NamedTuple):
 
 
 class _Points(NamedTuple):
-    """The centred points in blocks, padded with zeros."""
+    """The centred points in blocks, padded with zeros; of devices that share them, those of one."""
 
     point_brd: Array
     square_n: Array  # squared lengths
@@ -44,7 +62,7 @@ class _Points(NamedTuple):
 
 
 class _Clusters(NamedTuple):
-    """The label of every point, `k` in the padding, and the sum and size of every cluster."""
+    """The label of every point, `k` in the padding, and the sum and size of every cluster on all devices."""
 
     label_n: Array
     total_kd: Array
@@ -61,34 +79,51 @@ class _Lloyd(NamedTuple):
 
 @own_settings()
 def fit_kmeans(
-    point_nd: Real[ArrayLike, "n d"], k: int, seed: int = 0, *, max_iterations: int = 100, tolerance: float = 1e-4
+    point_nd: Real[ArrayLike, "n d"],
+    k: int,
+    seed: int = 0,
+    *,
+    mask_n: Bool[ArrayLike, " n"] | None = None,
+    max_iterations: int = 100,
+    tolerance: float = 1e-4,
 ) -> KMeans:
     """Find k centres by k-means++ seeds and Lloyd's iterations.
 
     Args:
-        point_nd: real numbers, used as float32.
-        k: the number of clusters, from 1 to n.
+        point_nd: real numbers, used as float32. Where devices, also of several processes, share its rows (one axis of a
+            mesh), all of them work, each on its own rows, and all processes must call this.
+        k: the number of clusters, from 1 to the number of points.
         seed: of the random draws.
+        mask_n: False where a row is no point, such as one that makes the rows divide over devices; None for nowhere.
         max_iterations: of Lloyd's iterations, at least 1.
         tolerance: of the summed squared movement of the centres, relative to the mean variance of the features.
 
     Raises:
-        ValueError: empty input, NaN or infinite values, k outside 1 to n, no iteration, a negative tolerance.
+        ValueError: empty input, NaN or infinite values, unequal lengths, k outside 1 to the number of points, no
+            iteration, a negative tolerance.
     """
     point_nd = real_rows("point_nd", point_nd)
-    n = len(point_nd)
+    mask = np.full(len(point_nd), True) if mask_n is None else flags("mask_n", mask_n, "a mask is True or False")
+    if len(mask) != len(point_nd):
+        raise ValueError(f"point_nd and mask_n must have one length, got {len(point_nd)} and {len(mask)}")
+    n = int(mask.sum())
     if not 1 <= k <= n:
         raise ValueError(f"k must be from 1 to the number of points, {n}, got {k}")
     check_at_least_one(max_iterations=max_iterations)
     if not tolerance >= 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance}")
-    rows = row_bucket(n)
-    limits = np.int32(max_iterations), np.float32(tolerance)
+    mesh, limits = row_mesh(point_nd), (np.int32(max_iterations), np.float32(tolerance))
+    rows = len(mask) if mesh else row_bucket(len(mask))
+    real_n = np.arange(rows) < len(mask)
+    real_n[: len(mask)] &= mask
+    if mesh:
+        sharding = NamedSharding(mesh, P(*mesh.axis_names))
+        placed = point_nd, jax.make_array_from_callback(real_n.shape, sharding, real_n.__getitem__)
+    else:
+        placed = padded(point_nd, rows), real_n
     with jax.enable_x64(True):
-        center_kd, inertia, iterations = _fit(
-            padded(point_nd, rows), np.int32(n), jax.random.key(seed), *limits, k, -(-rows // _BLOCK_ROWS)
-        )
-        return KMeans(center_kd, float(inertia), int(iterations))
+        center_kd, inertia, iterations = _program(mesh, k)(*placed, jax.random.key(seed), *limits)
+    return KMeans(jax.device_put(np.asarray(center_kd)), float(inertia), int(iterations))
 
 
 @own_settings()
@@ -114,37 +149,49 @@ def _nearest(point_nd: Array, center_kd: Array) -> Array:
     return _lowest(_scores(point_nd - origin_d, center_kd - origin_d))[0]
 
 
-@partial(jax.jit, static_argnames=("k", "blocks"))
+@lru_cache(maxsize=64)
+def _program(mesh: Mesh | None, k: int) -> Callable[..., tuple[Array, Array, Array]]:
+    """Return the program for k clusters on one device, or on those of a mesh of one axis that share the points."""
+    if mesh is None:
+        return jax.jit(partial(_fit, k=k))
+    (axis,) = mesh.axis_names
+    inputs = (P(axis), P(axis), P(), P(), P())
+    call = partial(_fit, k=k, axis=axis)
+    return jax.jit(jax.shard_map(call, mesh=mesh, in_specs=inputs, out_specs=P(), check_vma=False))
+
+
 def _fit(
-    point_nd: Array, n: Array, key: Array, most: Array, tolerance: Array, k: int, blocks: int
+    point_nd: Array, real_n: Array, key: Array, most: Array, tolerance: Array, k: int, axis: str | None = None
 ) -> tuple[Array, Array, Array]:
-    """Return `(center_kd, inertia, iterations)` for the first n points; the others are padding."""
+    """Return `(center_kd, inertia, iterations)` for the real points; the others are padding."""
     length, d = point_nd.shape
+    blocks = -(-length // _BLOCK_ROWS)
     rows = -(-length // blocks)
-    real_n = jnp.arange(blocks * rows) < n
+    real_n = jnp.pad(real_n, (0, blocks * rows - length))
     point_nd = jnp.where(real_n[:, None], jnp.pad(point_nd, ((0, blocks * rows - length), (0, 0))), 0)
-    origin_d = jnp.sum(point_nd, 0) / n.astype(jnp.float32)
+    n = total(real_n.sum(), axis).astype(jnp.float32)
+    origin_d = total(jnp.sum(point_nd, 0), axis) / n
     point_nd = jnp.where(real_n[:, None], point_nd - origin_d, 0)
     square_n = jnp.sum(jnp.square(point_nd), 1)
     points = _Points(point_nd.reshape(blocks, rows, d), square_n, real_n)
-    goal = tolerance * jnp.sum(square_n) / (n.astype(jnp.float32) * d)
+    goal = tolerance * total(jnp.sum(square_n), axis) / (n * d)
 
     def going(state: _Lloyd) -> Array:
         return ~state.settled & (state.shift > goal) & (state.iteration < most)
 
     def improve(state: _Lloyd) -> _Lloyd:
         label_n, distance_n = _assign(points, state.center_kd)
-        clusters = _follow(points, state.clusters, label_n)
-        center_kd = _centers(points, clusters, state.center_kd, distance_n)
-        shift = jnp.sum(jnp.square(center_kd - state.center_kd))
-        settled = jnp.all(label_n == state.clusters.label_n)
+        clusters = _follow(points, state.clusters, label_n, axis)
+        center_kd = _centers(points, clusters, state.center_kd, distance_n, axis)
+        shift = of_first(jnp.sum(jnp.square(center_kd - state.center_kd)), axis)
+        settled = total(jnp.sum(label_n != state.clusters.label_n), axis) == 0
         return _Lloyd(center_kd, clusters, shift, settled, state.iteration + 1)
 
     nowhere_n = jnp.where(points.real_n, -1, k).astype(jnp.int32)
     none = _Clusters(nowhere_n, jnp.zeros((k, d), jnp.float32), jnp.zeros(k, jnp.int32))
-    start = _Lloyd(_seeds(points, n, key, k), none, jnp.float32(jnp.inf), jnp.bool_(False), jnp.int32(0))
+    start = _Lloyd(_seeds(points, key, k, axis), none, jnp.float32(jnp.inf), jnp.bool_(False), jnp.int32(0))
     end = lax.while_loop(going, improve, start)
-    inertia = jnp.sum(_assign(points, end.center_kd)[1], dtype=jnp.float64)
+    inertia = total(jnp.sum(_assign(points, end.center_kd)[1], dtype=jnp.float64), axis)
     return end.center_kd + origin_d, inertia, end.iteration
 
 
@@ -176,7 +223,7 @@ def _lowest(score_nk: Array) -> tuple[Array, Array]:
     return jnp.min(index_nk, 1), value_n
 
 
-def _follow(points: _Points, clusters: _Clusters, label_n: Array) -> _Clusters:
+def _follow(points: _Points, clusters: _Clusters, label_n: Array, axis: str | None) -> _Clusters:
     """Return the clusters of new labels: add the points that came to a cluster, subtract those that left."""
     blocks, rows, d = points.point_brd.shape
     point_nd, k = points.point_brd.reshape(-1, d), len(clusters.count_k)
@@ -194,11 +241,12 @@ def _follow(points: _Points, clusters: _Clusters, label_n: Array) -> _Clusters:
         change = lax.dot_general(sign_rk, point_rd, (((0,), (0,)), ((), ())), precision=lax.Precision.HIGHEST)
         return sums[0] + change, sums[1] + sign_rk.sum(0).astype(jnp.int32)
 
-    sums = lax.fori_loop(0, -(-moved_n.sum() // rows), one_block, (clusters.total_kd, clusters.count_k))
-    return _Clusters(label_n, *sums)
+    none = jnp.zeros_like(clusters.total_kd), jnp.zeros_like(clusters.count_k)
+    total_kd, count_k = lax.fori_loop(0, -(-moved_n.sum() // rows), one_block, none)
+    return _Clusters(label_n, clusters.total_kd + total(total_kd, axis), clusters.count_k + total(count_k, axis))
 
 
-def _centers(points: _Points, clusters: _Clusters, assigned_kd: Array, distance_n: Array) -> Array:
+def _centers(points: _Points, clusters: _Clusters, assigned_kd: Array, distance_n: Array, axis: str | None) -> Array:
     """Return the mean of every cluster, whose points are those nearest to the `assigned_kd`.
 
     An empty one takes the farthest point left from the cluster that has it, or shares the centre of the largest.
@@ -208,14 +256,14 @@ def _centers(points: _Points, clusters: _Clusters, assigned_kd: Array, distance_
 
     def fill(_: None) -> tuple[Array, Array]:
         empty_k = jnp.nonzero(count_k == 0, size=k, fill_value=k)[0]
-        far_k = lax.top_k(distance_n, k)[1]
-        point_kd = points.point_brd.reshape(-1, total_kd.shape[1])[far_k]
-        square_k = jnp.sum(jnp.square(point_kd - assigned_kd[label_n[far_k]]), 1)
-        away_k = square_k > _ON_CENTER * jnp.max(points.square_n)
+        far_k = lax.top_k(gathered(distance_n, axis), k)[1]
+        point_kd, far_label_k = _points_at(points, far_k, axis), gathered(label_n, axis)[far_k]
+        square_k = jnp.sum(jnp.square(point_kd - assigned_kd[far_label_k]), 1)
+        away_k = square_k > _ON_CENTER * jnp.max(gathered(jnp.max(points.square_n)[None], axis))
         taken_k = away_k & (jnp.arange(k) < jnp.sum(count_k == 0))
         one_hot = jnp.arange(k)[:, None]
         given_kk = ((empty_k == one_hot) & taken_k).astype(jnp.float32)  # cluster that gets, point that is taken
-        change_kk = given_kk - ((label_n[far_k] == one_hot) & taken_k)
+        change_kk = given_kk - ((far_label_k == one_hot) & taken_k)
         moved = lax.dot_general(change_kk, point_kd, (((1,), (0,)), ((), ())), precision=lax.Precision.HIGHEST)
         return total_kd + moved, count_k + change_kk.sum(1).astype(jnp.int32)
 
@@ -225,29 +273,44 @@ def _centers(points: _Points, clusters: _Clusters, assigned_kd: Array, distance_
     return jnp.where(count_k[:, None] > 0, mean_kd, mean_kd[jnp.argmax(count_k)])
 
 
-def _seeds(points: _Points, n: Array, key: Array, k: int) -> Array:
+def _points_at(points: _Points, row_t: Array, axis: str | None) -> Array:
+    """Return the centred points (t, d) of some rows, counted over all devices."""
+    point_nd = points.point_brd.reshape(-1, points.point_brd.shape[2])
+    if axis is None:
+        return point_nd[row_t]
+    here_t = row_t - lax.axis_index(axis) * len(point_nd)
+    is_here_t = (here_t >= 0) & (here_t < len(point_nd))
+    return total(jnp.where(is_here_t[:, None], point_nd[here_t], 0), axis)  # the others add zeros
+
+
+def _seeds(points: _Points, key: Array, k: int, axis: str | None) -> Array:
     """Choose seeds by greedy k-means++: of some points drawn by squared distance, the one that leaves the least.
 
     Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007, section 2.2 and its end.
     """
     point_nd = points.point_brd.reshape(-1, points.point_brd.shape[2])
     draws = 2 + int(np.log(k))
-    first = jax.random.randint(key, (), 0, n, jnp.int32)
+    counted_n = jnp.cumsum(gathered(points.real_n, axis), dtype=jnp.int32)
+    nth = jax.random.randint(key, (), 0, counted_n[-1], jnp.int32)
+    first, last = jnp.searchsorted(counted_n, jnp.stack([nth + 1, counted_n[-1]])).astype(jnp.int32)
 
-    def squared(row_t: Array) -> Array:
-        """Return the squared distances (t, n) of all points to a few; 0 in the padding."""
-        square_tn = points.square_n[row_t][:, None] + points.square_n - 2 * product(point_nd[row_t], point_nd)
+    def squared(point_td: Array) -> Array:
+        """Return the squared distances (t, n) of all points of the device to a few; 0 in the padding."""
+        lengths_tn = jnp.sum(jnp.square(point_td), 1)[:, None] + points.square_n
+        square_tn = lengths_tn - 2 * product(point_td, point_nd)
         return jnp.where(points.real_n, jnp.maximum(square_tn, 0), 0)
 
     def add(index: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        row_k, nearest_n = state
-        reached_n = jnp.cumsum(nearest_n, dtype=jnp.float64)
+        seed_kd, nearest_n = state
+        reached_n = jnp.cumsum(gathered(nearest_n, axis), dtype=jnp.float64)
         place_t = jax.random.uniform(jax.random.fold_in(key, index), (draws,), jnp.float64) * reached_n[-1]
-        row_t = jnp.minimum(jnp.searchsorted(reached_n, place_t, side="right"), n - 1).astype(jnp.int32)
-        nearest_tn = jnp.minimum(nearest_n, squared(row_t))
-        best = jnp.argmin(jnp.sum(nearest_tn, 1, dtype=jnp.float64))
-        return row_k.at[index].set(row_t[best]), nearest_tn[best]
+        row_t = jnp.minimum(jnp.searchsorted(reached_n, place_t, side="right"), last).astype(jnp.int32)
+        point_td = _points_at(points, of_first(row_t, axis), axis)
+        nearest_tn = jnp.minimum(nearest_n, squared(point_td))
+        best = of_first(jnp.argmin(total(jnp.sum(nearest_tn, 1, dtype=jnp.float64), axis)), axis)
+        return seed_kd.at[index].set(point_td[best]), nearest_tn[best]
 
-    start = jnp.zeros(k, jnp.int32).at[0].set(first), squared(first[None])[0]
-    row_k, _ = lax.fori_loop(1, k, add, start)
-    return point_nd[row_k]
+    first_d = _points_at(points, first[None], axis)
+    start = jnp.zeros((k, point_nd.shape[1]), jnp.float32).at[0].set(first_d[0]), squared(first_d)[0]
+    seed_kd: Array = lax.fori_loop(1, k, add, start)[0]
+    return seed_kd

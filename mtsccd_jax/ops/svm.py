@@ -16,18 +16,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
-from jaxtyping import Float32, Float64, Real, Shaped
+from jaxtyping import Bool, Float32, Float64, Real, Shaped
 
 from mtsccd_jax.ops.calls import (
     check_at_least_one,
     check_known,
     class_vector,
+    flags,
     leading,
     own_settings,
     padded,
     real_rows,
     row_bucket,
+    row_mesh,
 )
 from mtsccd_jax.ops.svm_solver import minimise, scores
 
@@ -95,6 +99,7 @@ def fit_linear(
     classes: int,
     c: float = 1.0,
     *,
+    mask_n: Bool[ArrayLike, " n"] | None = None,
     tolerance: float = 1e-6,
     max_iterations: int = 100,
     start: LinearSVM | None = None,
@@ -102,10 +107,12 @@ def fit_linear(
     """Fit the one-vs-rest linear SVM of penalty `c`.
 
     Args:
-        feature_nd: real numbers, used as float32.
+        feature_nd: real numbers, used as float32. Where devices, also of several processes, share its rows (one axis of
+            a mesh), all of them solve, each with its own rows, and all processes must call this.
         label_n: integers in [0, classes); a class that does not occur gets a hyperplane that rejects everything.
         classes: k.
         c: penalty, above 0.
+        mask_n: False where a row is no example, such as one that makes the rows divide over devices; None for nowhere.
         tolerance: the search ends when a Newton step promises every class less than this share of its objective.
         max_iterations: the most Newton steps; a search that ends there has not `converged`.
         start: where to begin, such as the SVM of a smaller penalty; the result is the same within the tolerance.
@@ -114,18 +121,23 @@ def fit_linear(
         ValueError: empty input, unequal lengths, NaN or infinite features, labels out of range, fewer than two classes
             that occur, a penalty, tolerance or number of iterations that is not positive, a start of another shape.
     """
-    feature, label = _check_examples(feature_nd, label_n, classes)
+    feature, label = _check_examples(feature_nd, label_n, classes, mask_n)
     _check_settings(c, tolerance, max_iterations)
     shape = (classes, feature.shape[1])
     if start is not None and start.weight_kd.shape != shape:
         raise ValueError(f"start must have weights of shape {shape}, got {start.weight_kd.shape}")
-    start_ke = None if start is None else jnp.concatenate([start.weight_kd, start.bias_k[:, None]], 1)
-    rows = row_bucket(len(feature))
+    start_ke = None if start is None else np.concatenate([start.weight_kd, start.bias_k[:, None]], 1)
+    mesh = row_mesh(feature)
+    rows = len(feature) if mesh else row_bucket(len(feature))
     sign_kn = np.zeros((classes, rows), np.float32)
-    sign_kn[:, : len(label)] = np.where(label == np.arange(classes)[:, None], 1, -1)
-    placed_nd, placed_kn = jax.device_put((padded(feature, rows), sign_kn))  # once, and not at every step
+    sign_kn[:, : len(label)] = np.where(label == np.arange(classes)[:, None], 1, -(label >= 0).astype(np.float32))
+    if mesh:
+        placed_nd, sharding = feature, NamedSharding(mesh, P(None, *mesh.axis_names))
+        placed_kn = jax.make_array_from_callback(sign_kn.shape, sharding, sign_kn.__getitem__)
+    else:
+        placed_nd, placed_kn = jax.device_put((padded(feature, rows), sign_kn))  # once, and not at every step
     end = minimise(placed_nd, placed_kn, start_ke, float(c), tolerance, max_iterations)
-    svm = LinearSVM(end.weight_ke[:, :-1], end.weight_ke[:, -1])
+    svm = LinearSVM(*jax.device_put((end.weight_ke[:, :-1], end.weight_ke[:, -1])))
     return SVMFit(svm, end.objective_k, end.iterations, bool((end.gain_k <= tolerance).all()))
 
 
@@ -183,13 +195,19 @@ def _sums_of_minima(x_nd: Array, y_md: Array) -> Array:
     return jnp.asarray(sums)
 
 
-def _check_examples(feature_nd: ArrayLike, label_n: ArrayLike, classes: int) -> tuple[Array | np.ndarray, np.ndarray]:
+def _check_examples(
+    feature_nd: ArrayLike, label_n: ArrayLike, classes: int, mask_n: ArrayLike | None = None
+) -> tuple[Array | np.ndarray, np.ndarray]:
+    """Return features and labels, -1 where the mask is False."""
     feature, label = real_rows("feature_nd", feature_nd), class_vector("label_n", label_n, classes)
-    if len(feature) != len(label):
-        raise ValueError(f"feature_nd and label_n must have one length, got {len(feature)} and {len(label)}")
-    if len(np.unique(label)) < 2:
-        raise ValueError(f"an SVM needs examples of two classes, all {len(label)} are of class {label[0]}")
-    return feature, label
+    mask = np.full(len(label), True) if mask_n is None else flags("mask_n", mask_n, "a mask is True or False")
+    for name, length in {"label_n": len(label), "mask_n": len(mask)}.items():
+        if length != len(feature):
+            raise ValueError(f"feature_nd and {name} must have one length, got {len(feature)} and {length}")
+    seen = np.unique(label[mask])
+    if len(seen) < 2:
+        raise ValueError(f"an SVM needs examples of two classes, all {mask.sum()} are of class {(*seen, 'none')[0]}")
+    return feature, np.where(mask, label, -1)
 
 
 def _check_settings(c: float, tolerance: float, max_iterations: int) -> None:

@@ -10,17 +10,25 @@ The quadratics are solved by conjugate gradients over all classes, with two matr
 take many iterations (few examples inside the margin, large penalty) they are preconditioned: with A the examples inside
 the margin, the inverse of I + 2c A'A is I - A'(I/2c + AA')^-1 A, and AA' of a class is small. A factor that is some
 steps old is still good; it is computed again when the gradients take many iterations.
+
+Where several devices share the rows, no example leaves its device but the few of a factor: sums over the examples and
+the decision values of a step are handed round, and every device takes the same steps.
 """
 
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.scipy.linalg import cho_solve
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Float32, Float64
+
+from mtsccd_jax.ops.calls import gathered, of_first, row_mesh, total
 
 _STAGE = 10.0  # the factor of the penalty from one stage to the next
 _GENTLE = 2.0  # c |x|^2 at which Newton's method needs no path
@@ -36,14 +44,14 @@ _LINE_ITERATIONS = 16
 class Factor(NamedTuple):
     """A preconditioner: for every class some of the examples inside its margin, and a Cholesky factor."""
 
-    row_km: Array  # places of the examples, n where there is none
+    row_km: Array  # places of the device's own examples, n where there is none
     lower_kmm: Array
 
 
 class Minimum(NamedTuple):
     """The minimum that a search reached, in Newton steps of all stages."""
 
-    weight_ke: Float32[Array, "k e"]  # hyperplanes (e = d + 1), the bias last
+    weight_ke: Float32[np.ndarray, "k e"]  # hyperplanes (e = d + 1), the bias last
     objective_k: Float64[np.ndarray, " k"]
     gain_k: Float64[np.ndarray, " k"]  # the promise of one more Newton step, relative to the objective
     iterations: int
@@ -52,7 +60,7 @@ class Minimum(NamedTuple):
 def minimise(
     feature_nd: Float32[Array | np.ndarray, "n d"],
     sign_kn: Float32[Array | np.ndarray, "k n"],
-    start_ke: Float32[Array, "k e"] | None,
+    start_ke: Float32[np.ndarray, "k e"] | None,
     c: float,
     tolerance: float,
     max_iterations: int,
@@ -61,12 +69,15 @@ def minimise(
 
     `sign_kn` is 1 where the example is of the class, -1 where it is of another, and 0 in padding; hyperplanes
     (e = d + 1) hold the bias last. The search ends when no class's Newton step promises more than the share `tolerance`
-    of its objective, or after `max_iterations` steps of all stages together.
+    of its objective, or after `max_iterations` steps of all stages together. Several devices may share the rows of
+    both (see `ops.calls.row_mesh`).
     """
+    run, mesh = _programs(row_mesh(feature_nd)), row_mesh(feature_nd)
+    devices = 1 if mesh is None else mesh.size
     with jax.enable_x64(True):
         if start_ke is None:
-            weight_ke = jnp.zeros((sign_kn.shape[0], feature_nd.shape[1] + 1), jnp.float32)
-            stages = _stages(c, 1 + float(_mean_square(feature_nd, sign_kn)))
+            weight_ke = np.zeros((sign_kn.shape[0], feature_nd.shape[1] + 1), np.float32)
+            stages = _stages(c, 1 + float(run.mean_square(feature_nd, sign_kn)))
         else:
             weight_ke, stages = start_ke, [c]
         iteration, spent, factor = 0, 0.0, None
@@ -74,19 +85,19 @@ def minimise(
             goal = tolerance if stage == c else max(tolerance, _ROUGH)
             penalty, gain_k = np.float32(stage), np.full(len(sign_kn), np.inf)
             while iteration < max_iterations and (gain_k > goal).any():
-                place = _evaluate(feature_nd, sign_kn, weight_ke, penalty)
-                rows = _rows(int(place.most), feature_nd.shape[0])
+                place = run.evaluate(feature_nd, sign_kn, weight_ke, penalty)
+                rows = -(-_rows(int(place.most), feature_nd.shape[0]) // devices)
                 # A factor is due once the iterations since the last have cost as much. So all cost at most twice as
                 # much as with the best choice.
-                if spent > _cost(rows, feature_nd.shape[1]):
-                    factor, spent = _factor(feature_nd, place.active_kn, penalty, rows), 0.0
-                step = _step(feature_nd, sign_kn, weight_ke, place, factor, penalty)
+                if spent > _cost(rows * devices, feature_nd.shape[1]):
+                    factor, spent = run.factor(feature_nd, place.active_kn, penalty, rows), 0.0
+                step = run.step(feature_nd, sign_kn, weight_ke, place, factor, penalty)
                 gain_k = np.asarray(step.gain_k)
                 iteration += 1
-                spent += max(0, int(step.effort) - _FEW) * int(place.inside)
+                spent += max(0, int(step.effort) - _FEW) * int(place.inside) / devices
                 weight_ke = step.weight_ke
-        objective_k = np.asarray(_evaluate(feature_nd, sign_kn, weight_ke, np.float32(c)).objective_k)
-    return Minimum(weight_ke, objective_k, gain_k, iteration)
+        objective_k = np.asarray(run.evaluate(feature_nd, sign_kn, weight_ke, np.float32(c)).objective_k)
+    return Minimum(np.asarray(weight_ke), objective_k, gain_k, iteration)
 
 
 def scores(feature_nd: Float32[Array, "n d"], weight_ke: Float32[Array, "k e"]) -> Float32[Array, "k n"]:
@@ -110,6 +121,47 @@ class _Step(NamedTuple):
     effort: Array  # conjugate gradient iterations
 
 
+class _Programs(NamedTuple):
+    """The compiled parts of the search."""
+
+    mean_square: Callable[..., Array]
+    evaluate: Callable[..., _Place]
+    factor: Callable[..., Factor]
+    step: Callable[..., _Step]
+
+
+@lru_cache(maxsize=16)
+def _programs(mesh: Mesh | None) -> _Programs:
+    """Return the programs of one device, or of those of a mesh with one axis that share the rows."""
+    if mesh is None:
+        return _Programs(*map(jax.jit, (_mean_square, _evaluate)), jax.jit(_factor, static_argnums=3), jax.jit(_step))
+    (axis,) = mesh.axis_names
+    rows, classes, whole = P(axis), P(None, axis), P()
+    place, factor = _Place(classes, classes, whole, whole, whole, whole), Factor(classes, whole)
+
+    def spread(function: Callable[..., Any], inputs: tuple[Any, ...], outputs: Any, **settings: Any) -> Any:
+        call = partial(function, axis=axis, **settings)
+        return jax.shard_map(call, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False)
+
+    @partial(jax.jit, static_argnums=3)
+    def make_factor(feature_nd: Array, active_kn: Array, c: Array, rows_here: int) -> Factor:
+        made: Factor = spread(_factor, (rows, classes, whole), factor, rows=rows_here)(feature_nd, active_kn, c)
+        return made
+
+    @jax.jit
+    def step(*arguments: Any) -> _Step:
+        known = None if arguments[4] is None else factor
+        taken: _Step = spread(_step, (rows, classes, whole, place, known, whole), whole)(*arguments)
+        return taken
+
+    return _Programs(
+        jax.jit(spread(_mean_square, (rows, classes), whole)),
+        jax.jit(spread(_evaluate, (rows, classes, whole, whole), place)),
+        make_factor,
+        step,
+    )
+
+
 def _stages(c: float, square: float) -> list[float]:
     """Return the rising penalties of the path; the last is `c`."""
     count = max(0, int(np.ceil(np.log(c * square / _GENTLE) / np.log(_STAGE))))
@@ -130,25 +182,24 @@ def _cost(rows: int, width: int) -> float:
     return rows**2 * (width + rows / 3) / (4 * 2 * width)
 
 
-@jax.jit
-def _mean_square(feature_nd: Array, sign_kn: Array) -> Array:
+def _mean_square(feature_nd: Array, sign_kn: Array, axis: str | None = None) -> Array:
     real_n = jnp.abs(sign_kn[0])
-    return jnp.sum(real_n * jnp.sum(jnp.square(feature_nd), 1)) / jnp.sum(real_n)
+    square = jnp.sum(real_n * jnp.sum(jnp.square(feature_nd), 1))
+    return of_first(total(square, axis) / total(jnp.sum(real_n), axis), axis)
 
 
-@jax.jit
-def _evaluate(feature_nd: Array, sign_kn: Array, weight_ke: Array, c: Array) -> _Place:
+def _evaluate(feature_nd: Array, sign_kn: Array, weight_ke: Array, c: Array, axis: str | None = None) -> _Place:
     score_kn = scores(feature_nd, weight_ke)
     slack_kn = jnp.where(sign_kn == 0, 0, jnp.maximum(1 - sign_kn * score_kn, 0))
-    objective_k = _dot(weight_ke, weight_ke) / 2 + c.astype(jnp.float64) * _dot(slack_kn, slack_kn)
-    gradient_ke = weight_ke - 2 * c * _combine(sign_kn * slack_kn, feature_nd)
+    objective_k = _dot(weight_ke, weight_ke) / 2 + c.astype(jnp.float64) * total(_dot(slack_kn, slack_kn), axis)
+    gradient_ke = weight_ke - 2 * c * total(_combine(sign_kn * slack_kn, feature_nd), axis)
     active_kn = slack_kn > 0
-    return _Place(score_kn, active_kn, gradient_ke, objective_k, jnp.max(active_kn.sum(1)), active_kn.any(0).sum())
+    most, inside = jnp.max(total(active_kn.sum(1), axis)), total(active_kn.any(0).sum(), axis)
+    return _Place(score_kn, active_kn, gradient_ke, objective_k, most, inside)
 
 
-@partial(jax.jit, static_argnames="rows")
-def _factor(feature_nd: Array, active_kn: Array, c: Array, rows: int) -> Factor:
-    """Compute the preconditioner of every class from at most `rows` evenly spaced examples inside its margin."""
+def _factor(feature_nd: Array, active_kn: Array, c: Array, rows: int, axis: str | None = None) -> Factor:
+    """Compute the preconditioner of every class from evenly spaced examples inside its margin, some `rows` a device."""
     n = feature_nd.shape[0]
 
     def one_class(active_n: Array) -> tuple[Array, Array]:
@@ -158,15 +209,16 @@ def _factor(feature_nd: Array, active_kn: Array, c: Array, rows: int) -> Factor:
         wanted_m = wanted_m.astype(jnp.int32) + 1
         found_m = wanted_m <= count
         row_m = jnp.where(found_m, jnp.searchsorted(order_n, wanted_m), n).astype(jnp.int32)
-        example_md = feature_nd.at[row_m].get(mode="fill", fill_value=0)
+        example_md = gathered(feature_nd.at[row_m].get(mode="fill", fill_value=0), axis)
+        count, found_m = total(count, axis), gathered(found_m, axis)
         gram = lax.dot_general(example_md, example_md, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST)
         gram = gram + (found_m[:, None] & found_m)
         # The rows represent all examples inside the margin, and float32 must be able to factor the matrix.
-        share = jnp.maximum(count / rows, 1).astype(jnp.float32)
+        share = jnp.maximum(count / len(found_m), 1).astype(jnp.float32)
         shift = jnp.maximum(1 / (2 * c * share), 1e-6 * jnp.trace(gram))
-        identity = jnp.eye(rows, dtype=jnp.float32)
+        identity = jnp.eye(len(found_m), dtype=jnp.float32)
         lower = jnp.linalg.cholesky(gram + shift * identity)
-        sound = jnp.isfinite(lower).all()  # else the class has no preconditioner
+        sound = of_first(jnp.isfinite(lower).all(), axis)  # else the class has no preconditioner
         return jnp.where(sound, row_m, n), jnp.where(sound, lower, identity)
 
     # One class at a time: the examples of all classes at once may not fit.
@@ -206,7 +258,7 @@ def _pack(feature_nd: Array, active_kn: Array, factor: Factor | None) -> _Inside
     return _Inside(example_brd, active_bkr, place_km, used)
 
 
-def _curvature(inside: _Inside, direction_ke: Array) -> Array:
+def _curvature(inside: _Inside, direction_ke: Array, axis: str | None) -> Array:
     """Return A'A p of every class, (k, d + 1), A being its examples inside the margin."""
 
     def add(block: Array, total_ke: Array) -> Array:
@@ -214,11 +266,10 @@ def _curvature(inside: _Inside, direction_ke: Array) -> Array:
         score_kr = jnp.where(inside.active_bkr[block], scores(example_rd, direction_ke), 0)
         return total_ke + _combine(score_kr, example_rd)
 
-    product_ke: Array = lax.fori_loop(0, inside.blocks, add, jnp.zeros_like(direction_ke))
-    return product_ke
+    return total(lax.fori_loop(0, inside.blocks, add, jnp.zeros_like(direction_ke)), axis)
 
 
-def _precondition(inside: _Inside, factor: Factor | None, rest_ke: Array) -> Array:
+def _precondition(inside: _Inside, factor: Factor | None, rest_ke: Array, axis: str | None) -> Array:
     """Return r - A'(shift + AA')^-1 A r of every class, A being the examples of the factor; r without a factor."""
     if factor is None or inside.place_km is None:
         return rest_ke
@@ -230,17 +281,19 @@ def _precondition(inside: _Inside, factor: Factor | None, rest_ke: Array) -> Arr
     nothing_bkr = jnp.zeros((blocks, classes, rows), jnp.float32)
     score_bkr = lax.fori_loop(0, inside.blocks, score, nothing_bkr)
     score_kn = score_bkr.swapaxes(0, 1).reshape(classes, blocks * rows)
-    score_km = jnp.take_along_axis(score_kn, inside.place_km, 1, mode="fill", fill_value=0)
+    score_km = gathered(jnp.take_along_axis(score_kn, inside.place_km, 1, mode="fill", fill_value=0), axis, 1)
     share_km = jax.vmap(lambda lower, right: cho_solve((lower, True), right))(factor.lower_kmm, score_km)
+    if axis is not None:
+        here = inside.place_km.shape[1]
+        share_km = lax.dynamic_slice_in_dim(share_km, lax.axis_index(axis) * here, here, 1)
     # The rows of a class are distinct, so `set` can replace `add`, which is slow on some accelerators.
     share_kn = jnp.zeros_like(score_kn).at[jnp.arange(classes)[:, None], inside.place_km].set(share_km, mode="drop")
     share_bkr = share_kn.reshape(classes, blocks, rows).swapaxes(0, 1)
 
-    def take(block: Array, left_ke: Array) -> Array:
-        return left_ke - _combine(share_bkr[block], inside.example_brd[block])
+    def add(block: Array, total_ke: Array) -> Array:
+        return total_ke + _combine(share_bkr[block], inside.example_brd[block])
 
-    left_ke: Array = lax.fori_loop(0, inside.blocks, take, rest_ke)
-    return left_ke
+    return rest_ke - total(lax.fori_loop(0, inside.blocks, add, jnp.zeros_like(rest_ke)), axis)
 
 
 class _Descent(NamedTuple):
@@ -250,39 +303,52 @@ class _Descent(NamedTuple):
     rest_ke: Array  # the part of the gradient that is left
     direction_ke: Array
     energy_k: Array  # its preconditioned square
+    live_k: Array  # whether it is still too large
     iteration: Array
 
 
-@jax.jit
-def _step(feature_nd: Array, sign_kn: Array, weight_ke: Array, place: _Place, factor: Factor | None, c: Array) -> _Step:
-    """Take one Newton step of every class."""
+def _step(
+    feature_nd: Array,
+    sign_kn: Array,
+    weight_ke: Array,
+    place: _Place,
+    factor: Factor | None,
+    c: Array,
+    axis: str | None = None,
+) -> _Step:
+    """Take one Newton step of every class.
+
+    Processors of several kinds may round otherwise, so the first device says for all how far to go.
+    """
     inside = _pack(feature_nd, place.active_kn, factor)
-    first_ke = _precondition(inside, factor, -place.gradient_ke)
+    first_ke = _precondition(inside, factor, -place.gradient_ke, axis)
     energy_k = _dot(-place.gradient_ke, first_ke)
     goal_k = _FORCING**2 * energy_k
 
     def going(state: _Descent) -> Array:
-        return jnp.any(state.energy_k > goal_k) & (state.iteration < _ITERATIONS)
+        return jnp.any(state.live_k) & (state.iteration < _ITERATIONS)
 
     def improve(state: _Descent) -> _Descent:
-        move_ke, rest_ke, direction_ke, energy_k, iteration = state
-        product_ke = direction_ke + 2 * c * _curvature(inside, direction_ke)
-        live_k = energy_k > goal_k
+        move_ke, rest_ke, direction_ke, energy_k, live_k, iteration = state
+        product_ke = direction_ke + 2 * c * _curvature(inside, direction_ke, axis)
         length_k = jnp.where(live_k, energy_k / _dot(direction_ke, product_ke), 0).astype(jnp.float32)
         move_ke = move_ke + length_k[:, None] * direction_ke
         rest_ke = rest_ke - length_k[:, None] * product_ke
-        ahead_ke = _precondition(inside, factor, rest_ke)
+        ahead_ke = _precondition(inside, factor, rest_ke, axis)
         now_k = jnp.where(live_k, _dot(rest_ke, ahead_ke), energy_k)
         turn_k = jnp.where(live_k, now_k / energy_k, 0).astype(jnp.float32)
-        return _Descent(move_ke, rest_ke, ahead_ke + turn_k[:, None] * direction_ke, now_k, iteration + 1)
+        direction_ke = ahead_ke + turn_k[:, None] * direction_ke
+        return _Descent(move_ke, rest_ke, direction_ke, now_k, of_first(now_k > goal_k, axis), iteration + 1)
 
-    start = _Descent(jnp.zeros_like(weight_ke), -place.gradient_ke, first_ke, energy_k, jnp.int32(0))
+    live_k = of_first(energy_k > goal_k, axis)
+    start = _Descent(jnp.zeros_like(weight_ke), -place.gradient_ke, first_ke, energy_k, live_k, jnp.int32(0))
     move_ke, *_, effort = lax.while_loop(going, improve, start)
     promise_k = -_dot(place.gradient_ke, move_ke) / 2
-    margin_kn, margin_move_kn = sign_kn * place.score_kn, sign_kn * scores(feature_nd, move_ke)
-    length_k = _line_search(weight_ke, move_ke, margin_kn, margin_move_kn, c)
+    margins = sign_kn * place.score_kn, sign_kn * scores(feature_nd, move_ke)
+    length_k = _line_search(weight_ke, move_ke, *(gathered(margin_kn, axis, 1) for margin_kn in margins), c)
     length_k = jnp.where(promise_k > 0, length_k, 0).astype(jnp.float32)
-    return _Step(weight_ke + length_k[:, None] * move_ke, promise_k / place.objective_k, effort)
+    gain_k = of_first(promise_k / place.objective_k, axis)
+    return _Step(weight_ke + length_k[:, None] * move_ke, gain_k, effort)
 
 
 def _line_search(weight_ke: Array, move_ke: Array, margin_kn: Array, margin_move_kn: Array, c: Array) -> Array:

@@ -1,5 +1,6 @@
 """SVMs against scikit-learn's LinearSVC and SVC, and the optimality conditions of the objective."""
 
+import jax
 import numpy as np
 import pytest
 from sklearn.svm import SVC, LinearSVC
@@ -56,20 +57,35 @@ def test_preconditioned_steps_end_where_plain_ones_do(rows, monkeypatch):
     feature, label = _examples(300, 200, 3, seed=2)
     monkeypatch.setattr(svm_solver, "_cost", lambda rows, width: np.inf)
     plain = svm.fit_linear(feature, label, 3, 3.0)
-    made = []
+    made, programs = [], svm_solver._programs(None)
 
     def factor(feature_nd, active_kn, c, _):
         made.append(rows)
-        return real(feature_nd, active_kn, c, rows)
+        return programs.factor(feature_nd, active_kn, c, rows)
 
-    real = svm_solver._factor
     monkeypatch.setattr(svm_solver, "_cost", lambda rows, width: 0)
-    monkeypatch.setattr(svm_solver, "_factor", factor)
+    monkeypatch.setattr(svm_solver, "_programs", lambda mesh: programs._replace(factor=factor))
     fit = svm.fit_linear(feature, label, 3, 3.0)
     assert made, "no step was preconditioned"
     assert plain.converged
     assert fit.converged
     np.testing.assert_allclose(fit.objective_k, plain.objective_k, rtol=1e-5)
+
+
+@pytest.mark.parametrize("c", [0.1, 30.0])  # the larger one with a preconditioner
+def test_devices_that_share_the_rows_find_the_same_hyperplanes(c, monkeypatch):
+    monkeypatch.setattr(svm_solver, "_cost", lambda rows, width: 0)
+    feature, label = _examples(302, 40, 3)
+    mask = np.arange(302) % 100 != 7
+    mesh = jax.make_mesh((2,), ("row",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
+    spread = jax.device_put(feature, jax.NamedSharding(mesh, jax.P("row")))
+    many, one = (
+        svm.fit_linear(spread, label, 3, c, mask_n=mask),
+        svm.fit_linear(feature[mask], label[mask], 3, c),
+    )
+    assert many.converged
+    np.testing.assert_allclose(many.objective_k, one.objective_k, rtol=1e-5)
+    np.testing.assert_allclose(many.svm.scores(feature), one.svm.scores(feature), atol=2e-3)
 
 
 def test_start_and_blocks_do_not_change_the_result(monkeypatch):
