@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import jax
@@ -214,14 +215,20 @@ def joined(own: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Share:
-    """Which of n rows each process has, ascending; of a process that is alone, all."""
+    """Which of n rows each device has, ascending; the devices of a process follow each other."""
 
-    rows: tuple[np.ndarray, ...]
+    devices: tuple[np.ndarray, ...]
+
+    @cached_property
+    def rows(self) -> tuple[np.ndarray, ...]:
+        """The rows of each process, ascending."""
+        here = len(self.devices) // count()
+        return tuple(np.sort(np.concatenate(self.devices[i : i + here])) for i in range(0, len(self.devices), here))
 
     @property
     def own(self) -> np.ndarray:
         """The rows of this process, (m,)."""
-        return self.rows[index() if len(self.rows) > 1 else 0]
+        return self.rows[index()]
 
     def whole(self, own_m: np.ndarray) -> np.ndarray:
         """Return the values of all n rows, given those of this process's (m, ...); all processes must call this."""
@@ -245,7 +252,25 @@ class Share:
 
     def among(self, some: np.ndarray) -> "Share":
         """Return the share of some of the rows, ascending, which count from 0 then."""
-        return Share(tuple(np.flatnonzero(np.isin(some, rows)) for rows in self.rows))
+        return Share(tuple(np.flatnonzero(np.isin(some, rows)) for rows in self.devices))
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """An array of n rows, of which each process holds its share.
+
+    Attributes:
+        own: (m, ...), the rows of this process.
+        share: Which of the n they are.
+    """
+
+    own: np.ndarray
+    share: Share
+
+    @cached_property
+    def whole(self) -> np.ndarray:
+        """All rows, (n, ...). Many processes hand them to each other, so all must ask."""
+        return self.share.whole(self.own)
 
 
 def ask(name: str, value: Any) -> None:

@@ -106,6 +106,7 @@ def test_shares_are_put_back_in_order(monkeypatch):
     """Two processes, the other one's rows as this one would receive them."""
     rows = Share((np.array([0, 1, 4]), np.array([2, 3])))
     monkeypatch.setattr(processes, "index", lambda: 1)
+    monkeypatch.setattr(processes, "count", lambda: 2)
     monkeypatch.setattr(processes, "joined", lambda own, lengths: np.concatenate([np.array([10, 11, 14]), own]))
     assert rows.own.tolist() == [2, 3]
     assert rows.whole(np.array([12, 13])).tolist() == [10, 11, 12, 13, 14]

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from mtsccd_jax.engine.steps import OutputStep, make_embed_step
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.files import AnyPath
 from mtsccd_jax.ops.calls import own_settings
-from mtsccd_jax.processes import Share
+from mtsccd_jax.processes import Rows, Share
 from mtsccd_jax.progress import bar
 from mtsccd_jax.recipes.config import EVALUATION_KEYS, Recipe, override
 
@@ -34,19 +33,27 @@ class Embedding:
     """The outputs of a network on one image field of a source.
 
     Attributes:
-        own_features: (m, d) float32, of this process's rows; of all n where it is alone.
+        rows: The features, (n, d) float32.
         logits: (n, k) float32, of all rows.
-        share: Which rows each process has.
     """
 
-    own_features: np.ndarray
+    rows: Rows
     logits: np.ndarray
-    share: Share
 
-    @cached_property
+    @property
+    def own_features(self) -> np.ndarray:
+        """The features of this process's rows, (m, d) float32; of all n where it is alone."""
+        return self.rows.own
+
+    @property
+    def share(self) -> Share:
+        """Which rows each process has."""
+        return self.rows.share
+
+    @property
     def features(self) -> np.ndarray:
         """The features of all rows, (n, d) float32. Many processes hand them to each other, so all must ask."""
-        return self.share.whole(self.own_features)
+        return self.rows.whole
 
     @property
     def prediction(self) -> np.ndarray:
@@ -137,7 +144,8 @@ def embed(trained: Trained, source: Source) -> tuple[dict[str, Embedding], float
     """Return the outputs on every image field of a source by its name, and the images/s (compilation included)."""
     outputs, share, rate = outputs_of(trained, source, trained.embed_step, trained.state)
     return {
-        field: Embedding(output["features"], share.whole(output["logits"]), share) for field, output in outputs.items()
+        field: Embedding(Rows(output["features"], share), share.whole(output["logits"]))
+        for field, output in outputs.items()
     }, rate
 
 
@@ -236,8 +244,7 @@ def own_rows(
     process's examples of the batch in `rows`. `advance(done, total)` is called after every batch.
     """
     whole_batch = feed.parallel.whole_batch(batch_size)
-    tables = [evaluation_batches(len(rows), whole_batch, part, processes.count()) for part in range(processes.count())]
-    own = tables[processes.index()]
+    own = evaluation_batches(len(rows), whole_batch, processes.index(), processes.count())
     # A resident batch is gathered from the rows of all processes, a streamed one is put together from theirs.
     read = own[0] if not feed.resident else evaluation_batches(len(rows), whole_batch)[0]
     parts: list[Any] = []
@@ -247,4 +254,6 @@ def own_rows(
             parts.append(jax.tree.map(lambda array, mask_b=mask_b: feed.parallel.own_rows(array)[mask_b], output))
             advance(min(len(parts) * whole_batch, len(rows)), len(rows))
     outputs = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    devices = feed.parallel.mesh.size
+    tables = (evaluation_batches(len(rows), whole_batch, device, devices) for device in range(devices))
     return outputs, Share(tuple(indices[mask] for indices, mask in tables))

@@ -20,6 +20,8 @@ from jax.stages import Wrapped
 
 from mtsccd_jax import processes
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.ops.calls import row_bucket
+from mtsccd_jax.processes import Rows
 
 AXIS = "data"
 Batch = Mapping[str, jax.Array]
@@ -96,6 +98,21 @@ class Parallel:
     def own_part(self, array: np.ndarray) -> np.ndarray:
         """Return this process's part of an array (b, ...) of a whole batch, as `place` takes it."""
         return np.split(array, processes.count())[processes.index()]
+
+    def spread(self, rows: Rows) -> tuple[jax.Array | np.ndarray, np.ndarray]:
+        """Leave rows where they are, each device's on that device, for `ops` to work on.
+
+        Returns:
+            The rows (s, ...), with zeros in places that hold none; and which row each place holds, (s,), -1 for none.
+        """
+        if self.mesh.size == 1:
+            return rows.own, rows.share.own
+        each = row_bucket(max(map(len, rows.share.devices)))
+        row_s = np.concatenate([np.pad(its, (0, each - len(its)), constant_values=-1) for its in rows.share.devices])
+        own_s = self.own_part(row_s)
+        part = np.zeros((len(own_s), *rows.own.shape[1:]), rows.own.dtype)
+        part[own_s >= 0] = rows.own[np.searchsorted(rows.share.own, own_s[own_s >= 0])]
+        return jax.make_array_from_process_local_data(self.batch_sharding, part), row_s
 
     def train_view(self, model: nnx.Module, frozen: Callable[[tuple[Any, ...]], bool]) -> nnx.Module:
         """Return the model in training mode; batch norm below a frozen path keeps its running statistics."""

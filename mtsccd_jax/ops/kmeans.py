@@ -24,11 +24,10 @@ from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
-from jaxtyping import Bool, Float32, Int32, Real
+from jaxtyping import Float32, Int32, Integer, Real
 
 from mtsccd_jax.ops.calls import (
     check_at_least_one,
-    flags,
     gathered,
     leading,
     of_first,
@@ -83,7 +82,7 @@ def fit_kmeans(
     k: int,
     seed: int = 0,
     *,
-    mask_n: Bool[ArrayLike, " n"] | None = None,
+    order_n: Integer[ArrayLike, " n"] | None = None,
     max_iterations: int = 100,
     tolerance: float = 1e-4,
 ) -> KMeans:
@@ -94,7 +93,8 @@ def fit_kmeans(
             mesh), all of them work, each on its own rows, and all processes must call this.
         k: the number of clusters, from 1 to the number of points.
         seed: of the random draws.
-        mask_n: False where a row is no point, such as one that makes the rows divide over devices; None for nowhere.
+        order_n: the place of every row in the order that points are drawn from, so that it does not matter where they
+            lie; -1 where a row is no point, such as one that makes the rows divide over devices. None for their own.
         max_iterations: of Lloyd's iterations, at least 1.
         tolerance: of the summed squared movement of the centres, relative to the mean variance of the features.
 
@@ -103,26 +103,27 @@ def fit_kmeans(
             iteration, a negative tolerance.
     """
     point_nd = real_rows("point_nd", point_nd)
-    mask = np.full(len(point_nd), True) if mask_n is None else flags("mask_n", mask_n, "a mask is True or False")
-    if len(mask) != len(point_nd):
-        raise ValueError(f"point_nd and mask_n must have one length, got {len(point_nd)} and {len(mask)}")
-    n = int(mask.sum())
+    order = np.arange(len(point_nd)) if order_n is None else np.asarray(order_n)
+    if order.shape != (len(point_nd),):
+        raise ValueError(f"point_nd and order_n must have one length, got {len(point_nd)} and shape {order.shape}")
+    n = int((order >= 0).sum())
     if not 1 <= k <= n:
         raise ValueError(f"k must be from 1 to the number of points, {n}, got {k}")
     check_at_least_one(max_iterations=max_iterations)
     if not tolerance >= 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance}")
     mesh, limits = row_mesh(point_nd), (np.int32(max_iterations), np.float32(tolerance))
-    rows = len(mask) if mesh else row_bucket(len(mask))
-    real_n = np.arange(rows) < len(mask)
-    real_n[: len(mask)] &= mask
+    rows = len(order) if mesh else row_bucket(len(order))
+    order = np.pad(order, (0, rows - len(order)), constant_values=-1)
+    real_n = order >= 0
+    row_n = np.argsort(np.where(real_n, order, rows), kind="stable").astype(np.int32)
     if mesh:
         sharding = NamedSharding(mesh, P(*mesh.axis_names))
         placed = point_nd, jax.make_array_from_callback(real_n.shape, sharding, real_n.__getitem__)
     else:
         placed = padded(point_nd, rows), real_n
     with jax.enable_x64(True):
-        center_kd, inertia, iterations = _program(mesh, k)(*placed, jax.random.key(seed), *limits)
+        center_kd, inertia, iterations = _program(mesh, k)(*placed, row_n, jax.random.key(seed), *limits)
     return KMeans(jax.device_put(np.asarray(center_kd)), float(inertia), int(iterations))
 
 
@@ -155,26 +156,37 @@ def _program(mesh: Mesh | None, k: int) -> Callable[..., tuple[Array, Array, Arr
     if mesh is None:
         return jax.jit(partial(_fit, k=k))
     (axis,) = mesh.axis_names
-    inputs = (P(axis), P(axis), P(), P(), P())
+    inputs = (P(axis), P(axis), P(), P(), P(), P())
     call = partial(_fit, k=k, axis=axis)
     return jax.jit(jax.shard_map(call, mesh=mesh, in_specs=inputs, out_specs=P(), check_vma=False))
 
 
 def _fit(
-    point_nd: Array, real_n: Array, key: Array, most: Array, tolerance: Array, k: int, axis: str | None = None
+    point_nd: Array,
+    real_n: Array,
+    row_n: Array,
+    key: Array,
+    most: Array,
+    tolerance: Array,
+    k: int,
+    axis: str | None = None,
 ) -> tuple[Array, Array, Array]:
-    """Return `(center_kd, inertia, iterations)` for the real points; the others are padding."""
+    """Return `(center_kd, inertia, iterations)` for the real points; the others are padding.
+
+    `row_n` are the rows of all devices in the order that seeds are drawn from, the padding last.
+    """
     length, d = point_nd.shape
     blocks = -(-length // _BLOCK_ROWS)
     rows = -(-length // blocks)
+    row_n = row_n // length * (blocks * rows) + row_n % length  # each device pads its own
     real_n = jnp.pad(real_n, (0, blocks * rows - length))
     point_nd = jnp.where(real_n[:, None], jnp.pad(point_nd, ((0, blocks * rows - length), (0, 0))), 0)
-    n = total(real_n.sum(), axis).astype(jnp.float32)
-    origin_d = total(jnp.sum(point_nd, 0), axis) / n
+    n = total(real_n.sum(dtype=jnp.int32), axis)
+    origin_d = total(jnp.sum(point_nd, 0), axis) / n.astype(jnp.float32)
     point_nd = jnp.where(real_n[:, None], point_nd - origin_d, 0)
     square_n = jnp.sum(jnp.square(point_nd), 1)
     points = _Points(point_nd.reshape(blocks, rows, d), square_n, real_n)
-    goal = tolerance * total(jnp.sum(square_n), axis) / (n * d)
+    goal = tolerance * total(jnp.sum(square_n), axis) / (n.astype(jnp.float32) * d)
 
     def going(state: _Lloyd) -> Array:
         return ~state.settled & (state.shift > goal) & (state.iteration < most)
@@ -189,7 +201,7 @@ def _fit(
 
     nowhere_n = jnp.where(points.real_n, -1, k).astype(jnp.int32)
     none = _Clusters(nowhere_n, jnp.zeros((k, d), jnp.float32), jnp.zeros(k, jnp.int32))
-    start = _Lloyd(_seeds(points, key, k, axis), none, jnp.float32(jnp.inf), jnp.bool_(False), jnp.int32(0))
+    start = _Lloyd(_seeds(points, row_n, n, key, k, axis), none, jnp.float32(jnp.inf), jnp.bool_(False), jnp.int32(0))
     end = lax.while_loop(going, improve, start)
     inertia = total(jnp.sum(_assign(points, end.center_kd)[1], dtype=jnp.float64), axis)
     return end.center_kd + origin_d, inertia, end.iteration
@@ -283,16 +295,13 @@ def _points_at(points: _Points, row_t: Array, axis: str | None) -> Array:
     return total(jnp.where(is_here_t[:, None], point_nd[here_t], 0), axis)  # the others add zeros
 
 
-def _seeds(points: _Points, key: Array, k: int, axis: str | None) -> Array:
+def _seeds(points: _Points, row_n: Array, n: Array, key: Array, k: int, axis: str | None) -> Array:
     """Choose seeds by greedy k-means++: of some points drawn by squared distance, the one that leaves the least.
 
     Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007, section 2.2 and its end.
     """
     point_nd = points.point_brd.reshape(-1, points.point_brd.shape[2])
     draws = 2 + int(np.log(k))
-    counted_n = jnp.cumsum(gathered(points.real_n, axis), dtype=jnp.int32)
-    nth = jax.random.randint(key, (), 0, counted_n[-1], jnp.int32)
-    first, last = jnp.searchsorted(counted_n, jnp.stack([nth + 1, counted_n[-1]])).astype(jnp.int32)
 
     def squared(point_td: Array) -> Array:
         """Return the squared distances (t, n) of all points of the device to a few; 0 in the padding."""
@@ -302,15 +311,15 @@ def _seeds(points: _Points, key: Array, k: int, axis: str | None) -> Array:
 
     def add(index: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         seed_kd, nearest_n = state
-        reached_n = jnp.cumsum(gathered(nearest_n, axis), dtype=jnp.float64)
+        reached_n = jnp.cumsum(gathered(nearest_n, axis)[row_n], dtype=jnp.float64)
         place_t = jax.random.uniform(jax.random.fold_in(key, index), (draws,), jnp.float64) * reached_n[-1]
-        row_t = jnp.minimum(jnp.searchsorted(reached_n, place_t, side="right"), last).astype(jnp.int32)
-        point_td = _points_at(points, of_first(row_t, axis), axis)
+        place_t = jnp.minimum(jnp.searchsorted(reached_n, place_t, side="right"), n - 1)
+        point_td = _points_at(points, row_n[of_first(place_t, axis)], axis)
         nearest_tn = jnp.minimum(nearest_n, squared(point_td))
         best = of_first(jnp.argmin(total(jnp.sum(nearest_tn, 1, dtype=jnp.float64), axis)), axis)
         return seed_kd.at[index].set(point_td[best]), nearest_tn[best]
 
-    first_d = _points_at(points, first[None], axis)
+    first_d = _points_at(points, row_n[jax.random.randint(key, (1,), 0, n, jnp.int32)], axis)
     start = jnp.zeros((k, point_nd.shape[1]), jnp.float32).at[0].set(first_d[0]), squared(first_d)[0]
     seed_kd: Array = lax.fori_loop(1, k, add, start)[0]
     return seed_kd

@@ -14,6 +14,7 @@ import numpy as np
 
 from mtsccd_jax.data.sources import pair_splits
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.processes import Rows
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.tasks.change.decisions import Decision, change_margin, write_decision
 from mtsccd_jax.tasks.change.visual_words import Dictionary, count_words, fit_dictionary
@@ -59,7 +60,7 @@ def cdc_2(cache: FeatureCache, split: str) -> Row:
     """Write the row of CDC_2 on one split."""
     source, classifiers = cache.pairs(split), fit_classifiers(cache)
     words = count_words(cache, source, classifiers.dictionary)
-    decision = classifiers.decide(words.values["image_t1"], words.values["image_t2"])
+    decision = classifiers.decide(words.values["image_t1"].whole, words.values["image_t2"].whole)
     return write_decision(cache.trained, words, "cdc_2", decision)
 
 
@@ -86,12 +87,16 @@ def _of_pairs(cache: FeatureCache) -> WordClassifiers:
     sources = (train, cache.pairs("validation"))
     dictionary = fit_dictionary(cache, train)
     histograms = [count_words(cache, source, dictionary).values for source in sources]
-    feature, known = (pair_features(words["image_t1"], words["image_t2"]) for words in histograms)
+    feature, known = (
+        Rows(pair_features(words["image_t1"].own, words["image_t2"].own), words["image_t1"].share)
+        for words in histograms
+    )
     label, known_label = (source.column("changed").astype(np.int32) for source in sources)
-    settings, name = cache.trained.recipe.scene, f"{train.name}, train"
+    trained, name = cache.trained, f"{train.name}, train"
     if len(np.unique(label)) < 2:
         raise InputError(f"{name}: all {len(label)} pairs are of one kind; an SVM on pairs needs both")
-    fitted = fit_classifier((feature, label), (known, known_label), 2, settings, name, metric="kappa")
+    settings, examples, others = trained.recipe.scene, (feature, label), (known, known_label)
+    fitted = fit_classifier(examples, others, 2, settings, trained.parallel, name, metric="kappa")
     logger.info(f"changed pairs from {len(dictionary.center_kd)} words by {fitted}")
     return WordClassifiers(dictionary, (fitted,))
 
@@ -110,8 +115,9 @@ def _of_scenes(cache: FeatureCache) -> WordClassifiers:
     classifiers = []
     for image, label in fields:
         examples, others = (words[image], train.column(label)), (known[image], validation.column(label))
-        settings, name = cache.trained.recipe.scene, f"{train.name}, train"
-        fitted = fit_classifier(examples, others, len(train.class_names), settings, name)
+        trained, name = cache.trained, f"{train.name}, train"
+        classes, settings = len(train.class_names), trained.recipe.scene
+        fitted = fit_classifier(examples, others, classes, settings, trained.parallel, name)
         logger.info(f"classes ({label}) from {len(dictionary.center_kd)} words by {fitted}")
         classifiers.append(fitted)
     return WordClassifiers(dictionary, (classifiers[0], classifiers[-1]), tuple(train.class_names))

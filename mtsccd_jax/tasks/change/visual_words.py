@@ -22,6 +22,7 @@ from mtsccd_jax.engine.state import Network, State
 from mtsccd_jax.engine.steps import OutputStep, image_model
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.kmeans import fit_kmeans, nearest_center
+from mtsccd_jax.processes import Rows
 from mtsccd_jax.recipes.config import Data
 from mtsccd_jax.tasks.feature_cache import FeatureCache, Outputs
 
@@ -66,9 +67,13 @@ def fit_dictionary(cache: FeatureCache, source: Source) -> Dictionary:
     outputs, share, _ = outputs_of(
         trained, source, step, trained.state, rows=rows, arrays={"place": place}, title="describe"
     )
-    descriptors = [share.whole(output["descriptors"]) for output in outputs.values()]
-    descriptor_nd = np.concatenate(descriptors).reshape(drawn, -1)
-    fitted = fit_kmeans(descriptor_nd, settings.words, trained.recipe.seed)
+    descriptor_mfec = np.stack([output["descriptors"] for output in outputs.values()], 1)
+    descriptor_sfec, row_s = trained.parallel.spread(Rows(descriptor_mfec, share))
+    # The order of the fields, then of the images, then of the places, on however many devices these lie.
+    order_sfe = row_s[:, None, None] * each + chosen * each * np.arange(fields)[:, None] + np.arange(each)
+    order_sfe[row_s < 0] = -1
+    descriptor_nd = descriptor_sfec.reshape(-1, descriptor_sfec.shape[-1])
+    fitted = fit_kmeans(descriptor_nd, settings.words, trained.recipe.seed, order_n=order_sfe.ravel())
     return Dictionary(np.asarray(fitted.center_kd), float(fitted.inertia), drawn, f"{source.name}, {source.split}")
 
 
@@ -80,18 +85,18 @@ def map_places(trained: Trained) -> int:
     return int(jax.eval_shape(local, trained.state, {"image": image}).shape[1])
 
 
-def count_words(cache: FeatureCache, source: Source, dictionary: Dictionary) -> Outputs[dict[str, np.ndarray]]:
+def count_words(cache: FeatureCache, source: Source, dictionary: Dictionary) -> Outputs[dict[str, Rows]]:
     """Return the share of each word in every image of a source, (n, k) float32 by image field; counted once."""
     trained = cache.trained
 
-    def count() -> tuple[dict[str, np.ndarray], float]:
+    def count() -> tuple[dict[str, Rows], float]:
         center_kd = trained.parallel.replicate(dictionary.center_kd)
         step = cache.once(
             "words step",
             lambda: trained.parallel.compile_outputs(make_words_step(trained.network, trained.recipe.data)),
         )
         outputs, share, rate = outputs_of(trained, source, step, (trained.state, center_kd), title="words")
-        return {field: share.whole(output["words"]) for field, output in outputs.items()}, rate
+        return {field: Rows(output["words"], share) for field, output in outputs.items()}, rate
 
     return cache.outputs(("words", dictionary), source, count)
 

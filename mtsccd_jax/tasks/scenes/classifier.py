@@ -15,9 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from mtsccd_jax.engine.parallel import Parallel
 from mtsccd_jax.errors import InputError, RunError
 from mtsccd_jax.ops.metrics import cohen_kappa, confusion_matrix, overall_accuracy
 from mtsccd_jax.ops.svm import LinearSVM, fit_kernel, fit_linear
+from mtsccd_jax.processes import Rows
 from mtsccd_jax.recipes.config import Scene
 from mtsccd_jax.tasks.feature_cache import FeatureCache
 from mtsccd_jax.tasks.scenes.source import scene_source
@@ -66,37 +68,44 @@ def unit_length(feature_nd: np.ndarray) -> np.ndarray:
 
 
 def fit_classifier(
-    train: tuple[np.ndarray, np.ndarray],
-    validation: tuple[np.ndarray, np.ndarray],
+    train: tuple[Rows, np.ndarray],
+    validation: tuple[Rows, np.ndarray],
     classes: int,
     settings: Scene,
+    parallel: Parallel,
     name: str,
     *,
     metric: Literal["oa", "kappa"] = "oa",
 ) -> Classifier:
     """Fit an SVM for every C in `settings.c` and return the best on validation, of the smallest C among equals.
 
-    `train` and `validation` are features (n, d) and classes (n,), 0 to classes - 1; some classes may be absent.
+    `train` and `validation` are features (n, d) and classes (n,), 0 to classes - 1; some classes may be absent. A
+    linear SVM is fitted on all devices, each with its own rows; scikit-learn's kernels are by each process, on all.
 
     Raises:
         InputError: features or labels that an SVM cannot be fitted to.
         RunError: a fit does not converge.
     """
-    # Moved to the device once for all penalties.
     prepare = unit_length if settings.unit_length else np.asarray
-    train_nd, known_md = (jnp.asarray(prepare(feature)) for feature, _ in (train, validation))
+    # Moved to the devices once for all penalties.
+    if settings.kernel == "linear":
+        train_sd, row_s = parallel.spread(Rows(prepare(train[0].own), train[0].share))
+        train_sd = jnp.asarray(train_sd)
+    else:
+        train_sd, row_s = prepare(train[0].whole), np.arange(len(train[1]))
+    label_s, known_md = train[1][row_s], prepare(validation[0].own)
     best: tuple[float, float, Decide] | None = None
     tried, values = sorted(set(settings.c)), []
     start: LinearSVM | None = None
     for c in tried:
         try:
             if settings.kernel == "linear":
-                fit = fit_linear(train_nd, train[1], classes, c, start=start)
+                fit = fit_linear(train_sd, label_s, classes, c, mask_n=row_s >= 0, start=start)
                 # The next penalty begins where this one ended.
                 start = fit.svm if isinstance(fit.svm, LinearSVM) else None
             else:
-                fit = fit_kernel(train_nd, train[1], classes, c, kernel=settings.kernel)
-            prediction = np.asarray(fit.svm.scores(known_md)).argmax(1)
+                fit = fit_kernel(train_sd, label_s, classes, c, kernel=settings.kernel)
+            prediction = np.asarray(validation[0].share.each(fit.svm.scores, known_md)).argmax(1)
         except ValueError as error:
             raise InputError(f"{name}: no SVM can be fitted ({error})") from error
         if not fit.converged:
@@ -121,10 +130,11 @@ def scene_classifier(cache: FeatureCache) -> Classifier:
     def fit() -> Classifier:
         sources = [scene_source(cache, split, cache.training_data) for split in ("train", "validation")]
         train, validation = (
-            (cache.features(source).values["image"].features, source.column("label")) for source in sources
+            (cache.features(source).values["image"].rows, source.column("label")) for source in sources
         )
-        classes, settings = len(cache.trained.class_names), cache.trained.recipe.scene
-        fitted = fit_classifier(train, validation, classes, settings, f"{sources[0].name}, train")
+        trained, name = cache.trained, f"{sources[0].name}, train"
+        classes, settings = len(trained.class_names), trained.recipe.scene
+        fitted = fit_classifier(train, validation, classes, settings, trained.parallel, name)
         logger.info(f"scene classes by {fitted}")
         return fitted
 

@@ -2,12 +2,15 @@
 
 from functools import partial
 
+import jax
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 from sklearn.svm import SVC, LinearSVC
 
+from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.errors import InputError, RunError
+from mtsccd_jax.processes import Rows, Share
 from mtsccd_jax.recipes.config import Scene
 from mtsccd_jax.tasks.feature_cache import FeatureCache
 from mtsccd_jax.tasks.scenes import classifier as module
@@ -32,7 +35,7 @@ def reference(c):
 @pytest.mark.parametrize(("metric", "score"), [("oa", accuracy_score), ("kappa", cohen_kappa_score)])
 def test_labels_and_penalty_are_those_of_scikit_learn(metric, score):
     tried = (0.003, 0.05, 1.0, 20.0)
-    found = fit_classifier(TRAIN, VALIDATION, 4, Scene(c=tried[::-1]), "here", metric=metric)
+    found = fit(TRAIN, VALIDATION, 4, Scene(c=tried[::-1]), metric=metric)
     known = VALIDATION[0] / np.linalg.norm(VALIDATION[0], axis=1, keepdims=True)
     values = [score(VALIDATION[1], reference(c).predict(known)) for c in tried]
     np.testing.assert_allclose(found.value_c, values, atol=1e-6)
@@ -43,6 +46,12 @@ def test_labels_and_penalty_are_those_of_scikit_learn(metric, score):
     np.testing.assert_allclose(found.scores(TEST[0] * 7), found.scores(TEST[0]), atol=1e-5)
 
 
+def fit(train, validation, classes, settings, **options):
+    """Fit on one device, which has all rows."""
+    held = [(Rows(feature, Share((np.arange(len(feature)),))), label) for feature, label in (train, validation)]
+    return fit_classifier(*held, classes, settings, make_parallel("jit", jax.devices()[:1]), "here", **options)
+
+
 def intersection(x, y):
     return np.minimum(x[:, None], y[None]).sum(-1)
 
@@ -50,7 +59,7 @@ def intersection(x, y):
 @pytest.mark.parametrize(("kernel", "reference_kernel"), [("rbf", "rbf"), ("intersection", intersection)])
 def test_kernels_are_scikit_learns_on_features_of_unit_length(kernel, reference_kernel):
     positive = [(np.abs(feature), label) for feature, label in (TRAIN, VALIDATION)]
-    found = fit_classifier(*positive, 4, Scene(kernel=kernel, c=(1.0,)), "here")
+    found = fit(*positive, 4, Scene(kernel=kernel, c=(1.0,)))
     train, known = (feature / np.linalg.norm(feature, axis=1, keepdims=True) for feature, _ in positive)
     expected = SVC(C=1.0, kernel=reference_kernel).fit(train, TRAIN[1]).predict(known)
     assert np.mean(found.scores(positive[1][0]).argmax(1) == expected) > 0.97, "but for ties"
@@ -58,14 +67,14 @@ def test_kernels_are_scikit_learns_on_features_of_unit_length(kernel, reference_
 
 
 def test_features_can_be_left_as_they_are():
-    found = fit_classifier(TRAIN, VALIDATION, 4, Scene(c=(0.05,), unit_length=False), "here")
+    found = fit(TRAIN, VALIDATION, 4, Scene(c=(0.05,), unit_length=False))
     raw = LinearSVC(C=0.05, dual=False, tol=1e-8, max_iter=100_000).fit(*TRAIN)
     np.testing.assert_allclose(found.scores(TEST[0]), raw.decision_function(TEST[0]), rtol=2e-2, atol=2e-2)
     assert np.abs(found.scores(TEST[0] * 7) - found.scores(TEST[0])).max() > 1
 
 
 def test_a_class_that_training_lacks_is_never_named():
-    found = fit_classifier(TRAIN, VALIDATION, 6, Scene(c=(1.0,)), "here")
+    found = fit(TRAIN, VALIDATION, 6, Scene(c=(1.0,)))
     scores = found.scores(TEST[0])
     assert scores.shape == (60, 6)
     assert scores.argmax(1).max() < 4
@@ -81,7 +90,7 @@ def test_an_svm_that_does_not_converge_stops_the_run_with_one_line(monkeypatch):
     with pytest.raises(
         RunError, match=r"^here: the linear SVM with C=10 did not converge in \d+ iterations; leave C=10"
     ):
-        fit_classifier(TRAIN, VALIDATION, 4, Scene(c=(10.0,)), "here")
+        fit(TRAIN, VALIDATION, 4, Scene(c=(10.0,)))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +103,7 @@ def test_an_svm_that_does_not_converge_stops_the_run_with_one_line(monkeypatch):
 )
 def test_what_no_svm_can_be_fitted_to_is_refused(train, settings, message):
     with pytest.raises(InputError, match=f"^{message}"):
-        fit_classifier(train, VALIDATION, 4, settings, "here")
+        fit(train, VALIDATION, 4, settings)
 
 
 def test_scenes_are_embedded_once_for_all_who_ask(born, monkeypatch):
@@ -115,6 +124,6 @@ def test_scenes_are_embedded_once_for_all_who_ask(born, monkeypatch):
     assert sorted(seen) == ["train", "validation"]
     sources = cache.scenes("train"), cache.scenes("validation")
     train, known = ((cache.features(one).values["image"].features, one.column("label")) for one in sources)
-    expected = fit_classifier(train, known, 3, Scene(), "")
+    expected = fit(train, known, 3, Scene())
     assert first.c == expected.c
     assert first.value_c.max() > 0.6, "three classes that even random features tell apart"
