@@ -239,16 +239,16 @@ class Share:
         whole_n[np.concatenate(self.rows)] = in_turn
         return whole_n
 
-    def each(self, function: Callable[..., np.ndarray], *own_arrays: np.ndarray) -> np.ndarray:
+    def each(self, function: Callable[..., jax.Array | np.ndarray], *own_arrays: np.ndarray) -> np.ndarray:
         """Return what a function makes of all rows, row by row; each process calls it with its own.
 
         All call it with as many rows, some of zeros: a program for fewer may round otherwise.
         """
         if len(self.rows) == 1:
-            return function(*own_arrays)
+            return np.asarray(function(*own_arrays))
         most = max(len(rows) for rows in self.rows)
         even = (np.pad(array, [(0, most - len(array)), *[(0, 0)] * (array.ndim - 1)]) for array in own_arrays)
-        return self.whole(function(*even)[: len(self.own)])
+        return self.whole(np.asarray(function(*even))[: len(self.own)])
 
     def among(self, some: np.ndarray) -> "Share":
         """Return the share of some of the rows, ascending, which count from 0 then."""

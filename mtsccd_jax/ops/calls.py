@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Float32, Int64, Real, Shaped
 
@@ -160,8 +161,16 @@ def row_mesh(x: Shaped[ArrayLike, "..."]) -> Mesh | None:
     if not isinstance(x, Array) or isinstance(x, jax.core.Tracer) or not isinstance(x.sharding, NamedSharding):
         return None
     mesh, spec = x.sharding.mesh, x.sharding.spec
-    is_divided = isinstance(mesh, Mesh) and mesh.size > 1 and tuple(spec[:1]) == mesh.axis_names
-    return mesh if is_divided else None
+    return mesh if isinstance(mesh, Mesh) and mesh.size > 1 and tuple(spec[:1]) == mesh.axis_names else None
+
+
+def divided(host: Shaped[np.ndarray, "..."], mesh: Mesh | None, along: int = 0) -> Shaped[Array, "..."]:
+    """Place an array that all processes have whole, one axis divided over the devices of a mesh, if there is one."""
+    if mesh is None:
+        whole: Array = jax.device_put(host)
+        return whole
+    sharding = NamedSharding(mesh, P(*[None] * along, *mesh.axis_names))
+    return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
 
 
 def total(x: Shaped[Array, "..."], axis: str | None) -> Shaped[Array, "..."]:

@@ -21,13 +21,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 from jaxtyping import Float32, Int32, Integer, Real
 
 from mtsccd_jax.ops.calls import (
     check_at_least_one,
+    divided,
     gathered,
     leading,
     of_first,
@@ -117,13 +118,9 @@ def fit_kmeans(
     order = np.pad(order, (0, rows - len(order)), constant_values=-1)
     real_n = order >= 0
     row_n = np.argsort(np.where(real_n, order, rows), kind="stable").astype(np.int32)
-    if mesh:
-        sharding = NamedSharding(mesh, P(*mesh.axis_names))
-        placed = point_nd, jax.make_array_from_callback(real_n.shape, sharding, real_n.__getitem__)
-    else:
-        placed = padded(point_nd, rows), real_n
+    points = padded(point_nd, rows), divided(real_n, mesh), row_n
     with jax.enable_x64(True):
-        center_kd, inertia, iterations = _program(mesh, k)(*placed, row_n, jax.random.key(seed), *limits)
+        center_kd, inertia, iterations = _program(mesh, k)(*points, jax.random.key(seed), *limits)
     return KMeans(jax.device_put(np.asarray(center_kd)), float(inertia), int(iterations))
 
 

@@ -16,8 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float32, Float64, Real, Shaped
 
@@ -25,6 +23,7 @@ from mtsccd_jax.ops.calls import (
     check_at_least_one,
     check_known,
     class_vector,
+    divided,
     flags,
     leading,
     own_settings,
@@ -131,12 +130,8 @@ def fit_linear(
     rows = len(feature) if mesh else row_bucket(len(feature))
     sign_kn = np.zeros((classes, rows), np.float32)
     sign_kn[:, : len(label)] = np.where(label == np.arange(classes)[:, None], 1, -(label >= 0).astype(np.float32))
-    if mesh:
-        placed_nd, sharding = feature, NamedSharding(mesh, P(None, *mesh.axis_names))
-        placed_kn = jax.make_array_from_callback(sign_kn.shape, sharding, sign_kn.__getitem__)
-    else:
-        placed_nd, placed_kn = jax.device_put((padded(feature, rows), sign_kn))  # once, and not at every step
-    end = minimise(placed_nd, placed_kn, start_ke, float(c), tolerance, max_iterations)
+    placed_nd = feature if mesh else jax.device_put(padded(feature, rows))  # once, and not at every step
+    end = minimise(placed_nd, divided(sign_kn, mesh, 1), start_ke, float(c), tolerance, max_iterations)
     svm = LinearSVM(*jax.device_put((end.weight_ke[:, :-1], end.weight_ke[:, -1])))
     return SVMFit(svm, end.objective_k, end.iterations, bool((end.gain_k <= tolerance).all()))
 

@@ -72,11 +72,11 @@ def minimise(
     of its objective, or after `max_iterations` steps of all stages together. Several devices may share the rows of
     both (see `ops.calls.row_mesh`).
     """
-    run, mesh = _programs(row_mesh(feature_nd)), row_mesh(feature_nd)
-    devices = 1 if mesh is None else mesh.size
+    mesh = row_mesh(feature_nd)
+    run, devices = _programs(mesh), 1 if mesh is None else mesh.size
     with jax.enable_x64(True):
         if start_ke is None:
-            weight_ke = np.zeros((sign_kn.shape[0], feature_nd.shape[1] + 1), np.float32)
+            weight_ke: Array | np.ndarray = np.zeros((sign_kn.shape[0], feature_nd.shape[1] + 1), np.float32)
             stages = _stages(c, 1 + float(run.mean_square(feature_nd, sign_kn)))
         else:
             weight_ke, stages = start_ke, [c]
@@ -134,9 +134,11 @@ class _Programs(NamedTuple):
 def _programs(mesh: Mesh | None) -> _Programs:
     """Return the programs of one device, or of those of a mesh with one axis that share the rows."""
     if mesh is None:
-        return _Programs(*map(jax.jit, (_mean_square, _evaluate)), jax.jit(_factor, static_argnums=3), jax.jit(_step))
+        return _Programs(jax.jit(_mean_square), jax.jit(_evaluate), jax.jit(_factor, static_argnums=3), jax.jit(_step))
     (axis,) = mesh.axis_names
-    rows, classes, whole = P(axis), P(None, axis), P()
+    rows: Any = P(axis)
+    classes: Any = P(None, axis)
+    whole: Any = P()
     place, factor = _Place(classes, classes, whole, whole, whole, whole), Factor(classes, whole)
 
     def spread(function: Callable[..., Any], inputs: tuple[Any, ...], outputs: Any, **settings: Any) -> Any:
@@ -344,8 +346,9 @@ def _step(
     start = _Descent(jnp.zeros_like(weight_ke), -place.gradient_ke, first_ke, energy_k, live_k, jnp.int32(0))
     move_ke, *_, effort = lax.while_loop(going, improve, start)
     promise_k = -_dot(place.gradient_ke, move_ke) / 2
-    margins = sign_kn * place.score_kn, sign_kn * scores(feature_nd, move_ke)
-    length_k = _line_search(weight_ke, move_ke, *(gathered(margin_kn, axis, 1) for margin_kn in margins), c)
+    margin_kn = gathered(sign_kn * place.score_kn, axis, 1)
+    margin_move_kn = gathered(sign_kn * scores(feature_nd, move_ke), axis, 1)
+    length_k = _line_search(weight_ke, move_ke, margin_kn, margin_move_kn, c)
     length_k = jnp.where(promise_k > 0, length_k, 0).astype(jnp.float32)
     gain_k = of_first(promise_k / place.objective_k, axis)
     return _Step(weight_ke + length_k[:, None] * move_ke, gain_k, effort)

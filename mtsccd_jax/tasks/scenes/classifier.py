@@ -105,7 +105,7 @@ def fit_classifier(
                 start = fit.svm if isinstance(fit.svm, LinearSVM) else None
             else:
                 fit = fit_kernel(train_sd, label_s, classes, c, kernel=settings.kernel)
-            prediction = np.asarray(validation[0].share.each(fit.svm.scores, known_md)).argmax(1)
+            prediction = validation[0].share.each(fit.svm.scores, known_md).argmax(1)
         except ValueError as error:
             raise InputError(f"{name}: no SVM can be fitted ({error})") from error
         if not fit.converged:
