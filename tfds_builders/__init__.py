@@ -19,6 +19,7 @@ if importlib.util.find_spec("tensorflow_datasets") is not None:
     from tfds_builders.mlrsnet.config import MlrsnetConfig
     from tfds_builders.mtsccd.config import MtsccdConfig
     from tfds_builders.writing.builder import BuildResult, DualFormatBuilder, build
+    from tfds_builders.writing.conversion import convert
 
 __all__ = [
     "BUILDERS",
@@ -33,6 +34,7 @@ __all__ = [
     "MtsccdConfig",
     "build",
     "check_archive",
+    "convert",
 ]
 
 

@@ -1,4 +1,4 @@
-"""`data synth`, `data check` and `data build`: archives and TFDS data sets."""
+"""`data synth`, `data check`, `data build` and `data convert`: archives and TFDS data sets."""
 
 import argparse
 import importlib
@@ -11,13 +11,18 @@ from mtsccd_jax.progress import bar, console
 from mtsccd_jax.recipes.ranges import COUNT, Range
 from tfds_builders.catalog import ARCHIVES, DATA_SETS
 
+# Names of `tfds_builders.writing.formats.FORMATS`, which takes TFDS to import.
+_FORMATS = ("both", "tfrecord", "array_record")
+
 
 def add(commands: Any) -> None:
     """Declare the commands of this file."""
     data = commands.add_parser(
         "data", help="archives and TFDS data sets", epilog="example: mtsccd-jax data check MtSCCD.zip"
     )
-    data.set_defaults(run=lambda options: data.error("name one of synth, check, build"), json=False, quiet=False)
+    data.set_defaults(
+        run=lambda options: data.error("name one of synth, check, build, convert"), json=False, quiet=False
+    )
     of_data = data.add_subparsers(title="commands", metavar="COMMAND")
     synth = command(
         of_data,
@@ -65,9 +70,9 @@ def add(commands: Any) -> None:
         of_data,
         "build",
         run_build,
-        "build a TFDS data set, both file formats",
+        "build a TFDS data set",
         "mtsccd-jax data build mtsccd_lusc --archive MtSCCD.zip --data-dir tfds",
-        "mtsccd-jax data build bigearthnet_v1/s2_43 --archive BigEarthNet-v1.0 --data-dir tfds",
+        "mtsccd-jax data build bigearthnet_v1/s2_43 --archive BigEarthNet-v1.0 --data-dir tfds --format array_record",
     )
     build.add_argument(
         "name",
@@ -75,7 +80,14 @@ def add(commands: Any) -> None:
         help=f"{', '.join(DATA_SETS)}; of mtsccd the configuration paired is the leak-free split",
     )
     build.add_argument("--archive", type=path, required=True, help="folder, zip or tar")
-    build.add_argument("--data-dir", type=directory, default=None, help="where data sets lie (default: TFDS's own)")
+    _add_place(build)
+    build.add_argument(
+        "--format",
+        choices=_FORMATS,
+        default="both",
+        help="tfrecord for tfds.load, array_record for tfds.data_source and this project (default: both, which take "
+        "twice the space)",
+    )
     build.add_argument("--skip-bad", action="store_true", help="skip, count and name what cannot be read")
     build.add_argument(
         "--beam-options",
@@ -85,6 +97,26 @@ def add(commands: Any) -> None:
         help="write by an Apache Beam pipeline: runner=DirectRunner direct_num_workers=4 ... (default: here, in "
         "processes); needs the extra 'beam'",
     )
+    convert = command(
+        of_data,
+        "convert",
+        run_convert,
+        "give a built TFDS data set other file formats",
+        "mtsccd-jax data convert bigearthnet_v1/s2_43 --format both --data-dir tfds",
+        "mtsccd-jax data convert mtsccd_lusc --format array_record --data-dir tfds",
+    )
+    convert.add_argument("name", metavar="NAME[/CONFIG]", help="a data set that is built")
+    _add_place(convert)
+    convert.add_argument(
+        "--format",
+        choices=_FORMATS,
+        required=True,
+        help="what it has in the end: missing files are written, and then those of another format removed",
+    )
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-dir", type=directory, default=None, help="where data sets lie (default: TFDS's own)")
 
 
 def _add_dataset(parser: argparse.ArgumentParser) -> None:
@@ -131,7 +163,7 @@ def run_check(options: argparse.Namespace) -> Json:
 
 
 def run_build(options: argparse.Namespace) -> Json:
-    """Build a TFDS data set in both file formats."""
+    """Build a TFDS data set."""
     import tfds_builders
 
     wanted = parse(options.name)
@@ -147,7 +179,19 @@ def run_build(options: argparse.Namespace) -> Json:
             config=wanted.config or "official",
             progress=advance,
             beam_options=options.beam_options,
+            formats=options.format,
         )
     for line in built.skipped:
         console.print(f"skipped: {line}", style="yellow", markup=False)
     return {"splits": built.splits, "skipped": built.skipped, "absent": built.absent, "data_dir": built.data_dir}
+
+
+def run_convert(options: argparse.Namespace) -> Json:
+    """Give a built TFDS data set other file formats."""
+    import tfds_builders
+
+    with bar(f"convert {options.name}") as advance:
+        folder = tfds_builders.convert(
+            options.name, formats=options.format, data_dir=options.data_dir, progress=advance
+        )
+    return {"formats": options.format, "folder": folder}

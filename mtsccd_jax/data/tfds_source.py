@@ -284,9 +284,10 @@ def tfds_source(
     try:
         return TfdsSource(builder, split, image_size, bands)
     except NotImplementedError as error:
-        place = builder.data_dir_root
+        from tfds_builders.writing.formats import lacks
+
         raise InputError(
-            f"{name} in {place} has no array_record files; build it again with: {_build_command(name, place)}"
+            f"{builder.data_dir} {lacks('array_record', builder.info.full_name, builder.data_dir_root)}"
         ) from error
 
 

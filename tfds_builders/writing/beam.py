@@ -123,16 +123,16 @@ def write_task(number: int, notes: Notes) -> None:
     """
     if notes.has(f"{number}.done") or notes.has(_FAILED):
         return
-    attempt = notes.folder / f"{number}-{uuid.uuid4().hex}"
-    tfrecord, array_record = (os.fspath(attempt.with_suffix(suffix)) for suffix in (".tfrecord", ".array_record"))
+    attempt, paths = notes.folder / f"{number}-{uuid.uuid4().hex}", {}
     try:
         shard: Shard = notes.read(f"{number}.task")
-        result = write_shard(shard.examples(), tfrecord, array_record, lambda more: None)
-        os.replace(tfrecord, shard.tfrecord_path)
-        os.replace(array_record, shard.array_record_path)
+        paths = {name: os.fspath(attempt.with_suffix(f".{name}")) for name in shard.paths}
+        result = write_shard(shard.examples(), paths, lambda more: None)
+        for name, path in paths.items():
+            os.replace(path, shard.paths[name])
         notes.write(f"{number}.done", result)
     except Exception as error:
-        for path in (tfrecord, array_record):
+        for path in paths.values():
             Path(path).unlink(missing_ok=True)
         notes.write(_FAILED, error)
 

@@ -1,7 +1,7 @@
 """One build, two file formats: TFRecord for `tfds.load`, ArrayRecord for `tfds.data_source`.
 
-TFDS reads either, but writes only one at a time; tf.data cannot read ArrayRecord, and random access needs it. The
-primary format is TFRecord and the alternative is ArrayRecord, with the same shards in the same order; any other
+TFDS reads either, but writes only one at a time; tf.data cannot read ArrayRecord, and random access needs it. Of both,
+the primary format is TFRecord and the alternative is ArrayRecord, with the same shards in the same order; any other
 arrangement breaks one of the two calls. TFDS alone also needs TensorFlow to write TFRecord; here nothing does.
 """
 
@@ -23,10 +23,9 @@ from tfds_builders.reading.problems import CONVENTION, MANY, alike
 from tfds_builders.writing.beam import parse_beam_options, write_shards_with_beam
 from tfds_builders.writing.building import building_alone, remove_unfinished
 from tfds_builders.writing.examples import ShardLimits
+from tfds_builders.writing.formats import FORMATS, INFO_FILE, formats_of, lacks, shard_files
 from tfds_builders.writing.pool import Shard, write_shards
 from tfds_builders.writing.records import Example, ShardResult, Skipped
-
-_INFO_FILE = "dataset_info.json"  # TFDS writes it last
 
 Progress = Callable[[int, int], None]
 
@@ -42,7 +41,7 @@ class ShardExamples(Protocol):
 
 
 class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg, misc]
-    """A TFDS builder whose data set is written in both formats, by several processes or an Apache Beam pipeline.
+    """A TFDS builder whose data set is written in two formats, by several processes or an Apache Beam pipeline.
 
     A subclass returns `ShardExamples` from `_shard_iterators_per_split`. They yield `(key, example)`: every feature by
     name, as TFDS stores it (encoded image bytes, labels as integers), or `records.Skipped`. A subclass counts in
@@ -56,6 +55,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         beam_options: write by a Beam pipeline with these options ("runner=DirectRunner"), not by `workers` processes.
             Beam's workers must see the archive and the data folder under the same paths. Beam settings
             in TFDS's own DownloadConfig have the same effect.
+        formats: "both", or the one of "tfrecord" and "array_record" to write; data that are built keep theirs.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -76,6 +76,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         workers: int | None = None,
         progress: Progress | None = None,
         beam_options: Sequence[str] | None = None,
+        formats: str = "both",
     ):
         _check_format(file_format)  # tfds.data_source asks for array_record by this argument
         self._archive = None if archive is None else Path(archive)
@@ -88,24 +89,42 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         self.skipped: list[str] = []
         self.absent = 0
         self.adopted = False  # whether another process has built the data meanwhile
+        self._asked = FORMATS[formats]
         super().__init__(data_dir=data_dir, config=config, version=version)
 
     def dataset_info_from_configs(self, **kwargs: Any) -> tfds.core.DatasetInfo:
-        """Return the info with ArrayRecord declared beside TFRecord (TFDS's own method, its own arguments)."""
-        return super().dataset_info_from_configs(
-            alternative_file_formats=[tfds.core.FileFormat.ARRAY_RECORD], metadata=tfds.core.MetadataDict(), **kwargs
-        )
+        """Return the info with a second format declared beside the first (TFDS's own method, its own arguments)."""
+        others = [tfds.core.FileFormat.from_value(name) for name in self.formats[1:]]
+        metadata = tfds.core.MetadataDict()
+        return super().dataset_info_from_configs(alternative_file_formats=others, metadata=metadata, **kwargs)
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats of the data that are there, or else those that they will be built in, the primary one first."""
+        return formats_of(Path(self.data_dir)) or self._asked
 
     def as_data_source(self, *args: Any, **kwargs: Any) -> Any:
         """Return a random-access source; see TFDS. Afterwards the builder still serves `as_dataset`."""
+        self._require("array_record")
         try:
             return super().as_data_source(*args, **kwargs)
         finally:
-            self._read_tfrecord()
+            self._set_primary()
 
-    def _read_tfrecord(self) -> None:
-        """Make TFRecord the primary format again; TFDS may have changed it."""
-        self.info.set_file_format(tfds.core.FileFormat.TFRECORD, override=True, override_if_initialized=True)
+    def as_dataset(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a `tf.data.Dataset`; see TFDS."""
+        self._require("tfrecord")
+        return super().as_dataset(*args, **kwargs)
+
+    def _require(self, name: str) -> None:
+        """Raise NotImplementedError, as TFDS does, where the data were not built in a format."""
+        there = formats_of(Path(self.data_dir))
+        if there and name not in there:
+            raise NotImplementedError(f"{self.data_dir} {lacks(name, self.info.full_name, self.data_dir_root)}")
+
+    def _set_primary(self) -> None:
+        """Make the primary format that again; TFDS may have changed it."""
+        self.info.set_file_format(self.formats[0], override=True, override_if_initialized=True)
 
     def _scratch_dir(self) -> Path:
         """Return the folder for unpacked files, inside the one that TFDS renames in the end, or removes."""
@@ -144,21 +163,21 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         _check_format(file_format)
         config = download_config or tfds.download.DownloadConfig()
         folder, overwrite = Path(self.data_dir), config.download_mode.overwrite_dataset
-        if (folder / _INFO_FILE).is_file() and not overwrite:
+        if (folder / INFO_FILE).is_file() and not overwrite:
             super().download_and_prepare(download_config=config, **kwargs)
             remove_unfinished(folder)
             return
         self._limits = _shard_limits(config, self.SHARD_BYTES)
         with building_alone(folder):
-            if folder.exists() and not overwrite and not (folder / _INFO_FILE).is_file():
-                raise ArchiveError(f"{folder}: holds no whole data set (no {_INFO_FILE}); remove it and build again")
+            if folder.exists() and not overwrite and not (folder / INFO_FILE).is_file():
+                raise ArchiveError(f"{folder}: holds no whole data set (no {INFO_FILE}); remove it and build again")
             try:
                 super().download_and_prepare(download_config=config, **kwargs)
                 if self.info.splits:  # they are written now, and were not adopted
                     write_checksums(folder)
             except OSError:
                 # Without a lock, another process may have been the first to give its folder the name.
-                if overwrite or not (folder / _INFO_FILE).is_file():
+                if overwrite or not (folder / INFO_FILE).is_file():
                     raise
         if not self.info.splits:
             self.info.read_from_directory(folder)
@@ -170,7 +189,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         if download_config is not None and (download_config.beam_options or download_config.beam_runner):
             self._beam_options = download_config.beam_options or parse_beam_options([])
             self._beam_runner = download_config.beam_runner
-        self._read_tfrecord()
+        self._set_primary()
         splits = self._shard_iterators_per_split(dl_manager)
         results = self._write(splits)
         shutil.rmtree(self._scratch_dir(), ignore_errors=True)
@@ -190,11 +209,8 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         shards, owner = [], []
         for split, examples_of_shards in splits.items():
             template = self._get_filename_template(split_name=split)
-            other = template.replace(filetype_suffix=tfds.core.FileFormat.ARRAY_RECORD.file_suffix)
             for index, examples in enumerate(examples_of_shards):
-                place = {"shard_index": index, "num_shards": len(examples_of_shards)}
-                tfrecord, array_record = template.sharded_filepath(**place), other.sharded_filepath(**place)
-                shards.append(Shard(examples, os.fspath(tfrecord), os.fspath(array_record)))
+                shards.append(Shard(examples, shard_files(template, self._asked, index, len(examples_of_shards))))
                 owner.append(split)
         done, total = 0, sum(len(examples) for shards_of_split in splits.values() for examples in shards_of_split)
 
@@ -281,6 +297,8 @@ def _refuse_other_data(builder: DualFormatBuilder) -> None:
         raise ArchiveError(
             f"{builder.data_dir}: built with max_examples_per_split={most}; remove it or give another data folder"
         )
+    for name in set(builder._asked) - set(builder.formats):
+        raise ArchiveError(f"{builder.data_dir} {lacks(name, builder.info.full_name, builder.data_dir_root)}")
 
 
 def build(
@@ -293,10 +311,11 @@ def build(
     config: str | tfds.core.BuilderConfig = "official",
     progress: Progress | None = None,
     beam_options: Sequence[str] | None = None,
+    formats: str = "both",
 ) -> BuildResult:
-    """Build the data set `name` from `archive` in both file formats and return the result.
+    """Build the data set `name` from `archive` in both file formats, or in one, and return the result.
 
-    Data that are already there are kept if they came from the same archive.
+    Data that are already there are kept if they came from the same archive and have the formats.
 
     Args:
         name: one of `BUILDERS`, such as `mtsccd_lusc`.
@@ -308,6 +327,7 @@ def build(
         progress: called with (examples done, examples in all).
         beam_options: options of an Apache Beam pipeline that writes, such as "runner=DirectRunner"; None writes with
             `workers` processes of this machine. Both give the same files.
+        formats: "both", "tfrecord" (for `tfds.load`) or "array_record" (for `tfds.data_source` and this project).
 
     Raises:
         ArchiveError: the archive is missing, empty or wrong, the data set, the configuration or a Beam option is
@@ -334,8 +354,9 @@ def build(
             workers=workers,
             progress=progress,
             beam_options=beam_options,
+            formats=formats,
         )
-        if (Path(builder.data_dir) / _INFO_FILE).is_file():
+        if (Path(builder.data_dir) / INFO_FILE).is_file():
             _refuse_other_data(builder)
     except (ArchiveError, OSError, MemoryError):
         raise

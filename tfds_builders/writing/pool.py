@@ -14,16 +14,15 @@ from tfds_builders.writing.records import Example, ShardResult, Skipped, write_s
 
 _WORKER = Path(__file__).with_name("worker.py")
 
-ExamplesFn = Callable[[], Iterator[tuple[object, Example | Skipped]]]
+ExamplesFn = Callable[[], Iterator[tuple[object, Example | bytes | Skipped]]]
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard to write: a picklable function that yields its examples, and the two files."""
+    """One shard to write: a picklable function that yields its examples, and the file of each format."""
 
     examples: ExamplesFn
-    tfrecord_path: str
-    array_record_path: str
+    paths: dict[str, str]
 
 
 def write_shards(shards: Sequence[Shard], workers: int, report: Callable[[int], None]) -> list[ShardResult]:
@@ -38,7 +37,7 @@ def write_shards(shards: Sequence[Shard], workers: int, report: Callable[[int], 
     """
     workers = min(workers, len(shards))
     if workers <= 1:
-        return [write_shard(s.examples(), s.tfrecord_path, s.array_record_path, report) for s in shards]
+        return [write_shard(shard.examples(), shard.paths, report) for shard in shards]
     pool = _Pool(shards, report)
     try:
         return pool.run(workers)
@@ -107,7 +106,7 @@ class _Pool:
             pickle.dump(sys.path, process.stdin)
             while True:
                 number, shard = self._waiting.get_nowait()
-                pickle.dump((shard.examples, shard.tfrecord_path, shard.array_record_path), process.stdin)
+                pickle.dump((shard.examples, shard.paths), process.stdin)
                 process.stdin.flush()
                 message: object = 0
                 while not isinstance(message, ShardResult | BaseException):

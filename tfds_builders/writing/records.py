@@ -42,26 +42,28 @@ class ShardResult:
 
 
 def write_shard(
-    examples: Iterable[tuple[object, Example | Skipped]],
-    tfrecord_path: str,
-    array_record_path: str,
+    examples: Iterable[tuple[object, Example | bytes | Skipped]],
+    paths: Mapping[str, str],
     report: Callable[[int], object],
 ) -> ShardResult:
-    """Write (key, example) pairs in both formats, without the keys. Memory is one example, whatever the shard's size.
+    """Write (key, example) pairs, without the keys. Memory is one example, whatever the shard's size.
 
-    `report` is called every now and then with the number of further examples seen.
+    Args:
+        examples: features by name, or an example that is serialised already.
+        paths: the file of each format, one or both of `WRITERS`.
+        report: called every now and then with the number of further examples seen.
     """
     result = ShardResult()
     unreported = 0
-    with open(tfrecord_path, "wb", buffering=1 << 20) as tfrecords, _array_records(array_record_path) as write:
+    with contextlib.ExitStack() as files:
+        writers = [files.enter_context(WRITERS[name](path)) for name, path in paths.items()]
         for _, example in examples:
             if isinstance(example, Skipped):
                 result.skipped.append(example.reason)
             else:
-                record = encode_example(example)
-                header, footer = tfrecord_frame(record)
-                tfrecords.writelines((header, record, footer))
-                write(record)
+                record = example if isinstance(example, bytes) else encode_example(example)
+                for write in writers:
+                    write(record)
                 result.examples += 1
                 result.num_bytes += len(record)
             unreported += 1
@@ -70,6 +72,18 @@ def write_shard(
                 unreported = 0
     report(unreported)
     return result
+
+
+@contextlib.contextmanager
+def _tfrecords(path: str) -> Iterator[Callable[[bytes], object]]:
+    """Yield a function that appends a record to the TFRecord file at `path`."""
+    with open(path, "wb", buffering=1 << 20) as file:
+
+        def write(record: bytes) -> None:
+            header, footer = tfrecord_frame(record)
+            file.writelines((header, record, footer))
+
+        yield write
 
 
 @contextlib.contextmanager
@@ -95,6 +109,13 @@ def _array_records(path: str) -> Iterator[Callable[[bytes], object]]:
         writer.close()
     except RuntimeError as error:
         raise _write_error(error, path) from error
+
+
+# Contexts that yield a function to append a record to the file at a path, by the format's name in TFDS.
+WRITERS: Mapping[str, Callable[[str], contextlib.AbstractContextManager[Callable[[bytes], object]]]] = {
+    "tfrecord": _tfrecords,
+    "array_record": _array_records,
+}
 
 
 def _write_error(error: RuntimeError, path: str) -> OSError:

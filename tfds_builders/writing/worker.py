@@ -9,7 +9,7 @@ import os
 import pickle
 import signal
 import sys
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 def main() -> None:
@@ -22,13 +22,13 @@ def main() -> None:
     sys.modules["tensorflow_datasets"] = None  # type: ignore[assignment]
     while True:
         try:
-            examples, tfrecord_path, array_record_path = pickle.load(tasks)
+            examples, paths = pickle.load(tasks)
         except EOFError:
             return
-        _serve(examples, tfrecord_path, array_record_path, reports)
+        _serve(examples, paths, reports)
 
 
-def _serve(examples: object, tfrecord_path: str, array_record_path: str, reports: BinaryIO) -> None:
+def _serve(examples: Any, paths: dict[str, str], reports: BinaryIO) -> None:
     """Write one shard; send a number for every batch of examples, then the result or the exception."""
     from tfds_builders.writing.records import write_shard
 
@@ -36,7 +36,7 @@ def _serve(examples: object, tfrecord_path: str, array_record_path: str, reports
         _send(reports, examples_seen)
 
     try:
-        _send(reports, write_shard(examples(), tfrecord_path, array_record_path, report))  # type: ignore[operator]
+        _send(reports, write_shard(examples(), paths, report))
     except BrokenPipeError:
         sys.exit(1)  # the caller has gone
     except BaseException as error:

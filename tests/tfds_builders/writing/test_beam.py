@@ -17,7 +17,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from tfds_builders import ArchiveError, DualFormatBuilder, build
 from tfds_builders.writing.beam import Notes, parse_beam_options, write_task
 from tfds_builders.writing.pool import Shard, write_shards
-from tfds_builders.writing.records import ShardResult, Skipped
+from tfds_builders.writing.records import WRITERS, ShardResult, Skipped
 
 _ROOT = Path(__file__).parents[3]
 needs_beam = pytest.mark.skipif(importlib.util.find_spec("apache_beam") is None, reason="Apache Beam is not installed")
@@ -40,7 +40,7 @@ class Numbered:
 def shards_below(folder: Path, count: int, failing: int | None = None) -> list[Shard]:
     folder.mkdir(parents=True)
     return [
-        Shard(Numbered(4 * i, i == failing), str(folder / f"{i}.tfrecord"), str(folder / f"{i}.array_record"))
+        Shard(Numbered(4 * i, i == failing), {name: str(folder / f"{i}.{name}") for name in WRITERS})
         for i in range(count)
     ]
 
@@ -86,9 +86,9 @@ def test_a_task_that_is_done_is_not_done_again(tmp_path):
     shards = shards_below(tmp_path / "out", 1)
     scratch = prepared(tmp_path / "scratch", shards)
     write_task(0, scratch)
-    written = Path(shards[0].tfrecord_path).stat().st_mtime_ns
+    written = Path(shards[0].paths["tfrecord"]).stat().st_mtime_ns
     write_task(0, scratch)
-    assert Path(shards[0].tfrecord_path).stat().st_mtime_ns == written
+    assert Path(shards[0].paths["tfrecord"]).stat().st_mtime_ns == written
 
 
 def test_a_task_that_fails_leaves_its_error_and_stops_the_others(tmp_path):

@@ -14,7 +14,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.writing.pool import Shard, write_shards
-from tfds_builders.writing.records import Skipped
+from tfds_builders.writing.records import WRITERS, Skipped
 
 
 def numbers(start: int, count: int):
@@ -49,7 +49,7 @@ def endless():
 
 
 def shard(examples, folder: Path, index: int) -> Shard:
-    return Shard(examples, str(folder / f"{index}.tfrecord"), str(folder / f"{index}.array_record"))
+    return Shard(examples, {name: str(folder / f"{index}.{name}") for name in WRITERS})
 
 
 def shards(folder: Path, *functions) -> list[Shard]:
@@ -65,7 +65,7 @@ def test_results_come_in_the_order_of_the_shards(tmp_path, workers):
     assert [result.examples for result in results] == [*sizes, 1]
     assert sum(seen) == sum(sizes) + 1
     for part, size in zip(work, sizes, strict=False):
-        assert len(ArrayRecordDataSource(part.array_record_path)) == size
+        assert len(ArrayRecordDataSource(part.paths["array_record"])) == size
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-from tfds_builders.writing.records import ShardResult, Skipped, encode_example, write_shard
+from tfds_builders.writing.records import WRITERS, ShardResult, Skipped, encode_example, write_shard
 
 EXAMPLE = {
     "image": bytes(range(256)) * 40,
@@ -38,7 +38,7 @@ FEATURES = tfds.features.FeaturesDict(
 
 def run_shard(examples, folder) -> tuple[ShardResult, list[int]]:
     seen: list[int] = []
-    return write_shard(examples, str(folder / "a.tfrecord"), str(folder / "a.array_record"), seen.append), seen
+    return write_shard(examples, {name: str(folder / f"a.{name}") for name in WRITERS}, seen.append), seen
 
 
 def test_an_example_is_what_tfds_would_serialise():
