@@ -56,6 +56,7 @@ def add(commands: Any) -> None:
         "read, decode, batch, transfer and augment images, each alone and together",
         "mtsccd-jax bench input --images 4096",
         f"mtsccd-jax bench input --dataset {Data.dataset} --data-dir tfds --stages read decode all",
+        "mtsccd-jax bench input --feed h100 --image-size 300",
     )
     distance = command(
         parts,

@@ -21,6 +21,7 @@ from mtsccd_jax.data.sources import Source, open_pairs, open_source
 from mtsccd_jax.data.stream import stream, to_device, usable_cores
 from mtsccd_jax.engine.parallel import Parallel, make_parallel
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.perf.bench.feed import measure_feeds
 from mtsccd_jax.perf.bench.jpegs import SIDE, in_class_folders, write_jpegs
 from mtsccd_jax.perf.bench.rows import Case, Ready, run_cases
 from mtsccd_jax.perf.bench.settings import InputSettings, Stage, TimedWindows
@@ -50,21 +51,25 @@ def run(settings: InputSettings, record: RecordFile, windows: TimedWindows) -> l
     - transfer: uint8 batches to the devices, one after the other.
     - augment: crop, flip, turn and normalisation of a batch on the devices.
     - all: batches read ahead, decoded, transferred in the background and augmented.
+
+    Or, with `settings.feed`, how many accelerators such batches keep busy.
     """
     with _opened(settings) as source:
         if not source.image_fields or not isinstance(source, Encoded):
             raise InputError(f"{source.name}: holds no encoded images, and `bench input` measures nothing else")
+        conditions: dict[str, Scalar] = {
+            "source": source.dataset if _is_named(settings.data) else f"jpeg{SIDE}",
+            "image_size": settings.image_size,
+            "threads": usable_cores() if settings.threads is None else settings.threads,
+        }
+        if settings.feed is not None:
+            return measure_feeds(source, conditions, settings, record, windows)
         rows = min(settings.images, len(source))
         if rows < settings.batch:
             raise InputError(f"--batch {settings.batch}: more than the {rows} rows of a pass over {source.name}")
         order_sb = permutation(0, 0, len(source))[: rows // settings.batch * settings.batch]
         stages = _Stages(source, order_sb.reshape(-1, settings.batch), settings, make_parallel("jit"))
-        conditions: dict[str, Scalar] = {
-            "source": source.dataset if _is_named(settings.data) else f"jpeg{SIDE}",
-            "image_size": settings.image_size,
-            "batch": settings.batch,
-            "threads": stages.threads,
-        }
+        conditions["batch"] = settings.batch
         cases = [Case(stage, conditions, UNIT, partial(stages.ready, stage)) for stage in settings.stages]
         return run_cases(cases, record, windows)
 

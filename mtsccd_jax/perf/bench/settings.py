@@ -57,6 +57,9 @@ class InputSettings:
     batch: int = option(64, "rows a batch")
     image_size: int = option(224, "pixels a side")
     threads: int | None = option(None, "default: one a core")
+    feed: Literal["h100"] | None = option(
+        None, "not the stages, but how many such accelerators this host keeps busy (rule and step of MLPerf Storage)"
+    )
     data: Data = NO_SOURCE
 
 

@@ -11,7 +11,7 @@ from commands import refused, run
 from mtsccd_jax.engine.batch_size import BatchChoice
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.models import describe_models
-from mtsccd_jax.perf.bench import build, distance, input, models, rows, threshold
+from mtsccd_jax.perf.bench import build, distance, feed, input, models, rows, threshold
 from mtsccd_jax.perf.bench.settings import (
     DistanceSettings,
     InputSettings,
@@ -173,6 +173,20 @@ def test_every_stage_of_the_input_is_a_row(record, scenes):
     assert min(files) < 1e6 * by_name["read"].details["megabytes_per_s"] / by_name["read"].rate < max(files)
     with pytest.raises(InputError, match="--batch 400: more than the 120 rows"):
         input.run(InputSettings(data=data, split="all", batch=400), record, SHORT)
+
+
+def test_accelerators_are_added_until_one_waits(record, scenes, monkeypatch):
+    """Each has its own batch a step; what the machine at hand keeps busy is not for a test to say."""
+    busy = iter([1.0, 0.91, 0.89])
+    monkeypatch.setattr(feed, "utilisation", lambda row: next(busy))
+    monkeypatch.setitem(feed.ACCELERATORS, "h100", feed.Accelerator(batch=3, step_s=0.002))
+    settings = InputSettings(data=Data(folder=str(scenes)), split="all", image_size=16, feed="h100")
+    made = input.run(settings, record, SHORT)
+    assert [row.conditions["accelerators"] for row in made] == [1, 2, 3]
+    for row in made:
+        one = row.rate * 0.002 / (3 * row.conditions["accelerators"])  # images of a step that took no longer
+        assert one == pytest.approx(row.details["utilisation"])
+        assert 0 < row.details["utilisation"] < 1
 
 
 def test_jpegs_are_made_where_no_input_is_named(capsys, tmp_path):
