@@ -85,8 +85,8 @@ def add(commands: Any) -> None:
         "--format",
         choices=_FORMATS,
         default="both",
-        help="tfrecord for tfds.load, array_record for tfds.data_source and this project (default: both, which take "
-        "twice the space)",
+        help="tfrecord for tfds.load, array_record for tfds.data_source, either for this project (default: both, which "
+        "take twice the space)",
     )
     build.add_argument("--skip-bad", action="store_true", help="skip, count and name what cannot be read")
     build.add_argument(

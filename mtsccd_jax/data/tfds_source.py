@@ -1,4 +1,4 @@
-"""The source over a TFDS data set that has been built with array_record files."""
+"""The source over a TFDS data set that has been built, from its TFRecord or array_record files."""
 
 import hashlib
 import json
@@ -12,22 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from mtsccd_jax.data.array_records import Records, Shard
 from mtsccd_jax.data.bands import check_finite
 from mtsccd_jax.data.buffer_pool import BATCHES
 from mtsccd_jax.data.data_set_name import DataSetName, parse
 from mtsccd_jax.data.decode import ImageBatch
 from mtsccd_jax.data.feature_modules import check_features
+from mtsccd_jax.data.records import Records, Shard
 from mtsccd_jax.errors import InputError, nearest, one_line
 from mtsccd_jax.files import local_path
 
+# The formats that can be read; the first is read faster.
+_FORMATS = ("tfrecord", "array_record")
 _BUILD_AGAIN = "remove the data set and build again"
 # What mends a patch without data: builds of today refuse it.
 _BUILD_WITHOUT_IT = "replace its file and build the data set again, or build with --skip-bad"
 
 
 class TfdsSource:
-    """A split of a built TFDS data set, read from its array_record files without TensorFlow.
+    """A split of a built TFDS data set, read without TensorFlow: its TFRecord files, or else array_record files.
 
     The rows have the order of the files, as in `tfds.data_source`. The fields are images, integers, floats, texts and
     tensors of fixed shape. A tensor with one axis (multi-hot `labels`, for example) is a column. A tensor with more
@@ -40,9 +42,13 @@ class TfdsSource:
     def __init__(self, builder: Any, split: str, image_size: int | None, bands: Sequence[str] | None = None):
         import tensorflow_datasets as tfds
 
-        # This raises an error without array_record files, and makes `file_instructions` name them.
-        builder.as_data_source(split)
         info = builder.info
+        there = {one.value for one in info.available_file_formats()}
+        if not (readable := [name for name in _FORMATS if name in there]):
+            raise InputError(
+                f"{builder.data_dir} has {', '.join(sorted(there))} files, and only {' or '.join(_FORMATS)} can be read"
+            )
+        info.set_file_format(readable[0], override=True, override_if_initialized=True)
         part = info.splits[split]
         self._records = Records(
             [Shard(Path(shard.filename), shard.skip, shard.take) for shard in part.file_instructions]
@@ -132,7 +138,9 @@ class TfdsSource:
     def fingerprint(self) -> str:
         """Return a SHA-256 of name, version, split, fields, shards, size, and each shard's first and last record."""
         fields = [(field, kind, self.names.get(field)) for field, kind in self._kinds.items()]
-        shards = [(shard.path.name, shard.first, shard.rows) for shard in self._records.shards]
+        # Both formats have the same shards, and it does not matter which is read.
+        names = (shard.path.name.replace(".tfrecord", ".array_record") for shard in self._records.shards)
+        shards = [(name, shard.first, shard.rows) for name, shard in zip(names, self._records.shards, strict=True)]
         content = (self.name, self._version, self.split, fields, shards, self._split_bytes)
         digest = hashlib.sha256(json.dumps(content).encode())
         stops = np.cumsum([shard.rows for shard in self._records.shards])
@@ -253,7 +261,7 @@ def tfds_source(
     image_size: int | None = None,
     bands: Sequence[str] | None = None,
 ) -> TfdsSource:
-    """Open a split of a TFDS data set that has been built with array_record files.
+    """Open a split of a TFDS data set that has been built.
 
     Args:
         name: "data_set", "data_set/config" or "data_set/config:version".
@@ -263,7 +271,7 @@ def tfds_source(
         bands: The bands to read, in this order, without images; None for every field.
 
     Raises:
-        InputError: The data set is not built there, or lacks array_record files, a band or the split, or the split is
+        InputError: The data set is not built there, or in other formats, lacks a band or the split, or the split is
             empty.
     """
     builder = _builder(name, data_dir)
@@ -281,14 +289,7 @@ def tfds_source(
         raise InputError(
             f"split {split!r} of {name} in {builder.data_dir_root} is empty; choose one of {', '.join(splits)}"
         )
-    try:
-        return TfdsSource(builder, split, image_size, bands)
-    except NotImplementedError as error:
-        from tfds_builders.writing.formats import lacks
-
-        raise InputError(
-            f"{builder.data_dir} {lacks('array_record', builder.info.full_name, builder.data_dir_root)}"
-        ) from error
+    return TfdsSource(builder, split, image_size, bands)
 
 
 def built_splits(name: str, data_dir: str | Path | None = None) -> tuple[str, ...]:

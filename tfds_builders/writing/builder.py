@@ -327,7 +327,7 @@ def build(
         progress: called with (examples done, examples in all).
         beam_options: options of an Apache Beam pipeline that writes, such as "runner=DirectRunner"; None writes with
             `workers` processes of this machine. Both give the same files.
-        formats: "both", "tfrecord" (for `tfds.load`) or "array_record" (for `tfds.data_source` and this project).
+        formats: "both", "tfrecord" (for `tfds.load`) or "array_record" (for `tfds.data_source`).
 
     Raises:
         ArchiveError: the archive is missing, empty or wrong, the data set, the configuration or a Beam option is

@@ -7,19 +7,18 @@ in a fraction of a second and stays small.
 import contextlib
 import errno
 import os
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import google_crc32c
 import numpy as np
+
+from tfds_builders.reading.tfrecords import frame
 
 # The value of one feature as TFDS stores it: encoded images, integer labels, texts, tensors.
 Value = bytes | str | int | float | np.ndarray | np.generic | list[Any]
 Example = Mapping[str, Value]
 
-_MASK_DELTA = 0xA282EAD8
 # JPEG does not compress further: trying costs 40 us an image and saves nothing. One record a group gives random access.
 _ARRAY_RECORD_OPTIONS = "group_size:1,uncompressed"
 _PROGRESS_EVERY = 64
@@ -80,7 +79,7 @@ def _tfrecords(path: str) -> Iterator[Callable[[bytes], object]]:
     with open(path, "wb", buffering=1 << 20) as file:
 
         def write(record: bytes) -> None:
-            header, footer = tfrecord_frame(record)
+            header, footer = frame(record)
             file.writelines((header, record, footer))
 
         yield write
@@ -121,18 +120,6 @@ WRITERS: Mapping[str, Callable[[str], contextlib.AbstractContextManager[Callable
 def _write_error(error: RuntimeError, path: str) -> OSError:
     code = next((c for c in (errno.ENOSPC, errno.EDQUOT) if os.strerror(c) in str(error)), errno.EIO)
     return OSError(code, str(error).partition(";")[0], path)
-
-
-def tfrecord_frame(record: bytes) -> tuple[bytes, bytes]:
-    """Return TFRecord's header of a record (length, its checksum) and footer (the record's checksum)."""
-    length = struct.pack("<Q", len(record))
-    return length + struct.pack("<I", masked_crc32c(length)), struct.pack("<I", masked_crc32c(record))
-
-
-def masked_crc32c(data: bytes) -> int:
-    """Return TFRecord's checksum: CRC-32C, rotated right by 15 bits, plus a constant."""
-    crc: int = google_crc32c.value(data)
-    return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def encode_example(example: Example) -> bytes:

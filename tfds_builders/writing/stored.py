@@ -1,12 +1,11 @@
 """Records that a build has written, read again without TFDS: what a data set's other format is made from."""
 
 import os
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tfds_builders.reading.archive import ArchiveError
-from tfds_builders.writing.records import tfrecord_frame
+from tfds_builders.reading.tfrecords import TFRecordFile
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,9 @@ class StoredRecords:
 
 
 def _read_tfrecords(path: str) -> Iterator[bytes]:
-    """Yield the records of a TFRecord file, each checked against its checksums."""
-    with open(path, "rb", buffering=1 << 20) as file:
-        while header := file.read(12):
-            record = file.read(struct.unpack("<Q", header[:8])[0]) if len(header) == 12 else b""
-            if tfrecord_frame(record) != (header, file.read(4)):
-                raise ArchiveError(f"{path} is damaged; build the data set again")
-            yield record
+    """Yield the records of a TFRecord file."""
+    file = TFRecordFile(path)
+    yield from (file[number] for number in range(len(file)))
 
 
 def _read_array_records(path: str) -> Iterator[bytes]:

@@ -8,26 +8,26 @@ import sys
 import pytest
 from array_record.python import array_record_module
 
-from mtsccd_jax.data import array_records
-from mtsccd_jax.data.array_records import Records, Shard
+from mtsccd_jax.data import records as module
+from mtsccd_jax.data.records import Records, Shard
 from mtsccd_jax.errors import InputError
+from tfds_builders.writing.records import WRITERS
 
 SHARDS, ROWS = 120, 3
 
 
-def write_shards(folder, shards, rows=ROWS):
-    paths = [folder / f"{shard}.array_record" for shard in range(shards)]
+def write_shards(folder, shards, rows=ROWS, form="array_record"):
+    paths = [folder / f"{shard}.{form}" for shard in range(shards)]
     for shard, path in enumerate(paths):
-        writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1,uncompressed")
-        for row in range(rows):
-            writer.write(f"{shard} {row}".encode())
-        writer.close()
+        with WRITERS[form](str(path)) as write:
+            for row in range(rows):
+                write(f"{shard} {row}".encode())
     return Records([Shard(path, 0, rows) for path in paths])
 
 
-@pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    return write_shards(tmp_path_factory.mktemp("shards"), SHARDS)
+@pytest.fixture(scope="module", params=WRITERS)
+def records(request, tmp_path_factory):
+    return write_shards(tmp_path_factory.mktemp("shards"), SHARDS, form=request.param)
 
 
 # Reads every shard twice with a limit on open files: by threads, by a forked process, with the limit lowered halfway.
@@ -79,7 +79,7 @@ def test_errors_of_the_system_are_not_told_as_damage(tmp_path, monkeypatch, text
             raise RuntimeError(text)
 
     records = write_shards(tmp_path, 1)
-    array_records._reader.cache_clear()
+    module._reader.cache_clear()
     monkeypatch.setattr(array_record_module, "ArrayRecordReader", Broken)
     with pytest.raises(kind) as caught:
         records[0]
@@ -89,11 +89,40 @@ def test_errors_of_the_system_are_not_told_as_damage(tmp_path, monkeypatch, text
         assert words in str(caught.value)
 
 
-def test_a_data_set_built_again_is_read_from_its_new_files(tmp_path):
-    assert write_shards(tmp_path, 1)[0] == b"0 0"
-    (tmp_path / "0.array_record").unlink()
-    records = write_shards(tmp_path, 1, rows=5)
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_data_set_built_again_is_read_from_its_new_files(tmp_path, form):
+    assert write_shards(tmp_path, 1, form=form)[0] == b"0 0"
+    (tmp_path / f"0.{form}").unlink()
+    records = write_shards(tmp_path, 1, rows=5, form=form)
     assert (len(records), records[4]) == (5, b"0 4")
-    (tmp_path / "0.array_record").unlink()
+    (tmp_path / f"0.{form}").unlink()
     with pytest.raises(InputError, match="is missing"):
         Records(records.shards)[0]
+
+
+def test_no_changed_byte_of_a_tfrecord_file_is_read(tmp_path):
+    write_shards(tmp_path, 1, form="tfrecord")
+    path = tmp_path / "0.tfrecord"
+    content = path.read_bytes()
+    for damaged in [
+        content[:place] + bytes([content[place] ^ 8]) + content[place + 1 :] for place in range(len(content))
+    ]:
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="is damaged; build the data set again"):
+            list(map(Records([Shard(path, 0, ROWS)]).__getitem__, range(ROWS)))
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(InputError, match="is damaged"):
+            list(map(Records([Shard(path, 0, ROWS)]).__getitem__, range(ROWS)))
+
+
+def test_a_tfrecord_file_on_a_failing_disk_is_an_error_of_the_system(tmp_path, monkeypatch):
+    records = write_shards(tmp_path, 1, form="tfrecord")
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("os.pread", fail)
+    with pytest.raises(OSError, match="Input/output") as caught:
+        records[0]
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(records.shards[0].path))
