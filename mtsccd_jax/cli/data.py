@@ -167,7 +167,7 @@ def run_build(options: argparse.Namespace) -> Json:
     import tfds_builders
 
     wanted = parse(options.name)
-    made = tfds_builders.DualFormatBuilder.VERSION
+    made = tfds_builders.BUILDERS.get(wanted.name, tfds_builders.DualFormatBuilder).VERSION
     if wanted.version and not made.match(wanted.version):
         raise InputError(f"{options.name}: builds are of version {made}; leave :{wanted.version} out")
     with bar(f"build {options.name}") as advance:

@@ -5,6 +5,7 @@ import json
 import math
 import re
 import shlex
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +34,8 @@ class TfdsSource:
 
     The rows have the order of the files, as in `tfds.data_source`. The fields are images, integers, floats, texts and
     tensors of fixed shape. A tensor with one axis (multi-hot `labels`, for example) is a column. A tensor with more
-    axes (a band, a map) is one of `band_fields`. Nested, compressed and variable-length features are left out. A source
-    that is opened for some `bands` has only these bands and no images.
+    axes (a band, a map) is one of `band_fields`. Nested and variable-length features are left out. A source that
+    is opened for some `bands` has only these bands and no images.
     """
 
     skipped: tuple[str, ...] = ()
@@ -176,33 +177,43 @@ class TfdsSource:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """Shape and type of a tensor feature, and whether a record holds it as bytes or as a list of numbers."""
+    """Shape, type and encoding of a tensor feature."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
-    as_bytes: bool
+    encoding: str
 
     @classmethod
     def of(cls, feature: Any) -> "_Tensor":
         """Return the description of a TFDS feature."""
-        return cls(tuple(feature.shape), np.dtype(feature.np_dtype), _encoding(feature) == "bytes")
+        return cls(tuple(feature.shape), np.dtype(feature.np_dtype), _encoding(feature))
 
     def value(self, feature: Any, where: str) -> np.ndarray:
         """Return the tensor of one record; raise InputError where its size does not match the shape."""
-        if self.as_bytes:
-            content = feature.bytes_list.value[0]
-            flat = np.frombuffer(content, self.dtype) if len(content) % self.dtype.itemsize == 0 else np.empty(0)
-        else:
+        if self.encoding == "none":
             flat = np.array(feature.int64_list.value or feature.float_list.value, self.dtype)
+        else:
+            content = feature.bytes_list.value[0]
+            if self.encoding == "zlib":
+                content = _decompressed(content, math.prod(self.shape) * self.dtype.itemsize + 1)
+            flat = np.frombuffer(content, self.dtype) if len(content) % self.dtype.itemsize == 0 else np.empty(0)
         if flat.size != math.prod(self.shape):
             raise InputError(f"{where} has another size than {self.shape}; build the data set again")
         return flat.reshape(self.shape)
 
 
+def _decompressed(content: bytes, most: int) -> bytes:
+    """Return at most so many bytes of zlib's; none of a stream that is damaged."""
+    try:
+        return zlib.decompressobj().decompress(content, most)
+    except zlib.error:
+        return b""
+
+
 def _is_read(feature: Any) -> bool:
-    """Return whether a tensor feature holds numbers of a fixed shape, not compressed."""
+    """Return whether a tensor feature holds numbers of a fixed shape."""
     of_numbers = np.dtype(feature.np_dtype).kind in "iubf"
-    return of_numbers and None not in feature.shape and _encoding(feature) in ("none", "bytes")
+    return of_numbers and None not in feature.shape and _encoding(feature) in ("none", "bytes", "zlib")
 
 
 def _encoding(feature: Any) -> str:

@@ -1,5 +1,6 @@
 """Tensors of fixed shape in a TfdsSource: bands and vectors in their own type, as `tfds.data_source` gives them."""
 
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -44,7 +45,7 @@ class BandTiles(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     "plain": of(shape=SHAPES["flags"], dtype=np.uint8),
                     "shares": of(shape=SHAPES["shares"], dtype=np.float32),
                     "listed": of(shape=SHAPES["listed"], dtype=np.int16),
-                    "packed": of(shape=(2,), dtype=np.int16, encoding="zlib"),
+                    "packed": of(shape=SHAPES["listed"], dtype=np.int16, encoding="zlib"),
                     "ragged": of(shape=(None,), dtype=np.int16),
                     "words": of(shape=(2,), dtype=np.str_),
                     "row": tfds.features.Scalar(np.int32),
@@ -60,8 +61,9 @@ class BandTiles(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self):
         for row in range(ROWS):
             fields = {name: tensor(name, row) for name in ("wide", "deep", "shares", "listed")}
+            fields["packed"] = tensor("listed", row)
             fields |= {"labels": tensor("flags", row), "plain": tensor("flags", row), "row": row}
-            fields |= {"packed": np.zeros(2, np.int16), "ragged": np.zeros(row, np.int16), "words": ["a", "b"]}
+            fields |= {"ragged": np.zeros(row, np.int16), "words": ["a", "b"]}
             yield row, fields
 
 
@@ -73,13 +75,14 @@ def source(tmp_path_factory) -> TfdsSource:
 
 
 def test_a_row_holds_tensors_as_they_were_built(source):
-    assert source.fields == ("deep", "labels", "listed", "plain", "row", "shares", "wide")
-    assert source.band_fields == ("deep", "listed", "wide")
+    assert source.fields == ("deep", "labels", "listed", "packed", "plain", "row", "shares", "wide")
+    assert source.band_fields == ("deep", "listed", "packed", "wide")
     assert source.image_fields == ()
     for row, example in enumerate(source):
         for field, name in (
             ("plain", "flags"),
             ("labels", "flags"),
+            ("packed", "listed"),
             *((name, name) for name in SHAPES if name != "flags"),
         ):
             np.testing.assert_array_equal(example[field], tensor(name, row))
@@ -97,6 +100,11 @@ def test_batches_stack_and_columns_hold_vectors(source):
 
 
 def test_a_damaged_tensor_is_named(source):
+    packed = zlib.compress(bytes(10**6))
+    for content in (b"", packed[:9], packed):  # the last one is not unpacked to its end
+        feature = SimpleNamespace(bytes_list=SimpleNamespace(value=[content]))
+        with pytest.raises(InputError, match=r"^packed of row 1 has another size"):
+            source._tensors["packed"].value(feature, "packed of row 1")
     for content in (b"", b"\0" * 11, b"\0" * 13, b"\0" * 24):
         feature = SimpleNamespace(bytes_list=SimpleNamespace(value=[content]))
         with pytest.raises(InputError, match=r"^wide of row 1 has another size than \(2, 3\)"):

@@ -1,7 +1,6 @@
 """The TFDS builder of BigEarthNet v2 (reBEN)."""
 
 import hashlib
-import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,6 +30,7 @@ from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.writing.builder import refuse_empty_split
 
 _NAME_BYTES = 512  # of texts and small features, about
+_MAP_BYTES = 4096  # of both maps, compressed, about
 _ORDER_SEED = b"bigearthnet_v2"
 _TABLES_OF_PATCHES = {"recommended": (RECOMMENDED_TABLE,), "snow_and_cloud": (OTHERS_TABLE,), "all": TABLES}
 
@@ -38,6 +38,8 @@ _TABLES_OF_PATCHES = {"recommended": (RECOMMENDED_TABLE,), "snow_and_cloud": (OT
 class Builder(BigEarthNetBuilder):
     """BigEarthNet v2: Sentinel-1 and Sentinel-2 patches of 1.2 km with 19 land-cover classes and reference maps."""
 
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.1.0": "Maps are compressed.", "1.0.0": "Initial release."}
     BUILDER_CONFIGS: ClassVar[list[BigEarthNetV2Config]] = list(CONFIGS)
     # The whole archive, 153 GB, then has some 2,400 shards.
     SHARD_BYTES = 64 << 20
@@ -58,8 +60,8 @@ class Builder(BigEarthNetBuilder):
         if not self.builder_config.reference_map:
             return names
         return names | {
-            "reference_map": tfds.features.Tensor(shape=MAP_SHAPE, dtype=np.uint16, encoding="bytes"),
-            "class_map": tfds.features.Tensor(shape=MAP_SHAPE, dtype=np.uint8, encoding="bytes"),
+            "reference_map": tfds.features.Tensor(shape=MAP_SHAPE, dtype=np.uint16, encoding="zlib"),
+            "class_map": tfds.features.Tensor(shape=MAP_SHAPE, dtype=np.uint8, encoding="zlib"),
             "class_shares": tfds.features.Tensor(shape=(len(CLASSES_19),), dtype=np.float32),
             "unmapped_share": tfds.features.Scalar(np.float32),
             "unlabeled_share": tfds.features.Scalar(np.float32),
@@ -92,7 +94,7 @@ class Builder(BigEarthNetBuilder):
 
     def _shards(self, archive: V2Archive, rows: Metadata) -> list[PatchExamples]:
         config = self.builder_config
-        patch_bytes = _NAME_BYTES + self._band_bytes() + (3 * math.prod(MAP_SHAPE) if config.reference_map else 0)
+        patch_bytes = _NAME_BYTES + self._band_bytes() + (_MAP_BYTES if config.reference_map else 0)
         return [
             PatchExamples(
                 archive.patches,

@@ -5,6 +5,7 @@ Light to import, for the worker processes.
 
 import contextlib
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -129,8 +130,8 @@ def _map_features(codes: bytes) -> dict[str, Value]:
     index_hw = index_map(np.frombuffer(codes, "<u2").reshape(MAP_SHAPE))
     shares = class_shares(index_hw)
     return {
-        "reference_map": codes,
-        "class_map": index_hw.tobytes(),
+        "reference_map": zlib.compress(codes),
+        "class_map": zlib.compress(index_hw.tobytes()),
         "class_shares": shares.classes_k,
         "unmapped_share": shares.unmapped,
         "unlabeled_share": shares.unlabeled,

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import weakref
 from pathlib import Path
 
 import google_crc32c
@@ -36,6 +37,7 @@ class TFRecordFile:
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._descriptor)
         size, place = os.fstat(self._descriptor).st_size, 0
         self._records: list[tuple[int, int]] = []  # place and length
         while place < size:
@@ -57,10 +59,6 @@ class TFRecordFile:
         if self._read(_FOOTER, place + length) != struct.pack("<I", masked_crc32c(record)):
             raise self._damaged()
         return record
-
-    def __del__(self) -> None:
-        if hasattr(self, "_descriptor"):
-            os.close(self._descriptor)
 
     def _read(self, length: int, place: int) -> bytes:
         try:
