@@ -13,6 +13,7 @@ import numpy as np
 from mtsccd_jax.data.class_tree import ALL, FOLDER_SPLITS, read_class_tree
 from mtsccd_jax.data.file_source import FileSource, check_split, existing_folder, listed, readable_source
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import read_bytes
 from tfds_builders.reading.folders import tree_of
 from tfds_builders.reading.names import as_text, split_of_name
 
@@ -225,7 +226,7 @@ def _pair_list(root: Path) -> tuple[_PairList, set[str]]:
     if not path.is_file():
         raise InputError(f"{root} has no pairs.csv; list the pairs in it, with columns A, B and changed")
     try:
-        rows = list(text_rows(path.read_bytes(), path))
+        rows = list(text_rows(read_bytes(path), path))
     except ArchiveError as error:
         raise InputError(str(error)) from error
     columns = rows[0][1] if rows else []

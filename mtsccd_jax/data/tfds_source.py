@@ -19,7 +19,7 @@ from mtsccd_jax.data.data_set_name import DataSetName, parse
 from mtsccd_jax.data.decode import ImageBatch
 from mtsccd_jax.data.feature_modules import check_features
 from mtsccd_jax.errors import InputError, nearest, one_line
-from mtsccd_jax.files import local_path
+from mtsccd_jax.files import local_path, naming
 
 _BUILD_AGAIN = "remove the data set and build again"
 # What mends a patch without data: builds of today refuse it.
@@ -301,7 +301,7 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
     from tensorflow_datasets.core import read_only_builder
 
     from tfds_builders.checksums import damaged_file, unreadable
-    from tfds_builders.reading.archive import is_of_the_path
+    from tfds_builders.reading.files import is_of_the_machine
 
     wanted = parse(name)
     place = local_path(data_dir if data_dir is not None else tfds.core.constants.DATA_DIR, "data directory")
@@ -320,8 +320,9 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
         raise
     except Exception as error:  # TFDS parses damaged files as if they were whole, and fails anywhere
         system = error.__cause__ if isinstance(error.__cause__, OSError) else error  # TFDS's own have no number
-        if isinstance(system, MemoryError) or (isinstance(system, OSError) and not is_of_the_path(system)):
-            raise system from None
+        if is_of_the_machine(system):
+            with naming(place / wanted.name):
+                raise system from None
         raise InputError(f"{one_line(unreadable(name, place, error))}; {_BUILD_AGAIN}") from error
 
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import read_bytes
 from mtsccd_jax.report import rows, runs, text
 from mtsccd_jax.report.measured import Measured
 from mtsccd_jax.report.published import Published
@@ -148,7 +149,7 @@ class Check(abc.ABC):
             self.fault(key, f"{relative} is missing")
             return None
         expected = (self.row.checksums.get("artefacts") or {}).get(name)
-        actual = hashlib.sha256(path.read_bytes()).hexdigest()
+        actual = hashlib.sha256(read_bytes(path)).hexdigest()
         if expected is None:
             self.fault(key, f"the row has no checksum of {relative}")
         elif expected != actual:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import read_bytes
 from mtsccd_jax.report import rows
 from mtsccd_jax.report.rows import ROWS_FILE, Row
 from mtsccd_jax.report.runs import run_name
@@ -72,7 +73,7 @@ def failures(folder: str | os.PathLike[str]) -> list[Failure]:
     if not path.exists():
         return []
     try:
-        entries: Any = parsed_json(path.read_text(encoding="utf-8"))
+        entries: Any = parsed_json(read_bytes(path))
         return [
             Failure(str(e["network"]), str(e["protocol"]), str(e["split"] or ""), int(e["seed"]), str(e["reason"]))
             for e in entries

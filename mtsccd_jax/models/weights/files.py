@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import naming
 from mtsccd_jax.models.weights.torch_file import read_torch, stated_architecture
 
 HUB_PREFIX = "hf:"
@@ -50,6 +51,9 @@ def read(source: str) -> WeightFile:
         path = Path(source).expanduser()
         if not path.is_file():
             raise InputError(f"{source}: no such weight file; give a .safetensors, a .pth or {HUB_PREFIX}OWNER/NAME")
+    with naming(path), path.open("rb") as stream:
+        # All of it before the libraries map the file into memory, where a disk that fails ends the process.
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     header: dict[str, str] = {}
     notes: list[str] = []
     if path.name.endswith(SAFETENSORS_SUFFIXES):
@@ -59,8 +63,6 @@ def read(source: str) -> WeightFile:
         arrays, architecture, notes = read_torch(path, source)
     else:
         raise InputError(f"{source}: cannot read '{path.suffix}' weights; give a .safetensors or a .pth")
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     return WeightFile(
         source,
         arrays,

@@ -11,7 +11,7 @@ from mtsccd_jax.data.class_tree import ALL
 from mtsccd_jax.data.sources import Source, open_pairs
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import replacing, utf8
+from mtsccd_jax.files import read_bytes, replacing, utf8
 from mtsccd_jax.recipes.config import Data
 from tfds_builders.reading.text import parsed_json
 
@@ -38,7 +38,7 @@ def read_trained_pairs(workdir: Path) -> TrainedPairs:
     """Read the list of the training pairs of a work directory; InputError where it is gone or damaged."""
     path = workdir / TRAINED_PAIRS_FILE
     try:
-        values = parsed_json(path.read_text(encoding="utf-8"))
+        values = parsed_json(read_bytes(path))
         names = tuple((first, second) for first, second in values["names"])
         return TrainedPairs(values["data"], names, values["first_sha256"])
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
