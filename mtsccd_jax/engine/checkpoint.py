@@ -1,14 +1,14 @@
 """Checkpoints of a run, a thin layer over orbax, which writes a checkpoint whole or not at all."""
 
 import errno
+import functools
 import json
 import logging
 import os
 import shutil
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -218,7 +218,8 @@ class Checkpoints:
         try:
             known = json.loads(read_bytes(self.path(step) / METADATA_FILE))
             saved = known["custom_metadata"].get("crc32")  # older versions stored none
-            with late_reads_unheard(), naming(self.path(step)):
+            drop_late_reads()
+            with naming(self.path(step)):
                 state: State = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
         except Exception as error:  # whatever its layers raise, down to a bare Exception
             if kept_from_reading(error):
@@ -278,13 +279,13 @@ def _by_name(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
-@contextmanager
-def late_reads_unheard() -> Iterator[None]:
-    """Drop what is left of a failed restore: reads whose event loop orbax has closed at the first error.
+@functools.cache
+def drop_late_reads() -> None:
+    """Drop from now on what is left of failed restores: reads whose event loop orbax has closed at the first error.
 
-    They are reported after the block that failed, so the filters stay then, and go after a block that succeeds.
+    They are reported when garbage is collected, with many lines.
     """
-    heard, logger = sys.unraisablehook, logging.getLogger("asyncio")
+    heard = sys.unraisablehook
 
     def hear(about: Any) -> None:
         code = getattr(about.object, "cr_code", None)  # of a read that was never resumed
@@ -292,10 +293,7 @@ def late_reads_unheard() -> Iterator[None]:
             heard(about)
 
     sys.unraisablehook = hear
-    logger.addFilter(_is_heard)
-    yield
-    sys.unraisablehook = heard
-    logger.removeFilter(_is_heard)
+    logging.getLogger("asyncio").addFilter(_is_heard)
 
 
 def _is_heard(record: logging.LogRecord) -> bool:

@@ -90,7 +90,6 @@ class TinyRun:
                 self.command("evaluate"),
                 self.command("change"),
                 self.command("retrieve"),
-                self.command("report"),
             ):
                 done = said(*arguments, "-q")
                 assert done.status == 0, done
