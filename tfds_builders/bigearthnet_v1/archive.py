@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SPLITS
 from tfds_builders.bigearthnet_v1.tables import CLOUD, NO_TARGET, SNOW
@@ -197,7 +198,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
     The first line may be a header, and the first column may hold row numbers.
     """
-    unpacked = _OPEN_LIST[path.name.lower()[path.name.index(".") :]]
+    unpacked: Any = _OPEN_LIST[path.name.lower()[path.name.index(".") :]]
     try:
         with opened(path) as packed, unpacked(packed) as file:
             content = file.read(KEPT_BYTES + 1)

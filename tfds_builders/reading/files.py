@@ -9,7 +9,7 @@ import io
 import os
 import stat
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 # Errors of the system that tell of one path. Others, such as too many open files, tell of the machine.
 _OF_THE_PATH = (
@@ -49,7 +49,7 @@ def read_open(descriptor: int, path: str | os.PathLike[str], start: bytes = b"")
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
+def opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Give a file to a library that takes a failing disk for the end of it, or for damage: the block ends with OSError.
 
     The error is that of the first read that failed, whatever the library has made of it.
@@ -63,7 +63,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[io.BufferedWriter]:
+def writing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Give a new file to write; the error of a full disk names it."""
     try:
         with open(path, "wb") as stream:
