@@ -14,6 +14,7 @@ from mtsccd_jax.data.class_tree import ALL, FOLDER_SPLITS, read_class_tree
 from mtsccd_jax.data.file_source import FileSource, check_split, existing_folder, listed, readable_source
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import read_bytes
+from tfds_builders.reading.files import is_of_the_machine
 from tfds_builders.reading.folders import tree_of
 from tfds_builders.reading.names import as_text, split_of_name
 
@@ -204,7 +205,9 @@ class _PairList:
                 # As another system spells it: accents in two parts, GBK, or the separators of Windows.
                 name = self._files[side].get(as_text(name.replace("\\", "/")), name)
             inside = (folder / name).resolve().is_relative_to(folder.resolve())
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if is_of_the_machine(error):
+                raise
             raise InputError(f"{self.path}, line {line['line']}: {name[:80]!r} is no path; correct it") from None
         if not inside:
             raise InputError(f"{self.path}, line {line['line']}: {name!r} leaves {side}/; use paths inside it")

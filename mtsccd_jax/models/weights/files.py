@@ -3,6 +3,7 @@
 No file can run code: torch checkpoints are opened with `weights_only=True`, other pickles not at all.
 """
 
+import errno
 import hashlib
 import json
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from mtsccd_jax.models.weights.torch_file import read_torch, stated_architecture
 HUB_PREFIX = "hf:"
 # The files of hub repositories that hold weights, in the order in which they are tried.
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+# Errors of the cache's disk, which say nothing of the hub.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EMFILE)
 SAFETENSORS_SUFFIXES = (".safetensors",)
 # The header of a safetensors file by `mtsccd-jax export` has the network and the data sets of its training here.
 MODEL, TRAINED_ON = "model", "trained_on"
@@ -157,6 +160,8 @@ def _download(source: str) -> tuple[Path, dict[str, Any]]:
     except errors.HFValidationError as error:
         raise InputError(f"{source}: not a repository name ({str(error).splitlines()[0]})") from None
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # imported there, but not listed
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            raise OSError(error.errno, error.strerror, error.filename or source) from None
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{source}: the download failed ({reason[0]}); run the same command again") from None
     return path, config
