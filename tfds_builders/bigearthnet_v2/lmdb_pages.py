@@ -20,15 +20,16 @@ from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.files import raise_named
 
 MAGIC = 0xBEEFC0DE
-# Magic number, version, bytes of a page; of the tree of keys flags, depth, entries and root; last page, transaction.
-_META = struct.Struct("<16x II 8x 8x I44x 4x HH 24x QQ QQ")
+# Number and flags of the page; magic number, version, bytes of a page; of the tree of keys flags, depth, entries and
+# root; last page, transaction.
+_META = struct.Struct("<Q 2x H 4x II 8x 8x I44x 4x HH 24x QQ QQ")
 _HEADER_BYTES = 16
 _HEADER = struct.Struct("<Q 2x HHH")  # number, flags, end of the table of nodes, begin of the nodes
 _LONG_HEADER = struct.Struct("<Q 2x HI")  # number, flags, pages of the value
 _NODE = struct.Struct("<HHHH")  # value's size or page (low, high), flags (of a branch: page, highest), size of the key
 _LONG_NODE = struct.Struct("<Q")  # after the key: the first page of the value
 # Flags of a page, and of a node whose value lies on pages of its own.
-_BRANCH, _LEAF, _LONG = 0x01, 0x02, 0x04
+_BRANCH, _LEAF, _LONG, _META_PAGE = 0x01, 0x02, 0x04, 0x08
 _LONG_VALUE = 0x01
 _NO_ROOT = (1 << 64) - 1
 _DEEPEST = 32  # LMDB's own limit
@@ -147,14 +148,14 @@ class LmdbFile:
 
     def _newest_meta(self) -> tuple[int, int, int, int, int]:
         """Return the bytes of a page, and depth, keys, root and pages of the tree."""
-        page_bytes, *first = self._meta(0)
+        page_bytes, *first = self._meta(0, 0)
         if page_bytes not in (1 << power for power in range(8, 17)):
             raise self._damaged(f"pages of {page_bytes:,} bytes")
-        second_bytes, *second = self._meta(page_bytes)
-        if second_bytes != page_bytes:
-            raise self._damaged("its two meta pages differ")
+        second_bytes, *second = self._meta(1, page_bytes)
         before, newest = sorted((first, second), key=lambda meta: meta[-1])
-        flags, depth, entries, root, last, _ = newest
+        flags, depth, entries, root, last, transaction = newest
+        if second_bytes != page_bytes or transaction - before[-1] > 1:
+            raise self._damaged("its two meta pages do not belong together")
         if flags:
             raise self._damaged("or its keys have another order or several values")
         if last < before[-2]:
@@ -163,17 +164,22 @@ class LmdbFile:
             raise self._damaged(f"{depth:,} pages deep")
         return page_bytes, depth, entries, root, last + 1
 
-    def _meta(self, place: int) -> tuple[int, ...]:
+    def _meta(self, number: int, place: int) -> tuple[int, ...]:
         """Return bytes of a page, flags, depth, entries, root, last page and transaction of a meta page."""
         if self._there < place + _META.size:
             raise self._broken("incomplete, its meta pages are missing")
-        magic, version, *values = _META.unpack(self.read(place, _META.size))
+        written, kind, magic, version, *values = _META.unpack(self.read(place, _META.size))
         if magic != MAGIC or version != 1:
             raise self._broken("no LMDB, a damaged one, or of another version")
+        if (written, kind) != (number, _META_PAGE):
+            raise self._damaged(f"page {number} is none")
         return tuple(values)
 
     def _incomplete(self) -> ArchiveError:
-        return self._broken(f"incomplete, {self._there:,} of {self._pages * self._page_bytes:,} bytes")
+        expected = self._pages * self._page_bytes
+        if self._there >= expected:
+            return self._damaged("a value ends behind the last page")
+        return self._broken(f"incomplete, {self._there:,} of {expected:,} bytes")
 
     def _damaged(self, how: str) -> ArchiveError:
         return self._broken(f"damaged, {how}")
