@@ -55,6 +55,8 @@ class LmdbFile:
 
     def read(self, place: int, size: int) -> bytes:
         """Return bytes of the file."""
+        if place + size > self._there:  # and maybe no place that a file can have
+            raise self._incomplete()
         try:
             content = os.pread(self._file, size, place)
         except OSError as error:

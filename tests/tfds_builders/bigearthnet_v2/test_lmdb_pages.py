@@ -73,6 +73,15 @@ def test_pages_at_the_end_that_are_not_in_use_may_be_missing(tmp_path):
     assert read.read(*read.find(b"kept")) == bytes(9 * PAGE)
 
 
+def test_a_tree_behind_the_end_of_all_files_is_told(file):
+    data = bytearray(file.read_bytes())
+    for meta in (0, PAGE):
+        data[meta + 128 : meta + 144] = (1 << 62).to_bytes(8, "little") * 2  # root and last page
+    file.write_bytes(data)
+    with pytest.raises(ArchiveError, match=r"data\.mdb: (incomplete|damaged), "):
+        list(lmdb_keys(str(file.parent)))
+
+
 def _is_whole(file, data):
     file.write_bytes(data)
     try:
