@@ -31,7 +31,7 @@ from mtsccd_jax.perf.bench.one_build import measured
 from tfds_builders import build
 from tfds_builders.bigearthnet.bands import BANDS, S1_BANDS, S2_BANDS
 from tfds_builders.bigearthnet_v2.archive import find_patches, open_v2
-from tfds_builders.bigearthnet_v2.lmdb_patches import LmdbPatches, lmdb_environment
+from tfds_builders.bigearthnet_v2.lmdb_patches import LmdbPatches
 from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, FolderPatches
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE, MAP_SUFFIX
 from tfds_builders.synthetic.bigearthnet_v2 import ROOT, write_archive
@@ -174,6 +174,8 @@ def main() -> None:
     parser = make_parser(__doc__, patches=256, batch=64, workers=2, builds=3)
     parser.add_argument("--scales", type=float, nargs=2, default=(0.002, 0.01), help="the first one is read, too")
     arguments = parser.parse_args()
+    import lmdb
+
     keep_freed_memory()  # as every command of mtsccd-jax does
     with tempfile.TemporaryDirectory(prefix="compare-patches-") as folder:
         builds = []
@@ -186,7 +188,7 @@ def main() -> None:
         build(DATASET, archive=place / ROOT, data_dir=place / "tfds", config="s2", workers=arguments.workers)
         source = tfds_source(f"{DATASET}/s2", "train+validation+test", data_dir=place / "tfds", bands=S2_BANDS)
         patches = min(arguments.patches, len(source))
-        with lmdb_environment(str(place / "lmdb")) as environment:  # a process may open an LMDB only once
+        with lmdb.open(str(place / "lmdb"), readonly=True, lock=False, readahead=False) as environment:
             calls = readers(place / ROOT, place / "lmdb", environment, source, patches, arguments.batch)
             times = measure(calls, rounds=arguments.rounds)
     result = {

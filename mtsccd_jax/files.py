@@ -90,6 +90,23 @@ def replacing(path: AnyPath) -> Iterator[BinaryIO]:
         raise
 
 
+@contextmanager
+def naming(path: AnyPath) -> Iterator[None]:
+    """Name a file in the system's errors of the block; those of reads and writes name none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
+
+
+def read_bytes(path: AnyPath) -> bytes:
+    """Return the content of a file; OSError names it where it cannot be read."""
+    with naming(path):
+        return Path(path).read_bytes()
+
+
 def _is_writer() -> bool:
     """Return whether this process writes the files of its command: the first one of them does."""
     processes = sys.modules.get("mtsccd_jax.processes")  # not imported: it would import JAX

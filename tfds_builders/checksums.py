@@ -4,6 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from tfds_builders.reading.files import read_file
+
 CHECKSUMS_FILE = "checksums.json"
 _SMALL_FILES = ("*.json", "*.txt")
 
@@ -24,7 +26,7 @@ def damaged_file(folder: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        sums: dict[str, str] = dict(json.loads(path.read_bytes()))
+        sums: dict[str, str] = dict(json.loads(read_file(path)))
     except (ValueError, TypeError, RecursionError):
         return f"{path} is damaged"
     for name, written in sums.items():
@@ -43,4 +45,4 @@ def unreadable(name: str, data_dir: Path, error: Exception) -> str:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_file(path)).hexdigest()

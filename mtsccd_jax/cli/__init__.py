@@ -29,7 +29,6 @@ EXTRAS = {
     "apache_beam": "beam",
     "flatbuffers": "export",
     "huggingface_hub": "hub",
-    "lmdb": "lmdb",
     "pynvml": "cuda",
     "tensorflow": "tf",
 }
@@ -37,6 +36,7 @@ EXTRAS = {
 # Error numbers of the operating system, by who has to act on them.
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 FULL_TABLE = (errno.EMFILE, errno.ENFILE)
+FAILED_DISK = (errno.EIO, errno.ESTALE, errno.ENODEV)
 WRONG_PATH = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
@@ -179,10 +179,12 @@ def of_system(error: OSError) -> tuple[int, str]:
         return 3, f"{place}: no space left; free some and run the same command again"
     if error.errno in FULL_TABLE:
         return 3, f"{place}: {reason}; allow more (`ulimit -n 4096`) and run the same command again"
+    if error.errno in FAILED_DISK:
+        return 3, f"{place}: the disk or the network failed ({reason}); run the same command again"
     if error.errno in WRONG_PATH and error.filename:
         return 2, f"{place}: {reason}; choose another path"
     named = f"{error.filename}: {reason}" if error.filename else str(error)
-    return 3, f"{named}; run the same command again"  # a disk or a network failed
+    return 3, f"{named}; run the same command again"
 
 
 def is_ours(module: str | None) -> bool:

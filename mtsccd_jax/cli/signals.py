@@ -42,4 +42,5 @@ def sigterm_raised() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGTERM, before)
         signal.signal(signal.SIGALRM, alarm)
-        sys.unraisablehook = heard
+        if sys.unraisablehook is hear:  # else it is another's, which stands before this one
+            sys.unraisablehook = heard

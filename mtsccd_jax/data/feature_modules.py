@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import read_bytes
 
 FEATURES_FILE = "features.json"
 # Modules with nothing but kinds of features.
@@ -18,7 +19,7 @@ def check_features(data_set: Path) -> None:
     """Raise InputError where a build of a data set names features of other modules than TFDS's own to import."""
     for path in sorted([*data_set.glob(f"*/{FEATURES_FILE}"), *data_set.glob(f"*/*/{FEATURES_FILE}")]):
         try:
-            features = json.loads(path.read_bytes())
+            features = json.loads(read_bytes(path))
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: damaged ({error}); remove the data set and build it again") from None
         for name in _classes(features):

@@ -11,8 +11,7 @@ import numpy as np
 
 from mtsccd_jax.data.decode import IMAGE_SUFFIXES, ImageBatch, decode_rgb
 from mtsccd_jax.errors import InputError, nearest
-from tfds_builders.reading.archive import is_of_the_path
-from tfds_builders.reading.files import read_file
+from tfds_builders.reading.files import is_of_the_machine, read_file
 from tfds_builders.reading.names import as_text
 
 
@@ -166,7 +165,7 @@ def _check_file(file: Path) -> None:
     try:
         size = file.stat().st_size
     except OSError as error:
-        if not is_of_the_path(error):
+        if is_of_the_machine(error):
             raise
         raise InputError(f"{file} cannot be read ({error.strerror}); add it or remove it from the list") from error
     if not size:
@@ -177,7 +176,7 @@ def _file_bytes(file: Path) -> bytes:
     try:
         return read_file(file)
     except OSError as error:
-        if not is_of_the_path(error):
+        if is_of_the_machine(error):
             raise
         raise InputError(f"{file} cannot be read ({error.strerror}); add it or remove it from the list") from error
 

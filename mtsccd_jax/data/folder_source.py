@@ -13,6 +13,8 @@ import numpy as np
 from mtsccd_jax.data.class_tree import ALL, FOLDER_SPLITS, read_class_tree
 from mtsccd_jax.data.file_source import FileSource, check_split, existing_folder, listed, readable_source
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import read_bytes
+from tfds_builders.reading.files import is_of_the_machine
 from tfds_builders.reading.folders import tree_of
 from tfds_builders.reading.names import as_text, split_of_name
 
@@ -203,7 +205,9 @@ class _PairList:
                 # As another system spells it: accents in two parts, GBK, or the separators of Windows.
                 name = self._files[side].get(as_text(name.replace("\\", "/")), name)
             inside = (folder / name).resolve().is_relative_to(folder.resolve())
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if is_of_the_machine(error):
+                raise
             raise InputError(f"{self.path}, line {line['line']}: {name[:80]!r} is no path; correct it") from None
         if not inside:
             raise InputError(f"{self.path}, line {line['line']}: {name!r} leaves {side}/; use paths inside it")
@@ -225,7 +229,7 @@ def _pair_list(root: Path) -> tuple[_PairList, set[str]]:
     if not path.is_file():
         raise InputError(f"{root} has no pairs.csv; list the pairs in it, with columns A, B and changed")
     try:
-        rows = list(text_rows(path.read_bytes(), path))
+        rows = list(text_rows(read_bytes(path), path))
     except ArchiveError as error:
         raise InputError(str(error)) from error
     columns = rows[0][1] if rows else []

@@ -9,6 +9,7 @@ import numpy as np
 
 from mtsccd_jax.data.bands import check_finite, known_bands
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import read_bytes
 
 SUFFIXES = (".tif", ".tiff")
 
@@ -87,7 +88,7 @@ class PatchSource:
         """Return a SHA-256 of the bands to read and their files."""
         digest = hashlib.sha256()
         for name in self.band_fields:
-            digest.update(f"{name}:{hashlib.sha256(self.paths[name].read_bytes()).hexdigest()}\n".encode())
+            digest.update(f"{name}:{hashlib.sha256(read_bytes(self.paths[name])).hexdigest()}\n".encode())
         return digest.hexdigest()
 
 

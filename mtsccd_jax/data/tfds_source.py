@@ -20,7 +20,7 @@ from mtsccd_jax.data.decode import ImageBatch
 from mtsccd_jax.data.feature_modules import check_features
 from mtsccd_jax.data.records import Records, Shard
 from mtsccd_jax.errors import InputError, nearest, one_line
-from mtsccd_jax.files import local_path
+from mtsccd_jax.files import local_path, naming
 
 # The formats that can be read; the first is read faster.
 _FORMATS = ("tfrecord", "array_record")
@@ -314,7 +314,7 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
     from tensorflow_datasets.core import read_only_builder
 
     from tfds_builders.checksums import damaged_file, unreadable
-    from tfds_builders.reading.archive import is_of_the_path
+    from tfds_builders.reading.files import is_of_the_machine
 
     wanted = parse(name)
     place = local_path(data_dir if data_dir is not None else tfds.core.constants.DATA_DIR, "data directory")
@@ -333,8 +333,9 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
         raise
     except Exception as error:  # TFDS parses damaged files as if they were whole, and fails anywhere
         system = error.__cause__ if isinstance(error.__cause__, OSError) else error  # TFDS's own have no number
-        if isinstance(system, MemoryError) or (isinstance(system, OSError) and not is_of_the_path(system)):
-            raise system from None
+        if is_of_the_machine(system):
+            with naming(place / wanted.name):
+                raise system from None
         raise InputError(f"{one_line(unreadable(name, place, error))}; {_BUILD_AGAIN}") from error
 
 

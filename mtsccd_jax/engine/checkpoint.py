@@ -1,14 +1,14 @@
 """Checkpoints of a run, a thin layer over orbax, which writes a checkpoint whole or not at all."""
 
 import errno
+import functools
 import json
 import logging
 import os
 import shutil
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +21,7 @@ from mtsccd_jax import processes
 from mtsccd_jax.engine.finite import check_finite_state, not_finite
 from mtsccd_jax.engine.state import State
 from mtsccd_jax.errors import InputError, RunError
-from mtsccd_jax.files import AnyPath
+from mtsccd_jax.files import AnyPath, naming, read_bytes
 
 # The folder in which orbax keeps the arrays of a checkpoint, and its file of what else is known of them.
 ARRAYS_FOLDER, METADATA_FILE = "default", "_CHECKPOINT_METADATA"
@@ -111,7 +111,8 @@ class Checkpoints:
         self._kept = NewestAndBest()
         options = ocp.CheckpointManagerOptions(preservation_policy=self._kept, create=True)
         try:
-            self._manager = ocp.CheckpointManager(self.directory, options=options)
+            with naming(self.directory):
+                self._manager = ocp.CheckpointManager(self.directory, options=options)
         except (ValueError, TypeError, AttributeError) as error:  # of metadata that are JSON of something else
             way_out = "put a copy of its checkpoints back, or train in a new --workdir"
             raise InputError(f"{self.directory}: cannot be read whole ({error}); {way_out}") from None
@@ -215,14 +216,16 @@ class Checkpoints:
         if not (self.path(step) / ARRAYS_FOLDER).is_dir():
             raise DamagedError(f"{self.path(step)}: no checkpoint, it holds no arrays; {_way_out(steps, step)}")
         try:
-            known = json.loads((self.path(step) / METADATA_FILE).read_text(encoding="utf-8"))
+            known = json.loads(read_bytes(self.path(step) / METADATA_FILE))
             saved = known["custom_metadata"].get("crc32")  # older versions stored none
-            with late_reads_unheard():
+            drop_late_reads()
+            with naming(self.path(step)):
                 state: State = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
         except Exception as error:  # whatever its layers raise, down to a bare Exception
-            if is_of_the_system(error):
+            if kept_from_reading(error):
                 raise
-            if number := next((number for number in _OF_THE_SYSTEM if os.strerror(number) in str(error)), None):
+            told = f"{error} {error.__cause__}"
+            if number := next((number for number in _OF_THE_SYSTEM if os.strerror(number) in told), None):
                 raise OSError(number, os.strerror(number), str(self.path(step))) from None
             if difference := self._difference(step, abstract):
                 raise InputError(
@@ -249,8 +252,8 @@ class Checkpoints:
         return name and f"{name}: {stored.get(name, 'none')} there, {wanted.get(name, 'none')} here"
 
 
-def is_of_the_system(error: Exception) -> bool:
-    """Return whether an error says nothing of the files: no memory, a failing disk, no right to read."""
+def kept_from_reading(error: Exception) -> bool:
+    """Return whether nobody knows what the files hold: no memory, a failing disk, no right to read them."""
     missing = errno.ENOENT, errno.ENOTDIR, errno.EISDIR
     is_of_disk = isinstance(error, OSError) and error.errno not in missing
     return is_of_disk or isinstance(error, MemoryError | jax.errors.JaxRuntimeError)
@@ -276,13 +279,13 @@ def _by_name(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
-@contextmanager
-def late_reads_unheard() -> Iterator[None]:
-    """Drop what is left of a failed restore: reads whose event loop orbax has closed at the first error.
+@functools.cache
+def drop_late_reads() -> None:
+    """Drop from now on what is left of failed restores: reads whose event loop orbax has closed at the first error.
 
-    They are reported after the block that failed, so the filters stay then, and go after a block that succeeds.
+    They are reported when garbage is collected, with many lines.
     """
-    heard, logger = sys.unraisablehook, logging.getLogger("asyncio")
+    heard = sys.unraisablehook
 
     def hear(about: Any) -> None:
         code = getattr(about.object, "cr_code", None)  # of a read that was never resumed
@@ -290,10 +293,7 @@ def late_reads_unheard() -> Iterator[None]:
             heard(about)
 
     sys.unraisablehook = hear
-    logger.addFilter(_is_heard)
-    yield
-    sys.unraisablehook = heard
-    logger.removeFilter(_is_heard)
+    logging.getLogger("asyncio").addFilter(_is_heard)
 
 
 def _is_heard(record: logging.LogRecord) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 
 from mtsccd_jax import checksums, processes
 from mtsccd_jax.errors import InputError, one_line
-from mtsccd_jax.files import AnyPath, check_utf8, replacing, utf8
+from mtsccd_jax.files import AnyPath, check_utf8, read_bytes, replacing, utf8
 from mtsccd_jax.recipes.config import Recipe, from_dict, identity, to_dict
 from mtsccd_jax.recipes.values import checked
 
@@ -89,9 +89,8 @@ def claim(workdir: AnyPath, run: Run) -> None:
         return
     recipe = with_places(run.recipe, lambda place: str(Path(place).expanduser().absolute()))
     values = asdict(run) | {"recipe": to_dict(recipe), "workdir": str(workdir.absolute())}
-    values["sha256"] = checksums.sha256(values)
     with replacing(workdir / RECIPE_FILE) as stream:
-        stream.write(utf8(json.dumps(values, indent=1, ensure_ascii=False) + "\n"))
+        stream.write(utf8(json.dumps(checksums.with_sha256(values), indent=1, ensure_ascii=False) + "\n"))
 
 
 def with_places(recipe: Recipe, change: Callable[[str], str]) -> Recipe:
@@ -141,10 +140,7 @@ def load(workdir: AnyPath) -> Run:
         raise InputError(f"{workdir}: no trained run here ({RECIPE_FILE} is missing); run `mtsccd-jax train` first")
     check_utf8(workdir, "rename the folder")
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        written = stored.get("sha256")  # older versions wrote none
-        if written not in (None, checksums.sha256({key: stored[key] for key in stored if key != "sha256"})):
-            raise ValueError("its values are not those that were written")
+        stored = checksums.without_sha256(json.loads(read_bytes(path)))
         there = [item.name for item in fields(Run) if item.default is MISSING or item.name in stored]
         hints = get_type_hints(Run) | {"recipe": dict}
         values = {name: checked(stored[name], hints[name], name) for name in there}
@@ -329,7 +325,7 @@ def _read(path: Path) -> list[StepRecord | Validation]:
         InputError: A whole line is none that was written.
     """
     records: list[StepRecord | Validation] = []
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True) if path.exists() else (), start=1):
+    for number, line in enumerate(read_bytes(path).splitlines(keepends=True) if path.exists() else (), start=1):
         try:
             records.append(_record(line))
         except (ValueError, TypeError, RecursionError):

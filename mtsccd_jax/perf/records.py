@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import check_writable, replacing
+from mtsccd_jax.files import check_writable, read_bytes, replacing
 from mtsccd_jax.perf.timing import Timing
 from mtsccd_jax.report.tables import csv_cell
+from tfds_builders.reading.files import is_of_the_machine
 from tfds_builders.reading.text import parsed_json
 
 if TYPE_CHECKING:
@@ -200,8 +201,10 @@ def load(path: Path) -> Record:
         InputError: There is no such file, or it is no record.
     """
     try:
-        values = parsed_json(path.read_text(encoding="utf-8"))
+        values = parsed_json(read_bytes(path))
     except (OSError, ValueError) as error:
+        if is_of_the_machine(error):
+            raise
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be read as a record ({reason}); name another file or folder") from None
     try:

@@ -25,17 +25,43 @@ def read_arrays(content: bytes, path: Path) -> dict[str, np.ndarray]:
         ValueError: it is damaged, holds Python objects, or unpacks to far more than its size; the message begins with
             the path.
     """
-    from tfds_builders.reading.limits import most_unpacked
-
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            unpacked, (most, most_members) = sum(info.file_size for info in members), most_unpacked(len(content))
-            if unpacked > most or len(members) > most_members:
-                raise ValueError(f"it unpacks to {unpacked:,} bytes in {len(members):,} arrays")
-            return {info.filename.removesuffix(".npy"): _array(archive.read(info)) for info in members}
+            return {_name(info): _array(archive.read(info)) for info in _members(archive, len(content))}
     except _BROKEN as error:
         raise ValueError(f"{path}: not a readable .npz ({error})") from error
+
+
+def damaged_arrays(content: bytes) -> str:
+    """Return which arrays of an .npz file are not as they were written, by its own checksums, and where they lie."""
+    damaged = []
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = _members(archive, len(content))
+            ends = [*(info.header_offset for info in members[1:]), archive.start_dir]
+            for info, end in zip(members, ends, strict=True):
+                try:
+                    archive.read(info)
+                except _BROKEN:
+                    damaged.append(f"array '{_name(info)}', bytes {info.header_offset:,} to {end - 1:,}")
+    except _BROKEN as error:
+        return f"no whole .npz of {len(content):,} bytes, {error}"
+    return " and ".join(damaged) or "its arrays are whole, so it is another file or has another table of contents"
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    return info.filename.removesuffix(".npy")
+
+
+def _members(archive: zipfile.ZipFile, num_bytes: int) -> list[zipfile.ZipInfo]:
+    """Return the arrays of a file of so many bytes in its order; ValueError where they unpack to far more."""
+    from tfds_builders.reading.limits import most_unpacked
+
+    members = sorted(archive.infolist(), key=lambda info: info.header_offset)
+    unpacked, (most, most_members) = sum(info.file_size for info in members), most_unpacked(num_bytes)
+    if unpacked > most or len(members) > most_members:
+        raise ValueError(f"it unpacks to {unpacked:,} bytes in {len(members):,} arrays")
+    return members
 
 
 def _array(content: bytes) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import utf8
+from mtsccd_jax.files import read_bytes, utf8
 from mtsccd_jax.report import provenance, summary, text, unique_names
 from mtsccd_jax.report.rows import ROWS_FILE
 from mtsccd_jax.report.runs import Run, group_runs
@@ -71,7 +71,7 @@ def _refuse_foreign(index: Path) -> None:
     """Raise InputError where another page than a report is in the way."""
     if index.is_dir():
         raise InputError(f"{index}: a folder, where the page would be; choose another --out, or move it elsewhere")
-    if index.exists() and MADE_BY.encode() not in index.read_bytes()[:_HEAD_BYTES]:
+    if index.exists() and MADE_BY.encode() not in read_bytes(index)[:_HEAD_BYTES]:
         raise InputError(
             f"{index}: is there already and no report of mtsccd-jax; choose another --out, or move it elsewhere"
         )

@@ -24,7 +24,7 @@ import numpy as np
 
 from mtsccd_jax.checksums import crc32_of_each
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import locked, replacing, utf8
+from mtsccd_jax.files import locked, read_bytes, replacing, utf8
 from mtsccd_jax.recipes.config import Recipe, essentials, flatten, typed_settings, with_current_names
 from mtsccd_jax.recipes.values import checked
 from mtsccd_jax.report.arrays import read_arrays
@@ -158,7 +158,7 @@ def append(workdir: str | os.PathLike[str], row: Row) -> None:
     _row_of(json.loads(line), "the new row")
     with locked(path.with_name(LOCK_FILE)):
         load(workdir)  # never add to a file that could not be read back
-        old = path.read_bytes() if path.exists() else b""
+        old = read_bytes(path) if path.exists() else b""
         if old and not old.endswith(b"\n"):
             old += b"\n"
         with replacing(path) as file:
@@ -192,7 +192,7 @@ def read(workdir: str | os.PathLike[str]) -> Iterator[tuple[str, Row, list[str]]
     path = Path(workdir) / ROWS_FILE
     if not path.exists():
         return
-    if not (content := path.read_bytes()):
+    if not (content := read_bytes(path)):
         raise InputError(f"{path}: empty, its rows are lost; put a copy of it back, or delete it and evaluate again")
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         where = f"{path}, line {number}"
@@ -269,7 +269,7 @@ def load_artefact(workdir: str | os.PathLike[str], row: Row, name: str) -> dict[
         raise InputError(f"{Path(workdir) / ROWS_FILE}: artefact '{relative}' is outside that folder; correct the row")
     if not path.is_file():
         return None
-    content = path.read_bytes()
+    content = read_bytes(path)
     expected = (row.checksums.get("artefacts") or {}).get(name)
     if expected is not None and hashlib.sha256(content).hexdigest() != expected:
         raise InputError(f"{path}: not the file of row {row.id} (sha256 differs); evaluate that row again")

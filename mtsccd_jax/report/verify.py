@@ -18,7 +18,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import read_bytes
 from mtsccd_jax.report import rows, runs, text
+from mtsccd_jax.report.arrays import damaged_arrays
 from mtsccd_jax.report.measured import Measured
 from mtsccd_jax.report.published import Published
 from mtsccd_jax.report.rows import Row
@@ -148,11 +150,13 @@ class Check(abc.ABC):
             self.fault(key, f"{relative} is missing")
             return None
         expected = (self.row.checksums.get("artefacts") or {}).get(name)
-        actual = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = read_bytes(path)
+        actual = hashlib.sha256(content).hexdigest()
         if expected is None:
             self.fault(key, f"the row has no checksum of {relative}")
         elif expected != actual:
-            self.fault(key, f"{relative} is not the file of this row (sha256 {actual[:12]}…, not {expected[:12]}…)")
+            sums = f"sha256 {actual[:12]}…, not {expected[:12]}…"
+            self.fault(key, f"{relative} is not the file of this row ({sums}): {damaged_arrays(content)}")
             return None
         try:
             return rows.load_artefact(self.workdir, self.row, name)

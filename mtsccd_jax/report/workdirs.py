@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mtsccd_jax.checksums import without_sha256
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import read_bytes
 from mtsccd_jax.report import rows
 from mtsccd_jax.report.rows import ROWS_FILE, Row
 from mtsccd_jax.report.runs import run_name
@@ -72,12 +74,12 @@ def failures(folder: str | os.PathLike[str]) -> list[Failure]:
     if not path.exists():
         return []
     try:
-        entries: Any = parsed_json(path.read_text(encoding="utf-8"))
+        entries: Any = [without_sha256(entry) for entry in parsed_json(read_bytes(path))]
         return [
             Failure(str(e["network"]), str(e["protocol"]), str(e["split"] or ""), int(e["seed"]), str(e["reason"]))
             for e in entries
         ]
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise InputError(
             f"{path}: not a list of objects with network, protocol, split, seed and reason ({error!r}); "
             "delete it and run `mtsccd-jax reproduce` again"

@@ -16,6 +16,7 @@ from pathlib import Path
 import jax
 
 from mtsccd_jax import processes
+from mtsccd_jax.checksums import with_sha256
 from mtsccd_jax.engine.compilation import run_cache
 from mtsccd_jax.engine.evaluate import load_trained
 from mtsccd_jax.engine.workdir import check_recipe
@@ -165,7 +166,7 @@ def _write_failures(root: Path, experiment: Experiment, failed: Sequence[Failure
     known = failures(root)
     others = [entry for entry in known if (entry.network, entry.seed, entry.protocol, entry.split) not in again]
     path = root / FAILURES_FILE
-    if entries := [asdict(entry) for entry in (*others, *failed)]:
+    if entries := [with_sha256(asdict(entry)) for entry in (*others, *failed)]:
         with replacing(path) as stream:
             stream.write(json.dumps(entries, indent=1).encode() + b"\n")
     elif processes.is_first():

@@ -16,6 +16,7 @@ import pytest
 import tifffile
 from safetensors.numpy import save
 
+from mtsccd_jax.checksums import with_sha256
 from mtsccd_jax.data.decode import decode_rgb
 from mtsccd_jax.data.folder_source import pairs_source
 from mtsccd_jax.engine import workdir
@@ -152,3 +153,20 @@ def test_a_damaged_file_gives_a_value_or_one_line(tmp_path, name):
             told.append(str(error))
     assert told or name == "training.jsonl", "its lines from the damaged one on are dropped"
     assert [text for text in told if len(text.splitlines()) != 1] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "other", "layout"),
+    [
+        ("failures.json", FAILURE, {"seed": 2, "reason": "y", "network": "b"}, b"[%s]"),
+        ("trained_pairs.json", LEARNED, {"names": [["a", "c"]], "first_sha256": "01"}, b"%s"),
+    ],
+)
+def test_a_value_that_changed_after_it_was_written_is_told(tmp_path, name, values, other, layout):
+    read, path = READERS[name][0], tmp_path / name
+    path.write_bytes(layout % as_json(**with_sha256(values)))
+    read(path)
+    for key, value in other.items():
+        path.write_bytes(layout % as_json(**with_sha256(values) | {key: value}))
+        with pytest.raises(InputError, match="its values are not those that were written"):
+            read(path)

@@ -9,7 +9,7 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,11 +103,11 @@ class Trial:
     text: str = ""
 
 
-def trials(whole: Undisturbed, number: int, seed: int = 0) -> Iterator[Trial]:
-    """Kill the steps in turn, each at a random moment of it."""
-    chance, steps = random.Random(seed), list(whole.after)
-    for count in range(number):
-        yield trial(whole, steps[count % len(steps)], chance.random())
+def trials(whole: Undisturbed, numbers: Iterable[int], seed: int = 0) -> Iterator[Trial]:
+    """Kill the steps in turn, each at a random moment of it, in the trials of these numbers."""
+    steps = list(whole.after)
+    for number in numbers:
+        yield trial(whole, steps[number % len(steps)], random.Random(f"{seed} {number}").random())
 
 
 def trial(whole: Undisturbed, step: str, moment: float) -> Trial:

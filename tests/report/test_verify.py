@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import zipfile
 
 import pytest
 from damaged_rows import differences, keys, resaved
@@ -69,6 +70,25 @@ def test_missing_foreign_and_unnamed_artefacts_are_told_with_their_reason(made):
     without = {name: sha256 for name, sha256 in row.checksums["artefacts"].items() if name != "predictions"}
     (unchecked,) = differences(workdir, row, checksums=row.checksums | {"artefacts": without})
     assert "has no checksum" in unchecked.reason
+
+
+def test_the_array_that_changed_is_named_with_its_bytes(made):
+    workdir, row = made
+    row = resaved(workdir, row, "predictions", lambda arrays: None)
+    path = workdir / row.artefacts["predictions"]
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        first, second = archive.infolist()[:2]
+    for place in (first.header_offset + 60, second.header_offset - 8):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :])
+        (difference,) = differences(workdir, row)
+        name = first.filename.removesuffix(".npy")
+        assert difference.reason.endswith(f": array '{name}', bytes 0 to {second.header_offset - 1:,}")
+    path.write_bytes(content[:-30])
+    assert f"no whole .npz of {len(content) - 30:,} bytes" in differences(workdir, row)[0].reason
+    entry = content.rindex(b"PK\1\2") + 4
+    path.write_bytes(content[:entry] + bytes([content[entry] ^ 1]) + content[entry + 1 :])
+    assert "its arrays are whole" in differences(workdir, row)[0].reason
 
 
 def test_arrays_that_lack_or_do_not_fit_are_named(made):

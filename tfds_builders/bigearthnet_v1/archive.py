@@ -9,6 +9,7 @@ those of their files, so that the listing of the whole archive takes some 200 MB
 """
 
 import bz2
+import contextlib
 import gzip
 import os
 import re
@@ -16,10 +17,12 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V1_NAME, SPLITS
 from tfds_builders.bigearthnet_v1.tables import CLOUD, NO_TARGET, SNOW
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError, extract, packed_stem
+from tfds_builders.reading.files import opened
 from tfds_builders.reading.limits import KEPT_BYTES
 from tfds_builders.reading.names import is_junk
 from tfds_builders.reading.text import text_rows
@@ -39,7 +42,7 @@ LIST_NAMES: dict[str, tuple[str, ...]] = {
     NO_TARGET: ("patches_with_no_19_class_targets", "patches_with_no_19_class_target"),
 }
 _KIND_OF_LIST = {name: kind for kind, names in LIST_NAMES.items() for name in names}
-_OPEN_LIST = {".csv": open, ".csv.bz2": bz2.open, ".csv.gz": gzip.open}
+_OPEN_LIST = {".csv": contextlib.nullcontext, ".csv.bz2": bz2.open, ".csv.gz": gzip.open}
 # The start of a cell that is no header.
 _A_PATCH = re.compile(r"S[12][A-Z]?_")
 _DEEPEST = 4  # folders above a patch
@@ -195,9 +198,9 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
     The first line may be a header, and the first column may hold row numbers.
     """
-    opened = _OPEN_LIST[path.name.lower()[path.name.index(".") :]]
+    unpacked: Any = _OPEN_LIST[path.name.lower()[path.name.index(".") :]]
     try:
-        with opened(path, "rb") as file:  # type: ignore[operator]
+        with opened(path) as packed, unpacked(packed) as file:
             content = file.read(KEPT_BYTES + 1)
         if len(content) > KEPT_BYTES:
             raise ArchiveError(

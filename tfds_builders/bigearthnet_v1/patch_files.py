@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from tfds_builders.reading.archive import ArchiveError, is_of_the_path
-from tfds_builders.reading.files import read_file
+from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.files import is_of_the_machine, read_file
 from tfds_builders.reading.text import parsed_json
 
 _TILE = re.compile(r"_T(\d{2}[A-Z]{3})_")
@@ -43,7 +43,7 @@ def read_metadata(path: str, shown_path: str) -> PatchMetadata:
     except FileNotFoundError as error:
         raise ArchiveError(f"{shown_path}: missing") from error
     except OSError as error:
-        if not is_of_the_path(error):
+        if is_of_the_machine(error):
             raise
         raise ArchiveError(f"{shown_path}: cannot be read ({error.strerror})") from error
     except ValueError as error:

@@ -110,16 +110,15 @@ def _faults_of_patches(
     """Return a line for every file that a patch's folder lacks, and for every patch whose radar has no data."""
     lines = []
     done, total = 0, sum(len(listed.name_n) for listed in found.values())
-    with archive.patches.held_open():
-        for kind, listed in found.items():
-            for name in listed.name_n.tolist():
-                patch = name.decode()
-                lines += _missing_files(archive, kind, patch)
-                if kind == S1:
-                    lines += radar_problems(partial(archive.patches.bands, patch, S1_BANDS))
-                done += 1
-                if progress is not None:
-                    progress(done, total)
+    for kind, listed in found.items():
+        for name in listed.name_n.tolist():
+            patch = name.decode()
+            lines += _missing_files(archive, kind, patch)
+            if kind == S1:
+                lines += radar_problems(partial(archive.patches.bands, patch, S1_BANDS))
+            done += 1
+            if progress is not None:
+                progress(done, total)
     return lines
 
 

@@ -1,28 +1,26 @@
 """Read patches of BigEarthNet v2 from an LMDB of safetensors. Light to import, for the worker processes.
 
 The LMDB is a folder with `data.mdb` in it, as rico-hdl writes it, or a single file. It is opened without a lock file,
-so that it may lie on a medium that cannot be written to, and is closed again once nothing here reads it: LMDB lets a
-process open each only once, and the caller may want it next.
+so that it may lie on a medium that cannot be written to, and stays open. LMDB has no checksums: what is told of a
+damaged value is what its safetensors header tells, and pixels that were changed are read as they are.
 """
 
-import contextlib
 import functools
 import json
 import math
 import os
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tfds_builders.bigearthnet.bands import BANDS
 from tfds_builders.bigearthnet.pixels import refuse_no_data
-from tfds_builders.bigearthnet_v2.lmdb_pages import MAGIC, check_pages
+from tfds_builders.bigearthnet_v2.lmdb_pages import MAGIC, LmdbFile
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_DTYPE, MAP_SHAPE, MAP_SUFFIX
 from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.files import opened
 
 LMDB_FILE = "data.mdb"
 _FILE_SUFFIXES = (".mdb", ".lmdb")
@@ -46,7 +44,6 @@ _TYPES = {
 }
 # All bands of a patch in the largest type take a tenth of it; a longer value is read into the memory of others.
 _MOST_VALUE_BYTES = 1 << 24
-_LEAST_KEY_BYTES = 8  # what a key takes on its page, even an empty one
 
 
 def find_lmdb(path: Path) -> Path | None:
@@ -68,7 +65,7 @@ def find_lmdb(path: Path) -> Path | None:
 def _is_lmdb(path: Path) -> bool:
     if not path.is_file():
         return False
-    with path.open("rb") as file:
+    with opened(path) as file:
         return file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
 
 
@@ -81,10 +78,6 @@ class LmdbPatches:
     """
 
     path: str
-
-    def held_open(self) -> contextlib.AbstractContextManager[Any]:
-        """Return a context in which the LMDB stays open, for reading many patches."""
-        return lmdb_environment(self.path)
 
     def bands(self, name: str, bands: tuple[str, ...]) -> dict[str, bytes]:
         """Return the same as `FolderPatches.bands`; raise ArchiveError likewise."""
@@ -99,35 +92,36 @@ class LmdbPatches:
         return self._read(f"{patch_id}{MAP_SUFFIX}", {_MAP_IN_LMDB: (MAP_SHAPE, MAP_DTYPE)})[_MAP_IN_LMDB]
 
     def _read(self, key: str, wanted: dict[str, tuple[tuple[int, int], str]]) -> dict[str, bytes]:
-        """Return the pixels of each tensor in `wanted` (name -> shape and type), copied once, out of LMDB's pages."""
+        """Return the pixels of each tensor in `wanted` (name -> shape and type), copied once, out of the file."""
         where = f"{self.path}: '{key}'"
-        with lmdb_environment(self.path) as environment, environment.begin(buffers=True) as transaction:
-            value = transaction.get(key.encode())
-            if value is None:
-                raise ArchiveError(f"{self.path}: no key '{key}'")
-            if len(value) > _MOST_VALUE_BYTES:
-                raise ArchiveError(f"{where}: {len(value):,} bytes are no patch; copy or download the LMDB again")
-            start = 8 + int.from_bytes(value[:8], "little")
-            try:
-                tensors, stop = _safetensors_layout(bytes(value[8:start]))
-                if start + stop != len(value):
-                    raise ValueError(f"{len(value)} bytes instead of {start + stop}")
-            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-                raise ArchiveError(
-                    f"{where}: its value is not in the safetensors format ({error}); write the LMDB with rico-hdl "
-                    "(pickled patches of other programs are not read)"
-                ) from error
-            pixels = {}
-            for name, (shape, dtype) in wanted.items():
-                tensor = tensors.get(name)
-                if tensor is None:
-                    raise ArchiveError(f"{where} has no {name}; it has {', '.join(sorted(tensors))}")
-                if tensor.shape != shape:
-                    size = "x".join(map(str, reversed(tensor.shape)))
-                    raise ArchiveError(f"{where}, {name}: size {size} instead of {shape[1]}x{shape[0]}")
-                content = bytes(value[start + tensor.start : start + tensor.stop])
-                pixels[name] = _converted(content, tensor.dtype, dtype, f"{where}, {name}")
-            return pixels
+        file = _opened(self.path)
+        place, size = file.find(key.encode()) or (0, 0)
+        if not place:
+            raise ArchiveError(f"{self.path}: no key '{key}'")
+        if size > _MOST_VALUE_BYTES:
+            raise ArchiveError(f"{where}: {size:,} bytes are no patch; copy or download the LMDB again")
+        value = memoryview(file.read(place, size))
+        start = 8 + int.from_bytes(value[:8], "little")
+        try:
+            tensors, stop = _safetensors_layout(bytes(value[8:start]))
+            if start + stop != size:
+                raise ValueError(f"{size} bytes instead of {start + stop}")
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise ArchiveError(
+                f"{where}: its value is not in the safetensors format ({error}); write the LMDB with rico-hdl "
+                "(pickled patches of other programs are not read)"
+            ) from error
+        pixels = {}
+        for name, (shape, dtype) in wanted.items():
+            tensor = tensors.get(name)
+            if tensor is None:
+                raise ArchiveError(f"{where} has no {name}; it has {', '.join(sorted(tensors))}")
+            if tensor.shape != shape:
+                size_text = "x".join(map(str, reversed(tensor.shape)))
+                raise ArchiveError(f"{where}, {name}: size {size_text} instead of {shape[1]}x{shape[0]}")
+            content = bytes(value[start + tensor.start : start + tensor.stop])
+            pixels[name] = _converted(content, tensor.dtype, dtype, f"{where}, {name}")
+        return pixels
 
 
 def _converted(content: bytes, stored: str, wanted: str, where: str) -> bytes:
@@ -182,66 +176,18 @@ def _safetensors_layout(header: bytes) -> tuple[dict[str, _Tensor], int]:
     return tensors, max((tensor.stop for tensor in tensors.values()), default=0)
 
 
-_COUNTING = threading.Lock()
-_IN_USE: dict[str, tuple[Any, int]] = {}  # environments and how many use them
-
-
-@contextlib.contextmanager
-def lmdb_environment(path: str) -> Iterator[Any]:
-    """Yield the LMDB environment at `path`, read-only; uses within one another share it, and the outermost closes it.
-
-    Raises:
-        ArchiveError: the package `lmdb` is not installed, or this is no LMDB, incomplete, damaged or open already.
-    """
-    with _COUNTING:
-        environment, users = _IN_USE.get(path) or (_opened(path), 0)
-        _IN_USE[path] = environment, users + 1
-    try:
-        yield environment
-    except Exception as error:
-        import lmdb
-
-        if not isinstance(error, lmdb.Error):
-            raise
-        raise ArchiveError(f"{path}: damaged ({error}); copy or download it again") from error
-    finally:
-        with _COUNTING:
-            environment, users = _IN_USE.pop(path)
-            if users > 1:
-                _IN_USE[path] = environment, users - 1
-            else:
-                environment.close()
-
-
 def lmdb_keys(path: str) -> Iterator[bytes]:
-    """Yield the keys of the LMDB at `path`; raise ArchiveError as `lmdb_environment`, or where they have no end."""
-    most = os.path.getsize(_file_of(path)) // _LEAST_KEY_BYTES
-    with lmdb_environment(path) as environment, environment.begin() as transaction:
-        for number, key in enumerate(transaction.cursor().iternext(values=False)):
-            if number > most:  # its pages point to one another
-                raise ArchiveError(f"{path}: damaged, it has more keys than bytes; copy or download it again")
-            yield key
+    """Yield the keys of the LMDB at `path` in order; raise ArchiveError where it is damaged, or not all are there."""
+    return _opened(path).keys()
 
 
-def _file_of(path: str) -> str:
-    return os.path.join(path, LMDB_FILE) if os.path.isdir(path) else path
+def _opened(path: str) -> LmdbFile:
+    """Return the LMDB at `path`, which stays open; one that was written again is opened anew."""
+    file = os.path.join(path, LMDB_FILE) if os.path.isdir(path) else path
+    status = os.stat(file)
+    return _opened_file(file, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def _opened(path: str) -> Any:
-    try:
-        import lmdb
-    except ImportError as error:
-        raise ArchiveError(f"{path}: an LMDB needs the package lmdb; pip install 'mtsccd-jax[lmdb]'") from error
-    try:
-        check_pages(_file_of(path))
-        in_folder = os.path.isdir(path)
-        return lmdb.open(path, subdir=in_folder, readonly=True, lock=False, readahead=False, create=False)
-    except ValueError as error:
-        raise ArchiveError(f"{path}: {error}; copy or download it again") from error
-    except (lmdb.Error, OverflowError) as error:
-        if "already open" in str(error):
-            raise ArchiveError(
-                f"{path}: is already open in this process, and LMDB allows it once; close it (`env.close()`) or "
-                "build with the command mtsccd-jax data build"
-            ) from error
-        raise ArchiveError(f"{path}: cannot be opened as an LMDB ({error}); write it again with rico-hdl") from error
+@functools.lru_cache(maxsize=4)
+def _opened_file(file: str, inode: int, num_bytes: int, written_ns: int) -> LmdbFile:
+    return LmdbFile(file)

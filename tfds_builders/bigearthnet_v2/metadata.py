@@ -16,6 +16,7 @@ from tfds_builders.bigearthnet.countries import COUNTRIES
 from tfds_builders.bigearthnet.names import SPLITS
 from tfds_builders.bigearthnet.nomenclature import CLASSES_19
 from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.files import raise_named
 
 RECOMMENDED_TABLE = "metadata.parquet"
 OTHERS_TABLE = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
@@ -119,7 +120,7 @@ def _parts(path: Path, *, recommended: bool) -> Iterator[Metadata]:
         raise ArchiveError(f"{path}: missing; it is a file of its own beside the archives, download it too") from error
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise
+            raise_named(error, path)
         reason = str(error).partition("\n")[0]
         raise ArchiveError(f"{path}: no parquet file, or broken ({reason}); download it again") from error
 

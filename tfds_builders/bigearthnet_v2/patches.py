@@ -3,7 +3,6 @@
 Light to import, for the worker processes.
 """
 
-import contextlib
 import os
 import zlib
 from collections.abc import Iterator
@@ -31,10 +30,6 @@ class FolderPatches:
     """The patches below the folder of the extracted archives."""
 
     root: str
-
-    def held_open(self) -> contextlib.AbstractContextManager[None]:
-        """Return a context in which many patches are read; files need none."""
-        return contextlib.nullcontext()
 
     def bands(self, name: str, bands: tuple[str, ...]) -> dict[str, bytes]:
         """Return the little-endian pixels of each band of a Sentinel-1 or Sentinel-2 patch, row by row.
@@ -87,8 +82,7 @@ class PatchExamples:
 
     def __call__(self) -> Iterator[tuple[int, Example | Skipped]]:
         """Yield the examples; raise ArchiveError at the first bad patch unless `skip_bad`."""
-        with self.patches.held_open():
-            yield from make_examples(range(len(self)), self._named, skip_bad=self.skip_bad, remedy="replace the file")
+        yield from make_examples(range(len(self)), self._named, skip_bad=self.skip_bad, remedy="replace the file")
 
     def _named(self, row: int) -> Example:
         """Return the example of a row; errors name its patch."""

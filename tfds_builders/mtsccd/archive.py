@@ -35,6 +35,7 @@ from tfds_builders.mtsccd.names import (
     with_cities,
 )
 from tfds_builders.reading.archive import Archive, ArchiveError, is_packed, open_archive, packed_stem
+from tfds_builders.reading.files import read_file
 from tfds_builders.reading.names import SPLIT_NAMES, folded
 from tfds_builders.reading.text import decoded
 
@@ -146,7 +147,7 @@ def with_archive_cities(cities: tuple[City, ...], archive: Archive) -> tuple[Cit
     texts = {}
     beside = archive.path.parent / _CITIES_TOML
     if beside.is_file():
-        texts[str(beside)] = decoded(beside.read_bytes(), beside)
+        texts[str(beside)] = decoded(read_file(beside), beside)
     for name in archive.names:
         if name.rpartition("/")[2] == _CITIES_TOML and name.count("/") <= 1:
             texts[str(archive.path / name)] = decoded(archive.read(name), archive.path / name)

@@ -19,6 +19,7 @@ from tfds_builders.mtsccd.archive import (
 )
 from tfds_builders.mtsccd.config import CONFIGS, MtsccdConfig
 from tfds_builders.reading.archive import Archive, ArchiveError, is_generated
+from tfds_builders.reading.files import read_file
 from tfds_builders.writing.builder import DualFormatBuilder, refuse_empty_split
 from tfds_builders.writing.examples import ImageExamples
 from tfds_builders.writing.image_shards import ArchiveExample, image_shards
@@ -50,7 +51,7 @@ class MtsccdBuilder(DualFormatBuilder, skip_registration=True):  # type: ignore[
         """Return the values of the feature `city`: those of the built data, or else the configuration's."""
         stored = Path(self.data_dir) / "city.labels.txt"
         if stored.is_file():
-            return stored.read_text(encoding="utf-8").split()
+            return read_file(stored).decode().split()
         return [city.name for city in self.builder_config.cities()]
 
     def source(self) -> str:

@@ -5,7 +5,6 @@ into, and their members appear under the file's name without its suffix.
 """
 
 import contextlib
-import errno
 import itertools
 import lzma
 import shutil
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tfds_builders.reading.files import read_file
+from tfds_builders.reading.files import is_of_the_machine, opened, read_file, writing
 from tfds_builders.reading.folders import tree_of
 from tfds_builders.reading.limits import KEPT_BYTES, most_unpacked
 from tfds_builders.reading.names import as_text, is_junk
@@ -47,20 +46,10 @@ _OTHER_FILES = (
 _COPY_BYTES = 1 << 20
 # The file by which a generated archive says that it is one.
 GENERATED_MARK = "GENERATED.md"
-# Errors of the operating system that tell of one path. Others, such as too many open files, tell of the machine.
-_OF_THE_PATH = (
-    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG),
-    *(errno.EINVAL, errno.EILSEQ, errno.ENXIO),  # the last of a socket
-)
 
 
 class ArchiveError(ValueError):
     """The archive (not the program) is wrong: one line that says what, where, and what to do. Commands exit with 2."""
-
-
-def is_of_the_path(error: OSError) -> bool:
-    """Return whether an error tells of the path, and another file may be read; `skip_bad` may leave such a file out."""
-    return error.errno in _OF_THE_PATH
 
 
 @dataclass(frozen=True)
@@ -95,7 +84,7 @@ class Archive:
             try:
                 return read_file(container.path / container.members[name])
             except OSError as error:
-                if not is_of_the_path(error):
+                if is_of_the_machine(error):
                     raise
                 raise ArchiveError(f"{container.path / name}: cannot be read ({error.strerror})") from error
         with _opened(container.path) as members:
@@ -212,7 +201,7 @@ class _Member:
 
     def copy(self, out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with self.open() as source, out.open("wb") as copy:
+        with self.open() as source, writing(out) as copy:
             shutil.copyfileobj(source, copy, _COPY_BYTES)
 
 
@@ -292,14 +281,17 @@ class _StrictHeader(tarfile.TarInfo):
 def _opened(path: Path) -> Iterator[Iterator[_Member]]:
     """Yield the regular files of a zip or tar file, in its order; turn its errors into ArchiveError."""
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as zipped:
-                yield _checked(path, _zip_members(path, zipped))
-        elif tarfile.is_tarfile(path):
-            with tarfile.open(path, tarinfo=_StrictHeader) as tarred:
-                yield _checked(path, _tar_members(path, tarred))
-        else:
-            raise ArchiveError(f"{path}: {_described(path)}")
+        with opened(path) as file:
+            is_zip = zipfile.is_zipfile(file)
+            file.seek(0)
+            if is_zip:
+                with zipfile.ZipFile(file) as zipped:
+                    yield _checked(path, _zip_members(path, zipped))
+            elif tarfile.is_tarfile(file):
+                with tarfile.open(fileobj=file, tarinfo=_StrictHeader) as tarred:
+                    yield _checked(path, _tar_members(path, tarred))
+            else:
+                raise ArchiveError(f"{path}: {_described(file)}")
     except ArchiveError:
         raise
     except _BROKEN as error:
@@ -312,10 +304,10 @@ def _opened(path: Path) -> Iterator[Iterator[_Member]]:
         raise ArchiveError(f"{path}: cannot be unpacked here ({error}); unpack it and give the folder") from error
 
 
-def _described(path: Path) -> str:
+def _described(file: IO[bytes]) -> str:
     """Return what a file is that is neither zip nor tar, and what to do."""
-    with path.open("rb") as file:
-        start = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+    file.seek(0)
+    start = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
     if not start:
         return "empty; download it again"
     other = (text for magic, text in _OTHER_FILES if start.startswith(magic))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tfds_builders.reading.archive import ArchiveError, is_of_the_path
-from tfds_builders.reading.files import read_open
+from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.files import is_of_the_machine, raise_named, read_open
 from tfds_builders.reading.image_headers import UnsupportedImage
 from tfds_builders.reading.tiff import read_tiff_header
 from tfds_builders.reading.tiff_samples import read_samples
@@ -107,8 +107,8 @@ def _content(path: str | os.PathLike[str], pixel_bytes: int, shown: str | os.Pat
     except FileNotFoundError as error:
         raise ArchiveError(f"{shown}: missing") from error
     except OSError as error:
-        if not is_of_the_path(error):
-            raise
+        if is_of_the_machine(error):
+            raise_named(error, path)
         raise ArchiveError(f"{shown}: cannot be read ({error.strerror})") from error
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tfds_builders.reading.archive import ArchiveError, is_of_the_path
-from tfds_builders.reading.files import read_file
+from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.files import is_of_the_machine, read_file
 from tfds_builders.reading.image_headers import JPEG_START, ImageHeader, UnsupportedImage, read_header
 from tfds_builders.reading.tiff import (
     MINISBLACK,
@@ -82,7 +82,7 @@ def _load(path: str, shown_path: str) -> tuple[tuple[int, int], bytes]:
     try:
         return _stored(read_file(path))
     except OSError as error:
-        if not is_of_the_path(error):
+        if is_of_the_machine(error):
             raise
         raise ArchiveError(f"{shown_path}: cannot be read ({error.strerror})") from error
     except UnsupportedImage as error:

@@ -90,7 +90,8 @@ def write_shards_with_beam(
     Raises:
         Exception: whatever a shard's examples raise (ArchiveError for a bad image), or OSError for a full disk.
         ChildProcessError: the pipeline failed outside a shard (workers were lost for good). Beam's own local runner
-            does not notice that a worker process was killed, and waits for it.
+            does not notice that a worker process was killed, and waits for it; and where this process is killed, its
+            workers stay. In both cases end them all: the same build again makes the same bytes.
     """
     import apache_beam as beam
 

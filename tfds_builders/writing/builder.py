@@ -6,6 +6,7 @@ arrangement breaks one of the two calls. TFDS alone also needs TensorFlow to wri
 """
 
 import abc
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
@@ -175,10 +176,10 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
                 super().download_and_prepare(download_config=config, **kwargs)
                 if self.info.splits:  # they are written now, and were not adopted
                     write_checksums(folder)
-            except OSError:
+            except OSError as error:
                 # Without a lock, another process may have been the first to give its folder the name.
                 if overwrite or not (folder / INFO_FILE).is_file():
-                    raise
+                    raise _placed(error, folder) from None
         if not self.info.splits:
             self.info.read_from_directory(folder)
             self.adopted = True
@@ -263,6 +264,13 @@ def _check_format(file_format: str | tfds.core.FileFormat | None) -> None:
         asked = tfds.core.FileFormat.from_value(file_format)
         if asked not in (tfds.core.FileFormat.TFRECORD, tfds.core.FileFormat.ARRAY_RECORD):
             raise ValueError(f"file_format {asked.value}: this data set has tfrecord and array_record")
+
+
+def _placed(error: OSError, folder: Path) -> OSError:
+    """Return an error of the system that names the folder, where it names no file."""
+    is_full = error.errno is None and "Not enough disk space" in str(error)  # TFDS's words where nothing is free
+    number = errno.ENOSPC if is_full else error.errno
+    return error if number is None or error.filename else OSError(number, os.strerror(number), str(folder))
 
 
 def _shard_limits(config: tfds.download.DownloadConfig, shard_bytes: int) -> ShardLimits:

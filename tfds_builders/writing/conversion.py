@@ -13,6 +13,7 @@ from tensorflow_datasets.core import read_only_builder
 from tfds_builders.checksums import damaged_file, unreadable, write_checksums
 from tfds_builders.processors import default_workers
 from tfds_builders.reading.archive import ArchiveError
+from tfds_builders.reading.files import read_file
 from tfds_builders.writing.building import UNFINISHED, building_alone
 from tfds_builders.writing.formats import FORMATS, INFO_FILE, formats_of, shard_files
 from tfds_builders.writing.pool import Shard, write_shards
@@ -109,7 +110,7 @@ def _paths(split: Any, formats: Sequence[str]) -> list[str]:
 
 def _declare(folder: Path, formats: Sequence[str]) -> None:
     """Write down which formats the data have, as TFDS does, in one step."""
-    info = json.loads((folder / INFO_FILE).read_bytes())
+    info = json.loads(read_file(folder / INFO_FILE))
     info["fileFormat"], others = formats[0], list(formats[1:])
     info.pop("alternativeFileFormats", None)
     # TFDS writes the keys in this order.

@@ -9,6 +9,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from tfds_builders.reading.files import read_file
+
 INFO_FILE = "dataset_info.json"  # TFDS writes it last
 # What a user names -> the formats, the primary one first.
 FORMATS = {"both": ("tfrecord", "array_record"), "tfrecord": ("tfrecord",), "array_record": ("array_record",)}
@@ -18,7 +20,7 @@ def formats_of(folder: Path) -> tuple[str, ...]:
     """Return the formats that the data in a folder have, the primary one first; nothing where none are built."""
     if not (folder / INFO_FILE).is_file():
         return ()
-    info = json.loads((folder / INFO_FILE).read_bytes())
+    info = json.loads(read_file(folder / INFO_FILE))
     return (info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", ()))
 
 

@@ -3,6 +3,7 @@
 No file can run code: torch checkpoints are opened with `weights_only=True`, other pickles not at all.
 """
 
+import errno
 import hashlib
 import json
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ from typing import Any
 import numpy as np
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import naming
 from mtsccd_jax.models.weights.torch_file import read_torch, stated_architecture
 
 HUB_PREFIX = "hf:"
 # The files of hub repositories that hold weights, in the order in which they are tried.
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+# Errors of the cache's disk, which say nothing of the hub.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EMFILE)
 SAFETENSORS_SUFFIXES = (".safetensors",)
 # The header of a safetensors file by `mtsccd-jax export` has the network and the data sets of its training here.
 MODEL, TRAINED_ON = "model", "trained_on"
@@ -50,6 +54,9 @@ def read(source: str) -> WeightFile:
         path = Path(source).expanduser()
         if not path.is_file():
             raise InputError(f"{source}: no such weight file; give a .safetensors, a .pth or {HUB_PREFIX}OWNER/NAME")
+    with naming(path), path.open("rb") as stream:
+        # All of it before the libraries map the file into memory, where a disk that fails ends the process.
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     header: dict[str, str] = {}
     notes: list[str] = []
     if path.name.endswith(SAFETENSORS_SUFFIXES):
@@ -59,8 +66,6 @@ def read(source: str) -> WeightFile:
         arrays, architecture, notes = read_torch(path, source)
     else:
         raise InputError(f"{source}: cannot read '{path.suffix}' weights; give a .safetensors or a .pth")
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     return WeightFile(
         source,
         arrays,
@@ -155,6 +160,8 @@ def _download(source: str) -> tuple[Path, dict[str, Any]]:
     except errors.HFValidationError as error:
         raise InputError(f"{source}: not a repository name ({str(error).splitlines()[0]})") from None
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # imported there, but not listed
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            raise OSError(error.errno, error.strerror, error.filename or source) from None
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{source}: the download failed ({reason[0]}); run the same command again") from None
     return path, config

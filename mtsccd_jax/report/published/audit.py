@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.files import read_bytes
 from mtsccd_jax.report.published import tables
 from mtsccd_jax.report.published.confusion_feasibility import Feasibility, feasibility
 from tfds_builders.reading.archive import ArchiveError
@@ -137,7 +138,7 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
 
 def _csv_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """Return (place, values by lower-case column) of every line below the header that is not empty."""
-    lines = [(f"{path}, line {number}", cells) for number, cells in table_rows(path.read_bytes(), path)]
+    lines = [(f"{path}, line {number}", cells) for number, cells in table_rows(read_bytes(path), path)]
     header = [name.lower() for name in lines[0][1]] if lines else []
     _check_columns(header, f"{path}, line 1")
     records = []
@@ -151,7 +152,7 @@ def _csv_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
 def _json_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """Return (place, values by lower-case name) of every object of a JSON list."""
     try:
-        values = parsed_json(decoded(path.read_bytes(), path))
+        values = parsed_json(decoded(read_bytes(path), path))
     except ArchiveError:
         raise
     except ValueError as error:

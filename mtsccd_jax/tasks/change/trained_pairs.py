@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mtsccd_jax.checksums import with_sha256, without_sha256
 from mtsccd_jax.data.class_tree import ALL
 from mtsccd_jax.data.sources import Source, open_pairs
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import replacing, utf8
+from mtsccd_jax.files import read_bytes, replacing, utf8
 from mtsccd_jax.recipes.config import Data
 from tfds_builders.reading.text import parsed_json
 
@@ -31,17 +32,17 @@ def write_trained_pairs(workdir: Path, train: Source) -> None:
     """Write the list of the training pairs to the work directory."""
     pairs = TrainedPairs(train.name, tuple(_names(train)), _pixels_sha256(train, 0))
     with replacing(workdir / TRAINED_PAIRS_FILE) as stream:
-        stream.write(utf8(json.dumps(asdict(pairs), ensure_ascii=False) + "\n"))
+        stream.write(utf8(json.dumps(with_sha256(asdict(pairs)), ensure_ascii=False) + "\n"))
 
 
 def read_trained_pairs(workdir: Path) -> TrainedPairs:
     """Read the list of the training pairs of a work directory; InputError where it is gone or damaged."""
     path = workdir / TRAINED_PAIRS_FILE
     try:
-        values = parsed_json(path.read_text(encoding="utf-8"))
+        values = without_sha256(parsed_json(read_bytes(path)))
         names = tuple((first, second) for first, second in values["names"])
         return TrainedPairs(values["data"], names, values["first_sha256"])
-    except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
+    except (FileNotFoundError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
             f"{path}: the list of the pairs trained on cannot be read ({error!r}), so nobody can say which pairs are "
             "new to the network; train again in a new --workdir"

@@ -26,7 +26,7 @@ from mtsccd_jax.data.sources import Source
 from mtsccd_jax.data.stream import usable_cores
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.errors import InputError, RunError
-from mtsccd_jax.files import replacing
+from mtsccd_jax.files import read_bytes, replacing
 from mtsccd_jax.report.arrays import read_arrays
 from mtsccd_jax.tasks.feature_cache import FeatureCache
 from mtsccd_jax.tasks.labels.source import check_labels, names_of
@@ -176,7 +176,7 @@ def _load(place: Path) -> Index | None:
     if not place.exists():
         return None
     try:
-        arrays = read_arrays(place.read_bytes(), place)
+        arrays = read_arrays(read_bytes(place), place)
         if (about := json.loads(str(arrays["about"]))).get("format") != _FORMAT:
             return None
         read: dict[str, Any] = {field.name: arrays[field.name] for field in dataclasses.fields(Index)}

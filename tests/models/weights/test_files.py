@@ -1,5 +1,6 @@
 """Files of published weights: what is read, what is refused, and the hub by its real client."""
 
+import errno
 import hashlib
 import json
 import os
@@ -268,6 +269,16 @@ def test_what_the_hub_refuses_is_one_line_each(hub: str, tmp_path: Path) -> None
         assert reason in answer
         assert "\n" not in answer
     assert not list(tmp_path.rglob("model.safetensors")), "a broken download is not taken for a whole one"
+
+
+def test_a_full_disk_is_not_told_as_a_failed_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
+    with pytest.raises(OSError, match="hf:acme/net") as caught:
+        read("hf:acme/net")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, "hf:acme/net")
 
 
 @pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])

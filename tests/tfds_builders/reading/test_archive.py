@@ -228,11 +228,13 @@ def test_content_is_kept_in_the_one_pass_over_a_packed_file(tmp_path, monkeypatc
     opened = []
     for module, name in ((zipfile, "ZipFile"), (tarfile, "open")):
         real = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda path, *a, real=real, **k: opened.append(path) or real(path, *a, **k))
+        monkeypatch.setattr(
+            module, name, lambda *a, real=real, **k: opened.append((*a, *k.values())[0]) or real(*a, **k)
+        )
     monkeypatch.setattr(tarfile, "is_tarfile", lambda path: True)
     archive = open_archive(tmp_path, keep=lambda name: name.endswith(".txt"))
     assert [archive.read(name) for name in archive.names if name.endswith(".txt")] == [b"abc"] * 60
-    assert sorted(path.name for path in opened) == ["a.tgz", "b.zip"]
+    assert sorted(Path(file.name).name for file in opened) == ["a.tgz", "b.zip"]
 
 
 def test_names_of_a_folder_are_text_and_their_files_are_found(tmp_path):

@@ -1,11 +1,14 @@
 """Build by Apache Beam: the same bytes as without, from Beam's own local runner with several worker processes."""
 
+import contextlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import bigearthnet_v1_files
@@ -21,7 +24,27 @@ from tfds_builders.writing.records import WRITERS, ShardResult, Skipped
 
 _ROOT = Path(__file__).parents[3]
 needs_beam = pytest.mark.skipif(importlib.util.find_spec("apache_beam") is None, reason="Apache Beam is not installed")
+WORKER = b"apache_beam.runners.worker.sdk_worker_main"
+# Builds a data set, in small shards, and prints what it has.
+BUILD = """
+import json, sys
+import tfds_builders
+from test_beam import TWO_PROCESSES
+
+if __name__ == "__main__":
+    name, archive, data_dir = sys.argv[1:]
+    tfds_builders.DualFormatBuilder.SHARD_BYTES = 3000
+    seen = []
+    result = tfds_builders.build(name, archive=archive, data_dir=data_dir,
+                                 beam_options=TWO_PROCESSES, progress=lambda *done: seen.append(done))
+    print(json.dumps([result.splits, seen]))
+"""
 TWO_PROCESSES = ["runner=DirectRunner", "direct_num_workers=2", "direct_running_mode=multi_processing"]
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return all files below a folder."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 class Numbered:
@@ -55,12 +78,25 @@ def prepared(scratch: Path, shards: list[Shard]) -> Notes:
 
 def run_with_beam(code: str, *arguments: object) -> subprocess.CompletedProcess:
     """Run `code` in a process of its own, in which every warning that Beam gives is only a warning."""
+    process = start_with_beam(code, *arguments)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def start_with_beam(code: str, *arguments: object) -> subprocess.Popen:
+    """Start `code` likewise, in a session of its own."""
     path = os.pathsep.join(
         [str(_ROOT), str(Path(__file__).parent), str(_ROOT / "tests" / "helpers"), os.environ.get("PYTHONPATH", "")]
     )
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, cwd="/", check=False
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+        cwd="/",
+        start_new_session=True,
     )
 
 
@@ -170,30 +206,47 @@ def test_a_build_by_beam_is_the_same_byte_for_byte(tmp_path, monkeypatch, name, 
     archive = write_archive(tmp_path / "archive")
     monkeypatch.setattr(DualFormatBuilder, "SHARD_BYTES", 3000)
     here = build(name, archive=archive, data_dir=tmp_path / "here", workers=1)
-    code = """
-    import json, sys
-    import tfds_builders
-    from test_beam import TWO_PROCESSES
-
-    if __name__ == "__main__":
-        name, archive, data_dir = sys.argv[1:]
-        tfds_builders.DualFormatBuilder.SHARD_BYTES = 3000
-        seen = []
-        result = tfds_builders.build(name, archive=archive, data_dir=data_dir,
-                                     beam_options=TWO_PROCESSES, progress=lambda *done: seen.append(done))
-        print(json.dumps([result.splits, seen]))
-    """
-    done = run_with_beam(code, name, archive, tmp_path / "beam")
+    done = run_with_beam(BUILD, name, archive, tmp_path / "beam")
     assert done.returncode == 0, done.stderr
     splits, seen = json.loads(done.stdout)  # and nothing else is on standard output
     assert splits == here.splits
     assert seen == sorted(seen)
     assert seen[-1] == [examples, examples]
-    paths = {path.relative_to(tmp_path / "here") for path in (tmp_path / "here").rglob("*") if path.is_file()}
-    assert len([path for path in paths if "record-" in path.name]) > 2 * 3, "a split has more than a shard"
-    assert paths == {p.relative_to(tmp_path / "beam") for p in (tmp_path / "beam").rglob("*") if p.is_file()}
-    for path in paths:
-        assert (tmp_path / "beam" / path).read_bytes() == (tmp_path / "here" / path).read_bytes()
+    assert len([path for path in contents(tmp_path / "here") if "record-" in path.name]) > 2 * 3, "several a split"
+    assert contents(tmp_path / "beam") == contents(tmp_path / "here")
+
+
+def workers_of(process: subprocess.Popen) -> list[int]:
+    """Return the processes of Beam's workers in the session of a process."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            session = int((place / "stat").read_text().rpartition(") ")[2].split()[3])
+            if session == process.pid and (place / "cmdline").read_bytes().endswith(b"\0-m\0" + WORKER + b"\0"):
+                found.append(int(place.name))
+    return found
+
+
+@needs_beam
+@pytest.mark.fault
+@pytest.mark.parametrize("victim", ["the process that began it", pytest.param("a worker", marks=pytest.mark.slow)])
+def test_a_build_by_beam_that_was_killed_is_made_again_byte_for_byte(tmp_path, monkeypatch, victim):
+    archive = write(tmp_path / "archive", 60)
+    monkeypatch.setattr(DualFormatBuilder, "SHARD_BYTES", 3000)
+    build("mtsccd_lusc", archive=archive, data_dir=tmp_path / "here", workers=1)
+    killed = start_with_beam(BUILD, "mtsccd_lusc", archive, tmp_path / "beam")
+    while killed.poll() is None and not (workers_of(killed) and list((tmp_path / "beam").rglob("*.tfrecord"))):
+        time.sleep(0.01)
+    assert killed.poll() is None
+    if victim == "a worker":
+        os.kill(workers_of(killed)[-1], signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # Beam waits for the worker, for ever
+            killed.wait(5)
+    os.killpg(killed.pid, signal.SIGKILL)  # the workers too: Beam's own runner leaves them behind
+    killed.communicate()
+    done = run_with_beam(BUILD, "mtsccd_lusc", archive, tmp_path / "beam")
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "beam") == contents(tmp_path / "here")
 
 
 @needs_beam
