@@ -356,7 +356,7 @@ SMALLER_THAN_A_PATCH = ["--set", "data.image_size=12", "--set", "data.crop_paddi
             "16 pixels or more, not 12x12",
         ),
         (["export", "{empty}", "--format", "safetensors"], "no trained run here"),
-        (["export", "{empty}", "--format", "onnx"], "--format"),
+        (["export", "{empty}", "--format", "tflite"], "--format"),
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(capsys, monkeypatch, tmp_path, arguments, message):
@@ -398,7 +398,12 @@ def test_exit_statuses(capsys, error, status, words):
 
 @pytest.mark.parametrize(
     ("module", "package"),
-    [("huggingface_hub", "'mtsccd-jax[hub]'"), ("flatbuffers", "'mtsccd-jax[export]'"), ("apart", "apart")],
+    [
+        ("huggingface_hub", "'mtsccd-jax[hub]'"),
+        ("flatbuffers", "'mtsccd-jax[export]'"),
+        ("onnx", "'mtsccd-jax[onnx]'"),
+        ("apart", "apart"),
+    ],
 )
 def test_a_missing_module_names_its_extra(capsys, module, package):
     error = ModuleNotFoundError(f"No module named '{module}'", name=module)

@@ -30,6 +30,7 @@ EXTRAS = {
     "flatbuffers": "export",
     "huggingface_hub": "hub",
     "lmdb": "lmdb",
+    "onnx": "onnx",
     "pynvml": "cuda",
     "tensorflow": "tf",
 }
