@@ -204,6 +204,20 @@ def test_export_writes_weights_under_published_names(demo_run, capsys, tmp_path)
         assert len(json.loads(weights.metadata()["class_names"])) == 10
 
 
+def test_export_writes_programs_and_tells_until_when_one_is_readable(demo_run, capsys, tmp_path):
+    workdir, _ = demo_run
+    out = tmp_path / "scenes.onnx"
+    status, result, _ = run(capsys, "export", workdir, "--format", "onnx", "--out", out)
+    assert (status, result) == (0, {"out": str(out.resolve()), "opset": 20})
+    assert out.stat().st_size > 40_000_000
+    out = tmp_path / "scenes.stablehlo"
+    status, result, err = run(capsys, "export", workdir, "--format", "stablehlo", "--out", out)
+    assert (status, set(result)) == (0, {"out", "jax", "jaxlib", "readable_until", "description"})
+    told = json.loads(Path(result["description"]).read_text())
+    assert told["readable_until"] == result["readable_until"]
+    assert f"written by JAX {result['jax']}, readable by a JAX built until {result['readable_until']}" in err
+
+
 def test_recipes_and_models_are_listed(capsys, monkeypatch):
     two = {name: models.MODELS[name] for name in ("resnet18", "vit_tiny_patch16")}
     monkeypatch.setattr(models, "MODELS", two)  # tests/models describes them all

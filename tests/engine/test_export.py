@@ -177,6 +177,9 @@ def test_what_has_no_place_in_an_onnx_file_is_named_in_one_line(trained, tmp_pat
     monkeypatch.delitem(ARRAYS, "max")
     with pytest.raises(InputError, match=r"JAX's operation 'max' has no place in an ONNX file; take --format stablehl"):
         write_onnx(trained, tmp_path / "model.onnx")
+    monkeypatch.setattr("mtsccd_jax.engine.export.onnx_model.MOST_BYTES", 1000)
+    with pytest.raises(InputError, match=r"holds less than 2 GiB and these weights are 0\.0; take --format stablehlo"):
+        write_onnx(trained, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 

@@ -69,13 +69,12 @@ def each(operator: str, operation: Operation, *inputs: Value) -> Value:
     return replace(result, stretched=frozenset(narrow if full else ()))
 
 
-def maximum(operation: Operation, *inputs: Value) -> Value:
+def maximum(operation: Operation, x: Value, y: Value) -> Value:
     """Take the larger of two; that of a value and 0 is a rectifier."""
-    known_ones = [value for value in inputs if value.is_known]
-    (other,) = [value for value in inputs if not value.is_known] or [None]
-    if other is not None and known_ones and not np.any(known_ones[0].data):
-        return each("Relu", operation, other)
-    return each("Max", operation, *inputs)
+    value, limit = (y, x) if x.is_known else (x, y)
+    if limit.is_known and not np.any(limit.data):
+        return each("Relu", operation, value)
+    return each("Max", operation, x, y)
 
 
 def square(operation: Operation, x: Value) -> Value:

@@ -9,12 +9,25 @@ import jax
 
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.engine.export.forward import Forward, facts, forward_of
-from mtsccd_jax.engine.export.graph import IR_VERSION, OPSET, Graph, computed, known, stored_type
+from mtsccd_jax.engine.export.graph import (
+    IR_VERSION,
+    OPSET,
+    Graph,
+    Value,
+    channels_first,
+    computed,
+    known,
+    natural,
+    stored_type,
+)
 from mtsccd_jax.engine.export.lowering import walk
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import AnyPath, replacing
 from mtsccd_jax.models.layers.portable import portable_layers
 from mtsccd_jax.ops.calls import own_settings
+
+# A file is one protobuf message, which must be smaller than 2 GiB; the graph beside the weights is small.
+MOST_BYTES = 2**31 - 2**24
 
 
 @own_settings()
@@ -27,6 +40,12 @@ def write_onnx(trained: Trained, path: AnyPath) -> dict[str, Any]:
     if importlib.util.find_spec("onnx") is None:
         raise InputError("ONNX files need onnx, which is not installed: pip install 'mtsccd-jax[onnx]'")
     forward = forward_of(trained)
+    held = sum(array.nbytes for array in jax.tree.leaves(forward.weights))
+    if held > MOST_BYTES:
+        raise InputError(
+            f"{trained.workdir}: an ONNX file holds less than 2 GiB and these weights are {held / 2**30:.1f}; take "
+            "--format stablehlo or safetensors"
+        )
     try:
         model = onnx_model(forward, properties(facts(trained)))
     except NotImplementedError as error:
@@ -71,7 +90,7 @@ def onnx_model(forward: Forward, metadata: Mapping[str, str]) -> Any:
     inputs, outputs = (dict(sorted(arrays.items())) for arrays in (forward.inputs, outputs))
     graph = Graph(forward.batch, next(iter(inputs)))
     given = [known(array) for array in jax.tree.leaves(forward.weights)]
-    given += [computed(name, array.shape, array.dtype) for name, array in inputs.items()]
+    given += [taken(graph, name, array) for name, array in inputs.items()]
     for name, value in zip(outputs, walk(graph, traced.jaxpr, traced.consts, given), strict=True):
         graph.nodes.append(helper.make_node("Identity", [graph.tensor(value)], [name], name))
     body = helper.make_graph(
@@ -85,6 +104,12 @@ def onnx_model(forward: Forward, metadata: Mapping[str, str]) -> Any:
     model = helper.make_model(body, opset_imports=opset, ir_version=IR_VERSION, producer_name="mtsccd-jax")
     helper.set_model_props(model, dict(metadata))
     return model
+
+
+def taken(graph: Graph, name: str, array: Any) -> Value:
+    """Return an input, of images with channels first at once: runtimes normalise whole planes many times faster."""
+    axes = channels_first(4) if len(array.shape) == 4 else natural(len(array.shape))
+    return computed(graph.transposed(name, axes), array.shape, array.dtype, axes)
 
 
 def described(name: str, array: Any) -> Any:

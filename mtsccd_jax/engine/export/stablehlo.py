@@ -49,7 +49,11 @@ def write_stablehlo(trained: Trained, path: AnyPath) -> dict[str, Any]:
         return forward.call(forward.weights, given if bands else {IMAGE: given})
 
     exported = export.export(jax.jit(program), platforms=PLATFORMS)(forward.inputs if bands else forward.inputs[IMAGE])
-    writer = {"jax": jax.__version__, "jaxlib": version("jaxlib"), "readable_until": readable_until(jax.__version__)}
+    writer: dict[str, Any] = {
+        "jax": jax.__version__,
+        "jaxlib": version("jaxlib"),
+        "readable_until": readable_until(jax.__version__),
+    }
     described = (
         facts(trained)
         | writer
@@ -63,7 +67,7 @@ def write_stablehlo(trained: Trained, path: AnyPath) -> dict[str, Any]:
         stream.write(exported.serialize())
     with replacing(description_of(path)) as stream:
         stream.write(json.dumps(described, indent=1, ensure_ascii=False).encode())
-    return writer
+    return writer | {"description": description_of(path)}
 
 
 def description_of(path: AnyPath) -> Path:

@@ -120,6 +120,6 @@ class BatchNorm(nnx.Module):
 def normalized(x: jax.Array, coefficients: Coefficients, dtype: DTypeLike) -> jax.Array:
     """Return (x - mean) scale + bias, computed in float32 at least."""
     mean, scale, bias = coefficients
-    if is_portable():
-        return batch_normalization(x.astype(wide(x.dtype)), mean, scale, bias).astype(dtype)
-    return ((x.astype(wide(x.dtype)) - mean) * scale + bias).astype(dtype)
+    x = x.astype(wide(x.dtype))
+    y: jax.Array = batch_normalization(x, mean, scale, bias) if is_portable() else (x - mean) * scale + bias
+    return y.astype(dtype)

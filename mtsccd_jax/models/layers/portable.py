@@ -57,9 +57,12 @@ def last_softmax(x: jax.Array) -> jax.Array:
 
 def attention(query: jax.Array, key: jax.Array, value: jax.Array, bias: jax.Array | float = 0.0) -> jax.Array:
     """Return softmax(q k^T / sqrt(d) + bias) v of every head, (..., n, h, d); the bias is (..., h, n, n)."""
-    scores = jnp.einsum("...nhd,...mhd->...hnm", query * query.shape[-1] ** -0.5, key)
+    query, key, value = (array.swapaxes(-3, -2) for array in (query, key, value))
+    # `einsum` would choose the order of the factors, and with it a slower product in ONNX Runtime.
+    scores = (query * query.shape[-1] ** -0.5) @ key.swapaxes(-2, -1)
     weights = last_softmax(scores if isinstance(bias, float) else scores + bias)
-    return jnp.einsum("...hnm,...mhd->...nhd", weights, value)
+    y: jax.Array = (weights @ value).swapaxes(-3, -2)
+    return y
 
 
 def max_pool(x_bhwc: jax.Array, size: int, stride: int, margins: list[tuple[int, int]]) -> jax.Array:
@@ -70,7 +73,7 @@ def max_pool(x_bhwc: jax.Array, size: int, stride: int, margins: list[tuple[int,
 
 def average_pool(x_bhwc: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
     """Return the mean of every window, padding included."""
-    total = jax.lax.reduce_window(x_bhwc, 0.0, jax.lax.add, *_window(size, stride, [(padding, padding)] * 2))
+    total: jax.Array = jax.lax.reduce_window(x_bhwc, 0.0, jax.lax.add, *_window(size, stride, [(padding, padding)] * 2))
     return total / size**2
 
 

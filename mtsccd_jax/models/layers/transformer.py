@@ -25,7 +25,8 @@ FLASH_COMPUTE_CAPABILITY = 8.0
 
 def gelu(x: jax.Array) -> jax.Array:
     """Return the exact GELU, as in torch."""
-    return portable.exact_gelu(x) if portable.is_portable() else nnx.gelu(x, approximate=False)
+    y: jax.Array = portable.exact_gelu(x) if portable.is_portable() else nnx.gelu(x, approximate=False)
+    return y
 
 
 class LayerNorm(nnx.LayerNorm):
@@ -33,10 +34,12 @@ class LayerNorm(nnx.LayerNorm):
 
     def __call__(self, x: jax.Array, **options: Any) -> jax.Array:
         """Return the normalised values in the compute type."""
-        if not portable.is_portable():
-            return super().__call__(x, **options)
-        y = portable.layer_normalization(x.astype(wide(x.dtype)), self.scale[...], self.bias[...], self.epsilon)
-        return y.astype(self.dtype)
+        y: jax.Array
+        if portable.is_portable() and self.scale is not None and self.bias is not None:
+            y = portable.layer_normalization(x.astype(wide(x.dtype)), self.scale[...], self.bias[...], self.epsilon)
+            return y.astype(self.dtype)
+        y = super().__call__(x, **options)
+        return y
 
 
 def layer_norm(features: int, dtype: DTypeLike, rngs: nnx.Rngs, epsilon: float = 1e-6) -> LayerNorm:
