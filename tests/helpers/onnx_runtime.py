@@ -13,8 +13,10 @@ from mtsccd_jax.engine.export.onnx_model import onnx_model
 
 
 def session_of(content: bytes) -> onnxruntime.InferenceSession:
-    """Open a model in ONNX Runtime."""
-    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    """Open a model in ONNX Runtime, without threads, which spin while they wait."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def exported(
