@@ -42,7 +42,7 @@ def parsers(parser, name=()):
 
 def test_the_commands_are_those_of_the_interface():
     expected = {(name,) for name in COMMANDS}
-    expected |= {("data", name) for name in ("synth", "check", "build")}
+    expected |= {("data", name) for name in ("synth", "check", "build", "convert")}
     expected |= {("bench", name) for name in ("models", "input", "distance", "threshold", "build")}
     assert {name for name, _ in parsers(make_parser()) if name} == expected
 
@@ -204,6 +204,20 @@ def test_export_writes_weights_under_published_names(demo_run, capsys, tmp_path)
         assert len(json.loads(weights.metadata()["class_names"])) == 10
 
 
+def test_export_writes_programs_and_tells_until_when_one_is_readable(demo_run, capsys, tmp_path):
+    workdir, _ = demo_run
+    out = tmp_path / "scenes.onnx"
+    status, result, _ = run(capsys, "export", workdir, "--format", "onnx", "--out", out)
+    assert (status, result) == (0, {"out": str(out.resolve()), "opset": 20})
+    assert out.is_file()
+    out = tmp_path / "scenes.stablehlo"
+    status, result, err = run(capsys, "export", workdir, "--format", "stablehlo", "--out", out)
+    assert (status, set(result)) == (0, {"out", "jax", "jaxlib", "readable_until", "description"})
+    told = json.loads(Path(result["description"]).read_text())
+    assert told["readable_until"] == result["readable_until"]
+    assert f"written by JAX {result['jax']}, readable by a JAX built until {result['readable_until']}" in err
+
+
 def test_recipes_and_models_are_listed(capsys, monkeypatch):
     two = {name: models.MODELS[name] for name in ("resnet18", "vit_tiny_patch16")}
     monkeypatch.setattr(models, "MODELS", two)  # tests/models describes them all
@@ -356,7 +370,7 @@ SMALLER_THAN_A_PATCH = ["--set", "data.image_size=12", "--set", "data.crop_paddi
             "16 pixels or more, not 12x12",
         ),
         (["export", "{empty}", "--format", "safetensors"], "no trained run here"),
-        (["export", "{empty}", "--format", "onnx"], "--format"),
+        (["export", "{empty}", "--format", "tflite"], "--format"),
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(capsys, monkeypatch, tmp_path, arguments, message):
@@ -402,7 +416,12 @@ def test_exit_statuses(capsys, error, status, words):
 
 @pytest.mark.parametrize(
     ("module", "package"),
-    [("huggingface_hub", "'mtsccd-jax[hub]'"), ("flatbuffers", "'mtsccd-jax[export]'"), ("apart", "apart")],
+    [
+        ("huggingface_hub", "'mtsccd-jax[hub]'"),
+        ("flatbuffers", "'mtsccd-jax[export]'"),
+        ("onnx", "'mtsccd-jax[onnx]'"),
+        ("apart", "apart"),
+    ],
 )
 def test_a_missing_module_names_its_extra(capsys, module, package):
     error = ModuleNotFoundError(f"No module named '{module}'", name=module)

@@ -1,14 +1,21 @@
-"""The README's Python example runs, and its commands exist."""
+"""The README's Python examples run, and its commands exist."""
 
 import re
 import shlex
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from mtsccd_jax.cli import make_parser
+from mtsccd_jax.cli import main, make_parser
+from mtsccd_jax.engine.workdir import load
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def example(section):
+    """The first Python example of a section."""
+    return compile(re.search(rf"## {section}\n.*?```python\n(.*?)```", README, re.DOTALL).group(1), "README.md", "exec")
 
 
 def test_the_python_example_runs(demo_run, monkeypatch, tmp_path):
@@ -16,12 +23,22 @@ def test_the_python_example_runs(demo_run, monkeypatch, tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "demo").symlink_to(workdir)
     monkeypatch.chdir(tmp_path)
-    example = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
     names: dict = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(example("In Python"), names)
     assert names["distance"].shape == (len(names["pairs"]),)
     assert np.isfinite(names["distance"]).all()
     assert sum(names["best"].confusion) == len(names["pairs"])
+
+
+def test_the_example_of_other_runtimes_runs(demo_run, monkeypatch, tmp_path):
+    pytest.importorskip("onnxruntime", reason="the example runs in ONNX Runtime")
+    workdir, _ = demo_run
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(workdir), "--format", "onnx", "--out", "scenes.onnx", "-q"]) == 0
+    size = load(workdir).recipe.data.image_size
+    names = {"images": np.zeros((2, size, size, 3), np.uint8)}
+    exec(example("Other runtimes"), names)
+    assert len(names["logits"]) == len(names["features"]) == 2
 
 
 def test_every_command_parses():

@@ -29,6 +29,7 @@ EXTRAS = {
     "apache_beam": "beam",
     "flatbuffers": "export",
     "huggingface_hub": "hub",
+    "onnx": "onnx",
     "pynvml": "cuda",
     "tensorflow": "tf",
 }

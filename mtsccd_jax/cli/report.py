@@ -42,11 +42,12 @@ def add(commands: Any) -> None:
         commands,
         "export",
         run_export,
-        "weights under published names, or the forward pass for cpu, cuda and tpu",
+        "weights under published names, or the forward pass for JAX (stablehlo) or any other runtime (onnx)",
         "mtsccd-jax export runs/demo --format safetensors --out demo.safetensors",
+        "mtsccd-jax export runs/demo --format onnx --out demo.onnx",
     )
     add_workdir(export)
-    export.add_argument("--format", choices=["safetensors", "stablehlo"], required=True, help="what to write")
+    export.add_argument("--format", choices=["safetensors", "stablehlo", "onnx"], required=True, help="what to write")
     export.add_argument("--out", type=path, default=None, help="file to write (default: WORKDIR/model.FORMAT)")
 
 
@@ -107,8 +108,12 @@ def run_audit(options: argparse.Namespace) -> Json:
 def run_export(options: argparse.Namespace) -> Json:
     """Write a trained network for others."""
     from mtsccd_jax.engine.evaluate import load_trained
-    from mtsccd_jax.engine.export import WRITERS
+    from mtsccd_jax.engine.export.formats import WRITERS
+    from mtsccd_jax.engine.export.stablehlo import promise
+    from mtsccd_jax.progress import console
 
     out = options.out or options.workdir / f"model.{options.format}"
-    WRITERS[options.format](load_trained(options.workdir), out)
-    return {"out": out}
+    told = WRITERS[options.format](load_trained(options.workdir), out) or {}
+    if "readable_until" in told:
+        console.print(promise(told), markup=False)
+    return {"out": out, **told}

@@ -15,7 +15,7 @@ from mtsccd_jax.data.bands import statistics
 from mtsccd_jax.data.sources import views
 from mtsccd_jax.engine.batch_size import compile_program
 from mtsccd_jax.engine.checkpoint import Checkpoints, check_savable, newest_step
-from mtsccd_jax.engine.export import weights_of_run
+from mtsccd_jax.engine.export.weights import weights_of_run
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.memory import usable_bytes
 from mtsccd_jax.engine.parallel import Parallel, make_parallel

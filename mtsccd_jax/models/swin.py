@@ -15,6 +15,7 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
+from mtsccd_jax.models.layers import portable
 from mtsccd_jax.models.layers.convolution import torch_conv
 from mtsccd_jax.models.layers.dropout import drop_path_rates
 from mtsccd_jax.models.layers.linear import WEIGHT_INIT, linear
@@ -106,7 +107,9 @@ class WindowAttention(nnx.Module):
         qkv = self.qkv(x).reshape(b, rows * columns, window**2, 3, self.heads, d // self.heads)
         # All windows of an image, or each of them, have a bias of their own, the same for all images. cuDNN's attention
         # has no gradient of a bias for an odd number of tokens, and a window has 49.
-        attention = jax.vmap(jax.nn.dot_product_attention, in_axes=(0, 0, 0, None))
+        attention = portable.attention
+        if not portable.is_portable():
+            attention = jax.vmap(jax.nn.dot_product_attention, in_axes=(0, 0, 0, None))
         x = attention(qkv[..., 0, :, :], qkv[..., 1, :, :], qkv[..., 2, :, :], bias)
         x = self.projection(x.reshape(b, rows, columns, window, window, d))
         x = x.swapaxes(2, 3).reshape(b, rows * window, columns * window, d)

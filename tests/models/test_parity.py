@@ -10,7 +10,7 @@ from flax import nnx
 from peers import PEERS
 from small_networks import abstract, published_shapes
 
-from mtsccd_jax.engine.export import state_dict
+from mtsccd_jax.engine.export.weights import state_dict
 from mtsccd_jax.models import MODELS
 from mtsccd_jax.recipes.config import Data, Model, Recipe
 

@@ -8,7 +8,7 @@ import pytest
 
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine.evaluate import load_trained
-from mtsccd_jax.engine.export import write_safetensors
+from mtsccd_jax.engine.export.weights import write_safetensors
 from mtsccd_jax.engine.loop import fit
 from mtsccd_jax.recipes.config import Evaluation, Model
 from mtsccd_jax.report.rows import load

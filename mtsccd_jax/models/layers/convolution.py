@@ -14,6 +14,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from mtsccd_jax.models.layers.initializers import Initializer, kaiming_normal_fan_out, torch_uniform, uniform
+from mtsccd_jax.models.layers.portable import is_portable
 
 # Up to this many output positions the unfolded input is small, and XLA spends more time on transposing the kernel than
 # on the map. Where the kernel is larger than the map, XLA:CPU runs a naive loop, a hundred times slower.
@@ -98,6 +99,8 @@ def convolve(
     """
     size = kernel_hwio.shape[:2]
     margin = _margin(size, padding)
+    if is_portable():
+        return direct(x_bhwc, kernel_hwio, stride, margin)
     groups = x_bhwc.shape[-1] // kernel_hwio.shape[2]
     if groups > 1:
         if kernel_hwio.shape[2] > 1:

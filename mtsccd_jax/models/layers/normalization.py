@@ -8,6 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from mtsccd_jax.errors import InputError
+from mtsccd_jax.models.layers.portable import batch_normalization, is_portable
 from mtsccd_jax.models.layers.precision import wide
 
 MOMENTUM = 0.9
@@ -119,4 +120,6 @@ class BatchNorm(nnx.Module):
 def normalized(x: jax.Array, coefficients: Coefficients, dtype: DTypeLike) -> jax.Array:
     """Return (x - mean) scale + bias, computed in float32 at least."""
     mean, scale, bias = coefficients
-    return ((x.astype(wide(x.dtype)) - mean) * scale + bias).astype(dtype)
+    x = x.astype(wide(x.dtype))
+    y: jax.Array = batch_normalization(x, mean, scale, bias) if is_portable() else (x - mean) * scale + bias
+    return y.astype(dtype)

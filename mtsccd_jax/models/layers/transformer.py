@@ -9,9 +9,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from mtsccd_jax.models.layers import portable
 from mtsccd_jax.models.layers.dropout import drop_path
 from mtsccd_jax.models.layers.initializers import Initializer
 from mtsccd_jax.models.layers.linear import WEIGHT_INIT, linear
+from mtsccd_jax.models.layers.precision import wide
 from mtsccd_jax.models.network import Names
 
 # The limits of cuDNN's flash attention, forward and backward, for any number of tokens.
@@ -23,12 +25,26 @@ FLASH_COMPUTE_CAPABILITY = 8.0
 
 def gelu(x: jax.Array) -> jax.Array:
     """Return the exact GELU, as in torch."""
-    return nnx.gelu(x, approximate=False)
+    y: jax.Array = portable.exact_gelu(x) if portable.is_portable() else nnx.gelu(x, approximate=False)
+    return y
 
 
-def layer_norm(features: int, dtype: DTypeLike, rngs: nnx.Rngs, epsilon: float = 1e-6) -> nnx.LayerNorm:
+class LayerNorm(nnx.LayerNorm):
+    """Flax's layer normalisation over the last axis, with scale and bias."""
+
+    def __call__(self, x: jax.Array, **options: Any) -> jax.Array:
+        """Return the normalised values in the compute type."""
+        y: jax.Array
+        if portable.is_portable() and self.scale is not None and self.bias is not None:
+            y = portable.layer_normalization(x.astype(wide(x.dtype)), self.scale[...], self.bias[...], self.epsilon)
+            return y.astype(self.dtype)
+        y = super().__call__(x, **options)
+        return y
+
+
+def layer_norm(features: int, dtype: DTypeLike, rngs: nnx.Rngs, epsilon: float = 1e-6) -> LayerNorm:
     """Return a layer normalisation with float32 statistics."""
-    return nnx.LayerNorm(features, epsilon=epsilon, dtype=dtype, rngs=rngs)
+    return LayerNorm(features, epsilon=epsilon, dtype=dtype, rngs=rngs)
 
 
 def attend(query_bnhd: jax.Array, key_bnhd: jax.Array, value_bnhd: jax.Array) -> jax.Array:
@@ -38,7 +54,7 @@ def attend(query_bnhd: jax.Array, key_bnhd: jax.Array, value_bnhd: jax.Array) ->
     weights (b, h, n, n) to memory. All other programs use XLA, including those for the CPU of such a machine and
     those exported for a batch of any size.
     """
-    xla = jax.nn.dot_product_attention
+    xla = portable.attention if portable.is_portable() else jax.nn.dot_product_attention
     if not (takes_flash(query_bnhd) and has_flash_devices()):
         return xla(query_bnhd, key_bnhd, value_bnhd)
     flash = functools.partial(attend_even, implementation="cudnn")

@@ -15,6 +15,7 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.models.layers.convolution import Conv
 from mtsccd_jax.models.layers.head import Head, head_names
 from mtsccd_jax.models.layers.normalization import BatchNorm
+from mtsccd_jax.models.layers.transformer import LayerNorm
 from mtsccd_jax.models.network import AUXILIARY, HEAD, Names, Resampled
 from mtsccd_jax.models.weights.files import WeightFile
 
@@ -47,7 +48,7 @@ class Layout:
 LAYOUTS: dict[type, tuple[Layout, ...]] = {
     Conv: (Layout("weight", "kernel", (2, 3, 1, 0)), Layout("bias", "bias")),
     nnx.Linear: (Layout("weight", "kernel", (1, 0)), Layout("bias", "bias")),
-    nnx.LayerNorm: (Layout("weight", "scale"), Layout("bias", "bias")),
+    LayerNorm: (Layout("weight", "scale"), Layout("bias", "bias")),
     BatchNorm: (
         Layout("weight", "scale"),
         Layout("bias", "bias"),

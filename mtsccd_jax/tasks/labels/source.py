@@ -3,7 +3,7 @@
 import numpy as np
 
 from mtsccd_jax.data.sources import Source, views
-from mtsccd_jax.engine.export import seen_data
+from mtsccd_jax.engine.export.weights import seen_data
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.tasks.feature_cache import FeatureCache
 

@@ -12,7 +12,7 @@ import pytest
 from mtsccd_jax.data.order import batch_indices
 from mtsccd_jax.data.sources import open_pairs
 from mtsccd_jax.engine.evaluate import embed, load_trained
-from mtsccd_jax.engine.export import evaluated_model, write_safetensors
+from mtsccd_jax.engine.export.weights import evaluated_model, write_safetensors
 from mtsccd_jax.engine.feed import Feed
 from mtsccd_jax.engine.parallel import make_parallel
 from mtsccd_jax.engine.state import create

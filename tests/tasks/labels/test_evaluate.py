@@ -4,16 +4,18 @@ import json
 import shutil
 from dataclasses import replace
 
-import jax
 import numpy as np
 import pytest
+from onnx_runtime import outputs_of, session_of
 from reports import write
 from sklearn import metrics
 
 from mtsccd_jax.cli import main
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.engine.evaluate import embed, load_trained
-from mtsccd_jax.engine.export import seen_data, write_safetensors, write_stablehlo
+from mtsccd_jax.engine.export.onnx_model import write_onnx
+from mtsccd_jax.engine.export.stablehlo import read_stablehlo, write_stablehlo
+from mtsccd_jax.engine.export.weights import seen_data, write_safetensors
 from mtsccd_jax.engine.workdir import load as load_run
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.multilabel import METRICS, decide
@@ -166,15 +168,17 @@ def test_networks_of_bands_say_what_they_cannot_do(run, label_data, scenes, tmp_
     assert not (tmp_path / "none").exists(), "a work directory is claimed by what can be trained"
 
 
-def test_the_exported_program_takes_bands_as_they_are_stored(run, label_recipe, tmp_path):
+def test_exported_programs_take_bands_as_they_are_stored(run, label_recipe, tmp_path):
     workdir, _ = run
     trained = load_trained(workdir)
     write_stablehlo(trained, tmp_path / "model.stablehlo")
-    program = jax.export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))
+    write_onnx(trained, tmp_path / "model.onnx")
     batch = open_source(label_recipe.data, "test").read(np.arange(5))
-    answer = program.call({name: batch[name] for name in label_recipe.data.bands})
+    bands = {name: batch[name] for name in label_recipe.data.bands}
     logits = embed(trained, open_source(label_recipe.data, "test"))[0]["image"].logits[:5]
-    np.testing.assert_allclose(answer["logits"], logits, rtol=1e-4, atol=1e-5)
+    session = session_of((tmp_path / "model.onnx").read_bytes())
+    for answer in (read_stablehlo(tmp_path / "model.stablehlo").call(bands), outputs_of(session, **bands)):
+        np.testing.assert_allclose(answer["logits"], logits, rtol=1e-4, atol=1e-5)
 
 
 def test_other_labels_than_the_network_has_are_refused(run, label_recipe):

@@ -1,20 +1,16 @@
-"""Export a trained network: its weights under published names, or its forward pass as a program.
+"""The weights of a trained network under published names: a file of them, and the beginning of another training.
 
 Of a similarity network the backbone is exported, with its scene head if one was trained.
 """
 
 import hashlib
-import importlib.util
 import json
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import export
 
-from mtsccd_jax.data.bands import band_names, known_bands, seen, statistics
+from mtsccd_jax.data.bands import band_names, statistics
 from mtsccd_jax.engine.evaluate import Trained, load_trained
 from mtsccd_jax.engine.steps import image_model
 from mtsccd_jax.engine.workdir import load
@@ -25,10 +21,7 @@ from mtsccd_jax.models.inception.inception_v3 import SMALLEST_IMAGE_OF_SIDE_CLAS
 from mtsccd_jax.models.network import AUXILIARY, HEAD, AuxiliaryNetwork
 from mtsccd_jax.models.weights.files import MODEL, TRAINED_ON, WeightFile
 from mtsccd_jax.models.weights.mapping import published, slots
-from mtsccd_jax.ops.calls import own_settings
 from mtsccd_jax.recipes.config import Recipe
-
-PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def evaluated_model(trained: Trained) -> nnx.Module:
@@ -114,35 +107,3 @@ def write_safetensors(trained: Trained, path: AnyPath) -> None:
     }
     with replacing(path) as stream:
         stream.write(save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, header))
-
-
-@own_settings()
-def write_stablehlo(trained: Trained, path: AnyPath) -> None:
-    """Write the forward pass with its weights, for CPU, CUDA and TPU.
-
-    `jax.export.deserialize(path.read_bytes()).call(image)` takes stored images (b, size, size, 3) uint8, or a dict of
-    stored bands, each (b, h, w); b is free. It returns `{"logits": (b, k), "features": (b, d)}` in float32.
-    `.mlir_module()` is the StableHLO.
-    """
-    if importlib.util.find_spec("flatbuffers") is None:
-        raise InputError("StableHLO files need flatbuffers, which is not installed: pip install 'mtsccd-jax[export]'")
-    trained.require_scenes()
-    model, data = evaluated_model(trained), trained.recipe.data
-    # A program cannot hold sharded arrays as constants.
-    graph, state = nnx.split(model)
-    state = jax.tree.map(np.asarray, state)
-
-    def forward(given: Any) -> dict[str, jax.Array]:
-        output = nnx.merge(graph, state)(seen(given if data.bands else {"image": given}, data))
-        return {"logits": output.logits, "features": output.features}
-
-    (batch,) = export.symbolic_shape("b")
-    image: Any = jax.ShapeDtypeStruct((batch, data.image_size, data.image_size, 3), jnp.uint8)
-    if data.bands:
-        stored = [known_bands().BANDS[name] for name in band_names(data)]
-        image = {band.name: jax.ShapeDtypeStruct((batch, *band.shape), band.dtype) for band in stored}
-    with replacing(path) as stream:
-        stream.write(export.export(jax.jit(forward), platforms=PLATFORMS)(image).serialize())
-
-
-WRITERS = {"safetensors": write_safetensors, "stablehlo": write_stablehlo}
