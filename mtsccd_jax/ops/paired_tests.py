@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Shaped
-from scipy.special import betainc
 
 from mtsccd_jax.ops.bootstrap import percentile_interval
 from mtsccd_jax.ops.calls import check_at_least_one, check_known, check_level, class_vector
@@ -45,6 +44,8 @@ def mcnemar(correct_a_n: Shaped[ArrayLike, " n"], correct_b_n: Shaped[ArrayLike,
     Raises:
         ValueError: empty input, unequal lengths, values other than 0 and 1.
     """
+    from scipy.special import betainc
+
     a, b = (correct.astype(bool) for correct in _vectors(2, correct_a_n=correct_a_n, correct_b_n=correct_b_n))
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     discordant, fewer = only_a + only_b, min(only_a, only_b)
