@@ -1,11 +1,10 @@
 """TFDS dataset builders of mtsccd-jax. Importing this package makes their names known to `tfds.load`.
 
 Where TensorFlow Datasets (TFDS) is not installed, published facts, archive readers and generators work all the same.
-Neither TFDS, which takes half a second, nor a builder is imported before something asks for it.
+TFDS and a builder are imported when something asks for them: each command would wait half a second for them.
 """
 
 import importlib
-import importlib.util
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -81,13 +80,14 @@ class _Finder:
         """Return how TFDS is imported, with our provider added at the end; None for any other module."""
         if name != _TFDS:
             return None
-        sys.meta_path.remove(self)  # the other finders know where it is
-        spec = importlib.util.find_spec(name)
+        found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, found), None)
         if spec and spec.loader:
             execute = spec.loader.exec_module
 
             def execute_and_add(module: ModuleType) -> None:
                 execute(module)
+                sys.meta_path.remove(self)
                 _add_provider()
 
             spec.loader.exec_module = execute_and_add  # type: ignore[method-assign]
