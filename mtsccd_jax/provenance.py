@@ -1,5 +1,6 @@
 """Hardware, versions, devices and revision behind a number, for every row and every benchmark."""
 
+import functools
 import os
 import platform
 import subprocess
@@ -30,13 +31,16 @@ PEERS = ("torch", "torchvision", "timm", "faiss-cpu")
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
     """Return the installed version of each package, None for one that is not installed."""
-    installed: dict[str, str | None] = {}
-    for package in packages:
-        try:
-            installed[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            installed[package] = None
-    return installed
+    return {package: _version(package) for package in packages}
+
+
+@functools.cache
+def _version(package: str) -> str | None:
+    """Return the version of a package as this process found it first."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def device() -> str:

@@ -31,8 +31,9 @@ def run(options: argparse.Namespace) -> Json:
     from mtsccd_jax.report import page
     from mtsccd_jax.tasks.change.evaluate import detect
     from mtsccd_jax.tasks.feature_cache import FeatureCache
+    from mtsccd_jax.tasks.reports import REPORTS
     from mtsccd_jax.tasks.scenes.evaluate import evaluate, evaluated_splits
-    from mtsccd_jax.tasks.table import REPORTS, summary_line
+    from mtsccd_jax.tasks.table import summary_line
     from mtsccd_jax.tasks.train import train
 
     started = time.perf_counter()

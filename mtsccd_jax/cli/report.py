@@ -54,7 +54,7 @@ def add(commands: Any) -> None:
 def run_report(options: argparse.Namespace) -> Json:
     """Write one self-contained page from rows and artefacts."""
     from mtsccd_jax.report.page import write
-    from mtsccd_jax.tasks.table import REPORTS
+    from mtsccd_jax.tasks.reports import REPORTS
 
     out = options.out or options.workdirs[0] / "report"
     return {"report": write(options.workdirs, out, REPORTS)}

@@ -78,8 +78,8 @@ def run_reproduce(options: argparse.Namespace) -> Json:
     from mtsccd_jax.recipes import EXPERIMENTS
     from mtsccd_jax.recipes.experiment import stand_in
     from mtsccd_jax.report.page import write
+    from mtsccd_jax.tasks.reports import REPORTS
     from mtsccd_jax.tasks.reproduce import reproduce
-    from mtsccd_jax.tasks.table import REPORTS
 
     if options.split != "official" and (options.folder or options.pairs):
         raise InputError("--split paired is a build of the MtSCCD data sets; leave out --folder and --pairs")

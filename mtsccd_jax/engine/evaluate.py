@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.special import expit
 
 from mtsccd_jax import processes
 from mtsccd_jax.data.order import evaluation_batches
@@ -71,6 +70,8 @@ class Embedding:
     @property
     def label_probability(self) -> np.ndarray:
         """Sigmoid of the logits, (n, k) float32: the probability of each label on its own."""
+        from scipy.special import expit
+
         probability_nk: np.ndarray = expit(self.logits)
         return probability_nk
 

@@ -217,12 +217,14 @@ class MetricsLog:
     def add(self, last_step: int, epoch: int, metrics: Metrics, compiled_sizes: tuple[int, ...]) -> None:
         """Take the metrics of the dispatch that ends with `last_step`; write those of the dispatch LATE before it.
 
-        A dispatch that had to wait for the compiler is noticed by new `compiled_sizes`; its rate is not recorded.
+        A dispatch that had to wait for the compiler is noticed by new `compiled_sizes`; its rate is not recorded, and
+        its metrics are written at once: whoever waits for the first loss has waited long enough.
         """
-        if compiled_sizes != self._compiled_sizes:
+        waited = compiled_sizes != self._compiled_sizes
+        if waited:
             self._compiled_sizes, self._reads_without_rate = compiled_sizes, LATE + 1
         self._pending.append((last_step, epoch, metrics))
-        self._write(LATE)
+        self._write(0 if waited else LATE)
 
     def write_all(self) -> None:
         """Write the metrics of all dispatches so far; this waits for the device."""

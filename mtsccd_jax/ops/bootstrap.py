@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float64, Int64, Integer, Real, Shaped
 
 from mtsccd_jax.ops.calls import check_at_least_one, check_level
-from mtsccd_jax.ops.metrics import BINARY_METRICS, binary_metrics, scene_metrics
+from mtsccd_jax.ops.metrics import BINARY_METRICS, metrics_of_many
 from mtsccd_jax.ops.threshold import check_objective, check_pairs, sort_descending
 from mtsccd_jax.ops.threshold_bootstrap import best_resampled_cuts, make_cells
 
@@ -62,8 +62,7 @@ def bootstrap_interval(
     counts = _check_counts(confusion)
     if counts.shape != (4,) and (counts.ndim != 2 or counts.shape[0] != counts.shape[1]):
         raise ValueError(f"confusion must be (tn, fp, fn, tp) or (k, k), got shape {counts.shape}")
-    metrics = binary_metrics if counts.shape == (4,) else scene_metrics
-    return _intervals([metrics(resampled) for resampled in bootstrap_confusions(counts, resamples, seed)], level)
+    return _intervals(bootstrap_confusions(counts, resamples, seed), level)
 
 
 def bootstrap_thresholds(
@@ -115,7 +114,7 @@ def rechosen_threshold_interval(
     # Given its threshold, a resample of the test pairs is one multinomial draw over the four cells.
     random = np.random.default_rng([seed, 1])
     resampled_r4 = random.multinomial(len(distance), confusion_r4 / len(distance))
-    return _intervals([binary_metrics(resampled) for resampled in resampled_r4], level)
+    return _intervals(resampled_r4, level)
 
 
 def percentile_interval(value_r: Real[np.ndarray, " r"], level: float) -> tuple[float, float]:
@@ -124,10 +123,11 @@ def percentile_interval(value_r: Real[np.ndarray, " r"], level: float) -> tuple[
     return float(low), float(high)
 
 
-def _intervals(resampled: list[dict[str, float]], level: float) -> Intervals:
-    return {
-        metric: percentile_interval(np.array([some[metric] for some in resampled]), level) for metric in BINARY_METRICS
-    }
+def _intervals(confusion_r: np.ndarray, level: float) -> Intervals:
+    """Return the intervals of the metrics of resampled confusions, each (4,) or (k, k)."""
+    binary = confusion_r.ndim == 2
+    values = metrics_of_many(confusion_r.reshape(-1, 2, 2) if binary else confusion_r, binary=binary)
+    return {metric: percentile_interval(values[metric], level) for metric in BINARY_METRICS}
 
 
 def _check_counts(confusion: ArrayLike) -> np.ndarray:

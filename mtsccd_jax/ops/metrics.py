@@ -127,13 +127,13 @@ def _mean(value_k: np.ndarray) -> float:
 
 
 def metrics_of_many(confusion_rkk: Real[np.ndarray, "r k k"], *, binary: bool) -> dict[str, Float64[np.ndarray, " r"]]:
-    """Return `binary_metrics` or `scene_metrics` of many confusions at once, for resamples."""
+    """Return `binary_metrics` or `scene_metrics` of many confusions at once, to the last bit, for resamples."""
     counts = np.asarray(confusion_rkk).astype(np.float64)
     n, hit_rk = counts.sum((1, 2)), np.diagonal(counts, axis1=1, axis2=2)
     true_rk, predicted_rk = counts.sum(2), counts.sum(1)
     of_class = divide(hit_rk, predicted_rk), divide(hit_rk, true_rk), divide(2 * hit_rk, true_rk + predicted_rk)
     present_rk, seen_rk = true_rk > 0, true_rk + predicted_rk > 0
-    precision, recall, f1 = (v[:, 1] if binary else divide((v * seen_rk).sum(1), seen_rk.sum(1)) for v in of_class)
+    precision, recall, f1 = (v[:, 1] if binary else _means(v, seen_rk) for v in of_class)
     chance = (true_rk * predicted_rk).sum(1)
     return {
         "oa": divide(hit_rk.sum(1), n),
@@ -141,8 +141,19 @@ def metrics_of_many(confusion_rkk: Real[np.ndarray, "r k k"], *, binary: bool) -
         "precision": precision,
         "recall": recall,
         "f1": f1,
-        "balanced": divide((of_class[1] * present_rk).sum(1), present_rk.sum(1)),
+        "balanced": _means(of_class[1], present_rk),
     }
+
+
+def _means(value_rk: np.ndarray, averaged_rk: np.ndarray) -> np.ndarray:
+    """Return the mean of each row over some of the classes; zeros in place of the others would change its rounding."""
+    mean_r = np.zeros(len(value_rk))
+    patterns, pattern_r = np.unique(averaged_rk, axis=0, return_inverse=True)
+    for pattern, averaged_k in enumerate(patterns):
+        if averaged_k.any():
+            rows = pattern_r.ravel() == pattern
+            mean_r[rows] = np.compress(averaged_k, value_rk[rows], axis=1).mean(1)
+    return mean_r
 
 
 def divide(

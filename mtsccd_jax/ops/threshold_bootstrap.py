@@ -21,7 +21,6 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int32, Int64, Integer, UInt32
-from scipy.special import pdtr
 
 from mtsccd_jax.ops.calls import bucket, own_settings
 from mtsccd_jax.ops.threshold import Cut, best_cut, ends_of_ties
@@ -206,6 +205,8 @@ def _quantiles_of(mean: float) -> list[int]:
 
     32 bits x are above q with a chance of 1 - (q + 1) / 2^32, which must be that of a count of more than k.
     """
+    from scipy.special import pdtr
+
     quantiles: list[int] = []
     while (reached := math.ceil(pdtr(len(quantiles), mean) * 2**32)) < 2**32:
         quantiles.append(reached - 1)

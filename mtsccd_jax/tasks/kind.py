@@ -10,7 +10,6 @@ from mtsccd_jax.engine.evaluate import Embedding, Trained
 from mtsccd_jax.engine.task import Task
 from mtsccd_jax.recipes.config import Data, Recipe
 from mtsccd_jax.report.rows import Row
-from mtsccd_jax.report.sections import TaskReport
 from mtsccd_jax.report.verify import Check
 from mtsccd_jax.tasks.feature_cache import FeatureCache
 
@@ -36,7 +35,6 @@ class TaskKind:
         evaluated_splits: the splits of data to evaluate where none is named, given the recipe.
         published_splits: the splits that the papers have, where `reproduce` evaluates these alone.
         check: the check of a row by `verify`.
-        report: what the page shows of it.
         training: how networks are trained for it, where they are.
         heads: the values of `model.task` whose networks predict it for single images, by their own head.
         predicted_columns: the columns of `predict` from the outputs on images, where there are `heads`.
@@ -49,7 +47,6 @@ class TaskKind:
     evaluated_splits: Callable[[Recipe, Data], list[str]]
     published_splits: tuple[str, ...] = ()
     check: type[Check]
-    report: TaskReport
     training: Training | None = None
     heads: tuple[str, ...] = ()
     predicted_columns: Callable[[Trained, Embedding], dict[str, np.ndarray]] | None = None

@@ -10,7 +10,6 @@ from mtsccd_jax.tasks.labels.kind import LABELS
 from mtsccd_jax.tasks.scenes.kind import SCENES
 from mtsccd_jax.tasks.search.kind import SEARCH
 
-# In the order of the page.
 TASKS = (
     SCENES,
     CHANGE,
@@ -20,7 +19,6 @@ TASKS = (
 
 BY_PROTOCOL = {protocol: kind for kind in TASKS for protocol in kind.protocols}
 BY_HEAD = {task: kind for kind in TASKS for task in kind.heads}
-REPORTS = tuple(kind.report for kind in TASKS)
 CHECKS = {protocol: kind.check for protocol, kind in BY_PROTOCOL.items()}
 TRAININGS = {kind.training.task: kind.training for kind in TASKS if kind.training}
 

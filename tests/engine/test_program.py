@@ -99,6 +99,19 @@ def test_metrics_of_several_steps_are_read_late_and_are_of_one_step_each(tmp_pat
     assert [record.step for record in read_history(tmp_path)] == list(range(1, 11))
 
 
+def test_the_first_loss_of_a_new_program_is_written_at_once(tmp_path):
+    history = History(tmp_path, 0)
+    log = MetricsLog(history, images_per_step=8)
+    one_step = {name: np.ones(1) for name in ("loss", "accuracy", "gradient_norm", "learning_rate")}
+    written = []
+    for step, compiled in enumerate([(1,), (1,), (1,), (1,), (1, 3)], start=1):
+        log.add(step, 0, one_step, compiled)
+        written.append(len(history.records))
+    history.close()
+    assert written == [1, 1, 1, 2, 5]
+    assert {record.images_per_s for record in history.records} == {None}, "each waited for a compiler, or just after"
+
+
 @pytest.mark.parametrize(
     ("platform", "mode", "resident", "steps_per_epoch", "asked", "expected"),
     [

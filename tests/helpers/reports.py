@@ -6,7 +6,7 @@ from pathlib import Path
 from mtsccd_jax.report import page, rows
 from mtsccd_jax.report.runs import group_runs
 from mtsccd_jax.report.writer import Writer
-from mtsccd_jax.tasks.table import REPORTS
+from mtsccd_jax.tasks.reports import REPORTS
 
 PROTOCOLS = {protocol.name: protocol for task in REPORTS for protocol in task.protocols}
 

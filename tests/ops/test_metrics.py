@@ -111,7 +111,7 @@ def test_what_is_no_confusion_is_refused(confusion, text):
         metrics.overall_accuracy(np.array(confusion))
 
 
-@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("classes", [2, 5, 20])
 def test_many_confusions_at_once_are_each_as_alone(classes):
     random = np.random.default_rng(4)
     confusions = random.integers(0, 9, (200, classes, classes)) * (random.random((200, classes, classes)) < 0.5)
@@ -119,4 +119,4 @@ def test_many_confusions_at_once_are_each_as_alone(classes):
     found = metrics.metrics_of_many(confusions, binary=classes == 2)
     for place, confusion in enumerate(confusions):
         alone = metrics.binary_metrics(confusion.ravel()) if classes == 2 else metrics.scene_metrics(confusion)
-        assert {name: values[place] for name, values in found.items()} == pytest.approx(alone, abs=1e-12)
+        assert {name: values[place] for name, values in found.items()} == alone

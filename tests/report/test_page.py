@@ -16,7 +16,7 @@ from mtsccd_jax.report.page import put_together
 from mtsccd_jax.report.published.tables import TABLE_7
 from mtsccd_jax.report.runs import run_name
 from mtsccd_jax.report.sections import Block, Figure, Fold, Place, Protocol, Section, TaskReport
-from mtsccd_jax.tasks.table import REPORTS
+from mtsccd_jax.tasks.reports import REPORTS
 
 
 @pytest.fixture(scope="module")

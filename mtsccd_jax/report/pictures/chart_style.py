@@ -160,12 +160,16 @@ def figure(width_in: float, height_in: float, *, panels: int = 1, heights: tuple
 def chart(figure: "Figure", alt: str) -> Chart:
     """Return the figure as SVG, with system fonts and `alt` as its accessible name, and PNG; the same every time.
 
-    The PNG has numbers for words that no font can write; its description says what they stand for.
+    The PNG has numbers for words that no font can write; its description says what they stand for. The canvases draw
+    the figure once each; `savefig` would lay out all its texts a second time.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     alt = printable(alt)  # XML holds no control characters
     families, letter_of = make_readable(figure)
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
     svg = text.getvalue().translate(letter_of)
     for names in (families, families[:1]):
         svg = svg.replace(", ".join(f"'{name}'" for name in names), FONTS)
@@ -176,7 +180,8 @@ def chart(figure: "Figure", alt: str) -> Chart:
         _rewrite(figure, lambda text: fonts.numbered(text, map(chr, letter_of), words))
         alt = f"{alt}; {fonts.said_of(word.translate(letter_of) for word in words)}"
     pixels = io.BytesIO()
-    figure.savefig(pixels, format="png", dpi=DPI, metadata={"Software": None, "Description": alt})
+    figure.set_dpi(DPI)
+    FigureCanvasAgg(figure).print_png(pixels, metadata={"Software": None, "Description": alt})
     return Chart(svg, pixels.getvalue())
 
 

@@ -2,7 +2,6 @@
 
 from mtsccd_jax.data.sources import open_pairs
 from mtsccd_jax.tasks.change import METHODS, evaluate, train
-from mtsccd_jax.tasks.change.report import REPORT
 from mtsccd_jax.tasks.change.verify import ChangeCheck
 from mtsccd_jax.tasks.kind import TaskKind, Training
 
@@ -13,6 +12,5 @@ CHANGE = TaskKind(
     evaluate=evaluate.evaluate,
     evaluated_splits=lambda recipe, data: evaluate.evaluated_splits(data),
     check=ChangeCheck,
-    report=REPORT,
     training=Training("similarity", train.open_training_pairs, train.make_task),
 )

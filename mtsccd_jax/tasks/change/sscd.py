@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import jax
 import numpy as np
 from flax import nnx
-from scipy.special import expit
 
 from mtsccd_jax.data.bands import normalize
 from mtsccd_jax.data.sources import Source, pair_splits
@@ -120,5 +119,7 @@ def pair_images(batch: Batch) -> dict[str, jax.Array]:
 
 def change_distance(change_n: np.ndarray) -> np.ndarray:
     """Return 1 - similarity from the logit of "changed"; the similarity is the sigmoid of its negative, float32."""
+    from scipy.special import expit
+
     similarity_n: np.ndarray = expit(-change_n.astype(np.float64)).astype(np.float32)
     return 1 - similarity_n

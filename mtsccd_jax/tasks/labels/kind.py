@@ -3,7 +3,6 @@
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.tasks.kind import TaskKind, Training
 from mtsccd_jax.tasks.labels import evaluate, train
-from mtsccd_jax.tasks.labels.report import REPORT
 from mtsccd_jax.tasks.labels.verify import LabelCheck
 from mtsccd_jax.tasks.scenes.train import open_scenes
 
@@ -15,7 +14,6 @@ LABELS = TaskKind(
     evaluated_splits=evaluate.evaluated_splits,
     published_splits=("test",),
     check=LabelCheck,
-    report=REPORT,
     training=Training("labels", open_scenes, train.make_task),
     heads=("labels",),
     predicted_columns=evaluate.predicted_columns,

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from scipy.special import expit
 
 from mtsccd_jax.data.sources import Source, check_views, stored
 from mtsccd_jax.engine.evaluate import every_row
@@ -59,6 +58,8 @@ def label_entropy(label_smoothing: float) -> Objective:
 
 def label_score(recipe: Recipe, network: Network, feed: Feed) -> Score:
     """Return `score(state)`, the mean average precision of the labels that occur in the source of a feed."""
+    from scipy.special import expit
+
     validation = feed.source
     embed: OutputStep = feed.parallel.compile_outputs(make_embed_step(network, recipe.data))
     rows, label = np.arange(len(validation)), validation.column("labels")

@@ -3,7 +3,6 @@
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.tasks.kind import TaskKind, Training
 from mtsccd_jax.tasks.scenes import evaluate, train
-from mtsccd_jax.tasks.scenes.report import REPORT
 from mtsccd_jax.tasks.scenes.verify import SceneCheck
 
 SCENES = TaskKind(
@@ -13,7 +12,6 @@ SCENES = TaskKind(
     evaluate=lambda cache, protocol, split: evaluate.evaluate(cache, split),
     evaluated_splits=lambda recipe, data: evaluate.evaluated_splits(data),
     check=SceneCheck,
-    report=REPORT,
     training=Training("scenes", train.open_scenes, train.make_task),
     heads=("scenes", "similarity"),
     predicted_columns=evaluate.predicted_columns,

@@ -4,7 +4,6 @@ from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.tasks.kind import TaskKind
 from mtsccd_jax.tasks.scenes.evaluate import evaluated_splits
 from mtsccd_jax.tasks.search import evaluate
-from mtsccd_jax.tasks.search.report import REPORT
 from mtsccd_jax.tasks.search.verify import SearchCheck
 
 SEARCH = TaskKind(
@@ -14,5 +13,4 @@ SEARCH = TaskKind(
     evaluate=lambda cache, protocol, split: evaluate.evaluate(cache, split),
     evaluated_splits=lambda recipe, data: evaluated_splits(data),
     check=SearchCheck,
-    report=REPORT,
 )
