@@ -53,6 +53,7 @@ _OF_TFDS = {
     "MlrsnetConfig": "mlrsnet.config",
     "MtsccdConfig": "mtsccd.config",
     "build": "writing.builder",
+    "convert": "writing.conversion",
 }
 
 
