@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from tfds_builders.reading.files import read_file
@@ -14,7 +15,9 @@ def write_checksums(folder: Path) -> None:
     """Write the SHA-256 of every small file of a data set beside them."""
     files = sorted(path for pattern in _SMALL_FILES for path in folder.glob(pattern))
     sums = {path.name: _sha256(path) for path in files if path.name != CHECKSUMS_FILE}
-    (folder / CHECKSUMS_FILE).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
+    new = folder / f".{CHECKSUMS_FILE}"
+    new.write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
+    os.replace(new, folder / CHECKSUMS_FILE)
 
 
 def damaged_file(folder: Path) -> str | None:

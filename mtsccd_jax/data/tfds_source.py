@@ -44,16 +44,8 @@ class TfdsSource:
         import tensorflow_datasets as tfds
 
         info = builder.info
-        there = {one.value for one in info.available_file_formats()}
-        if not (readable := [name for name in _FORMATS if name in there]):
-            raise InputError(
-                f"{builder.data_dir} has {', '.join(sorted(there))} files, and only {' or '.join(_FORMATS)} can be read"
-            )
-        info.set_file_format(readable[0], override=True, override_if_initialized=True)
+        self._records = Records(_shards(builder, split))
         part = info.splits[split]
-        self._records = Records(
-            [Shard(Path(shard.filename), shard.skip, shard.take) for shard in part.file_instructions]
-        )
         self.name = info.full_name.removesuffix(f"/{info.version}")
         self.dataset = self.name
         self.split = split
@@ -173,6 +165,27 @@ class TfdsSource:
             return np.array(values, _DTYPE[kind])
         tensor = self._tensors[field]
         return np.array(values, tensor.dtype).reshape(len(values), *tensor.shape)
+
+
+def _shards(builder: Any, split: str) -> list[Shard]:
+    """Return the shards of a split in the first format of which all files are there, and make it the builder's.
+
+    Raises:
+        InputError: There is no format that can be read.
+    """
+    info, found = builder.info, []
+    there = {one.value for one in info.available_file_formats()}
+    for name in (name for name in _FORMATS if name in there):
+        info.set_file_format(name, override=True, override_if_initialized=True)
+        part = info.splits[split].file_instructions
+        found.append([Shard(Path(shard.filename), shard.skip, shard.take) for shard in part])
+        if all(shard.path.exists() for shard in found[-1]):
+            return found[-1]
+    if not found:
+        raise InputError(
+            f"{builder.data_dir} has {', '.join(sorted(there))} files, and only {' or '.join(_FORMATS)} can be read"
+        )
+    return found[0]  # the file that is missing is named when it is read
 
 
 @dataclass(frozen=True)

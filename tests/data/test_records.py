@@ -11,6 +11,7 @@ from array_record.python import array_record_module
 from mtsccd_jax.data import records as module
 from mtsccd_jax.data.records import Records, Shard
 from mtsccd_jax.errors import InputError
+from tfds_builders.reading.record_files import TFRecordFile
 from tfds_builders.writing.records import WRITERS
 
 SHARDS, ROWS = 120, 3
@@ -79,7 +80,7 @@ def test_errors_of_the_system_are_not_told_as_damage(tmp_path, monkeypatch, text
             raise RuntimeError(text)
 
     records = write_shards(tmp_path, 1)
-    module._reader.cache_clear()
+    module._file.cache_clear()
     monkeypatch.setattr(array_record_module, "ArrayRecordReader", Broken)
     with pytest.raises(kind) as caught:
         records[0]
@@ -98,6 +99,17 @@ def test_a_data_set_built_again_is_read_from_its_new_files(tmp_path, form):
     (tmp_path / f"0.{form}").unlink()
     with pytest.raises(InputError, match="is missing"):
         Records(records.shards)[0]
+
+
+def test_a_tfrecord_file_is_walked_once(tmp_path, monkeypatch):
+    """However often it is closed for others and opened again."""
+    records, walked = write_shards(tmp_path, 4, form="tfrecord"), []
+    walk = TFRecordFile._walk
+    monkeypatch.setattr(TFRecordFile, "_walk", lambda file: walked.append(file.path) or walk(file))
+    for _ in range(3):
+        module._file.cache_clear()
+        assert list(records) == [b"%d %d" % divmod(row, ROWS) for row in range(len(records))]
+    assert walked == [shard.path for shard in records.shards]
 
 
 def test_no_changed_byte_of_a_tfrecord_file_is_read(tmp_path):

@@ -376,7 +376,7 @@ for name in ("dataset_info.json", "features.json", "checksums.json", "label.labe
 @reader("array_record", built, f"{VERSION}/mtsccd_lusc-train.array_record-00000-of-00001")
 def records(path: Path) -> None:
     from mtsccd_jax.data.records import Records, Shard
-    from tfds_builders.reading.tfrecords import TFRecordFile
+    from tfds_builders.reading.record_files import TFRecordFile
 
     rows = len(TFRecordFile(str(path).replace("array_record", "tfrecord")))
     list(Records([Shard(path, 0, rows)]))

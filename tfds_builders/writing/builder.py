@@ -24,7 +24,7 @@ from tfds_builders.reading.problems import CONVENTION, MANY, alike
 from tfds_builders.writing.beam import parse_beam_options, write_shards_with_beam
 from tfds_builders.writing.building import building_alone, remove_unfinished
 from tfds_builders.writing.examples import ShardLimits
-from tfds_builders.writing.formats import FORMATS, INFO_FILE, formats_of, lacks, shard_files
+from tfds_builders.writing.formats import INFO_FILE, formats_named, formats_of, lacks, shard_files
 from tfds_builders.writing.pool import Shard, write_shards
 from tfds_builders.writing.records import Example, ShardResult, Skipped
 
@@ -90,7 +90,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         self.skipped: list[str] = []
         self.absent = 0
         self.adopted = False  # whether another process has built the data meanwhile
-        self._asked = FORMATS[formats]
+        self._asked = formats_named(formats)
         super().__init__(data_dir=data_dir, config=config, version=version)
 
     def dataset_info_from_configs(self, **kwargs: Any) -> tfds.core.DatasetInfo:

@@ -30,8 +30,10 @@ def building_alone(folder: Path) -> Iterator[None]:
             _remove(folder)
     finally:
         if descriptor is not None:
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
+            try:
+                path.unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
 
 
 def _locked(path: Path) -> int | None:

@@ -9,11 +9,19 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.files import read_file
 
 INFO_FILE = "dataset_info.json"  # TFDS writes it last
 # What a user names -> the formats, the primary one first.
 FORMATS = {"both": ("tfrecord", "array_record"), "tfrecord": ("tfrecord",), "array_record": ("array_record",)}
+
+
+def formats_named(name: str) -> tuple[str, ...]:
+    """Return the formats that a user names; raise ArchiveError for an unknown name."""
+    if name not in FORMATS:
+        raise ArchiveError(f"unknown format '{name}'; known are {', '.join(FORMATS)}")
+    return FORMATS[name]
 
 
 def formats_of(folder: Path) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfds_builders.reading.tfrecords import frame
+from tfds_builders.reading.record_files import frame
 
 # The value of one feature as TFDS stores it: encoded images, integer labels, texts, tensors.
 Value = bytes | str | int | float | np.ndarray | np.generic | list[Any]

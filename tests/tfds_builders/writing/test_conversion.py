@@ -1,5 +1,6 @@
 """Data sets in one file format, and one format made from the other."""
 
+import errno
 import shutil
 
 import numpy as np
@@ -111,6 +112,51 @@ def test_a_killed_conversion_is_done_again(built, tmp_path, monkeypatch):
     convert(NAME, formats="both", data_dir=tmp_path / "tfds", workers=1)
     assert content(tmp_path / "tfds") == content(built[1]["both"])
     assert [path.name for path in (tmp_path / "tfds" / PLACE).parent.iterdir()] == ["1.0.0"]
+
+
+@pytest.mark.parametrize("wanted", ["tfrecord", "both"])
+def test_a_format_of_which_a_file_is_missing_is_written_again(built, tmp_path, wanted):
+    shutil.copytree(built[1]["both"], tmp_path / "tfds")
+    sorted((tmp_path / "tfds" / PLACE).glob("*-train.tfrecord*"))[0].unlink()
+    assert len(tfds_source(NAME, "train", data_dir=tmp_path / "tfds")[0]) > 5, "the other one is read"
+    convert(NAME, formats=wanted, data_dir=tmp_path / "tfds", workers=1)
+    assert content(tmp_path / "tfds") == content(built[1][wanted])
+
+
+@pytest.mark.parametrize(
+    ("kept", "cut"), [("tfrecord", 0), ("tfrecord", 500), ("array_record", 0), ("array_record", 500)]
+)
+def test_the_only_whole_format_is_not_removed(built, tmp_path, kept, cut):
+    shutil.copytree(built[1]["both"], tmp_path / "tfds")
+    shard = sorted((tmp_path / "tfds" / PLACE).glob(f"*-train.{kept}-*"))[-1]
+    shard.write_bytes(shard.read_bytes()[:cut])
+    before = content(tmp_path / "tfds")
+    with pytest.raises(ArchiveError, match=f"{shard.name}( is damaged|: 0 examples of)"):
+        convert(NAME, formats=kept, data_dir=tmp_path / "tfds", workers=1)
+    assert content(tmp_path / "tfds") == before
+
+
+@pytest.mark.parametrize("stopped", ["os.replace", "tfds_builders.writing.conversion.write_checksums", "os.unlink"])
+def test_a_conversion_that_stops_at_the_end_is_done_again(built, tmp_path, monkeypatch, stopped):
+    """Whatever was the last step that it took, the data are read, and the same command ends well."""
+    shutil.copytree(built[1]["both"], tmp_path / "tfds")
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stopped, fail)
+    with pytest.raises(OSError, match="No space left"):
+        convert(NAME, formats="tfrecord", data_dir=tmp_path / "tfds", workers=1)
+    monkeypatch.undo()
+    assert len(tfds_source(NAME, "train", data_dir=tmp_path / "tfds")[0]) > 5
+    convert(NAME, formats="tfrecord", data_dir=tmp_path / "tfds", workers=1)
+    there, expected = content(tmp_path / "tfds"), content(built[1]["tfrecord"])
+    assert {name: data for name, data in there.items() if not name.endswith(".unfinished")} == expected
+
+
+def test_an_unknown_format_is_told(tmp_path):
+    with pytest.raises(ArchiveError, match="unknown format 'riegeli'; known are both, tfrecord, array_record"):
+        convert(NAME, formats="riegeli", data_dir=tmp_path)
 
 
 def test_the_command_builds_and_converts(built, tmp_path, capsys):
