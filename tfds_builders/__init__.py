@@ -2,6 +2,7 @@
 
 Where TensorFlow Datasets (TFDS) is not installed, published facts, archive readers and generators work all the same.
 TFDS and a builder are imported when something asks for them: each command would wait half a second for them.
+`tfds.list_builders()` has the names once `tfds_builders.BUILDERS` has been asked for.
 """
 
 import importlib
@@ -76,8 +77,14 @@ class _Provider:
         return importlib.import_module("tfds_builders.builders").BUILDERS[name]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class _Finder:
     """Makes the names of our data sets known to TFDS as soon as that is imported."""
+
+    of_tfds_builders = True
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Return how TFDS is imported, with our provider added at the end; None for any other module."""
@@ -104,4 +111,6 @@ def _add_provider() -> None:
 if sys.modules.get(_TFDS):
     _add_provider()
 else:
+    # One alone, also where this module is loaded again.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not hasattr(finder, "of_tfds_builders")]
     sys.meta_path.insert(0, _Finder())

@@ -117,7 +117,7 @@ def fit_kmeans(
     rows = len(order) if mesh else row_bucket(len(order))
     order = np.pad(order, (0, rows - len(order)), constant_values=-1)
     real_n = order >= 0
-    row_n = np.argsort(np.where(real_n, order, rows), kind="stable").astype(np.int32)
+    row_n = np.lexsort((order, ~real_n)).astype(np.int32)
     points = padded(point_nd, rows), divided(real_n, mesh), row_n
     with jax.enable_x64(True):
         center_kd, inertia, iterations = _program(mesh, k)(*points, jax.random.key(seed), *limits)
@@ -183,7 +183,7 @@ def _fit(
     point_nd = jnp.where(real_n[:, None], point_nd - origin_d, 0)
     square_n = jnp.sum(jnp.square(point_nd), 1)
     points = _Points(point_nd.reshape(blocks, rows, d), square_n, real_n)
-    goal = tolerance * total(jnp.sum(square_n), axis) / (n.astype(jnp.float32) * d)
+    goal = of_first(tolerance * total(jnp.sum(square_n), axis) / (n.astype(jnp.float32) * d), axis)
 
     def going(state: _Lloyd) -> Array:
         return ~state.settled & (state.shift > goal) & (state.iteration < most)

@@ -84,6 +84,7 @@ def test_operations_give_what_jax_gives(name):
     ("function", "what"),
     [
         (lambda x: jnp.sort(x), "JAX's operation 'sort'"),
+        (lambda x: jax.lax.scan(lambda y, _: (2 * y, None), x, length=3)[0], "JAX's operation 'scan'"),
         (lambda x: jnp.concatenate([jnp.broadcast_to(VECTOR, (2 * x.shape[0], 6)), x]), "an array of shape"),
         (lambda x: (x[:, None] + x).reshape(x.shape[0], 2, x.shape[0], 3), "an array of shape"),
         (lambda x: x[:, jnp.eye(6, dtype=int)].sum(2), "an index that varies along several axes"),

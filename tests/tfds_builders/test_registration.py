@@ -21,6 +21,7 @@ def run_python(code: str) -> str:
         "import tfds_builders, tensorflow_datasets",
         "import tfds_builders.mlrsnet.config, tensorflow_datasets, tfds_builders",
         "import tfds_builders, importlib.util as u; u.find_spec('tensorflow_datasets'); import tensorflow_datasets",
+        "import tfds_builders, importlib; importlib.reload(tfds_builders); import tensorflow_datasets",
     ],
 )
 def test_names_are_known_in_every_order_of_imports(imports):

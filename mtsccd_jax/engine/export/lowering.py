@@ -14,6 +14,8 @@ from mtsccd_jax.engine.export.arrays import ARRAYS, ELEMENTWISE, Operation
 from mtsccd_jax.engine.export.graph import Graph, Value, known, stored_type
 from mtsccd_jax.engine.export.layers import LAYERS, OPERATORS
 
+# Calls of a program that stands in its place; those that repeat one, such as loops, are other operations.
+CALLS = ("closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "jit", "pjit", "remat2")
 # These keep their result short, or their known arrays as they are.
 NEVER_COMPUTED = ("broadcast_in_dim", "convert_element_type")
 
@@ -37,7 +39,7 @@ def lowered(graph: Graph, equation: Any, inputs: Sequence[Value]) -> list[Value]
     name, parameters = equation.primitive.name, equation.params
     operator = OPERATORS.get(parameters.get("name", ""))
     inner = parameters.get("jaxpr") or parameters.get("call_jaxpr")
-    if operator is None and inner is not None:
+    if operator is None and name in CALLS:
         return walk(graph, getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), inputs)
     is_known = all(value.is_known and value.is_fixed for value in inputs)
     if operator is None and is_known and name not in NEVER_COMPUTED:

@@ -60,7 +60,8 @@ def properties(known: Mapping[str, Any]) -> dict[str, str]:
 
     Deepness wants classes by number, centimetres a pixel, and the side of a tile, which its code calls `tile_size` and
     its guide `tiles_size` (PUTvision/qgis-plugin-deepness, processing/models/model_base.py and
-    docs/source/creators/creators_add_metadata_to_model.rst). It has no type for whole scenes.
+    docs/source/creators/creators_add_metadata_to_model.rst). What it calls standardization is for it to do, and here
+    that is nothing: the network normalises by the plain `mean` and `std` itself. It has no type for whole scenes.
     """
     deepness = {
         "model_type": "Classifier",
@@ -68,8 +69,8 @@ def properties(known: Mapping[str, Any]) -> dict[str, str]:
         "tile_size": known["image_size"],
         "tiles_size": known["image_size"],
         "tiles_overlap": 0,
-        "standardization_mean": known["mean"],
-        "standardization_std": known["std"],
+        "standardization_mean": [0.0] * len(known["mean"]),
+        "standardization_std": [1.0] * len(known["std"]),
     }
     if "ground_sample_distance_m" in known:
         deepness["resolution"] = 100 * known["ground_sample_distance_m"]

@@ -14,7 +14,7 @@ from jax import export
 from mtsccd_jax.engine.evaluate import Trained
 from mtsccd_jax.engine.export.forward import IMAGE, facts, forward_of
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import AnyPath, replacing
+from mtsccd_jax.files import AnyPath, read_bytes, replacing
 from mtsccd_jax.ops.calls import own_settings
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -98,7 +98,7 @@ def read_stablehlo(path: AnyPath) -> export.Exported:
     Raises:
         InputError: The file is no program, or JAX cannot read it any more; the message says who wrote it.
     """
-    content = Path(path).read_bytes()
+    content = read_bytes(path)
     try:
         return export.deserialize(bytearray(content))
     except Exception as error:  # JAX and flatbuffers have many
