@@ -24,6 +24,11 @@ def add(commands: Any) -> None:
         run=lambda options: data.error("name one of synth, check, build, convert"), json=False, quiet=False
     )
     of_data = data.add_subparsers(title="commands", metavar="COMMAND")
+    for add_command in (_add_synth, _add_check, _add_build, _add_convert):
+        add_command(of_data)
+
+
+def _add_synth(of_data: Any) -> None:
     synth = command(
         of_data,
         "synth",
@@ -55,6 +60,9 @@ def add(commands: Any) -> None:
         help="folder layout, of mtsccd (default: 6)",
     )
     synth.add_argument("--seed", type=seed, default=0, help="of everything random (default: 0)")
+
+
+def _add_check(of_data: Any) -> None:
     check = command(
         of_data,
         "check",
@@ -66,6 +74,9 @@ def add(commands: Any) -> None:
     check.add_argument("archive", type=path, help="folder, zip or tar")
     _add_dataset(check)
     check.add_argument("--strict", action="store_true", help="fail unless the published counts hold")
+
+
+def _add_build(of_data: Any) -> None:
     build = command(
         of_data,
         "build",
@@ -97,6 +108,9 @@ def add(commands: Any) -> None:
         help="write by an Apache Beam pipeline: runner=DirectRunner direct_num_workers=4 ... (default: here, in "
         "processes); needs the extra 'beam'",
     )
+
+
+def _add_convert(of_data: Any) -> None:
     convert = command(
         of_data,
         "convert",

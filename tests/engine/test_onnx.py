@@ -8,6 +8,7 @@ from flax import nnx
 from onnx_runtime import exported, outputs_of
 from small_networks import evaluating, filled
 
+from mtsccd_jax.engine.export.graph import NoPlaceInOnnx
 from mtsccd_jax.models import MODELS
 from mtsccd_jax.models.layers import pooling, transformer
 
@@ -94,7 +95,7 @@ def test_operations_give_what_jax_gives(name):
     ],
 )
 def test_what_has_no_place_in_a_graph_is_named(function, what):
-    with pytest.raises(NotImplementedError, match=what):
+    with pytest.raises(NoPlaceInOnnx, match=what):
         exported(lambda _, given: {"out": function(given["x"])}, (), x=(6,))
 
 

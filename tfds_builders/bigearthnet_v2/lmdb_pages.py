@@ -51,7 +51,8 @@ class LmdbFile:
         weakref.finalize(self, os.close, self._file)
         self._there = os.fstat(self._file).st_size
         self._page_bytes, self._depth, self._entries, self._root, self._pages = self._newest_meta()
-        self._kept = functools.lru_cache(_PAGES_KEPT)(self._page)
+        page = weakref.WeakMethod(self._page)  # a cache of the method itself would keep the file open
+        self._kept = functools.lru_cache(_PAGES_KEPT)(lambda number, kind: page()(number, kind))  # type: ignore[misc]
 
     def read(self, place: int, size: int) -> bytes:
         """Return bytes of the file."""

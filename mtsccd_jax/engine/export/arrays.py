@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mtsccd_jax.engine.export.graph import Graph, Side, Value, computed, known, natural, stored_type
+from mtsccd_jax.engine.export.graph import Graph, NoPlaceInOnnx, Side, Value, computed, known, natural, stored_type
 
 # Operations on each number: ONNX's operator, and NumPy's function for known arrays (None: JAX computes them).
 ELEMENTWISE: dict[str, tuple[str, Callable[..., Any] | None]] = {
@@ -176,7 +176,7 @@ def pad(operation: Operation, x: Value, filling: Value) -> Value:
     if not any(map(any, margins)):
         return x
     if any(low < 0 or high < 0 or inner for low, high, inner in margins):
-        raise NotImplementedError(f"a margin of {margins}")
+        raise NoPlaceInOnnx(f"a margin of {margins}")
     sides = graph.whole_numbers(*(int(margins[axis][end]) for end in (0, 1) for axis in x.axes))
     return operation.result(graph.add("Pad", graph.tensor(x, x.axes), sides, graph.tensor(filling)), x.axes)
 
@@ -217,7 +217,7 @@ def gather(operation: Operation, x: Value, index: Value) -> Value:
     """
     numbers, sizes = operation.parameters["dimension_numbers"], operation.parameters["slice_sizes"]
     if not isinstance(index.data, np.ndarray) or numbers.operand_batching_dims:
-        raise NotImplementedError("an index that depends on the input")
+        raise NoPlaceInOnnx("an index that depends on the input")
     dropped = numbers.collapsed_slice_dims
     starts = dict(
         zip(numbers.start_index_map, np.moveaxis(np.broadcast_to(index.data, index.shape), -1, 0), strict=True)
@@ -245,7 +245,7 @@ def vector_axes(starts: dict[int, np.ndarray], dropped: Sequence[int]) -> dict[i
     spare = [axis for axis, along in varying.items() if not along and axis in dropped]
     apart = len(owners) == sum(map(len, varying.values())) == sum(map(bool, varying.values()))
     if not apart or len(loose) > len(spare) or not set(owners.values()) <= set(dropped):
-        raise NotImplementedError("an index that varies along several axes")
+        raise NoPlaceInOnnx("an index that varies along several axes")
     return owners | dict(zip(loose, spare, strict=False))
 
 

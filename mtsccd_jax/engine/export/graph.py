@@ -14,6 +14,11 @@ import numpy as np
 # Of 2023: `Gelu` and `LayerNormalization` are one operator, and runtimes of the years since read it.
 OPSET, IR_VERSION = 20, 9
 
+
+class NoPlaceInOnnx(Exception):
+    """A program has something that ONNX, or what is written here for the networks of the table, does not express."""
+
+
 # A side of an array: a number, or what depends on JAX's symbol of the free batch.
 Side = Any
 
@@ -151,7 +156,7 @@ class Graph:
         if value.is_fixed:
             return self.add("Expand", name, self.whole_numbers(*sides))
         if not all(isinstance(side, int) or side == self.batch for side in sides):
-            raise NotImplementedError(f"an array of shape {value.shape} with repeated entries")
+            raise NoPlaceInOnnx(f"an array of shape {value.shape} with repeated entries")
         if "batch" not in self.made:
             self.made["batch"] = self.add("Shape", self.batch_of, start=0, end=1)
         parts = [self.whole_numbers(side) if isinstance(side, int) else self.made["batch"] for side in sides]
@@ -161,7 +166,7 @@ class Graph:
         """Return a tensor in another shape, of which one side may depend on the batch."""
         sides = [side if isinstance(side, int) else -1 for side in shape]
         if sides.count(-1) > 1:
-            raise NotImplementedError(f"an array of shape {tuple(shape)}, with several sides that depend on the batch")
+            raise NoPlaceInOnnx(f"an array of shape {tuple(shape)}, with several sides that depend on the batch")
         return self.add("Reshape", name, self.whole_numbers(*sides))
 
     def kept(self, outputs: Iterable[str]) -> list[Any]:

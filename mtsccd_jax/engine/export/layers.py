@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from mtsccd_jax.engine.export.arrays import Lowering, Operation, each
-from mtsccd_jax.engine.export.graph import Value, channels_first
+from mtsccd_jax.engine.export.graph import NoPlaceInOnnx, Value, channels_first
 
 
 def product(operation: Operation, left: Value, right: Value) -> Value:
@@ -48,7 +48,7 @@ def convolution(operation: Operation, x: Value, kernel: Value) -> Value:
     parameters, graph = operation.parameters, operation.graph
     numbers = parameters["dimension_numbers"]
     if set(parameters["lhs_dilation"]) != {1} or parameters["batch_group_count"] != 1:
-        raise NotImplementedError("a transposed convolution")
+        raise NoPlaceInOnnx("a transposed convolution")
     name = graph.add(
         "Conv",
         graph.tensor(x, tuple(numbers.lhs_spec)),
@@ -71,7 +71,7 @@ def windows(operator: str, operation: Operation, x: Value) -> Value:
     parameters, graph, axes = operation.parameters, operation.graph, channels_first(len(x.shape))
     window = parameters["window_dimensions"]
     if len(window) != 4 or window[0] != 1 or window[3] != 1 or set(parameters["window_dilation"]) != {1}:
-        raise NotImplementedError(f"a reduction of windows of {window}")
+        raise NoPlaceInOnnx(f"a reduction of windows of {window}")
     strides, pads = parameters["window_strides"][1:3], ends(parameters["padding"][1:3])
     counted = {"count_include_pad": 1} if operator == "AveragePool" else {}
     name = graph.add(operator, graph.tensor(x, axes), kernel_shape=window[1:3], strides=strides, pads=pads, **counted)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from mtsccd_jax.engine.export.arrays import ARRAYS, ELEMENTWISE, Operation
-from mtsccd_jax.engine.export.graph import Graph, Value, known, stored_type
+from mtsccd_jax.engine.export.graph import Graph, NoPlaceInOnnx, Value, known, stored_type
 from mtsccd_jax.engine.export.layers import LAYERS, OPERATORS
 
 # Calls of a program that stands in its place; those that repeat one, such as loops, are other operations.
@@ -46,7 +46,7 @@ def lowered(graph: Graph, equation: Any, inputs: Sequence[Value]) -> list[Value]
         return result_of(equation, inputs)
     lower = operator or ARRAYS.get(name) or LAYERS.get(name)
     if lower is None:
-        raise NotImplementedError(f"JAX's operation '{name}'")
+        raise NoPlaceInOnnx(f"JAX's operation '{name}'")
     result = equation.outvars[0].aval
     return [lower(Operation(graph, parameters, result.shape, result.dtype), *inputs)]
 

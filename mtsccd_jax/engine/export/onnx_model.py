@@ -13,6 +13,7 @@ from mtsccd_jax.engine.export.graph import (
     IR_VERSION,
     OPSET,
     Graph,
+    NoPlaceInOnnx,
     Value,
     channels_first,
     computed,
@@ -48,7 +49,7 @@ def write_onnx(trained: Trained, path: AnyPath) -> dict[str, Any]:
         )
     try:
         model = onnx_model(forward, properties(facts(trained)))
-    except NotImplementedError as error:
+    except NoPlaceInOnnx as error:
         raise InputError(f"{trained.workdir}: {error} has no place in an ONNX file; take --format stablehlo") from None
     with replacing(path) as stream:
         stream.write(model.SerializeToString())
@@ -81,7 +82,7 @@ def onnx_model(forward: Forward, metadata: Mapping[str, str]) -> Any:
     """Return the ONNX model of a forward pass.
 
     Raises:
-        NotImplementedError: It has an operation that `lowering` does not know.
+        NoPlaceInOnnx: It has an operation that `lowering` does not know.
     """
     from onnx import helper, numpy_helper
 
