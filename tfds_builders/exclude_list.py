@@ -90,7 +90,7 @@ def joined_name(names: Iterable[str]) -> str:
 
 def is_name(cell: str, name: str) -> bool:
     """Return whether a cell of a list is a name; an apostrophe stands before one that a spreadsheet would run."""
-    return cell in (name, f"'{name}")
+    return cell.removeprefix("'") == name.removeprefix("'")
 
 
 def names_fingerprint(names: Iterable[str]) -> str:

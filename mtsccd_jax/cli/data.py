@@ -100,6 +100,9 @@ def _add_build(of_data: Any) -> None:
         help="tfrecord for tfds.load, array_record for tfds.data_source, either for this project (default: both, which "
         "take twice the space)",
     )
+    build.add_argument(
+        "--exclude", type=path, default=None, metavar="LIST", help="leave out the rows of exclude.csv of `data audit`"
+    )
     build.add_argument("--skip-bad", action="store_true", help="skip, count and name what cannot be read")
     build.add_argument(
         "--beam-options",
@@ -195,10 +198,17 @@ def run_build(options: argparse.Namespace) -> Json:
             progress=advance,
             beam_options=options.beam_options,
             formats=options.format,
+            exclude=options.exclude,
         )
     for line in built.skipped:
         console.print(f"skipped: {line}", style="yellow", markup=False)
-    return {"splits": built.splits, "skipped": built.skipped, "absent": built.absent, "data_dir": built.data_dir}
+    return {
+        "splits": built.splits,
+        "skipped": built.skipped,
+        "absent": built.absent,
+        "excluded": built.excluded,
+        "data_dir": built.data_dir,
+    }
 
 
 def run_convert(options: argparse.Namespace) -> Json:

@@ -86,6 +86,8 @@ def open_source(data: Data, split: str) -> Source:
     """
     if data.leave_out is not None:
         return _city_split(data, "scenes", split)
+    if data.exclude is not None:
+        return _without_excluded(open_source(replace(data, exclude=None), split), data.exclude)
     if data.folder is not None:
         from mtsccd_jax.data.folder_source import folder_source
 
@@ -105,6 +107,8 @@ def open_pairs(data: Data, split: str) -> Source:
     """Open the bi-temporal pairs of a recipe: its pair list, or else its TFDS data set of pairs."""
     if data.leave_out is not None:
         return _city_split(data, "pairs", split)
+    if data.exclude is not None:
+        return _without_excluded(open_pairs(replace(data, exclude=None), split), data.exclude)
     if data.pairs is not None:
         from mtsccd_jax.data.folder_source import pairs_source
 
@@ -137,6 +141,13 @@ def pair_splits(data: Data) -> tuple[str, ...]:
 
         return pair_list_splits(data.pairs)
     return built_splits(_with_config(data.pair_dataset, data, _NO_PAIRS), data.data_dir)
+
+
+def _without_excluded(source: Source, path: str) -> Source:
+    """Return a source without the rows that a list of `data audit` names."""
+    from mtsccd_jax.data.parts.listed import without_listed
+
+    return without_listed(source, path)
 
 
 def cities(data: Data, what: Literal["scenes", "pairs"]) -> tuple[str, ...]:

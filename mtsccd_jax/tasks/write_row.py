@@ -3,7 +3,7 @@
 import datetime
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import cv2
@@ -11,6 +11,8 @@ import numpy as np
 
 from mtsccd_jax import provenance
 from mtsccd_jax.data.bands import picture, picture_bands
+from mtsccd_jax.data.parts.listed import copies_of_training
+from mtsccd_jax.data.parts.subset import Subset
 from mtsccd_jax.data.patch_source import PatchSource
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.data.tfds_source import TfdsSource
@@ -55,6 +57,7 @@ class Result:
 def write_row(trained: Trained, outputs: Outputs[Any], result: Result) -> rows.Row:
     """Append the row of a result to the work directory, with its artefacts; `outputs` give its split and throughput."""
     recipe, seed, source = to_dict(trained.recipe), trained.recipe.seed, outputs.source
+    result = with_leaked(result, source, trained.recipe.data.leaks)
     measured, threshold = result.measured, result.threshold
     objective = threshold.objective if threshold else None
     value = threshold.value if threshold else None
@@ -107,6 +110,19 @@ def write_row(trained: Trained, outputs: Outputs[Any], result: Result) -> rows.R
     return row
 
 
+def with_leaked(result: Result, source: Source, leaks: str | None) -> Result:
+    """Return a result with the share of examples that have a copy in training, by a list of `data audit`, if any.
+
+    Which ones have is an array of the artefact `predictions`.
+    """
+    if leaks is None or "predictions" not in result.arrays:
+        return result
+    leaked = copies_of_training(source, leaks)
+    predictions = {**result.arrays["predictions"], "leaked": leaked}
+    arrays = {**result.arrays, "predictions": predictions}
+    return replace(result, measured=result.measured.with_leaked(leaked), arrays=arrays)
+
+
 def training_curve(trained: Trained) -> dict[str, np.ndarray]:
     """Return the training history as arrays by name; NaN where a rate is not known."""
     saved_step = newest_step(trained.workdir) or 0  # first: a training that runs adds to both
@@ -131,7 +147,7 @@ def pictures(source: Source, indices: np.ndarray) -> np.ndarray:
     """
     if source.image_fields:
         return thumbnails(source, indices, source.image_fields[0])
-    assert isinstance(source, (TfdsSource, PatchSource))
+    assert isinstance(source, (TfdsSource, PatchSource, Subset))
     names = picture_bands(source.stored_bands)
     found = source.reading(names).read(indices) if len(indices) else {}
     return _small(picture({name: found[name] for name in names}) if found else [])

@@ -46,6 +46,10 @@ def without_listed(source: Source, path: str) -> Source:
 
 def copies_of_training(source: Source, path: str) -> np.ndarray:
     """Return which rows have a copy in a training split, as a list says, (n,) bool; errors as `without_listed`."""
+    if isinstance(source, Subset):
+        if any(part.split != source.split for part, _ in source.parts):
+            raise InputError(f"{path}: knows the splits that {source.dataset} was built with, and not {source.split}")
+        return np.concatenate([copies_of_training(part, path)[rows] for part, rows in source.parts])
     leaked = np.zeros(len(source), bool)
     leaked[[int(line.row) for line in _lines(source, path) if line.kept_split in ("train", "all")]] = True
     return leaked

@@ -67,7 +67,7 @@ def write(audit: Audit, told: Mapping[str, Any], out: Path) -> Path:
 def _summary(audit: Audit, told: Mapping[str, Any]) -> list[Block]:
     return [
         Block("sentences", sentences(audit, told)),
-        Block("tables", [_split_table(audit)], "dense") if by_split_pair(audit) else Block("sentences", []),
+        *([Block("tables", [_split_table(audit)], "dense")] if by_split_pair(audit) else []),
     ]
 
 
@@ -90,8 +90,8 @@ def sentences(audit: Audit, told: Mapping[str, Any]) -> list[str]:
     crossing = sum(n for (first, second), n in audit.places.items() if first != second)
     if told["same_place_other_date"]:
         found.append(
-            f"{told['same_place_other_date']:,} pairs show one place at two dates, as their names tell; {crossing:,} of "
-            "them lie in different splits. They are no copies, but a network that knows a place knows it at both dates."
+            f"{told['same_place_other_date']:,} pairs show one place at two dates, as their names tell; {crossing:,} "
+            "of them lie in different splits. They are no copies, but what is learned of a place holds at both dates."
         )
     if told["plain_pairs"]:
         found.append(
@@ -102,9 +102,10 @@ def sentences(audit: Audit, told: Mapping[str, Any]) -> list[str]:
 
 
 def _split_table(audit: Audit) -> Table:
-    titles = (EXACT, NEAR, HASH, PLACE, "plain") if audit.lists else (EXACT, NEAR, PLACE, "plain")
     heads = {PLACE: "Same place, other date", "plain": "Too plain to tell"}
     counts = by_split_pair(audit)
+    there = {kind for of in counts.values() for kind, n in of.items() if n}
+    titles = [kind for kind in (EXACT, NEAR, HASH, PLACE, "plain") if kind in {EXACT, NEAR, *there}]
     rows = [
         [Cell(first if first == second else f"{first} and {second}"), *(Cell(f"{of[kind]:,}") for kind in titles)]
         for (first, second), of in counts.items()
@@ -148,8 +149,8 @@ def _trust(audit: Audit) -> list[Block]:
         "A pair is a copy if one image lies on the other, in one of eight turns and flips, whole or as a crop of three "
         "quarters of the side or more, with a correlation that different scenes do not reach. Copies that were cut "
         "smaller, turned by other angles, or drawn upon are not looked for. "
-        f"{plain:,} of {len(audit.images):,} images are too plain to be told from others like them; only exact copies of "
-        "them are found."
+        f"{plain:,} of {len(audit.images):,} images are too plain to be told from others like them; only exact copies "
+        "of them are found."
     )
     skipped = [Block("note", f"Left out, since it cannot be read: {line}") for line in audit.skipped[:5]]
     return [Block("prose", advice), Block("tables", [Table("planted", caption, columns, rows, [])], "dense"), *skipped]
