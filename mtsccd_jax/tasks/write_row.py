@@ -14,12 +14,12 @@ from mtsccd_jax.data.bands import picture, picture_bands
 from mtsccd_jax.data.parts.listed import copies_of_training
 from mtsccd_jax.data.parts.subset import Subset
 from mtsccd_jax.data.patch_source import PatchSource
-from mtsccd_jax.data.sources import Source
+from mtsccd_jax.data.sources import Source, training_name
 from mtsccd_jax.data.tfds_source import TfdsSource
 from mtsccd_jax.engine import workdir as work
 from mtsccd_jax.engine.checkpoint import newest_step
 from mtsccd_jax.engine.evaluate import Trained
-from mtsccd_jax.recipes.config import to_dict
+from mtsccd_jax.recipes.config import Recipe, to_dict
 from mtsccd_jax.report import rows
 from mtsccd_jax.report.measured import Interval, Measured
 from mtsccd_jax.report.published import Published
@@ -57,7 +57,7 @@ class Result:
 def write_row(trained: Trained, outputs: Outputs[Any], result: Result) -> rows.Row:
     """Append the row of a result to the work directory, with its artefacts; `outputs` give its split and throughput."""
     recipe, seed, source = to_dict(trained.recipe), trained.recipe.seed, outputs.source
-    result = with_leaked(result, source, trained.recipe.data.leaks)
+    result = with_leaked(result, source, trained.recipe)
     measured, threshold = result.measured, result.threshold
     objective = threshold.objective if threshold else None
     value = threshold.value if threshold else None
@@ -110,14 +110,16 @@ def write_row(trained: Trained, outputs: Outputs[Any], result: Result) -> rows.R
     return row
 
 
-def with_leaked(result: Result, source: Source, leaks: str | None) -> Result:
+def with_leaked(result: Result, source: Source, recipe: Recipe) -> Result:
     """Return a result with the share of examples that have a copy in training, by a list of `data audit`, if any.
 
     Which ones have is an array of the artefact `predictions`.
     """
+    leaks = recipe.data.leaks
     if leaks is None or "predictions" not in result.arrays:
         return result
-    leaked = copies_of_training(source, leaks)
+    is_pairs = recipe.model.task == "similarity" or (recipe.data.folder is None and recipe.data.dataset is None)
+    leaked = copies_of_training(source, leaks, training_name(recipe.data, pairs=is_pairs))
     predictions = {**result.arrays["predictions"], "leaked": leaked}
     arrays = {**result.arrays, "predictions": predictions}
     return replace(result, measured=result.measured.with_leaked(leaked), arrays=arrays)

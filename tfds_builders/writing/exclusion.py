@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfds_builders.exclude_list import NAME_FIELDS, Line, joined_name, read_exclude_list
+from tfds_builders.exclude_list import NAME_FIELDS, joined_name, read_exclude_list
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.files import read_file
 from tfds_builders.writing.records import Example, Excluded, Skipped
@@ -47,16 +47,13 @@ class Exclusion:
 
     def names(self, split: str) -> frozenset[str]:
         """Return the names to leave out of a split."""
-        return frozenset(line.name.removeprefix("'") for line in self._lines(split))
+        return frozenset(line.name.removeprefix("'") for line in self._list.of(self.dataset, split) if line.row)
 
     def check(self, split: str, excluded: int) -> None:
         """Raise ArchiveError unless all rows of a split that the list names were met."""
-        named = len(self._lines(split))
+        named = len(self.names(split))
         if named != excluded:
             raise ArchiveError(
                 f"{self.path}: names {named} rows of {self.dataset} {split}, of which this archive has {excluded}; "
                 "it was made for another one, so audit a build of this one"
             )
-
-    def _lines(self, split: str) -> list[Line]:
-        return [line for line in self._list.of(self.dataset, split) if line.row]

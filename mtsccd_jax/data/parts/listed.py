@@ -44,14 +44,19 @@ def without_listed(source: Source, path: str) -> Source:
     return Subset([(source, kept)], source.split)
 
 
-def copies_of_training(source: Source, path: str) -> np.ndarray:
-    """Return which rows have a copy in a training split, as a list says, (n,) bool; errors as `without_listed`."""
+def copies_of_training(source: Source, path: str, trained_on: str) -> np.ndarray:
+    """Return which rows have a copy in the training split of a data set, as a list says, (n,) bool.
+
+    Raises:
+        InputError: As `without_listed`, or the source has splits of its own by city.
+    """
     if isinstance(source, Subset):
         if any(part.split != source.split for part, _ in source.parts):
             raise InputError(f"{path}: knows the splits that {source.dataset} was built with, and not {source.split}")
-        return np.concatenate([copies_of_training(part, path)[rows] for part, rows in source.parts])
+        return np.concatenate([copies_of_training(part, path, trained_on)[rows] for part, rows in source.parts])
     leaked = np.zeros(len(source), bool)
-    leaked[[int(line.row) for line in _lines(source, path) if line.kept_split in ("train", "all")]] = True
+    seen = (trained_on, "train")
+    leaked[[int(line.row) for line in _lines(source, path) if (line.kept_dataset, line.kept_split) == seen]] = True
     return leaked
 
 

@@ -128,11 +128,7 @@ def audit(
         verdicts = search.verify(some, some, near, progress)
     with _timed(seconds, "planted"):
         counts = sensitivity.found(images, planted.half(True), metric, progress)
-    pairs = [
-        members.exact(int(kept[copy]), copy)
-        for copy in np.flatnonzero(kept != np.arange(len(images))).tolist()
-        if members.is_asked(copy, int(kept[copy]))
-    ]
+    pairs = list(members.exact_pairs(kept))
     sides = [(int(first[a]), int(first[b])) for a, b in zip(near.query, near.gallery, strict=True)]
     pairs += [members.near(*sides[at], verdicts.overlay[at]) for at in np.flatnonzero(verdicts.is_copy).tolist()]
     with _timed(seconds, "hash lists"):
@@ -155,8 +151,8 @@ class _Members:
 
     def __init__(self, parts: Sequence[Part], images: Images):
         self.parts, self.images = parts, images
-        ranks = np.array([rank(part.split) for part in parts])
-        self.order = np.lexsort((images.view, images.row, images.part, ranks[images.part]))
+        self._ranks = np.array([rank(part.split) for part in parts])
+        self.order = np.lexsort((images.view, images.row, images.part, self._ranks[images.part]))
         self._against = np.array([part.against for part in parts])[images.part]
         columns = [part.places for part in parts]
         self._place, self._date = (
@@ -186,8 +182,20 @@ class _Members:
         same: np.ndarray = (self._place[first] == self._place[second]) & (self._place[first] != "")
         return same & (self._date[first] != self._date[second])
 
-    def exact(self, kept: int, copy: int) -> Pair:
-        return Pair(self.member(kept), self.member(copy), EXACT, "equal pixels", 1.0, 0)
+    def exact_pairs(self, kept: np.ndarray) -> Iterator[Pair]:
+        """Yield a pair of each copy and the first image of its kind, or the first of each earlier split."""
+        of_kind: dict[int, list[int]] = {}
+        for index in self.order.tolist():
+            of_kind.setdefault(int(kept[index]), []).append(index)
+        for copies in (copies for copies in of_kind.values() if len(copies) > 1):
+            first_of_part: dict[int, int] = {}
+            for index in copies:
+                part = int(self.images.part[index])
+                earlier = [at for other, at in first_of_part.items() if self._ranks[other] < self._ranks[part]]
+                for other in earlier or copies[:1]:
+                    if other != index and self.is_asked(other, index):
+                        yield Pair(self.member(other), self.member(index), EXACT, "equal pixels", 1.0, 0)
+                first_of_part.setdefault(part, index)
 
     def near(self, first: int, second: int, overlay: registration.Overlay) -> Pair:
         kept, copy = self.member(first), self.member(second)

@@ -28,7 +28,8 @@ def write(audit: Audit, out: Path) -> dict[str, Any]:
     _write_csv(out / "pairs.csv", _PAIR_COLUMNS, _pair_rows(audit))
     _write_csv(out / "exclude.csv", COLUMNS, map(astuple, excluded))
     hash_lists.write(out / "hashes.npz", list(audit.parts), audit.images)
-    told = summary(audit) | {"excluded": sum(line.row != "" for line in excluded)}
+    rows = {(line.dataset, line.split, line.row) for line in excluded if line.row}
+    told = summary(audit) | {"excluded": len(rows)}
     _write(out / "audit.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     return told
 
@@ -82,22 +83,21 @@ def by_split_pair(audit: Audit) -> dict[Where, dict[str, int]]:
 def exclude_lines(audit: Audit) -> list[Line]:
     """Return the lines of the list: every audited split, then its rows that are copies of rows of earlier splits.
 
-    A row with several such copies is listed once, with one in a training split where there is any.
+    A row has a line for each earlier split that it has a copy in, with the most certain one.
     """
-    lines = []
-    worst: dict[tuple[int, int], Any] = {}
-    for pair in sorted(audit.leaks, key=lambda pair: pair.kept.rank):
-        worst.setdefault((pair.copy.input, pair.copy.row), pair)
+    lines = {}
     for number, part in enumerate(audit.parts):
-        if part.against:
-            continue
-        lines.append(Line(part.dataset, part.split, "", "", part.fingerprint))
-        names = row_names(part.source)
-        for (_, row), pair in sorted(item for item in worst.items() if item[0][0] == number):
-            kept = pair.kept
-            where = (part.dataset, part.split, str(row), names[row], part.fingerprint)
-            lines.append(Line(*where, pair.kind, kept.dataset, kept.split, " ".join(kept.name.split())))
-    return lines
+        if not part.against:
+            lines[number, -1, "", ""] = Line(part.dataset, part.split, "", "", part.fingerprint)
+    names = {number: row_names(audit.parts[number].source) for number, *_ in lines}
+    for pair in audit.leaks:
+        kept, copy = pair.kept, pair.copy
+        if copy.input in names:
+            part, name = audit.parts[copy.input], names[copy.input][copy.row]
+            where = (part.dataset, part.split, str(copy.row), name, part.fingerprint)
+            line = Line(*where, pair.kind, kept.dataset, kept.split, " ".join(kept.name.split()))
+            lines.setdefault((copy.input, copy.row, kept.dataset, kept.split), line)
+    return [lines[key] for key in sorted(lines)]
 
 
 _PAIR_COLUMNS = (

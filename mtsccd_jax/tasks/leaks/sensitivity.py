@@ -7,8 +7,9 @@ import numpy as np
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.hashes import layout
-from mtsccd_jax.tasks.leaks import metric, planted, registration, search
-from mtsccd_jax.tasks.leaks.images import Images, Seen, Small, chosen, described, seen, small
+from mtsccd_jax.tasks.leaks import metric as metrics
+from mtsccd_jax.tasks.leaks import planted, registration, search
+from mtsccd_jax.tasks.leaks.images import Images, Seen, Small, chosen, described, joined, seen, small
 from mtsccd_jax.tasks.leaks.inputs import Part
 
 SAMPLE = 400  # images that copies are planted of
@@ -49,18 +50,17 @@ def learn(images: Images, teach: Planted) -> np.ndarray:
     windows = np.concatenate(
         [images.layouts[teach.original, part] for part in (layout.WHOLE, layout.FINE)], 1, dtype=np.float32
     )
-    return metric.learn(windows, [copies.layouts[:, 0].astype(np.float32) for copies in teach.copies.values()])
+    return metrics.learn(windows, [copies.layouts[:, 0].astype(np.float32) for copies in teach.copies.values()])
 
 
-def found(images: Images, known: Planted, measure: np.ndarray, progress: search.Progress) -> dict[str, tuple[int, int]]:
+def found(images: Images, known: Planted, metric: np.ndarray, progress: search.Progress) -> dict[str, tuple[int, int]]:
     """Return, by kind, how many planted copies a search finds, and of how many."""
-    counts = {}
-    for done, (kind, copies) in enumerate(known.copies.items(), start=1):
-        near = search.candidates(copies, images, measure, lambda *_: None, itself=False)
-        own = images.digest[near.gallery] == images.digest[known.original[near.query]]
-        pairs = search.Pairs(*(side[own.all(1)] for side in near))
-        verdicts = search.verify(copies, images, pairs, lambda *_: None)
-        hits = set(pairs.query[verdicts.is_copy].tolist())
-        counts[kind] = len(hits), len(known.original)
-        progress("find planted copies", done, len(known.copies))
-    return counts
+    copies, n = joined(list(known.copies.values())), len(known.original)
+    original = np.tile(known.original, len(known.copies))
+    near = search.candidates(copies, images, metric, progress, itself=False)
+    own = (images.digest[near.gallery] == images.digest[original[near.query]]).all(1)
+    pairs = search.Pairs(near.query[own], near.gallery[own])
+    is_found = np.zeros(len(original), bool)
+    is_found[pairs.query[search.verify(copies, images, pairs, progress).is_copy]] = True
+    hits = is_found.reshape(len(known.copies), n).sum(1)
+    return {kind: (int(hit), n) for kind, hit in zip(known.copies, hits, strict=True)}
