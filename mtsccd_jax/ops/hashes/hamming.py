@@ -70,7 +70,7 @@ def _tiles(hash_nt: np.ndarray) -> list[Array]:
     """Return the hashes in tiles as halves, (_TILE, t, 2) uint32; the last one is padded."""
     count = -(-len(hash_nt) // _TILE)
     padded = np.pad(hash_nt, ((0, count * _TILE - len(hash_nt)), (0, 0)))
-    halves = padded.view(np.uint32).reshape(count, _TILE, -1, 2)
+    halves = padded.view(np.uint32).reshape(count, _TILE, hash_nt.shape[1], 2)
     return [jnp.asarray(tile) for tile in halves]
 
 

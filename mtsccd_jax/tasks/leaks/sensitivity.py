@@ -1,6 +1,6 @@
 """Copies planted among the audited images: half of them teach the metric, and the others tell what a search finds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,17 +29,23 @@ class Planted:
         return Planted(self.original[part], {kind: chosen(copies, part) for kind, copies in self.copies.items()})
 
 
-def plant(parts: Sequence[Part], images: Images, seed: int, sample: int = SAMPLE) -> Planted:
-    """Plant copies of some of the images that have structure, of each kind of `planted.KINDS`; of any without those."""
+def plant(
+    parts: Sequence[Part],
+    images: Images,
+    seed: int,
+    sample: int = SAMPLE,
+    kinds: Mapping[str, planted.Plant] = planted.KINDS,
+) -> Planted:
+    """Plant copies of each kind of some of the images that have structure; of any where none has."""
     generator = np.random.default_rng(seed)
     able = np.flatnonzero(images.structure >= registration.LEAST_STRUCTURE)
     original = generator.permutation(able if len(able) else len(images))[:sample]
-    lots: dict[str, list[tuple[int, int, Small]]] = {kind: [] for kind in planted.KINDS}
+    lots: dict[str, list[tuple[int, int, Small]]] = {kind: [] for kind in kinds}
     for index in original:
         image = seen(parts[images.part[index]], int(images.row[index]))[images.view[index]].image
         if min(image.shape[:2]) < 2:
             raise InputError(f"{parts[images.part[index]].label}: an image of {image.shape[1]}x{image.shape[0]} pixels")
-        for kind, make in planted.KINDS.items():
+        for kind, make in kinds.items():
             copy = make(image, generator)
             lots[kind].append((0, 0, small(Seen(copy, (copy,)))))
     return Planted(original, {kind: described(0, lot) for kind, lot in lots.items()})
