@@ -2,13 +2,13 @@
 
     python benchmarks/audit_leaks.py NAME|DIR ... [--data-dir TFDS] [--sample 1000] [--out FILE]
 
-Every input is audited by itself, as the command does it. Of each input `--sample` images that have structure get a copy
-of every kind; the first half of them teaches the metric, and the other half is searched for among all images. Beside the
-kinds of the command, crops of 90 and 70 % of the side are planted, which teach nothing. A pair that is reported although
-nobody planted it is false, unless it is one of equal pixels or of one place at two dates; of real data such pairs may be
-true, so their names are printed to be looked at. `closest` is the highest correlation of pairs that were laid over each
-other and not reported, and `plain_share` the share of images that are too plain to tell. Seconds are of the wall clock and
-of the processors.
+Every input is audited by itself, as the command does it. Of each input `--sample` images that have structure get a
+copy of every kind; the first half of them teaches the metric, and the other half is searched for among all images.
+Beside the kinds of the command, crops of 90 and 70 % of the side are planted, which teach nothing. A pair that is
+reported although nobody planted it is false, unless it is one of equal pixels or of one place at two dates; of real
+data such pairs may be true, so their names are printed to be looked at. `closest` is the highest correlation of pairs
+that were laid over each other and not reported, and `plain_share` the share of images that are too plain to tell.
+Seconds are of the wall clock and of the processors.
 """
 
 import sys
@@ -30,8 +30,9 @@ def cropped(share: float) -> planted.Plant:
     """Return what cuts a window with a share of the sides out of an image, anywhere."""
 
     def crop(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        rows, columns = (round(length * share) for length in image.shape[:2])
-        top, left = (int(generator.integers(0, whole - part + 1)) for whole, part in zip(image.shape, (rows, columns)))
+        height, width = image.shape[:2]
+        rows, columns = round(height * share), round(width * share)
+        top, left = generator.integers(0, height - rows + 1), generator.integers(0, width - columns + 1)
         return np.ascontiguousarray(image[top : top + rows, left : left + columns])
 
     return crop
