@@ -14,12 +14,13 @@ import numpy as np
 from mtsccd_jax.data.bands import picture, picture_bands
 from mtsccd_jax.data.stream import usable_cores
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.ops.calls import padded, row_bucket
+from mtsccd_jax.ops.calls import padded
 from mtsccd_jax.ops.hashes import layout, perceptual, screen
 from mtsccd_jax.tasks.leaks.inputs import Part
 
 # Rows that a thread reads at once, and images that are described at once.
 _ROWS, _BATCH = 32, 512
+_FEW = 64
 
 Progress = Callable[[int, int], object]
 
@@ -118,7 +119,7 @@ def read(parts: Sequence[Part], skip_bad: bool, progress: Progress) -> tuple[Ima
     """
     total = sum(len(part.source) for part in parts)
     collected: list[Images] = []
-    skipped: list[str] = []
+    skipped = [line for part in parts for line in part.source.skipped]
     done = 0
     for index, part in enumerate(parts):
         found: list[tuple[int, int, Small]] = []
@@ -178,7 +179,7 @@ def described(part: int, found: Sequence[tuple[int, int, Small]]) -> Images:
     thumb_nhwc = np.stack([image.thumb for image in smalls])
     gray_nhw = np.stack([cv2.cvtColor(thumb, cv2.COLOR_RGB2GRAY) for thumb in thumb_nhwc])
     n = len(smalls)
-    contrast = np.asarray(layout.local_contrast(padded(gray_nhw, row_bucket(n))))[:n]
+    contrast = in_lots(layout.local_contrast, gray_nhw)
     return Images(
         part=np.full(n, part, np.int32),
         row=np.array(rows, np.int32),
@@ -187,8 +188,18 @@ def described(part: int, found: Sequence[tuple[int, int, Small]]) -> Images:
         hashes=perceptual.hashes(perceptual.orientations(np.stack([image.block for image in smalls]))),
         contrast=screen.to_int8(contrast),
         structure=np.square(contrast).mean((1, 2)),
-        layouts=np.asarray(layout.layouts(padded(thumb_nhwc, row_bucket(n))))[:n].astype(np.float16),
+        layouts=in_lots(layout.layouts, thumb_nhwc).astype(np.float16),
     )
+
+
+def in_lots(compute: Callable[..., Any], *rows: np.ndarray, most: int = _BATCH) -> np.ndarray:
+    """Return what a compiled function makes of rows, lot by lot; lots have two lengths, so that two programs do."""
+    n, made = len(rows[0]), []
+    for start in range(0, n, most):
+        lot = [one[start : start + most] for one in rows]
+        length = _FEW if len(lot[0]) <= _FEW else most
+        made.append(np.asarray(compute(*(padded(one, length) for one in lot)))[: len(lot[0])])
+    return np.concatenate(made)
 
 
 def joined(several: Sequence[Images]) -> Images:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mtsccd_jax import __version__
 from mtsccd_jax.files import utf8
+from mtsccd_jax.ops.hashes import layout
 from mtsccd_jax.report import text
 from mtsccd_jax.report.page import refuse_foreign, render
 from mtsccd_jax.report.sections import Block, Place, Section, fragment
@@ -146,9 +147,9 @@ def _trust(audit: Audit) -> list[Block]:
     caption = "Copies made of some of these very images, and how many of them the same search finds."
     plain = int((audit.images.structure < registration.LEAST_STRUCTURE).sum())
     advice = (
-        "A pair is a copy if one image lies on the other, in one of eight turns and flips, whole or as a crop of three "
-        "quarters of the side or more, with a correlation that different scenes do not reach. Copies that were cut "
-        "smaller, turned by other angles, or drawn upon are not looked for. "
+        "A pair is a copy if one image lies on the other, in one of eight turns and flips, whole or as a crop of about "
+        f"{layout.CROP:.0%} of the side, with a correlation that different scenes do not reach. Copies that were cut "
+        "much smaller, turned by other angles, or drawn upon are not looked for. "
         f"{plain:,} of {len(audit.images):,} images are too plain to be told from others like them; only exact copies "
         "of them are found."
     )

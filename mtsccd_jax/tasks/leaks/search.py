@@ -6,6 +6,7 @@ A million pairs of the nearest layouts are screened first, by their layouts in f
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -13,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtsccd_jax.data.stream import usable_cores
-from mtsccd_jax.ops.calls import own_settings, padded, row_bucket
+from mtsccd_jax.ops.calls import own_settings
 from mtsccd_jax.ops.distance import nearest_neighbors
 from mtsccd_jax.ops.hashes import layout
 from mtsccd_jax.ops.hashes.hamming import hamming_neighbors
 from mtsccd_jax.ops.hashes.screen import screen
 from mtsccd_jax.tasks.leaks import registration
-from mtsccd_jax.tasks.leaks.images import Images
+from mtsccd_jax.tasks.leaks.images import Images, in_lots
 from mtsccd_jax.tasks.leaks.registration import Overlay
 
 # Bits by which the hashes of a candidate may differ, of 64; and how many nearest layouts are candidates.
@@ -115,10 +116,10 @@ def _screened(query: Images, gallery: Images, metric: np.ndarray, pairs: Pairs, 
     for start in range(0, len(passed), _AT_ONCE):
         some = Pairs(*(side[start : start + _AT_ONCE] for side in pairs))
         whole, other = query.layouts[some.query, 0], gallery.layouts[some.gallery]
-        window = _nearest_windows(_filled(whole), _filled(other), metric)
-        score = screen(_filled(query.contrast[some.query]), _filled(gallery.contrast[some.gallery]), window)
+        window = in_lots(partial(_nearest_windows, metric=metric), whole, other, most=_AT_ONCE)
+        score = in_lots(screen, query.contrast[some.query], gallery.contrast[some.gallery], window, most=_AT_ONCE)
         is_plain = _structure(query, gallery, some) < registration.LEAST_STRUCTURE
-        passed[start : start + _AT_ONCE] = is_plain | (np.asarray(score)[: len(is_plain)] >= LEAST_SCREEN)
+        passed[start : start + _AT_ONCE] = is_plain | (score >= LEAST_SCREEN)
         progress("look at pairs", start + len(is_plain), len(passed))
     return passed
 
@@ -127,11 +128,6 @@ def _structure(query: Images, gallery: Images, pairs: Pairs) -> np.ndarray:
     """Return the structure of pairs, the mean of both images': a copy that was blurred or compressed has less."""
     mean: np.ndarray = (query.structure[pairs.query] + gallery.structure[pairs.gallery]) / 2
     return mean
-
-
-def _filled(rows: np.ndarray) -> np.ndarray:
-    """Return rows padded to one of few lengths, so that few programs are compiled."""
-    return np.asarray(padded(rows, row_bucket(len(rows))))
 
 
 @own_settings()

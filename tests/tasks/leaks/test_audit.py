@@ -131,7 +131,7 @@ def test_a_hash_list_stands_for_images(audited, tmp_path, capsys):
     status, told, _ = run(capsys, *arguments)
     assert (status, told["kinds"]) == (0, {"exact": 1, "near": 0, "hash": 1})
     pairs = {row["kept_name"] + row["copy_name"]: row["kind"] for row in read_csv(tmp_path / "out" / "pairs.csv")}
-    assert pairs == {"train/a/13.pngone.png": "exact", "train/a/14.pngturned.png": "hash"}
+    assert pairs == {"one.pngtrain/a/13.png": "exact", "turned.pngtrain/a/14.png": "hash"}
     assert "A hash list has no pictures." in (tmp_path / "out" / "index.html").read_text()
 
 
