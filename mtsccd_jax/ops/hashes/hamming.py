@@ -105,4 +105,5 @@ def _within(query: Array, gallery: Array, radius: Array) -> tuple[Array, Array]:
 
 def _bits(query_pth: np.ndarray, gallery_p1h: np.ndarray) -> np.ndarray:
     """Return the bits in which each variant of a query differs from its hash, (p, t) int64."""
-    return np.bitwise_count(query_pth ^ gallery_p1h).sum(-1, dtype=np.int64)
+    bits: np.ndarray = np.bitwise_count(query_pth ^ gallery_p1h).sum(-1, dtype=np.int64)
+    return bits

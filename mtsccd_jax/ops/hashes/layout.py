@@ -39,13 +39,15 @@ _NOISE, _DARK = 2.0, 8.0
 @own_settings()
 def layouts(image_nhwc: UInt8[np.ndarray, "n 64 64 3"]) -> Float32[Array, "n w d"]:
     """Return the layout of every window of images, red first; its windows are those of `WHOLE`, `COARSE` and `FINE`."""
-    return _layouts(image_nhwc)
+    found: Array = _layouts(image_nhwc)
+    return found
 
 
 @own_settings()
 def local_contrast(gray_nhw: UInt8[np.ndarray, "n 64 64"]) -> Float32[Array, "n 64 64"]:
     """Return the local contrast of grey images; the mean of its square is the share of an image with structure."""
-    return _local_contrast(gray_nhw)
+    contrast: Array = _local_contrast(gray_nhw)
+    return contrast
 
 
 @jax.jit
@@ -125,4 +127,5 @@ def cell_weights(start: float, stop: float, cells: int) -> Float32[np.ndarray, "
     edge = np.linspace(start, stop, cells + 1)[:, None] * SIDE
     pixel = np.arange(SIDE)
     covered = np.clip(np.minimum(edge[1:], pixel + 1) - np.maximum(edge[:-1], pixel), 0, None)
-    return (covered / covered.sum(1, keepdims=True)).astype(np.float32)
+    matrix: np.ndarray = (covered / covered.sum(1, keepdims=True)).astype(np.float32)
+    return matrix

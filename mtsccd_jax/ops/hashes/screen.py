@@ -32,7 +32,8 @@ def screen(
 
     Window 0 is all of the other image, and the others are the fine ones of `layout.layouts`.
     """
-    return _screen(whole_nhw, other_nhw, window_nk)
+    best: Array = _screen(whole_nhw, other_nhw, window_nk)
+    return best
 
 
 @jax.jit

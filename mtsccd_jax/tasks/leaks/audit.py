@@ -180,7 +180,8 @@ class _Members:
     def is_one_place(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return which pairs show one place at two dates, as their names tell."""
         same: np.ndarray = (self._place[first] == self._place[second]) & (self._place[first] != "")
-        return same & (self._date[first] != self._date[second])
+        same &= self._date[first] != self._date[second]
+        return same
 
     def exact_pairs(self, kept: np.ndarray) -> Iterator[Pair]:
         """Yield a pair of each copy and the first image of its kind, or the first of each earlier split."""

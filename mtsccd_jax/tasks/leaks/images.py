@@ -85,7 +85,7 @@ def small(image: Seen) -> Small:
     digest = hashlib.blake2b(digest_size=16)
     for array in image.exact:
         digest.update(f"{array.shape}{array.dtype.str}".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return Small(
         np.frombuffer(digest.digest(), np.uint64),
         perceptual.frequencies(_gray_32(image.image)[None])[0],

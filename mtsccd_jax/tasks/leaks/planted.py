@@ -27,7 +27,8 @@ def crop(image: Image, generator: np.random.Generator) -> Image:
 def brightness(image: Image, generator: np.random.Generator) -> Image:
     """Make an image 20 % brighter or darker; what is too bright is clipped."""
     factor = generator.choice([0.8, 1.2])
-    return np.clip(image * factor, 0, 255).round().astype(np.uint8)
+    changed: Image = np.clip(image * factor, 0, 255).round().astype(np.uint8)
+    return changed
 
 
 def jpeg(image: Image, generator: np.random.Generator, quality: int = 50) -> Image:

@@ -106,8 +106,8 @@ def _near_layouts(query: Images, gallery: Images, metric: np.ndarray, progress: 
         _, index_nk = nearest_neighbors(whole, gallery.layouts[:, window] @ metric, k)
         found.append(np.asarray(index_nk, np.int64))
         progress("compare layouts", window + 1, layout.COARSE.stop)
-    index_nk = np.concatenate(found, 1)
-    return Pairs(np.repeat(np.arange(len(query)), index_nk.shape[1]), index_nk.ravel())
+    nearest = np.concatenate(found, 1)
+    return Pairs(np.repeat(np.arange(len(query)), nearest.shape[1]), nearest.ravel())
 
 
 def _screened(query: Images, gallery: Images, metric: np.ndarray, pairs: Pairs, progress: Progress) -> np.ndarray:
