@@ -9,6 +9,7 @@ from pathlib import Path
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import read_bytes, utf8
 from mtsccd_jax.report import provenance, summary, text, unique_names
+from mtsccd_jax.report.meaning import section as meaning
 from mtsccd_jax.report.rows import ROWS_FILE
 from mtsccd_jax.report.runs import Run, group_runs
 from mtsccd_jax.report.sections import Block, Section, TaskReport, environment
@@ -59,6 +60,7 @@ def write(
         provenance.training_section(training, throughput),
         provenance.provenance_section(writer, runs, protocols),
     ]
+    parts.append(meaning.section(writer, runs, present))
     for sections_of in dict.fromkeys(function for task in present for function in task.sections):
         parts += sections_of(writer, runs)
 

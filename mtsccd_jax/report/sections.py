@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from mtsccd_jax.report.meaning.definitions import Definitions
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run
 
@@ -33,6 +34,7 @@ class Place(enum.IntEnum):
     IMAGES = enum.auto()
     TRAINING = enum.auto()
     PUBLISHED = enum.auto()
+    MEANING = enum.auto()
     PROVENANCE = enum.auto()
 
 
@@ -100,6 +102,7 @@ class TaskReport:
     topics: tuple[str, ...]  # for the title of the page, such as ("scenes", "change")
     protocols: tuple[Protocol, ...]
     sections: tuple[Callable[["Writer", Sequence[Run]], Iterable[Section]], ...]  # each is called once
+    definitions: Definitions  # of the metrics of its rows
 
 
 def fragment(package: str, template: str, **values: Any) -> Block:

@@ -1,8 +1,9 @@
 """Tables 5, 6 and 7 of the MtSCCD paper.
 
 Sixteen of the 46 kappas of Table 7 are above the most that their overall accuracy allows in any two-class confusion
-matrix (`confusion_feasibility`). Eight more keep that bound, but no matrix of the pairs and changed pairs of their test set
-prints as both numbers, rounded or cut off. Five entries have exactly the overall accuracy of never predicting "changed".
+matrix (`confusion_feasibility`). Eight more keep that bound, but no matrix of the pairs and changed pairs of their test
+set prints as both numbers, rounded or cut off. Five entries have exactly the overall accuracy of never predicting
+"changed".
 """
 
 import functools

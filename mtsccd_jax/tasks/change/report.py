@@ -18,6 +18,7 @@ from mtsccd_jax.report.tables import Cell, Table
 from mtsccd_jax.report.writer import Writer
 from mtsccd_jax.tasks import mtsccd_paper
 from mtsccd_jax.tasks.change.charts import Point, curve, distance_histogram, kappa_plane, threshold_curves
+from mtsccd_jax.tasks.change.definitions import DEFINITIONS
 from mtsccd_jax.tasks.change.examples import example_blocks
 from mtsccd_jax.tasks.change.transitions import transition_folds
 from mtsccd_jax.tasks.mtsccd_paper import paper_accuracy, threshold_text
@@ -207,7 +208,9 @@ def change_table(runs: Sequence[Run]) -> Table:
     )
     columns = (
         Column("Pairs", lambda row: Cell(f"{row.n:,}", (f"{sum(row.confusion[1]):,} changed",))),
-        *map(metric_column, ("oa", "kappa", "f1", "precision", "recall", "transition")),
+        *map(metric_column, ("oa", "kappa")),
+        *(metric_column(name, f"{text.metric_name(name)} of changed") for name in ("f1", "precision", "recall")),
+        metric_column("transition"),
         Column("Threshold", _threshold),
         baseline_column("Trivial OA", "oa"),
         Column("Paper's OA", paper_accuracy),
@@ -257,4 +260,5 @@ REPORT = TaskReport(
         images,
         mtsccd_paper.published_values,
     ),
+    definitions=DEFINITIONS,
 )
