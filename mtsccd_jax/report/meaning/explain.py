@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ USUAL_FOLDER = "runs"
 _SAME = 1e-9
 # Rows that a message names.
 _NAMED = 6
+# What arrays that do not belong together raise.
+_UNFITTING = (ValueError, IndexError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Explanation:
 
     row: Row
     definitions: Definitions
-    evidence: Evidence
+    facts: Mapping[str, str]  # that stand in denominators
+    absent: list[str]  # classes that no example has
     readings: tuple[Reading, ...]
 
     @property
@@ -61,23 +64,14 @@ class Explanation:
         return self.definitions.decision(self.row)
 
     @property
-    def absent(self) -> list[str]:
-        """The classes that no example has."""
-        return self.definitions.absent(self.evidence)
-
-    @property
     def present(self) -> list[str]:
         """The classes that some example has."""
-        absent = self.absent
-        return [name for name in self.row.class_names if name not in absent]
+        return [name for name in self.row.class_names if name not in self.absent]
 
     def definition(self, metric: str) -> Definition | None:
         """Return the definition of a metric with the facts of the row in it; None where it has none."""
         found = self.definitions.of(metric)
-        if found is None:
-            return None
-        facts = self.definitions.facts(self.evidence)
-        return found._replace(denominator=found.denominator.format_map(facts))
+        return found and found._replace(denominator=found.denominator.format_map(self.facts))
 
     @property
     def record(self) -> dict[str, Any]:
@@ -120,19 +114,30 @@ class Explanation:
 
 
 def explain(workdir: Path, row: Row, task: TaskReport) -> Explanation:
-    """Explain a row of a work directory by the definitions of its task."""
+    """Explain a row of a work directory by the definitions of its task.
+
+    Where the artefact is absent or not the row's own, what needs its arrays is not known.
+
+    Raises:
+        InputError: The counts of the row do not fit its classes.
+    """
     definitions, missing = task.definitions, ""
     try:
         arrays = load_artefact(workdir, row, definitions.artefact) or {}
     except InputError as error:
         arrays, missing = {}, str(error)
     evidence = Evidence(row, arrays)
-    readings = []
-    for metric in row.metrics:
-        for peer in definitions.peers:
-            if peer.metric == pattern(metric) and row.dataset.startswith(peer.dataset):
-                readings.append(_read(peer, metric, evidence, missing))
-    return Explanation(row, definitions, evidence, tuple(readings))
+    try:
+        facts, absent = definitions.facts(evidence), definitions.absent(evidence)
+    except _UNFITTING as error:
+        raise InputError(f"row {row.id}: its counts do not fit its classes ({error}); evaluate it again") from None
+    readings = tuple(
+        _read(peer, metric, evidence, missing)
+        for metric in row.metrics
+        for peer in definitions.peers
+        if peer.metric == pattern(metric) and row.dataset.startswith(peer.dataset)
+    )
+    return Explanation(row, definitions, facts, absent, readings)
 
 
 def _read(peer: Peer, metric: str, evidence: Evidence, missing: str) -> Reading:
@@ -140,7 +145,10 @@ def _read(peer: Peer, metric: str, evidence: Evidence, missing: str) -> Reading:
     own = evidence.value(metric)
     if absent := [name for name in peer.needs if name not in evidence.arrays]:
         return Reading(peer, metric, None, own, missing or f"no array {', '.join(absent)} with the row")
-    return Reading(peer, metric, peer.value(evidence, metric), own)
+    try:
+        return Reading(peer, metric, peer.value(evidence, metric), own)
+    except _UNFITTING as error:
+        return Reading(peer, metric, None, own, f"its arrays do not fit together ({error})")
 
 
 def find(wanted: str, workdirs: Sequence[str | os.PathLike[str]]) -> tuple[Path, Row]:

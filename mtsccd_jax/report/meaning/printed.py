@@ -22,7 +22,7 @@ def printed(explained: Explanation) -> Iterator["RenderableType"]:
     from rich.table import Table
     from rich.text import Text
 
-    yield Text("\n".join(_facts(explained)))
+    yield Text("\n".join(map(as_text, _facts(explained))))
     metrics = Table(box=None, title="The metrics of the row", title_justify="left")
     for title in ("metric", "value", "average", "over", "what it is"):
         metrics.add_column(title, overflow="fold")
@@ -36,7 +36,7 @@ def printed(explained: Explanation) -> Iterator["RenderableType"]:
     for title in ("whose", "name there", "taken for", "ours", "theirs", "what it does"):
         peers.add_column(title, overflow="fold")
     for reading in explained.readings:
-        does = f"{reading.peer.text} ({reading.missing})" if reading.missing else reading.peer.text
+        does = f"{reading.peer.text} ({as_text(reading.missing)})" if reading.missing else reading.peer.text
         words = reading.peer.who, reading.name, text.metric_name(reading.metric)
         values = text.number(reading.own, 4), text.number(reading.value, 4)
         style = "" if reading.same else "yellow"
@@ -48,17 +48,17 @@ def _facts(explained: Explanation) -> Iterator[str]:
     """Yield the lines above the tables: what was measured, on what, by what decision."""
     row = explained.row
     drawn = "images drawn by a program" if row.generated else "real images, or none known to be drawn"
-    yield as_text(f"row {row.id}: {row.protocol}, {network(row)}, seed {row.seed}")
-    yield as_text(f"  on         {row.dataset}, split {row.split}: {row.n:,} examples, {drawn}")
+    yield f"row {row.id}: {row.protocol}, {network(row)}, seed {row.seed}"
+    yield f"  on         {row.dataset}, split {row.split}: {row.n:,} examples, {drawn}"
     yield f"  decision   {explained.decision}"
-    yield as_text(f"  classes    {_named(explained.present)}")
-    yield as_text(f"  absent     {_named(explained.absent) or 'none'}")
+    yield f"  classes    {_named(explained.present)}"
+    yield f"  absent     {_named(explained.absent) or 'none'}"
     trivial = text.baseline(row)
     if trivial:
         known = [f"{text.metric_name(m)} {text.number(trivial[m], 4)}" for m in row.metrics if m in trivial]
         yield f"  trivial    {trivial.get('name')}: {', '.join(known[:_TRIVIAL])}"
     if row.published:
-        yield as_text(f"  published  {_published(row.published)}")
+        yield f"  published  {_published(row.published)}"
 
 
 def _named(names: list[str]) -> str:
