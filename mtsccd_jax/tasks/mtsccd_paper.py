@@ -250,7 +250,7 @@ def audit_table() -> Table:
                 *map(Cell, names),
                 Cell(text.four(entry.kappa), kind=kind),
                 Cell(text.four(audit.bound)),
-                Cell({"possible": "yes", "no_table": "no table"}.get(audit.state, "no"), kind=kind),
+                Cell({"possible": "yes", "no_table": "no\u00a0table"}.get(audit.state, "no"), kind=kind),
                 Cell(entry.reason),
             ]
         )

@@ -73,7 +73,8 @@ def iou(counts: ClassCounts) -> np.ndarray:
 
 def binary_accuracy(counts: ClassCounts) -> np.ndarray:
     """Return (tp + tn) / n of each class."""
-    return divide(counts.tp_k + counts.tn_k, sum(counts))
+    right_k = counts.tp_k + counts.tn_k
+    return divide(right_k, right_k + counts.fp_k + counts.fn_k)
 
 
 def pooled(counts: ClassCounts) -> ClassCounts:

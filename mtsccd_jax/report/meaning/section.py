@@ -11,7 +11,7 @@ from mtsccd_jax.report.writer import Writer
 
 _PROSE = (
     "One name stands for several numbers. For one row of each kind: over what each metric is averaged, and what other "
-    "libraries and papers would print for the same predictions. `mtsccd-jax explain` tells it of any row."
+    "libraries and papers would print for the same predictions. “mtsccd-jax explain” says it of any row."
 )
 
 
@@ -27,7 +27,7 @@ def section(writer: Writer, runs: Sequence[Run], tasks: Sequence[TaskReport]) ->
             explained = explain(writer.workdir_of[row.id], row, task)
             tables = [writer.table(metric_table(explained)), writer.table(peer_table(explained))]
             note = Block("prose", f"{_measured(explained)} Decision: {explained.decision}.")
-            folds.append(Fold(protocol.title, [note, Block("tables", tables, "dense meaning")]))
+            folds.append(Fold(protocol.title, [note, Block("tables", tables, "dense reasons")]))
     blocks = [Block("prose", _PROSE), Block("details", folds)]
     return Section("meaning", "What the numbers mean", Place.MEANING, blocks, "Meaning")
 
@@ -50,13 +50,12 @@ def metric_table(explained: Explanation) -> Table:
             [
                 Cell(text.metric_name(name)),
                 Cell(text.number(entry["value"]), (interval,) if interval else ()),
-                Cell(found.average if found else text.NOT_KNOWN),
-                Cell(found.denominator if found else text.NOT_KNOWN),
+                Cell(found.average, (f"over {found.denominator}",)) if found else Cell(text.NOT_KNOWN),
                 Cell(found.text if found else text.NOT_KNOWN),
             ]
         )
         records.append({"metric": name, **explained.record["metrics"][name]})
-    columns = (("Metric", False), ("Value", True), ("Average", False), ("Over", False), ("What it is", False))
+    columns = (("Metric", False), ("Value", True), ("Average", False), ("What it is", False))
     return Table(f"meaning_{row.protocol}", "The metrics of the row.", columns, rows, records)
 
 

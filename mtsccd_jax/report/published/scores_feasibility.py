@@ -158,7 +158,7 @@ def _broken_bounds(scores: Scores, rounding: Rounding) -> Iterator[str]:
     values = {name: _interval(value, scores.decimals, rounding) for name, value in scores.values.items()}
     if scores.counts is None and {"oa", "kappa"} <= values.keys():
         oa, kappa = values["oa"], values["kappa"]
-        least, most = (kappa_bounds(float(min(max(end, 0), 1)), scores.k)[i] for i, end in enumerate(oa))
+        least, most = (kappa_bounds(min(max(float(end), 0.0), 1.0), scores.k)[i] for i, end in enumerate(oa))
         if float(kappa.low) > most:
             yield f"kappa is at most {most:.4f} with this OA and {scores.k} classes"
         if float(kappa.high) < least:
@@ -312,4 +312,6 @@ def _is_printed_as(exact: Fraction, value: float, decimals: int, rounding: Round
     """Return whether an exact value prints as this one; a tie may go either way."""
     units = 10**decimals
     printed = round(value * units)
-    return abs(exact * units - printed) <= Fraction(1, 2) if rounding == "nearest" else int(exact * units) == printed
+    if rounding == "nearest":
+        return bool(abs(exact * units - printed) <= Fraction(1, 2))
+    return int(exact * units) == printed

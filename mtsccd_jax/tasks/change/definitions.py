@@ -22,7 +22,7 @@ METRICS = {
     "oa": Definition("micro", "{n} pairs", "Share of the pairs that are decided rightly."),
     "kappa": Definition(
         "none",
-        "1 minus the agreement of chance, of {n} pairs",
+        "1 - chance agreement, of {n} pairs",
         "Cohen's kappa of both classes: agreement beyond what the shares of changed pairs in truth and decisions alone "
         "would give. 0 where all is one class in both.",
     ),
@@ -30,7 +30,7 @@ METRICS = {
     "recall": Definition("none", "{positives} changed pairs", "Share of them that are found; of no pair it is 0."),
     "f1": Definition(
         "none",
-        "{positives} changed pairs and {predicted} decided so, halved",
+        "the mean of {positives} changed pairs and {predicted} decided so",
         "F1 of the class “changed” alone.",
     ),
     "balanced": Definition("macro", "the classes of the truth", "Mean of the shares found of changed and unchanged."),

@@ -21,7 +21,7 @@ METRICS = {
     "oa": Definition("micro", "{n} scenes", "Share of the scenes whose class is predicted."),
     "kappa": Definition(
         "none",
-        "1 minus the agreement of chance, of {n} scenes",
+        "1 - chance agreement, of {n} scenes",
         "Cohen's kappa: agreement beyond what the class shares of truth and predictions alone would give. 0 where "
         "both are one and the same class.",
     ),

@@ -136,7 +136,7 @@ def absent(evidence: Evidence) -> list[str]:
     if label is None:
         return []
     names = evidence.row.class_names
-    present = label.any(0) if label.ndim == 2 else np.isin(np.arange(len(names)), label)
+    present: np.ndarray = np.any(label, 0) if label.ndim == 2 else np.isin(np.arange(len(names)), label)
     return [name for name, there in zip(names, present, strict=True) if not there]
 
 
