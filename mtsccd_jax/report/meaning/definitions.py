@@ -31,7 +31,8 @@ class Definition(NamedTuple):
     text: str
 
 
-class Evidence(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Evidence:
     """A row, and the arrays of the artefact that its numbers follow from; none where its file is not there."""
 
     row: Row

@@ -47,7 +47,7 @@ def printed(explained: Explanation) -> Iterator["RenderableType"]:
 def _facts(explained: Explanation) -> Iterator[str]:
     """Yield the lines above the tables: what was measured, on what, by what decision."""
     row = explained.row
-    drawn = "images drawn by a program" if row.generated else "real images, or none known to be drawn"
+    drawn = "images drawn by a program" if row.generated else "images that no program here has drawn"
     yield f"row {row.id}: {row.protocol}, {network(row)}, seed {row.seed}"
     yield f"  on         {row.dataset}, split {row.split}: {row.n:,} examples, {drawn}"
     yield f"  decision   {explained.decision}"

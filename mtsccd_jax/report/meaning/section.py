@@ -42,7 +42,7 @@ def _measured(explained: Explanation) -> str:
 
 def metric_table(explained: Explanation) -> Table:
     """Return the table of a row's metrics: value with interval, average, denominator and definition."""
-    row, rows, records = explained.row, [], []
+    row, rows = explained.row, []
     for name, entry in row.metrics.items():
         found = explained.definition(name)
         interval = text.interval(entry["low"], entry["high"])
@@ -54,7 +54,7 @@ def metric_table(explained: Explanation) -> Table:
                 Cell(found.text if found else text.NOT_KNOWN),
             ]
         )
-        records.append({"metric": name, **explained.record["metrics"][name]})
+    records = [{"metric": name, **facts} for name, facts in explained.record["metrics"].items()]
     columns = (("Metric", False), ("Value", True), ("Average", False), ("What it is", False))
     return Table(f"meaning_{row.protocol}", "The metrics of the row.", columns, rows, records)
 

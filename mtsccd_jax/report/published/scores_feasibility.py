@@ -314,4 +314,4 @@ def _is_printed_as(exact: Fraction, value: float, decimals: int, rounding: Round
     printed = round(value * units)
     if rounding == "nearest":
         return bool(abs(exact * units - printed) <= Fraction(1, 2))
-    return int(exact * units) == printed
+    return bool(int(exact * units) == printed)

@@ -1,5 +1,6 @@
 """What the numbers of several labels an image mean, here and elsewhere."""
 
+import functools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -111,6 +112,7 @@ def _f1_of_means(evidence: Evidence, metric: str) -> float:
     return 2 * p * r / (p + r) if p + r else 0.0
 
 
+@functools.lru_cache(maxsize=1)  # several peers ask for it in turn
 def _average_precision(evidence: Evidence) -> tuple[np.ndarray, float]:
     """Return the average precision of each label, (k,), and that of all decisions."""
     return average_precision(_label(evidence), evidence.arrays["probability"])

@@ -1,5 +1,6 @@
 """What peers would print, against scikit-learn itself and against their definitions written out."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_peers_by_their_definitions():
 
 def test_undefined_values_are_none_as_libraries_have_nan():
     evidence = scene_evidence()
-    alike = evidence._replace(row=evidence.row.__class__(**{**vars(evidence.row), "confusion": [[5, 0], [0, 0]]}))
+    alike = dataclasses.replace(evidence, row=dataclasses.replace(evidence.row, confusion=[[5, 0], [0, 0]]))
     kappas = [peer for peer in SCENES.peers if peer.metric == "kappa" and peer.who == SCIKIT_LEARN]
     assert [peer.value(alike, "kappa") for peer in kappas] == [None]
     with pytest.warns(UserWarning, match="undefined"):
