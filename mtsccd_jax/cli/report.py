@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
         "                  labels is their number, or the examples of each",
         "scores            oa, kappa (not of labels); precision, recall, f1: a value a class, - where not known;",
         "                  precision_micro, precision_macro, recall_..., f1_...",
-        "decimals          of all values of the line (4 unless given)",
+        "decimals          of all values of the line (unless given, as many as are there, at least 4)",
     )
     audit.add_argument(
         "file",

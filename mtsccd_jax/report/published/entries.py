@@ -8,7 +8,8 @@ Every line is one result. Its columns say what it is:
   `_micro` or `_macro`;
 - of several labels an example: `labels` in place of `classes`, without `oa` and `kappa`.
 
-`decimals` says how many decimals all values have (4 unless given). All other columns say what the result is of.
+`decimals` says how many decimals all values have; unless given, as many as are there, at least 4 and at most 6. All
+other columns say what the result is of.
 """
 
 import json
@@ -17,6 +18,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -152,12 +154,12 @@ def _two_classes(given: Mapping[str, Any], label: dict[str, str], where: str) ->
     if others := [name for name in (*FIGURES, *AVERAGED) if name in given]:
         raise InputError(f"{where}: {others[0]} needs classes or labels, their number or the examples of each; give it")
     oa, kappa = (_number(given[name], name, where) for name in NEEDED)
-    n, positives, decimals = (_whole(given[name], name, where) if name in given else None for name in KNOWN[2:5])
+    n, positives = (_whole(given[name], name, where) if name in given else None for name in ("n", "positives"))
     if positives is not None and n is None:
         raise InputError(f"{where}: positives without n says nothing; give n, the number of examples, as well")
     if positives is not None and n is not None and positives > n:
         raise InputError(f"{where}: {positives} positives among {n} examples; correct one of them")
-    decimals = decimals or DECIMALS
+    decimals = _decimals(given, where)
     if n is not None and n > (most := 100 * 10**decimals):
         raise InputError(f"{where}: n is {n:,}, more than the {most:,} that can be tried with {decimals} decimals")
     return Entry(label, oa, kappa, n, positives, decimals)
@@ -182,7 +184,7 @@ def _scores(given: Mapping[str, Any], kind: str, where: str) -> Scores:
         counts=counts,
         values=values,
         by_class=by_class,
-        decimals=_whole(given["decimals"], "decimals", where) if "decimals" in given else DECIMALS,
+        decimals=_decimals(given, where),
     )
 
 
@@ -208,6 +210,18 @@ def _by_class(value: Any, name: str, k: int, where: str) -> tuple[float | None, 
     if len(parts) != k:
         raise InputError(f"{where}: {name} has {len(parts)} values for {k} classes; write them like 0.91;0.84;-")
     return tuple(None if part in (None, "", "-") else _number(part, name, where) for part in parts)
+
+
+def _decimals(given: Mapping[str, Any], where: str) -> int:
+    """Return how many decimals the values of a record have."""
+    printed = [str(part) for name in _SHARES if name in given for part in _parts(given[name])]
+    there = max((-int(Decimal(text).as_tuple().exponent) for text in printed if text != "-"), default=0)
+    if "decimals" not in given:
+        return int(min(max(there, DECIMALS), RANGES["decimals"][1]))
+    decimals = _whole(given["decimals"], "decimals", where)
+    if there > decimals:
+        raise InputError(f"{where}: a value of {there} decimals, where decimals is {decimals}; correct one of them")
+    return decimals
 
 
 def _parts(value: Any) -> list[Any]:

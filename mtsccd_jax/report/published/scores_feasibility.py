@@ -13,6 +13,7 @@ What is not linear has bounds:
 - macro F1: `f1_bounds`, from macro precision and recall;
 - a macro average beside the scores of all classes: it is their mean.
 
+Of labels of any number of images a table with the wanted macro and micro averages is looked for (`label_example`).
 Where all bounds and inequalities hold one by one, but nothing shows that they do at once, the answer is "not decided".
 A ratio with denominator zero counts as 0, and macro averages are over all classes.
 """
@@ -26,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mtsccd_jax.report.published.confusion_feasibility import DECIMALS, Rounding, State
+from mtsccd_jax.report.published.label_example import labels_with
 
 FIGURES = ("precision", "recall", "f1")
 # From the best to the worst.
@@ -132,12 +134,14 @@ def _decide(scores: Scores, rounding: Rounding) -> Decision:
         return Decision("impossible", "no table of any size has all of these")
     if not sized:
         inside = _solution(scores, rounding, integral=False, widen=-half / 50)
-        return Decision("possible" if inside is not None and _is_alone(scores) else "not_decided")
+        found = inside is not None and (_is_alone(scores) or _has_example(scores, inside, rounding))
+        return Decision("possible" if found else "not_decided")
     counts = _solution(scores, rounding, integral=True)
     if counts is None:
         of = f" of {scores.n:,}" if scores.n is not None else ""
         return Decision("no_table", f"no table{of} rounds to all of these")
-    return Decision("possible" if _prints_so(scores, counts, rounding) else "not_decided")
+    whole = _whole(counts)
+    return Decision("possible" if whole is not None and _prints_so(scores, whole, rounding) else "not_decided")
 
 
 def _is_alone(scores: Scores) -> bool:
@@ -151,6 +155,18 @@ def _is_alone(scores: Scores) -> bool:
         return True
     others = {f"{figure}_macro" for figure in FIGURES} if scores.several else {"oa", "kappa"}
     return not scores.by_class and names <= others
+
+
+def _has_example(scores: Scores, inside: np.ndarray, rounding: Rounding) -> bool:
+    """Return whether a table of labels is found with the micro averages of a solution and the wanted macro averages."""
+    tp, fp, fn = inside.sum(1)
+    if not scores.several or scores.by_class or scores.k < 2 or not tp:
+        return False
+    unit = _interval(0.0, scores.decimals, rounding)
+    middle = float(unit.low + unit.high) / 2  # of what is printed as one number, beyond it
+    macro = {name[:-6]: value + middle for name, value in scores.values.items() if name.endswith("_macro")}
+    found = labels_with(macro, tp / (tp + fp), tp / (tp + fn), scores.k)
+    return found is not None and _prints_so(scores, found, rounding)
 
 
 def _broken_bounds(scores: Scores, rounding: Rounding) -> Iterator[str]:
@@ -272,11 +288,17 @@ def _ratios(scores: Scores) -> Iterator[_Ratio]:
         yield _Ratio(value, (tp_k / count_k).sum(0) / scores.k, one)
 
 
-def _prints_so(scores: Scores, counts: np.ndarray, rounding: Rounding) -> bool:
-    """Return whether whole counts (3, k) print as all scores, in exact arithmetic; False where they are not known."""
+def _whole(counts: np.ndarray) -> tuple[list[int], list[int], list[int]] | None:
+    """Return counts (3, k) as integers; None where they are not known."""
     if not np.isfinite(counts).all():
-        return False
+        return None
     tp, fp, fn = (list(map(int, line)) for line in counts.round().tolist())
+    return tp, fp, fn
+
+
+def _prints_so(scores: Scores, counts: tuple[list[int], list[int], list[int]], rounding: Rounding) -> bool:
+    """Return whether counts print as all scores, in exact arithmetic."""
+    tp, fp, fn = counts
     if min(*tp, *fp, *fn) < 0 or (scores.counts and [t + m for t, m in zip(tp, fn, strict=True)] != [*scores.counts]):
         return False
     values, by_class = exact_scores(tp, fp, fn)

@@ -59,6 +59,12 @@ def test_numbers_that_are_cut_off_are_not_refused(tmp_path):
     assert (finding.state, finding.text) == ("possible", "possible if both are cut off, not rounded")
 
 
+def test_values_have_the_decimals_that_are_there(tmp_path):
+    text = "oa,kappa,n,positives\n0.666667,0.4,3,1\n0.666668,0.4,3,1\n0.6667,0.4,3,1\n0.66666666666667,0.4,3,1\n"
+    states = [finding.state for finding in audit.audit(write(tmp_path / "six.csv", text))]
+    assert states == ["possible", "no_table", "possible", "possible"]
+
+
 def test_tables_of_several_classes_and_labels_are_read_and_decided(tmp_path):
     text = """name,classes,labels,n,oa,kappa,f1,f1_macro,f1_micro,precision_macro,recall_macro,decimals
 ten,10,,,0.7037,0.6655,,,,,,
@@ -103,6 +109,7 @@ two,,,,0.8163,0.8163,,,,,,
         ("classes,oa\n0;0,0.5\n", "line 2: the classes have 0 examples"),
         ("labels,f1_macro,n\n5;50,0.5,11\n", "line 2: a label of 50 examples, n is 11"),
         ("classes,oa,positives\n3,0.5,7\n", "line 2: positives is of two classes"),
+        ("classes,oa,decimals\n3,0.5123,2\n", "line 2: a value of 4 decimals, where decimals is 2"),
         ("classes,oa,decimals\n3,0.5,7\n", "line 2: decimals is 7, outside 1 to 6"),
         ("classes,oa,kappa,f1_macro\n,0.5,0.1,0.4\n", "line 2: f1_macro needs classes or labels"),
         ("classes,oa,kappa\n,0.5,\n", "line 2: no kappa; every entry needs oa and kappa, or classes or labels"),

@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score, precision_recall_fscore_support
 
 from mtsccd_jax.report.published.confusion_feasibility import kappa_bound, kappa_lower_bound
+from mtsccd_jax.report.published.label_example import labels_with
 from mtsccd_jax.report.published.scores_feasibility import (
     FIGURES,
     Scores,
@@ -108,6 +109,34 @@ def test_decisions_are_those_of_trying_every_table(request, kind, k, n):
     assert decided["possible"] > 20
     assert decided["impossible"] + decided["no_table"] > 20
     assert decided.get("not_decided", 0) < 60
+
+
+def test_micro_and_macro_averages_of_labels_of_any_number_are_mostly_decided():
+    random, states = np.random.default_rng(8), []
+    for _ in range(80):
+        k = int(random.integers(2, 12))
+        rate = random.uniform(0.3, 0.9, (2, k))
+        size = (10 ** random.uniform(2, 4, k)).astype(int)
+        tp = (size * rate[0]).astype(int)
+        fp, fn = (tp * (1 / rate[1] - 1)).astype(int), size - tp
+        values, _ = exact_scores(tp.tolist(), fp.tolist(), fn.tolist())
+        names = random.choice(
+            [n for n in values if n not in ("oa", "kappa")], int(random.integers(2, 7)), replace=False
+        )
+        scores = Scores(k=k, several=True, values={str(name): rounded(values[name]) for name in names})
+        states.append(decide(scores).state)
+    assert "impossible" not in states
+    assert states.count("possible") > 60
+
+
+def test_an_example_of_labels_has_the_averages():
+    macro = {"precision": 0.7, "recall": 0.6, "f1": 0.6}
+    table = labels_with(macro, 0.8, 0.75, 19)
+    values, _ = exact_scores(*table)
+    assert {name: float(values[f"{name}_macro"]) for name in macro} == pytest.approx(macro, abs=1e-6)
+    assert float(values["precision_micro"]) == pytest.approx(0.8, abs=1e-6)
+    assert float(values["recall_micro"]) == pytest.approx(0.75, abs=1e-6)
+    assert labels_with({"precision": 0.1, "f1": 0.5}, 0.5, 0.5, 19) is None, "F1 is at most twice the precision"
 
 
 def test_what_is_linear_is_always_decided(three_classes):
