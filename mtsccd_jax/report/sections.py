@@ -3,8 +3,8 @@
 import enum
 import functools
 import importlib.resources
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mtsccd_jax.report.meaning.definitions import Definitions
@@ -31,6 +31,7 @@ class Place(enum.IntEnum):
     SPEED = enum.auto()
     DIFFERENCES = enum.auto()
     RESULTS = enum.auto()
+    SHIFT = enum.auto()
     IMAGES = enum.auto()
     TRAINING = enum.auto()
     PUBLISHED = enum.auto()
@@ -103,6 +104,8 @@ class TaskReport:
     protocols: tuple[Protocol, ...]
     sections: tuple[Callable[["Writer", Sequence[Run]], Iterable[Section]], ...]  # each is called once
     definitions: Definitions  # of the metrics of its rows
+    # Protocol of rows that sum up others -> protocol of these, which are then not shown one by one.
+    sums_up: Mapping[str, str] = field(default_factory=dict)
 
 
 def fragment(package: str, template: str, **values: Any) -> Block:

@@ -14,6 +14,7 @@ from mtsccd_jax.tasks.change import decisions
 from mtsccd_jax.tasks.labels import evaluate as labels
 from mtsccd_jax.tasks.scenes import evaluate as scenes
 from mtsccd_jax.tasks.search import evaluate as search
+from mtsccd_jax.tasks.shift import measure as shift
 
 RESAMPLES = 20
 
@@ -67,6 +68,18 @@ def search_evidence(seed: int = 0, *, several: bool = False) -> Evidence:
     arrays = {"label": query, "gallery_label": gallery, "ranked": ranked}
     arrays |= {"relevant": figures.relevant_q, "ap": figures.ap_q}
     return _evidence("retrieval", "mlrsnet/official", measured, list("abcde")[: 4 if several else 5], **arrays)
+
+
+def shift_evidence(seed: int = 0) -> Evidence:
+    """A row of three networks, each of which does not know one of three cities, of unlike size."""
+    random = np.random.default_rng(seed)
+    truth, city = random.integers(0, 4, 120), np.repeat([0, 1, 2], [70, 30, 20])
+    right = random.random((3, 120)) < np.where(city == np.arange(3)[:, None], 0.5, 0.8)
+    predicted = np.where(right, truth, random.integers(0, 4, (3, 120)))
+    names = ["new_york", "oslo", "rome"]
+    measured = shift.measure(truth, predicted, city, names, 4, resamples=RESAMPLES, seed=0)
+    arrays = {"truth": truth, "predicted": predicted, "city": city, "classes": np.array(4)}
+    return _evidence("scene_shift", "mtsccd_lusc/official", measured, names, **arrays)
 
 
 def _evidence(protocol: str, dataset: str, measured: Measured, names: list[str], **arrays: Any) -> Evidence:

@@ -48,6 +48,11 @@ class Evidence:
         return self.row.metrics.get(metric, {}).get("value")
 
 
+def pattern(row: Row, metric: str) -> str:
+    """Return the name of a metric with its cut-off as a letter: "map_at_10_of_found" is "map_at_k_of_found"."""
+    return re.sub(r"_at_\d+", "_at_k", metric)
+
+
 @dataclass(frozen=True)
 class Peer:
     """A definition of somebody else, beside a metric of ours.
@@ -82,6 +87,7 @@ class Definitions:
         decision: Says in a sentence by what decision a row was made.
         facts: Returns the facts of a row that stand in denominators.
         absent: Returns the names of the classes that no example has.
+        name_of: Returns the name in `metrics` of a metric of a row.
     """
 
     metrics: Mapping[str, Definition]
@@ -90,15 +96,11 @@ class Definitions:
     decision: Callable[[Row], str]
     facts: Callable[[Evidence], Mapping[str, str]]
     absent: Callable[[Evidence], list[str]]
+    name_of: Callable[[Row, str], str] = pattern
 
-    def of(self, metric: str) -> Definition | None:
-        """Return the definition of a metric; None where it has none."""
-        return self.metrics.get(pattern(metric))
-
-
-def pattern(metric: str) -> str:
-    """Return the name of a metric with its cut-off as a letter: "map_at_10_of_found" is "map_at_k_of_found"."""
-    return re.sub(r"_at_\d+", "_at_k", metric)
+    def of(self, row: Row, metric: str) -> Definition | None:
+        """Return the definition of a metric of a row; None where it has none."""
+        return self.metrics.get(self.name_of(row, metric))
 
 
 def own(evidence: Evidence, metric: str) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.report import runs, text
-from mtsccd_jax.report.meaning.definitions import Definition, Definitions, Evidence, Peer, pattern
+from mtsccd_jax.report.meaning.definitions import Definition, Definitions, Evidence, Peer
 from mtsccd_jax.report.rows import Row, load_artefact
 from mtsccd_jax.report.sections import TaskReport
 from mtsccd_jax.report.workdirs import load_all
@@ -70,7 +70,7 @@ class Explanation:
 
     def definition(self, metric: str) -> Definition | None:
         """Return the definition of a metric with the facts of the row in it; None where it has none."""
-        found = self.definitions.of(metric)
+        found = self.definitions.of(self.row, metric)
         return found and found._replace(denominator=found.denominator.format_map(self.facts))
 
     @property
@@ -135,7 +135,7 @@ def explain(workdir: Path, row: Row, task: TaskReport) -> Explanation:
         _read(peer, metric, evidence, missing)
         for metric in row.metrics
         for peer in definitions.peers
-        if peer.metric == pattern(metric) and row.dataset.startswith(peer.dataset)
+        if peer.metric == definitions.name_of(row, metric) and row.dataset.startswith(peer.dataset)
     )
     return Explanation(row, definitions, facts, absent, readings)
 

@@ -8,24 +8,29 @@ from commands import refused, run
 from made_up_rows import change_row
 from made_up_runs import make_workdir
 from page_reader import read
-from predicted_rows import change_evidence, label_evidence, scene_evidence, search_evidence
+from predicted_rows import change_evidence, label_evidence, scene_evidence, search_evidence, shift_evidence
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.metrics import BINARY_METRICS
 from mtsccd_jax.ops.multilabel import METRICS
 from mtsccd_jax.report import rows
-from mtsccd_jax.report.meaning.definitions import pattern
 from mtsccd_jax.report.meaning.explain import explain, find
 from mtsccd_jax.tasks.reports import REPORTS
 
-MADE = {"scene": scene_evidence, "cfsm": change_evidence, "multilabel": label_evidence, "retrieval": search_evidence}
+MADE = {
+    "scene": scene_evidence,
+    "cfsm": change_evidence,
+    "multilabel": label_evidence,
+    "retrieval": search_evidence,
+    "scene_shift": shift_evidence,
+}
 TASK_OF = {protocol.name: task for task in REPORTS for protocol in task.protocols}
 
 
 @pytest.mark.parametrize("protocol", MADE)
 def test_every_metric_of_a_row_is_defined_and_no_other(protocol):
     evidence, definitions = MADE[protocol](), TASK_OF[protocol].definitions
-    measured = {pattern(name) for name in evidence.row.metrics}
+    measured = {definitions.name_of(evidence.row, name) for name in evidence.row.metrics}
     assert measured == set(definitions.metrics)
     assert {peer.metric for peer in definitions.peers} <= measured
     facts = definitions.facts(evidence)
@@ -33,6 +38,10 @@ def test_every_metric_of_a_row_is_defined_and_no_other(protocol):
         assert average in ("none", "micro", "macro", "samples")
         assert "{" not in denominator.format_map(facts), name
         assert text.endswith("."), name
+
+
+def test_every_task_of_the_page_has_definitions_that_are_tested():
+    assert [task for task in REPORTS if all(TASK_OF[protocol] is not task for protocol in MADE)] == []
 
 
 def test_the_definitions_are_of_all_metrics_that_tasks_compute():

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from predicted_rows import change_evidence, label_evidence, scene_evidence, search_evidence
+from predicted_rows import change_evidence, label_evidence, scene_evidence, search_evidence, shift_evidence
 from sklearn import metrics
 
 from mtsccd_jax.report.meaning.definitions import SCIKIT_LEARN, pattern
@@ -13,6 +13,7 @@ from mtsccd_jax.tasks.change.definitions import DEFINITIONS as CHANGE
 from mtsccd_jax.tasks.labels.definitions import DEFINITIONS as LABELS
 from mtsccd_jax.tasks.scenes.definitions import DEFINITIONS as SCENES
 from mtsccd_jax.tasks.search.definitions import DEFINITIONS as SEARCH
+from mtsccd_jax.tasks.shift.definitions import DEFINITIONS as SHIFT
 
 
 def scene_truth(evidence):
@@ -109,7 +110,7 @@ MADE = {
 
 def values(task, evidence, who):
     """Name of a peer -> its value for the metric of the row that it is taken for."""
-    row_metrics = {pattern(name): name for name in evidence.row.metrics}
+    row_metrics = {pattern(evidence.row, name): name for name in evidence.row.metrics}
     peers = [peer for peer in TABLES[task].peers if peer.who == who and evidence.row.dataset.startswith(peer.dataset)]
     return {peer.name: peer.value(evidence, row_metrics[peer.metric]) for peer in peers}
 
@@ -154,6 +155,17 @@ def test_peers_by_their_definitions():
         )
     found = values("labels", labels, "papers without a library")
     assert found == pytest.approx({"F1 of macro precision and macro recall": 2 * p * r / (p + r)})
+    shift = shift_evidence()
+    arrays = shift.arrays
+    predicted = np.choose(arrays["city"], arrays["predicted"])  # by the network that does not know the city
+    named = {peer.metric: peer.value(shift, peer.metric) for peer in SHIFT.peers}
+    assert named == pytest.approx(
+        {
+            "out_of_city_oa": metrics.accuracy_score(arrays["truth"], predicted),
+            "out_of_city_kappa": metrics.cohen_kappa_score(arrays["truth"], predicted),
+            "worst_city_oa": min((arrays["truth"] == predicted)[arrays["city"] == c].mean() for c in range(3)),
+        }
+    )
     recalls = metrics.recall_score(*scene_truth(scene_evidence()), average=None, labels=[0, 1, 2, 3])
     found = values("scenes", scene_evidence(), "remote-sensing papers")
     assert found == pytest.approx({"AA, average accuracy": recalls.mean()})

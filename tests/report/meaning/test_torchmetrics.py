@@ -44,7 +44,7 @@ def computed(metric, *arrays):
 
 def found(table, evidence):
     """(metric of ours, name there) -> value, of torchmetrics and of ConfigILM, which calls it."""
-    names = {pattern(name): name for name in evidence.row.metrics}
+    names = {pattern(evidence.row, name): name for name in evidence.row.metrics}
     peers = [peer for peer in table.peers if TORCHMETRICS in peer.who and evidence.row.dataset.startswith(peer.dataset)]
     return {(peer.metric, peer.name): peer.value(evidence, names[peer.metric]) for peer in peers}
 
