@@ -92,7 +92,7 @@ PEERS = (
         "MtSCCD paper",
         "kappa, Table 7",
         "kappa",
-        "Cohen's kappa by its formula, which 24 of the 46 printed values do not follow (`mtsccd-jax audit`).",
+        "Cohen's kappa. 24 of the 46 printed values do not follow from any table beside their OA (“mtsccd-jax audit”).",
         own,
         dataset="mtsccd",
     ),
@@ -111,7 +111,7 @@ PEERS = (
         SCIKIT_LEARN,
         'f1_score(average="weighted")',
         "f1",
-        "Both F1 weighted by their pairs: mostly that of unchanged.",
+        "Both F1 weighted by their pairs: where few change, mostly that of unchanged.",
         _weighted_f1,
     ),
     Peer(
@@ -142,13 +142,7 @@ PEERS = (
         "The mean of the intersection over union of changed and of unchanged, there of pixels.",
         _of_both(averages.iou),
     ),
-    Peer(
-        SCIKIT_LEARN,
-        "balanced_accuracy_score",
-        "balanced",
-        "The same.",
-        _balanced,
-    ),
+    Peer(SCIKIT_LEARN, "balanced_accuracy_score", "balanced", "The same.", _balanced),
 )
 
 
@@ -160,10 +154,12 @@ def decision(row: Row) -> str:
     where = "on validation pairs"
     if row.threshold_from != "validation":
         folds = row.threshold_from.rpartition("_")[2]
-        where = f"by {folds}-fold cross-validation on these pairs; each pair is decided by the threshold of the others"
-    if row.threshold is None:
-        return f"no pair is decided changed: no threshold did better, by {best}, {where}"
+        where = (
+            f"by {folds}-fold cross-validation on these pairs; each pair is decided by the threshold of the other folds"
+        )
     median = "the median of the folds, " if row.threshold_from != "validation" else ""
+    if row.threshold is None:
+        return f"a threshold that predicts no pair changed, {median}{best} {where}"
     return f"changed where the distance is at least {text.number(row.threshold, 4)}, {median}{best} {where}"
 
 

@@ -134,7 +134,7 @@ def test_absent_classes_are_named():
     ("fields", "said"),
     [
         ({}, "at least 0.5000, the best kappa on validation pairs"),
-        ({"threshold": None}, "no pair is decided changed"),
+        ({"threshold": None}, "a threshold that predicts no pair changed, the best kappa"),
         (
             {"threshold_from": "cross_validation_5"},
             "the median of the folds, the best kappa by 5-fold cross-validation",
