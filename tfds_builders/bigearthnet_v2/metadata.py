@@ -152,6 +152,7 @@ def _freed_memory() -> Iterator[None]:
         yield
     finally:
         pyarrow.set_memory_pool(before)
+        pyarrow.system_memory_pool().release_unused()
 
 
 @contextlib.contextmanager
