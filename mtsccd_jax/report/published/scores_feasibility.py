@@ -13,9 +13,9 @@ What is not linear has bounds:
 - macro F1: `f1_bounds`, from macro precision and recall;
 - a macro average beside the scores of all classes: it is their mean.
 
-Of labels of any number of images a table with the wanted macro and micro averages is looked for (`label_example`).
-Where all bounds and inequalities hold one by one, but nothing shows that they do at once, the answer is "not decided".
-A ratio with denominator zero counts as 0, and macro averages are over all classes.
+Then a table is looked for: of classes with kappa (`class_example`), of labels with the macro and micro averages
+(`label_example`). Where all bounds and inequalities hold one by one, but no table is found that keeps all at once, the
+answer is "not decided". A ratio with denominator zero counts as 0, and macro averages are over all classes.
 """
 
 import math
@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mtsccd_jax.report.published.class_example import classes_with
 from mtsccd_jax.report.published.confusion_feasibility import DECIMALS, Rounding, State
 from mtsccd_jax.report.published.label_example import labels_with
 
@@ -140,8 +141,9 @@ def _decide(scores: Scores, rounding: Rounding) -> Decision:
     if counts is None:
         of = f" of {scores.n:,}" if scores.n is not None else ""
         return Decision("no_table", f"no table{of} rounds to all of these")
-    whole = _whole(counts)
-    return Decision("possible" if whole is not None and _prints_so(scores, whole, rounding) else "not_decided")
+    tried = (_whole(counts), _classes(scores, counts, rounding))
+    found = any(whole is not None and _prints_so(scores, whole, rounding) for whole in tried)
+    return Decision("possible" if found else "not_decided")
 
 
 def _is_alone(scores: Scores) -> bool:
@@ -294,6 +296,15 @@ def _whole(counts: np.ndarray) -> tuple[list[int], list[int], list[int]] | None:
         return None
     tp, fp, fn = (list(map(int, line)) for line in counts.round().tolist())
     return tp, fp, fn
+
+
+def _classes(scores: Scores, counts: np.ndarray, rounding: Rounding) -> tuple[list[int], list[int], list[int]] | None:
+    """Return a table of classes with the hits of a solution and the printed kappa, where class counts are not known."""
+    kappa = scores.values.get("kappa")
+    if kappa is None or scores.counts is not None or scores.n is None or not np.isfinite(counts).all():
+        return None
+    interval = _interval(kappa, scores.decimals, rounding)
+    return classes_with(round(counts[0].sum()), scores.n, scores.k, (float(interval.low), float(interval.high)))
 
 
 def _prints_so(scores: Scores, counts: tuple[list[int], list[int], list[int]], rounding: Rounding) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score, precision_recall_fscore_support
 
+from mtsccd_jax.report.published.class_example import classes_with
 from mtsccd_jax.report.published.confusion_feasibility import kappa_bound, kappa_lower_bound
 from mtsccd_jax.report.published.label_example import labels_with
 from mtsccd_jax.report.published.scores_feasibility import (
@@ -109,6 +110,29 @@ def test_decisions_are_those_of_trying_every_table(request, kind, k, n):
     assert decided["possible"] > 20
     assert decided["impossible"] + decided["no_table"] > 20
     assert decided.get("not_decided", 0) < 60
+
+
+def test_overall_accuracy_and_kappa_of_classes_without_counts_are_mostly_decided():
+    random, states = np.random.default_rng(9), []
+    for _ in range(30):
+        k = int(random.integers(3, 20))
+        confusion = random.integers(0, 20, (k, k)) + np.diag(random.integers(0, 20 * k, k))
+        values, _ = exact_scores(*counts_of(confusion))
+        printed = {name: rounded(values[name]) for name in ("oa", "kappa")}
+        states.append(decide(Scores(k=k, several=False, n=int(confusion.sum()), values=printed)).state)
+    assert "impossible" not in states
+    assert "no_table" not in states
+    assert states.count("possible") > 25
+
+
+@pytest.mark.parametrize("kappa", [-0.1, 0.0, 0.4, 0.66])
+def test_an_example_of_classes_has_hits_and_kappa(kappa):
+    tp, fp, fn = classes_with(700, 1000, 10, (kappa - 5e-4, kappa + 5e-4))
+    values, _ = exact_scores(tp, fp, fn)
+    assert (sum(tp), sum(tp) + sum(fn), sum(fp)) == (700, 1000, 300)
+    assert max(p + m for p, m in zip(fp, fn, strict=True)) <= 300, "else there is no such confusion matrix"
+    assert float(values["kappa"]) == pytest.approx(kappa, abs=5e-4)
+    assert classes_with(700, 1000, 10, (0.9, 0.91)) is None
 
 
 def test_micro_and_macro_averages_of_labels_of_any_number_are_mostly_decided():
