@@ -227,6 +227,23 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Certainty:
+    """Calibrated probabilities, conformal sets, and the list of what to look at first.
+
+    Attributes:
+        calibration: Map from the distance of a pair to its probability of change; scenes have a temperature.
+        coverage: Share of the truths that sets are to hold, and of the examples that are to be answered.
+        bins: Of the expected calibration error and the reliability diagram.
+        look: Examples that somebody has the time to look at, at 20 seconds each in an hour.
+    """
+
+    calibration: Literal["isotonic", "platt"] = "isotonic"
+    coverage: float = 0.9
+    bins: int = 15
+    look: int = 180
+
+
+@dataclass(frozen=True)
 class Similarity:
     """Similarity learning (SSCD): how a siamese network compares both dates, and its loss.
 
@@ -262,6 +279,7 @@ class Recipe:
     retrieval: Retrieval = field(default_factory=Retrieval)
     change: Change = field(default_factory=Change)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    certainty: Certainty = field(default_factory=Certainty)
     similarity: Similarity = field(default_factory=Similarity)
     seed: int = 0
 
@@ -311,6 +329,7 @@ EVALUATION_KEYS = (
     "retrieval.",
     "change.",
     "evaluation.",
+    "certainty.",
     "engine.eval_batch_size",
     "engine.parallel",
     "data.skip_bad",
