@@ -1,7 +1,9 @@
 """One random-access view of a TFDS data set, class folders or a pair list, and how a recipe's data are opened."""
 
+import functools
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -82,6 +84,8 @@ def open_source(data: Data, split: str) -> Source:
     Raises:
         InputError: The input does not exist, was not built, cannot be read, or has no such split.
     """
+    if data.leave_out is not None:
+        return _city_split(data, "scenes", split)
     if data.folder is not None:
         from mtsccd_jax.data.folder_source import folder_source
 
@@ -99,6 +103,8 @@ def open_source(data: Data, split: str) -> Source:
 
 def open_pairs(data: Data, split: str) -> Source:
     """Open the bi-temporal pairs of a recipe: its pair list, or else its TFDS data set of pairs."""
+    if data.leave_out is not None:
+        return _city_split(data, "pairs", split)
     if data.pairs is not None:
         from mtsccd_jax.data.folder_source import pairs_source
 
@@ -113,6 +119,8 @@ def scene_splits(data: Data) -> tuple[str, ...]:
     """Return the splits of the scenes that `open_source` opens."""
     from mtsccd_jax.data.folder_source import folder_splits, pair_list_splits
 
+    if data.leave_out is not None:
+        return _city_splits(data, "scenes")
     if data.folder is not None:
         return folder_splits(data.folder)
     if data.dataset is None and data.pairs is not None:
@@ -122,11 +130,41 @@ def scene_splits(data: Data) -> tuple[str, ...]:
 
 def pair_splits(data: Data) -> tuple[str, ...]:
     """Return the splits of the pairs that `open_pairs` opens; ("all",) for a pair list without splits."""
+    if data.leave_out is not None:
+        return _city_splits(data, "pairs")
     if data.pairs is not None:
         from mtsccd_jax.data.folder_source import pair_list_splits
 
         return pair_list_splits(data.pairs)
     return built_splits(_with_config(data.pair_dataset, data, _NO_PAIRS), data.data_dir)
+
+
+def cities(data: Data, what: Literal["scenes", "pairs"]) -> tuple[str, ...]:
+    """Return the cities of a recipe's scenes or pairs, in the order of the data set; InputError where it has none."""
+    from mtsccd_jax.data.parts.city_splits import cities_of
+
+    return cities_of(_all_splits(replace(data, leave_out=None), what))
+
+
+def _city_split(data: Data, what: Literal["scenes", "pairs"], split: str) -> Source:
+    """Open a split by city, of all splits together that the data set was built with."""
+    from mtsccd_jax.data.parts.city_splits import city_split
+
+    return city_split(_all_splits(replace(data, leave_out=None), what), split, str(data.leave_out))
+
+
+def _city_splits(data: Data, what: Literal["scenes", "pairs"]) -> tuple[str, ...]:
+    """Return the splits by city."""
+    from mtsccd_jax.data.parts.city_splits import split_names
+
+    return split_names(cities(data, what))
+
+
+@functools.lru_cache(maxsize=2)  # which split a scene is in is told by reading all
+def _all_splits(data: Data, what: Literal["scenes", "pairs"]) -> tuple[Source, ...]:
+    """Open every split of the scenes or pairs of a recipe."""
+    names, open_split = (scene_splits, open_source) if what == "scenes" else (pair_splits, open_pairs)
+    return tuple(open_split(data, split) for split in names(data))
 
 
 def _with_config(dataset: str | None, data: Data, missing: str) -> str:

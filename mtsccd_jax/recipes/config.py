@@ -39,6 +39,8 @@ class Data:
         color_jitter: Largest random change of brightness and of contrast in training, as a share.
         input: Whether a split lies on the devices or streams past; auto goes by the memory at hand.
         skip_bad: Leave out, count and name images that cannot be read.
+        exclude: List of images to leave out of every split, as `data audit` writes it.
+        leave_out: City that the network does not learn from; scenes are split anew, each city with its own test split.
     """
 
     dataset: str | None = "mtsccd_lusc"
@@ -59,6 +61,8 @@ class Data:
     color_jitter: float = 0.0
     input: Literal["auto", "resident", "stream"] = "auto"
     skip_bad: bool = False
+    exclude: str | None = None
+    leave_out: str | None = None
 
 
 @dataclass(frozen=True)
@@ -316,11 +320,17 @@ PATH_KEYS = (
 )
 
 # Where data lie, and weights.
-LOCATION_KEYS = ("data.data_dir", "data.folder", "data.pairs", "model.init")
+LOCATION_KEYS = ("data.data_dir", "data.folder", "data.pairs", "data.exclude", "model.init")
 
 # Keys that were renamed, with their first names. Old work directories and rows are still read, and the identity of a
 # recipe uses the first names, so that rows keep their ids.
 FIRST_NAMES = {"evaluation.resamples": "change.resamples"}
+
+# Keys that older recipes do not have. With these values a recipe is what it was without them.
+LATER_KEYS = {"data.exclude": None, "data.leave_out": None}
+
+# Files that are known by their names without folders; rows hold checksums of what they change.
+_FILE_KEYS = ("data.exclude", "model.init")
 
 # Keys that an evaluation may set to other values than the training did.
 EVALUATION_KEYS = (
@@ -380,17 +390,17 @@ def identity(recipe: Recipe) -> dict[str, Any]:
 
 
 def essentials(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the dotted keys and values of a recipe (nested dicts) without PATH_KEYS and its summary.
-
-    A file of weights is known by its name without folders; rows hold its checksum.
-    """
-    kept = {
-        FIRST_NAMES.get(key, key): value
+    """Return the dotted keys and values of a recipe (nested dicts) without PATH_KEYS and its summary."""
+    return {
+        FIRST_NAMES.get(key, key): _file_name(value) if key in _FILE_KEYS else value
         for key, value in flatten(dict(values)).items()
-        if key not in (*PATH_KEYS, "summary")
+        if key not in (*PATH_KEYS, "summary") and not (key in LATER_KEYS and value == LATER_KEYS[key])
     }
-    init = kept.get("model.init")
-    return kept | ({"model.init": init.rpartition("/")[2]} if init and not init.startswith("hf:") else {})
+
+
+def _file_name(value: str | None) -> str | None:
+    """Return the name of a file without folders; a name on a hub as it is."""
+    return value if value is None or value.startswith("hf:") else value.rpartition("/")[2]
 
 
 def override(recipe: Recipe, assignments: list[str]) -> Recipe:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes import RECIPES
-from mtsccd_jax.recipes.config import FIRST_NAMES, flatten, from_dict, identity, override, to_dict
+from mtsccd_jax.recipes.config import FIRST_NAMES, LATER_KEYS, flatten, from_dict, identity, override, to_dict
 from mtsccd_jax.recipes.ranges import RANGES
 from mtsccd_jax.recipes.settings import settings
 
@@ -88,7 +88,11 @@ def test_identity_ignores_paths_and_pacing_and_nothing_else():
         assert identity(override(DEMO, [assignment])) == base
     keys = {FIRST_NAMES.get(key, key) for key in flatten(to_dict(DEMO)) if key not in ("name", "summary")}
     changed = keys - set(base)
-    assert changed == {"data.data_dir", "data.folder", "data.pairs", "data.input", *pacing}
+    assert changed == {"data.data_dir", "data.folder", "data.pairs", "data.input", *pacing, *LATER_KEYS}
+    assert identity(override(DEMO, ["data.leave_out=wuhan"])) != base
+    lists = [identity(override(DEMO, [f"data.exclude={place}"])) for place in ("/a/x.csv", "/b/x.csv", "/a/y.csv")]
+    assert lists[0] == lists[1] != lists[2]
+    assert base not in lists
     assert identity(override(DEMO, ["optim.momentum=0.8"])) != base
     assert identity(override(DEMO, ["data.folder=/x"])) != base, "a folder is not the TFDS data set"
 
