@@ -327,7 +327,11 @@ LOCATION_KEYS = ("data.data_dir", "data.folder", "data.pairs", "data.exclude", "
 FIRST_NAMES = {"evaluation.resamples": "change.resamples"}
 
 # Keys that older recipes do not have. With these values a recipe is what it was without them.
-LATER_KEYS = {"data.exclude": None, "data.leave_out": None}
+LATER_KEYS = {
+    "data.exclude": None,
+    "data.leave_out": None,
+    **{f"certainty.{name}": value for name, value in dataclasses.asdict(Certainty()).items()},
+}
 
 # Files that are known by their names without folders; rows hold checksums of what they change.
 _FILE_KEYS = ("data.exclude", "model.init")

@@ -130,7 +130,7 @@ def brier_losses(
     Raises:
         ValueError: no example, a label outside the classes.
     """
-    n, k = probability_nk.shape
+    k = probability_nk.shape[1]
     label = class_vector("label_n", label_n, k)
     loss_n: np.ndarray = ((np.asarray(probability_nk, np.float64) - np.eye(k)[label]) ** 2).sum(1)
     return loss_n / 2 if k == 2 else loss_n
