@@ -20,8 +20,8 @@ from mtsccd_jax.recipes.config import Certainty
 from mtsccd_jax.report.measured import Interval, Measured
 from mtsccd_jax.tasks.certainty.forecast import Forecast
 
-# Of so few examples a bin that no calibration error is told.
-FEWEST_A_BIN = 2
+# Of fewer examples a bin no calibration error is told, and of a class with fewer no coverage.
+FEWEST_A_BIN, FEWEST_OF_CLASS = 2, 10
 _ERRORS = ("ece", "ece_adaptive", "ece_before")
 _SETS = ("coverage", "coverage_lost", "set_size", "empty", "several")
 
@@ -65,13 +65,14 @@ def measure(
 
     Metrics of probabilities: `oa`, `ece` (equally wide bins), `ece_adaptive` (equally full ones), `ece_before` the
     calibration, `ece_floor` (what a perfect forecaster would show by chance), `brier`, `log_loss`. Of abstention:
-    `aurc`, `accuracy_kept` of the answered examples, `abstention`. Of sets: `coverage`, `coverage_lost` (asked for less
-    there), that of each kind of pair or of the worst class, `set_size`, `empty` and `several` (shares of the sets).
-    `look_found` is the share of the changed pairs, or of the wrong scenes, among the first `settings.look` of the list.
+    `aurc`, `accuracy_kept` of the answered examples, `abstention`. Of sets: `coverage`, `coverage_lost` (what was asked
+    for, less that), the coverage of each kind of pair or of the class that is covered least, `set_size`, `empty` and
+    `several` (shares of the sets). `look_found` is the share of the changed pairs, or of the wrong scenes, among the
+    first `settings.look` of the list.
 
-    What cannot be told is None: calibration errors of fewer than FEWEST_A_BIN examples a bin, sets that too few known
-    examples bound, and shares among no example. `known_n` is the truth that was known, for the trivial forecaster that
-    gives its shares of the classes to all.
+    What cannot be told is None: calibration errors of fewer than FEWEST_A_BIN examples a bin, the least coverage where
+    every class has fewer than FEWEST_OF_CLASS, sets that too few known examples bound, and shares among no example.
+    `known_n` is the truth that was known, whose shares of the classes the trivial forecaster gives to all.
     """
     n, k = forecast.probability_nk.shape
     of = _measures(forecast, truth_n, order_n, settings, of_change)
@@ -138,7 +139,9 @@ def _kinds(covered_n: np.ndarray, truth_n: np.ndarray, of_change: bool) -> dict[
     """Return which examples the coverage of a kind is of: of both kinds of pair, or of the class covered least."""
     if of_change:
         return {"coverage_unchanged": truth_n == 0, "coverage_changed": truth_n == 1}
-    least = min(np.unique(truth_n), key=lambda label: covered_n[truth_n == label].mean())
+    label_k, count_k = np.unique(truth_n, return_counts=True)
+    known = label_k[count_k >= FEWEST_OF_CLASS]
+    least = min(known, key=lambda label: covered_n[truth_n == label].mean(), default=-1)
     return {"coverage_lowest": truth_n == least}
 
 

@@ -34,8 +34,10 @@ def is_cross_fitted(row: Row) -> bool:
 
 def where(row: Row) -> str:
     """Return whether a row is of the cities that the network has learned from, or how it was fitted."""
+    left_out = (row.recipe.get("data") or {}).get("leave_out")
     if row.dataset.startswith("mtsccd"):
-        return "in city" if row.split in ("train", "validation") else "out of city"
+        at_home = row.split != f"test_{left_out}" if left_out else row.split in ("train", "validation")
+        return "in city" if at_home else "out of city"
     return "cross-fitted" if is_cross_fitted(row) else "fitted on validation"
 
 
