@@ -44,15 +44,17 @@ def equal_width_bins(probability_n: Real[ArrayLike, " n"], bins: int = 15) -> In
 def equal_mass_bins(probability_n: Real[ArrayLike, " n"], bins: int = 15) -> Int64[np.ndarray, " n"]:
     """Return the bin of each probability, 0 to bins - 1, of bins that hold equally many examples as far as they can.
 
-    Equal probabilities share a bin, so that the order of the examples does not matter; some bins may hold none.
+    Examples are sorted and cut into bins by rank. Equal probabilities share the bin of their middle rank, so that the
+    order of the examples does not matter; some bins may hold none.
 
     Raises:
         ValueError: as `equal_width_bins`.
     """
     check_at_least_one(bins=bins)
     probability = _probabilities(probability_n)
-    inner = np.quantile(probability, np.arange(1, bins) / bins, method="inverted_cdf")
-    return np.searchsorted(np.unique(inner), probability, side="left").astype(np.int64)
+    ordered = np.sort(probability)
+    first_n, end_n = (np.searchsorted(ordered, probability, side) for side in ("left", "right"))
+    return (bins * (first_n + end_n - 1) // (2 * len(ordered))).astype(np.int64)
 
 
 def calibration_error(

@@ -9,7 +9,7 @@ from mtsccd_jax.ops.bootstrap import percentile_interval
 from mtsccd_jax.ops.calls import check_at_least_one, check_level
 
 # weight_rn -> {name: value_r}
-Measure = Callable[[np.ndarray], dict[str, np.ndarray]]
+Measure = Callable[[Float64[np.ndarray, "r n"]], dict[str, Float64[np.ndarray, " r"]]]
 
 _WEIGHTS_AT_ONCE = 1 << 22  # bounds memory, not results
 

@@ -57,11 +57,10 @@ def risk_chart(curves: Sequence[tuple[str, RiskCoverage]], asked: float, alt: st
     """Draw how many answers are wrong against the share of examples that is answered, one line a place."""
     with chart_style.figure(WIDTH_IN, HEIGHT_IN + 0.25) as (figure, axes):
         for (place, curve), (color, _, line) in zip(curves, STYLES, strict=False):
-            shown = chart_style.evenly(len(curve.coverage_m))
-            # A group of equal confidence is answered in any order: its risk moves in a line to that of its end.
-            coverage = np.append(curve.coverage_m[0], 0)[[1, 0]] if len(shown) == 1 else curve.coverage_m[shown]
-            risk = np.repeat(curve.risk_m, 2) if len(shown) == 1 else curve.risk_m[shown]
-            axes.plot(100 * coverage, 100 * risk, color=color, linestyle=line, label=place)
+            # Examples of equal confidence are answered in any order: the risk is the same from the first one on.
+            coverage, risk = np.append(0.0, curve.coverage_m), np.append(curve.risk_m[0], curve.risk_m)
+            kept = chart_style.evenly(len(coverage))
+            axes.plot(100 * coverage[kept], 100 * risk[kept], color=color, linestyle=line, label=place)
         axes.axvline(
             100 * asked, color=MUTED, linewidth=1, linestyle=(0, (1, 1.6)), label=f"{100 * asked:g} % answered"
         )

@@ -186,10 +186,10 @@ def coverage_table(runs: Sequence[Run]) -> Table:
 def calibration_table(runs: Sequence[Run]) -> Table:
     """Return the table of calibration errors and proper scores."""
     caption = (
-        "Calibration of probabilities. ECE of equally wide bins and of equally full ones, before calibration, and what "
-        "a perfect forecaster would show by chance on as many examples. Brier and log loss (in nats): low is good; "
-        "beneath, of a forecaster that knows the shares of the classes alone. A certainty counts as 0.999999 in the log "
-        "loss. Intervals are 95 %, from resampled examples."
+        "Calibration. ECE of equally wide bins and of equally full ones, before calibration, and what a perfect "
+        "forecaster would show by chance on as many examples. Brier and log loss (in nats): low is good; beneath, of a "
+        "forecaster that knows the shares of the classes alone. A certainty counts as 0.999999 in the log loss. "
+        "Intervals are 95 %, from resampled examples."
     )
     columns = (
         metric_column("ece", "ECE"),
