@@ -57,7 +57,8 @@ def forecaster(method: str, settings: Certainty, *, is_probability: bool = False
         known_mk, score_nk = (np.stack([d, -d], 1).astype(np.float64) for d in (known_m, distance_n))
         true_m = known_mk[np.arange(len(changed_m)), changed_m.astype(int)]
         quantile_k = class_quantiles(true_m, changed_m, 2, settings.coverage)
-        before = distance_n if is_probability else place_in_range(known_m, distance_n)
+        # A distance of 1 may be a rounding above it.
+        before = np.clip(distance_n, 0, 1) if is_probability else place_in_range(known_m, distance_n)
         probability = two_columns(fitted(distance_n))
         kept = answered(two_columns(fitted(known_m)), probability, settings.coverage)
         return Forecast(
