@@ -9,7 +9,6 @@ from made_up_runs import CLASSES, Maker, thumbnail
 from mtsccd_jax.recipes.config import Certainty
 from mtsccd_jax.report import rows
 from mtsccd_jax.tasks.certainty import PROTOCOLS
-from mtsccd_jax.tasks.certainty.evaluate import forecast_arrays
 from mtsccd_jax.tasks.certainty.forecast import cross_fit, fit_map, forecaster, stratified_folds
 from mtsccd_jax.tasks.certainty.look import PICTURES, set_names
 from mtsccd_jax.tasks.certainty.maps import map_arrays
@@ -56,7 +55,7 @@ class CertaintyMaker(Maker):
         if of_change:
             arrays["map"] = map_arrays(fit_map(known, known_truth, self.certainty))
         order, class_names = look_order(made.probability_nk, score, of_change), CLASS_NAMES if of_change else CLASSES
-        arrays["predictions"] = dict(zip(names, (score, truth), strict=True)) | forecast_arrays(made) | fold
+        arrays["predictions"] = dict(zip(names, (score, truth), strict=True)) | made.arrays() | fold
         first = order[:PICTURES]
         thumbs = np.stack([thumbnail(int(truth[i]), int(i)) for i in first])
         probability = made.probability_nk[first]

@@ -167,4 +167,5 @@ def _outcomes(value_n: ArrayLike, probability_n: ArrayLike) -> np.ndarray:
 
 
 def _one_hot(bin_n: np.ndarray) -> np.ndarray:
-    return np.equal(bin_n[:, None], np.arange(int(bin_n.max()) + 1)).astype(np.float64)
+    one_hot_nk: np.ndarray = np.eye(int(bin_n.max()) + 1)[bin_n]
+    return one_hot_nk

@@ -18,7 +18,7 @@ from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Data
 from mtsccd_jax.report.rows import Row, load, load_artefact
 from mtsccd_jax.tasks.certainty import METHODS, PROTOCOLS, look
-from mtsccd_jax.tasks.certainty.forecast import FOLDS, Forecast, cross_fit, fit_map, forecaster, stratified_folds
+from mtsccd_jax.tasks.certainty.forecast import FOLDS, cross_fit, fit_map, forecaster, stratified_folds
 from mtsccd_jax.tasks.certainty.maps import map_arrays, map_of
 from mtsccd_jax.tasks.certainty.measure import look_order, measure
 from mtsccd_jax.tasks.change.decisions import CLASS_NAMES
@@ -101,7 +101,7 @@ def evaluate(cache: FeatureCache, protocol: str, split: str) -> Row:
     everything = np.arange(len(scored.source))
     arrays["predictions"] = {
         **scored.arrays(of_change),
-        **forecast_arrays(made),
+        **made.arrays(),
         **fold,
         **look.places(scored.source, everything),
     }
@@ -114,17 +114,6 @@ def evaluate(cache: FeatureCache, protocol: str, split: str) -> Row:
         scored.outputs,
         Result(protocol=protocol, measured=measured, class_names=class_names, arrays=arrays, started=started),
     )
-
-
-def forecast_arrays(forecast: Forecast) -> dict[str, np.ndarray]:
-    """Return a forecast as artefacts hold it."""
-    return {
-        "probability": forecast.probability_nk,
-        "before": forecast.before_nk,
-        "in_set": forecast.in_set_nk,
-        "kept": forecast.kept_n,
-        "has_sets": np.array(forecast.has_sets),
-    }
 
 
 def score(cache: FeatureCache, method: str, split: str) -> Scored:

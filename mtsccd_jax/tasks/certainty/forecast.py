@@ -10,7 +10,7 @@ quantile of its own kind, since few pairs change. Neither uses the fitted map, s
 promises holds although the map was fitted on the same examples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from mtsccd_jax.recipes.config import Certainty
 from mtsccd_jax.tasks.certainty.maps import FITS, DistanceMap, fit_temperature, softmax
 
 FOLDS = 5
+# Of a forecast in an artefact.
+ARRAYS = ("probability", "before", "in_set", "kept", "has_sets")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,17 @@ class Forecast:
     in_set_nk: np.ndarray  # bool
     kept_n: np.ndarray  # whether the example is answered, bool
     has_sets: bool  # whether there were known examples enough for the coverage that is asked for
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the forecast as artefacts hold it."""
+        columns = (self.probability_nk, self.before_nk, self.in_set_nk, self.kept_n, np.array(self.has_sets))
+        return dict(zip(ARRAYS, columns, strict=True))
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Forecast":
+        """Return the forecast that an artefact holds."""
+        probability, before, in_set, kept, has_sets = (arrays[name] for name in ARRAYS)
+        return cls(probability, before, in_set, kept, bool(has_sets))
 
 
 # (known scores, known truth, scores of the examples) -> their forecast
@@ -82,11 +95,12 @@ def cross_fit(forecast: Forecaster, score_n: np.ndarray, truth_n: np.ndarray, fo
     parts = {int(fold): np.flatnonzero(fold_n == fold) for fold in np.unique(fold_n)}
     made = [forecast(score_n[fold_n != fold], truth_n[fold_n != fold], score_n[rows]) for fold, rows in parts.items()]
     order = np.argsort(np.concatenate(list(parts.values())))
-    columns = (
-        np.concatenate([getattr(part, name) for part in made])[order]
-        for name in ("probability_nk", "before_nk", "in_set_nk", "kept_n")
-    )
-    return Forecast(*columns, has_sets=all(part.has_sets for part in made))
+
+    def whole(name: str) -> np.ndarray:
+        return np.concatenate([part.arrays()[name] for part in made])[order]
+
+    has_sets = np.array(all(part.has_sets for part in made))
+    return Forecast.of_arrays({**{name: whole(name) for name in ARRAYS[:-1]}, "has_sets": has_sets})
 
 
 def stratified_folds(truth_n: np.ndarray, group_n: np.ndarray, seed: int) -> np.ndarray:

@@ -7,7 +7,7 @@
   the order of the classes, so accuracy stays as it is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -27,7 +27,8 @@ class Isotonic:
 
     def __call__(self, distance_n: np.ndarray) -> np.ndarray:
         """Return the probability of change of each distance, (n,) float64."""
-        return np.interp(np.asarray(distance_n, np.float64), self.knot_m, self.value_m)
+        probability_n: np.ndarray = np.interp(np.asarray(distance_n, np.float64), self.knot_m, self.value_m)
+        return probability_n
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def fit_platt(distance_n: np.ndarray, changed_n: np.ndarray) -> Platt:
     return Platt(float(slope), float(fitted.intercept_[0] - slope * mean))
 
 
-FITS = {"isotonic": fit_isotonic, "platt": fit_platt}
+FITS: dict[str, Callable[[np.ndarray, np.ndarray], DistanceMap]] = {"isotonic": fit_isotonic, "platt": fit_platt}
 
 
 def fit_temperature(score_nk: np.ndarray, label_n: np.ndarray) -> float:

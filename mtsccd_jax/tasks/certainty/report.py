@@ -86,8 +86,8 @@ def _groups(runs: Sequence[Run]) -> Iterator[tuple[str, list[Row]]]:
         key = (run.name, row.protocol, json.dumps(settings(row), sort_keys=True))
         groups.setdefault(key, []).append(row)
         titles[key] = f"{TITLES[row.protocol]} by {network(row)}, recipe {run.name}, seed {row.seed}{_how(row)}"
-    for key, members in groups.items():
-        yield titles[key], sorted(members, key=lambda row: (row.split != "validation", row.split))
+    for group, members in groups.items():
+        yield titles[group], sorted(members, key=lambda row: (row.split != "validation", row.split))
 
 
 def _how(row: Row) -> str:
@@ -133,9 +133,9 @@ def _diagram(writer: Writer, row: Row, probability: np.ndarray, truth: np.ndarra
     title, bins = f"{TITLES[row.protocol]}, {_place(row)}: does it come as said?", int(settings(row).get("bins", 15))
     said, came = event(probability, truth, is_of_change(row))
     found = reliability(said, came, equal_width_bins(said, bins), bins)
-    axes = ("probability of a change, as said", "changed, share of pairs")
-    if not is_of_change(row):
-        axes = ("probability of the named class, as said", "named rightly, share of scenes")
+    axes = ("probability of the named class, as said", "named rightly, share of scenes")
+    if is_of_change(row):
+        axes = ("probability of a change, as said", "changed, share of pairs")
     error = text.value_of(row, "ece")
     caption = f"ECE {text.number(error)}" if error is not None else "too few examples to tell an error"
     alt = f"Reliability of {TITLES[row.protocol]} on {_place(row)}: {caption}"

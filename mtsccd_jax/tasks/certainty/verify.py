@@ -10,13 +10,12 @@ from mtsccd_jax.report.published import Published
 from mtsccd_jax.report.verify import Arrays, Check
 from mtsccd_jax.tasks.certainty import METHODS
 from mtsccd_jax.tasks.certainty.evaluate import is_probability
-from mtsccd_jax.tasks.certainty.forecast import Forecast, cross_fit, forecaster
+from mtsccd_jax.tasks.certainty.forecast import ARRAYS, Forecast, cross_fit, forecaster
 from mtsccd_jax.tasks.certainty.maps import FITS, map_arrays
 from mtsccd_jax.tasks.certainty.measure import look_order, measure
 
 # Fits end where their solvers are content.
 _FIT_TOLERANCE = 1e-5
-_FORECAST = ("probability", "before", "in_set", "kept", "has_sets")
 
 
 class CertaintyCheck(Check):
@@ -32,7 +31,7 @@ class CertaintyCheck(Check):
         of_change = METHODS[row.protocol] != "scene"
         score, truth = ("distance", "changed") if of_change else ("score", "label")
         settings = _settings(row.recipe.get("certainty"))
-        if not self.holds(predictions, score, truth, *_FORECAST):
+        if not self.holds(predictions, score, truth, *ARRAYS):
             return
         if settings is None:
             self.fault("recipe.certainty", "no settings that a row can be made with")
@@ -46,7 +45,7 @@ class CertaintyCheck(Check):
                 return
             known = found
         self.forecasts(predictions, known, score, truth, settings)
-        saved = Forecast(*(predictions[name] for name in _FORECAST[:-1]), has_sets=bool(predictions["has_sets"]))
+        saved = Forecast.of_arrays(predictions)
         self.compare_measured(
             measure(
                 saved,
@@ -73,8 +72,7 @@ class CertaintyCheck(Check):
             made = cross_fit(forecast, known[score], known_truth, predictions["fold"])
         else:
             made = forecast(known[score], known_truth, predictions[score])
-        again = (made.probability_nk, made.before_nk, made.in_set_nk, made.kept_n, np.array(made.has_sets))
-        for name, values in zip(_FORECAST, again, strict=True):
+        for name, values in made.arrays().items():
             saved = predictions[name]
             # Of "kept" an example at the bound may fall to either side of it.
             few = name == "kept" and saved.shape == values.shape and np.mean(saved != values) < 0.01
