@@ -8,7 +8,7 @@ from mtsccd_jax.cli.evaluate import open_cache, reader, values_of
 from mtsccd_jax.cli.options import Json, add_input, add_override, add_split, number
 from mtsccd_jax.recipes.ranges import RANGES
 from mtsccd_jax.recipes.values import shown
-from mtsccd_jax.tasks.certainty import PROTOCOLS
+from mtsccd_jax.tasks.certainty import METHODS, PROTOCOLS
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def add(commands: Any) -> None:
 def run_certainty(options: argparse.Namespace) -> Json:
     """Judge probabilities and sets in and out of city, and list what to look at first."""
     from mtsccd_jax.report.rows import Row
-    from mtsccd_jax.tasks.certainty.evaluate import of_all, supported_methods
+    from mtsccd_jax.tasks.certainty.evaluate import chosen_methods, of_all
     from mtsccd_jax.tasks.certainty.look import list_path
     from mtsccd_jax.tasks.certainty.words import sentence
     from mtsccd_jax.tasks.table import summary_line
@@ -71,11 +71,11 @@ def run_certainty(options: argparse.Namespace) -> Json:
         logger.info(summary_line(row))
         logger.info(sentence([row]))
 
-    rows = of_all(cache, options.method or supported_methods(cache), options.split, tell)
+    rows = of_all(cache, options.method or chosen_methods(cache), options.split, tell)
     settings = cache.trained.recipe.certainty
     result: dict[str, Any] = {"rows": len(rows), "coverage": settings.coverage, "calibration": settings.calibration}
     for row in rows:
-        method = row.protocol.removesuffix("_certainty")
+        method = METHODS[row.protocol]
         values = values_of(row) | {"look": list_path(cache.trained.workdir, method, row.split)}
         result.setdefault(method, {})[row.split] = values
     return result

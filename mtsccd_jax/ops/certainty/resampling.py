@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from jaxtyping import Float64, Real
+from jaxtyping import Float64, Real, Shaped
 
 from mtsccd_jax.ops.bootstrap import percentile_interval
 from mtsccd_jax.ops.calls import check_at_least_one, check_level
@@ -66,11 +66,11 @@ def centred_interval(value: float, value_r: Real[np.ndarray, " r"], level: float
     return min(max(low - bias, 0.0), value), max(high - bias, value)
 
 
-def weighted_mean(
-    value_n: Real[np.ndarray, " n"], weight_rn: Real[np.ndarray, "r n"], among_n: Real[np.ndarray, " n"] | None = None
-) -> Float64[np.ndarray, " r"]:
-    """Return the mean of a value in each resample, over all examples or where `among_n` is 1; NaN without any."""
-    among = np.ones(len(value_n)) if among_n is None else np.asarray(among_n, np.float64)
-    total_r, count_r = weight_rn @ (np.asarray(value_n, np.float64) * among), weight_rn @ among
-    mean_r: np.ndarray = np.divide(total_r, count_r, out=np.full(len(count_r), np.nan), where=count_r > 0)
-    return mean_r
+def weighted_means(
+    value_nv: Real[np.ndarray, "n v"], among_nv: Shaped[np.ndarray, "n v"], weight_rn: Real[np.ndarray, "r n"]
+) -> Float64[np.ndarray, "r v"]:
+    """Return the means of v values in each resample, each over the examples where `among_nv` is 1; NaN without any."""
+    among = np.asarray(among_nv, np.float64)
+    total_rv, count_rv = weight_rn @ (np.asarray(value_nv, np.float64) * among), weight_rn @ among
+    mean_rv: np.ndarray = np.divide(total_rv, count_rv, out=np.full(count_rv.shape, np.nan), where=count_rv > 0)
+    return mean_rv

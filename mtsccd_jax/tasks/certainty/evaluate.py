@@ -21,9 +21,9 @@ from mtsccd_jax.tasks.certainty import METHODS, PROTOCOLS, look
 from mtsccd_jax.tasks.certainty.forecast import FOLDS, cross_fit, fit_map, forecaster, stratified_folds
 from mtsccd_jax.tasks.certainty.maps import map_arrays, map_of
 from mtsccd_jax.tasks.certainty.measure import look_order, measure
+from mtsccd_jax.tasks.change import METHODS as CHANGE_METHODS
 from mtsccd_jax.tasks.change.decisions import CLASS_NAMES
 from mtsccd_jax.tasks.change.evaluate import feature_distance, pair_distance
-from mtsccd_jax.tasks.change.evaluate import supported_methods as supported_change_methods
 from mtsccd_jax.tasks.feature_cache import FeatureCache, Outputs
 from mtsccd_jax.tasks.scenes.classifier import scene_classifier
 from mtsccd_jax.tasks.scenes.source import scene_source
@@ -157,12 +157,22 @@ def check_enough(known: Scored, *, cross_fitted: bool, of_change: bool) -> None:
         raise InputError(f"{where}: {n} scenes; {FOLDS}-fold cross-fitting needs at least {FOLDS}")
 
 
-def supported_methods(cache: FeatureCache) -> tuple[str, ...]:
-    """Return the methods that the network supports and the data are for; InputError where there are none."""
-    change = [method for method in supported_change_methods(cache.trained) if method in PROTOCOLS]
-    scenes = ["scene"] if cache.trained.recipe.model.task == "scenes" else []
+def methods_of(trained: Trained) -> tuple[str, ...]:
+    """Return the methods that a network supports; InputError where there are none."""
+    task = trained.recipe.model.task
+    if task == "labels":
+        raise InputError(
+            f"{trained.workdir}: names all labels of a scene (model.task=labels); certainty is told of networks that "
+            "were trained with model.task=scenes or model.task=similarity"
+        )
+    change = (method for method in PROTOCOLS if method != "scene" and CHANGE_METHODS[method].trained_as == task)
+    return (*(("scene",) if trained.sees_scenes else ()), *change)
+
+
+def chosen_methods(cache: FeatureCache) -> tuple[str, ...]:
+    """Return the methods to judge where none is named: those that network and data allow; InputError without any."""
     of_scenes, of_pairs = kinds(cache.data)
-    chosen = (*(scenes if of_scenes else ()), *(change if of_pairs else ()))
+    chosen = tuple(method for method in methods_of(cache.trained) if (of_scenes if method == "scene" else of_pairs))
     if not chosen:
         raise InputError(
             f"{cache.trained.workdir}: this network tells whether pairs changed, and the data hold scenes; give --pairs"
@@ -201,14 +211,12 @@ def of_all(
     Raises:
         InputError: as `evaluate`; a method is not supported.
     """
-    trained = cache.trained
-    supported = [*(["scene"] if trained.sees_scenes else []), *supported_change_methods(trained)]
-    names = ", ".join(method for method in PROTOCOLS if method in supported)
+    trained, supported = cache.trained, methods_of(cache.trained)
     for method in methods:
         if method not in supported:
             raise InputError(
                 f"{trained.workdir}: method {method} needs another network than this one, which was trained with "
-                f"model.task={trained.recipe.model.task} and supports {names}"
+                f"model.task={trained.recipe.model.task} and supports {', '.join(supported)}"
             )
     asked = [(method, split) for method in methods for split in splits or evaluated_splits(cache.data, method)]
     made = []

@@ -1,8 +1,5 @@
 """The numbers of a row of certainty, as they follow from forecasts and truth."""
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 
 from mtsccd_jax.ops.certainty.calibration import (
@@ -13,7 +10,13 @@ from mtsccd_jax.ops.certainty.calibration import (
     log_losses,
     perfect_calibration_errors,
 )
-from mtsccd_jax.ops.certainty.resampling import centred_interval, defined_interval, resampled, weighted_mean
+from mtsccd_jax.ops.certainty.resampling import (
+    Measure,
+    centred_interval,
+    defined_interval,
+    resampled,
+    weighted_means,
+)
 from mtsccd_jax.ops.certainty.selection import area_under_risk_coverage
 from mtsccd_jax.ops.metrics import confusion_matrix
 from mtsccd_jax.recipes.config import Certainty
@@ -24,9 +27,6 @@ from mtsccd_jax.tasks.certainty.forecast import Forecast
 FEWEST_A_BIN, FEWEST_OF_CLASS = 2, 10
 _ERRORS = ("ece", "ece_adaptive", "ece_before")
 _SETS = ("coverage", "coverage_lost", "set_size", "empty", "several")
-
-# weight_rn -> value_r
-Of = Callable[[np.ndarray], np.ndarray]
 
 
 def event(probability_nk: np.ndarray, truth_n: np.ndarray, of_change: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -75,11 +75,9 @@ def measure(
     `known_n` is the truth that was known, whose shares of the classes the trivial forecaster gives to all.
     """
     n, k = forecast.probability_nk.shape
-    of = _measures(forecast, truth_n, order_n, settings, of_change)
-    value = {name: float(function(np.ones((1, n)))[0]) for name, function in of.items()}
-    drawn = resampled(
-        lambda weight_rn: {name: function(weight_rn) for name, function in of.items()}, n, resamples, seed
-    )
+    of_weights = _measures(forecast, truth_n, order_n, settings, of_change)
+    value = {name: float(value_r[0]) for name, value_r in of_weights(np.ones((1, n))).items()}
+    drawn = resampled(of_weights, n, resamples, seed)
     interval: dict[str, Interval | None] = {
         name: centred_interval(value[name], value_r) if name in _ERRORS else defined_interval(value_r)
         for name, value_r in drawn.items()
@@ -99,40 +97,44 @@ def measure(
 
 def _measures(
     forecast: Forecast, truth_n: np.ndarray, order_n: np.ndarray, settings: Certainty, of_change: bool
-) -> dict[str, Of]:
-    """Return the metrics by name, each of resamples by their weights."""
+) -> Measure:
+    """Return what makes the metrics, by name, of resamples from their weights."""
     n = len(truth_n)
-    probability_nk, in_set = forecast.probability_nk, forecast.in_set_nk
-    right, size = probability_nk.argmax(1) == truth_n, in_set.sum(1)
-    covered = in_set[np.arange(n), truth_n]
-    first = np.zeros(n)
-    first[order_n[: settings.look]] = 1
+    probability_nk, in_set, everywhere = forecast.probability_nk, forecast.in_set_nk, np.ones(n, bool)
+    right, size, covered = probability_nk.argmax(1) == truth_n, in_set.sum(1), in_set[np.arange(n), truth_n]
+    first = np.isin(np.arange(n), order_n[: settings.look])
     p, came = event(probability_nk, truth_n, of_change)
     before, came_before = event(forecast.before_nk, truth_n, of_change)
     wide, full = equal_width_bins(p, settings.bins), equal_mass_bins(p, settings.bins)
     wide_before = equal_width_bins(before, settings.bins)
-
-    def mean(value_n: np.ndarray, among_n: np.ndarray | None = None) -> Of:
-        return lambda weight_rn: weighted_mean(value_n, weight_rn, among_n)
-
-    return {
-        "oa": mean(right),
-        "ece": partial(calibration_error, p, came, wide),
-        "ece_adaptive": partial(calibration_error, p, came, full),
-        "ece_before": partial(calibration_error, before, came_before, wide_before),
-        "brier": mean(brier_losses(probability_nk, truth_n)),
-        "log_loss": mean(log_losses(probability_nk, truth_n)),
-        "aurc": partial(area_under_risk_coverage, probability_nk.max(1), ~right),
-        "accuracy_kept": mean(right, forecast.kept_n),
-        "abstention": mean(~forecast.kept_n),
-        "coverage": mean(covered),
-        "coverage_lost": mean(settings.coverage - covered),
-        **{name: mean(covered, of_kind) for name, of_kind in _kinds(covered, truth_n, of_change).items()},
-        "set_size": mean(size),
-        "empty": mean(size == 0),
-        "several": mean(size > 1),
-        "look_found": mean(first, truth_n == 1 if of_change else ~right),
+    # Metrics that are means: of which value, among which examples.
+    means = {
+        "oa": (right, everywhere),
+        "brier": (brier_losses(probability_nk, truth_n), everywhere),
+        "log_loss": (log_losses(probability_nk, truth_n), everywhere),
+        "accuracy_kept": (right, forecast.kept_n),
+        "abstention": (~forecast.kept_n, everywhere),
+        "coverage": (covered, everywhere),
+        "coverage_lost": (settings.coverage - covered, everywhere),
+        **{name: (covered, of_kind) for name, of_kind in _kinds(covered, truth_n, of_change).items()},
+        "set_size": (size, everywhere),
+        "empty": (size == 0, everywhere),
+        "several": (size > 1, everywhere),
+        "look_found": (first, truth_n == 1 if of_change else ~right),
     }
+    value_nv, among_nv = (np.stack(columns, 1) for columns in zip(*means.values(), strict=True))
+
+    def of_weights(weight_rn: np.ndarray) -> dict[str, np.ndarray]:
+        mean_rv = weighted_means(value_nv, among_nv, weight_rn)
+        return {
+            "ece": calibration_error(p, came, wide, weight_rn),
+            "ece_adaptive": calibration_error(p, came, full, weight_rn),
+            "ece_before": calibration_error(before, came_before, wide_before, weight_rn),
+            "aurc": area_under_risk_coverage(probability_nk.max(1), ~right, weight_rn),
+            **dict(zip(means, mean_rv.T, strict=True)),
+        }
+
+    return of_weights
 
 
 def _kinds(covered_n: np.ndarray, truth_n: np.ndarray, of_change: bool) -> dict[str, np.ndarray]:

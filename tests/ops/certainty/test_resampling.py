@@ -10,7 +10,7 @@ from mtsccd_jax.ops.certainty.resampling import (
     centred_interval,
     defined_interval,
     resampled,
-    weighted_mean,
+    weighted_means,
 )
 
 VALUE = np.random.default_rng(3).gamma(2, size=120)
@@ -27,14 +27,20 @@ def test_a_resample_draws_as_many_examples(monkeypatch):
 
 
 def test_the_interval_of_a_mean_is_that_of_scipy():
-    drawn = resampled(lambda weight_rn: {"mean": weighted_mean(VALUE, weight_rn)}, len(VALUE), 4000, 0)["mean"]
+    everywhere = np.ones((len(VALUE), 1))
+
+    def mean(weight_rn):
+        return {"mean": weighted_means(VALUE[:, None], everywhere, weight_rn)[:, 0]}
+
+    drawn = resampled(mean, len(VALUE), 4000, 0)["mean"]
     expected = bootstrap((VALUE,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(1))
     np.testing.assert_allclose(defined_interval(drawn), expected.confidence_interval, atol=0.03)
 
 
 def test_a_share_of_no_example_is_not_defined():
     weight = np.array([[1.0, 1, 0], [0, 0, 3]])
-    mean = weighted_mean(np.array([1.0, 3, 8]), weight, np.array([1, 1, 0]))
+    mean, of_all = weighted_means(np.array([[1.0, 1], [3, 3], [8, 8]]), np.array([[1, 1], [1, 1], [0, 1]]), weight).T
+    assert of_all.tolist() == [2, 8]
     assert mean[0] == 2
     assert np.isnan(mean[1])
     assert defined_interval(mean) == (2, 2)
