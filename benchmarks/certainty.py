@@ -9,8 +9,9 @@
     python benchmarks/certainty.py demo demo_large eurosat --out benchmarks/results/certainty.json
 
 `demo_large` is the network of `demo` on more scenes of the same cities; 19 of its 2,716 validation scenes are copies of
-scenes that the network has learned from. The two targets are of generated scenes in city: an expected calibration error below 0.03, and sets that hold the truth
-within 2 points of what was asked for. A row meets a target, misses it, or does not tell where its interval holds both.
+scenes that the network has learned from. The two targets are of generated scenes in city: an expected calibration error
+below 0.03, and sets that hold the truth within 2 points of what was asked for. A row meets or misses a target, and it
+is said where its 95 % interval holds the other answer too.
 """
 
 import sys
@@ -74,7 +75,7 @@ def verdict(entry: dict[str, float | None], least: float, most: float) -> str:
         return "not told"
     met = least <= value <= most
     sure = (least <= low and high <= most) if met else (high < least or low > most)
-    return ("met" if met else "missed") + ("" if sure else ", within the interval of the other")
+    return ("met" if met else "missed") + ("" if sure else ", but the interval holds the other answer")
 
 
 def targets(results: list[dict[str, Any]]) -> dict[str, Any]:
