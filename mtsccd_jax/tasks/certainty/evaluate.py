@@ -15,10 +15,10 @@ import numpy as np
 from mtsccd_jax.data.sources import Source, open_source, pair_splits, scene_splits
 from mtsccd_jax.engine.evaluate import Embedding, Trained
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.recipes.config import Data
+from mtsccd_jax.recipes.config import Data, Recipe
 from mtsccd_jax.report.rows import Row, load, load_artefact
 from mtsccd_jax.tasks.certainty import METHODS, PROTOCOLS, look
-from mtsccd_jax.tasks.certainty.forecast import FOLDS, cross_fit, fit_map, forecaster, stratified_folds
+from mtsccd_jax.tasks.certainty.forecast import FOLDS, Forecast, cross_fit, fit_map, forecaster, stratified_folds
 from mtsccd_jax.tasks.certainty.maps import map_arrays, map_of
 from mtsccd_jax.tasks.certainty.measure import look_order, measure
 from mtsccd_jax.tasks.change import METHODS as CHANGE_METHODS
@@ -68,52 +68,49 @@ def evaluate(cache: FeatureCache, protocol: str, split: str) -> Row:
     trained, method = cache.trained, METHODS[protocol]
     recipe, settings, of_change = trained.recipe, trained.recipe.certainty, method != "scene"
     scored = score(cache, method, split)
-    known = (
-        score(cache, method, "validation")
-        if split != "validation" and "validation" in splits_of(cache.data, method)
-        else None
-    )
-    check_enough(known or scored, cross_fitted=known is None, of_change=of_change)
-    forecast = forecaster(method, settings, is_probability=is_probability(recipe.scene.classifier, method))
-    arrays: dict[str, dict[str, np.ndarray]] = {}
-    fold: dict[str, np.ndarray] = {}
-    if known is None:
-        fold = {"fold": stratified_folds(scored.truth_n, tiles(scored.source), recipe.seed)}
-        made = cross_fit(forecast, scored.score_n, scored.truth_n, fold["fold"])
-    else:
-        made = forecast(known.score_n, known.truth_n, scored.score_n)
-        arrays["validation"] = known.arrays(of_change)
-    known = known or scored
-    if of_change:
-        arrays["map"] = map_arrays(fit_map(known.score_n, known.truth_n, settings))
+    known = score(cache, method, "validation") if is_fitted_on_validation(cache.data, method, split) else scored
+    made, fold = forecast_of(scored, known, method, recipe)
     order = look_order(made.probability_nk, scored.score_n, of_change)
-    measured = measure(
-        made,
-        scored.truth_n,
-        known.truth_n,
-        order,
-        settings,
-        of_change=of_change,
-        resamples=recipe.evaluation.resamples,
-        seed=recipe.seed,
-    )
     class_names = CLASS_NAMES if of_change else trained.class_names
-    everything = np.arange(len(scored.source))
-    arrays["predictions"] = {
-        **scored.arrays(of_change),
-        **made.arrays(),
-        **fold,
-        **look.places(scored.source, everything),
-    }
-    arrays["look"] = look.pictures(scored.source, made, scored.truth_n, order, class_names)
     path = look.list_path(trained.workdir, method, scored.source.split)
     look.write_list(path, scored.source, made, order, class_names, settings.look)
-    started = scored.outputs.started
-    return write_row(
-        trained,
-        scored.outputs,
-        Result(protocol=protocol, measured=measured, class_names=class_names, arrays=arrays, started=started),
+    every = np.arange(len(scored.source))
+    arrays = {
+        "predictions": {**scored.arrays(of_change), **made.arrays(), **fold, **look.places(scored.source, every)},
+        "look": look.pictures(scored.source, made, scored.truth_n, order, class_names),
+        **({"validation": known.arrays(of_change)} if known is not scored else {}),
+        **({"map": map_arrays(fit_map(known.score_n, known.truth_n, settings))} if of_change else {}),
+    }
+    chance = {"resamples": recipe.evaluation.resamples, "seed": recipe.seed}
+    result = Result(
+        protocol=protocol,
+        measured=measure(made, scored.truth_n, known.truth_n, order, settings, of_change=of_change, **chance),
+        class_names=class_names,
+        arrays=arrays,
+        started=scored.outputs.started,
     )
+    return write_row(trained, scored.outputs, result)
+
+
+def forecast_of(scored: Scored, known: Scored, method: str, recipe: Recipe) -> tuple[Forecast, dict[str, np.ndarray]]:
+    """Forecast a split from known examples or, where these are its own, by cross-fitting.
+
+    The second result holds the fold of each example where there are folds.
+
+    Raises:
+        InputError: there is too little to learn from.
+    """
+    check_enough(known, cross_fitted=known is scored, of_change=method != "scene")
+    forecast = forecaster(method, recipe.certainty, is_probability=is_probability(recipe.scene.classifier, method))
+    if known is not scored:
+        return forecast(known.score_n, known.truth_n, scored.score_n), {}
+    fold_n = stratified_folds(scored.truth_n, tiles(scored.source), recipe.seed)
+    return cross_fit(forecast, scored.score_n, scored.truth_n, fold_n), {"fold": fold_n}
+
+
+def is_fitted_on_validation(data: Data, method: str, split: str) -> bool:
+    """Return whether a split is judged by what was fitted on another one, the validation split."""
+    return split != "validation" and "validation" in splits_of(data, method)
 
 
 def score(cache: FeatureCache, method: str, split: str) -> Scored:

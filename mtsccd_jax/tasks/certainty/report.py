@@ -24,7 +24,7 @@ from mtsccd_jax.tasks.certainty.charts import (
     risk_chart,
 )
 from mtsccd_jax.tasks.certainty.measure import event
-from mtsccd_jax.tasks.certainty.words import TITLES, asked, is_of_change, percent_of, sentence, settings, where
+from mtsccd_jax.tasks.certainty.words import TITLES, asked, is_of_change, percent_of, sentence, settings, title, where
 
 _INTRODUCTION = (
     "A network that says “90 %” should be right nine times in ten. In its own cities that can be seen to by validation "
@@ -98,39 +98,39 @@ def _how(row: Row) -> str:
 
 def _coverage_figures(writer: Writer, members: Sequence[Row]) -> list[Figure]:
     """Draw what the sets hold, of rows that differ in their split alone; nothing where none of it is told."""
-    first, title, shares = members[0], TITLES[members[0].protocol], _shares(members)
+    first, name, shares = members[0], title(members[0]), _shares(members)
     if not shares:
         return []
     alt = ", ".join(f"{s.place}, {s.group}: {s.value:.3f}" for s in shares)
-    chart = coverage_chart(shares, asked(first), f"Share of truths in the sets of {title}: {alt}")
+    chart = coverage_chart(shares, asked(first), f"Share of truths in the sets of {name}: {alt}")
     caption = f"{network(first)}, seed {first.seed}."
-    return [writer.draw(f"coverage_{first.protocol}_{first.id}", f"{title}: do sets hold the truth?", caption, chart)]
+    return [writer.draw(f"coverage_{first.protocol}_{first.id}", f"{name}: do sets hold the truth?", caption, chart)]
 
 
 def _figures(writer: Writer, members: Sequence[Row]) -> list[Figure]:
     """Draw the risk and the reliability of rows that differ in their split alone."""
-    first, title = members[0], TITLES[members[0].protocol]
+    first, name = members[0], title(members[0])
     curves, diagrams = [], []
     for row in members:
         arrays = _forecasts(writer, row)
         if isinstance(arrays, str):
-            diagrams.append(Figure(f"{title}, {_place(row)}", missing=arrays))
+            diagrams.append(Figure(f"{name}, {_place(row)}", missing=arrays))
             continue
         probability, truth = arrays
         curves.append((_place(row), risk_coverage(probability.max(1), probability.argmax(1) != truth)))
         diagrams.append(_diagram(writer, row, probability, truth))
     if not curves:
         return diagrams
-    alt = f"Share of wrong answers of {title} against the share of examples that is answered"
+    alt = f"Share of wrong answers of {name} against the share of examples that is answered"
     chart = risk_chart(curves[:MOST_LINES], asked(first), alt)
     caption = "Who answers only where it is certain is wrong less often."
-    risk = writer.draw(f"risk_{first.protocol}_{first.id}", f"{title}: what abstaining is worth", caption, chart)
+    risk = writer.draw(f"risk_{first.protocol}_{first.id}", f"{name}: what abstaining is worth", caption, chart)
     return [risk, *diagrams]
 
 
 def _diagram(writer: Writer, row: Row, probability: np.ndarray, truth: np.ndarray) -> Figure:
     """Draw the reliability diagram of a row."""
-    title, bins = f"{TITLES[row.protocol]}, {_place(row)}: does it come as said?", int(settings(row).get("bins", 15))
+    heading, bins = f"{title(row)}, {_place(row)}: does it come as said?", int(settings(row).get("bins", 15))
     said, came = event(probability, truth, is_of_change(row))
     found = reliability(said, came, equal_width_bins(said, bins), bins)
     axes = ("probability of the named class, as said", "named rightly, share of scenes")
@@ -138,9 +138,9 @@ def _diagram(writer: Writer, row: Row, probability: np.ndarray, truth: np.ndarra
         axes = ("probability of a change, as said", "changed, share of pairs")
     error = text.value_of(row, "ece")
     caption = f"ECE {text.number(error)}" if error is not None else "too few examples to tell an error"
-    alt = f"Reliability of {TITLES[row.protocol]} on {_place(row)}: {caption}"
+    alt = f"Reliability of {title(row)} on {_place(row)}: {caption}"
     chart = reliability_diagram(found, *axes, alt)
-    return writer.draw(f"reliability_{row.protocol}_{row.split}_{row.id}", title, f"{caption}.", chart)
+    return writer.draw(f"reliability_{row.protocol}_{row.split}_{row.id}", heading, f"{caption}.", chart)
 
 
 def _forecasts(writer: Writer, row: Row) -> tuple[np.ndarray, np.ndarray] | str:
@@ -202,7 +202,7 @@ def calibration_table(runs: Sequence[Run]) -> Table:
     return result_table("certainty_calibration", caption, _FIRST, (_EXAMPLES, *columns), runs, tuple(METHODS))
 
 
-_FIRST = Column("Method and place", lambda row: Cell(f"{TITLES[row.protocol]}, {text.short_place(row)}", (where(row),)))
+_FIRST = Column("Method and place", lambda row: Cell(f"{title(row)}, {text.short_place(row)}", (where(row),)))
 _EXAMPLES = Column("Examples", lambda row: Cell(f"{row.n:,}"))
 
 

@@ -17,6 +17,12 @@ def settings(row: Row) -> dict[str, Any]:
     return row.recipe.get("certainty") or {}
 
 
+def title(row: Row) -> str:
+    """Return the name of a row's method, with its calibration where that is not the usual one."""
+    is_platt = is_of_change(row) and settings(row).get("calibration") == "platt"
+    return TITLES[row.protocol] + (", Platt" if is_platt else "")
+
+
 def asked(row: Row) -> float:
     """Return the coverage that was asked for."""
     return float(settings(row).get("coverage", 0.9))
@@ -53,7 +59,7 @@ def percent_of(row: Row, metric: str, digits: int = 1) -> str:
 def sentence(rows: Sequence[Row]) -> str:
     """Say what repetitions of one row show: the coverage asked for and found, the calibration, and what is not told."""
     row, what = rows[0], "pairs" if is_of_change(rows[0]) else "scenes"
-    said = f"{TITLES[row.protocol]} on {text.place(row)} ({where(row)}): asked {text.percent(asked(row), 0)}, "
+    said = f"{title(row)} on {text.place(row)} ({where(row)}): asked {text.percent(asked(row), 0)}, "
     if text.value_of(row, "coverage") is None:
         said += f"no set can be told: {_too_few_for_sets(row)}"
     elif len(rows) > 1:

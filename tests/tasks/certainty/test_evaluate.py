@@ -148,17 +148,24 @@ def test_pairs_without_validation_are_cross_fitted(judged, pair_list, tmp_path, 
         (["--set", "certainty.calibration=isotonc"], "Did you mean 'isotonic'"),
         (["--method", "scene", "--pairs", "PAIRS"], "not scenes of one class each"),
         (["--method", "cfsm", "--pairs", "FEW"], "5-fold cross-fitting needs at least 5 of each"),
+        (
+            ["--method", "cdc_1", "--pairs", "ONE", "--split", "test"],
+            "0 changed and 2 unchanged pairs; a calibrated probability needs",
+        ),
         (["--method", "cfsm", "--split", "nowhere"], "nowhere"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(judged, demo_run, pair_list, tmp_path, capsys, arguments, words):
-    (tmp_path / "few").mkdir()
-    (tmp_path / "few" / "pairs.csv").write_text("A,B,changed\n0.png,0.png,1\n1.png,1.png,0\n")
-    for side in "AB":
-        (tmp_path / "few" / side).mkdir()
-        for name in "01":
-            shutil.copy(next((pair_list / side).iterdir()), tmp_path / "few" / side / f"{name}.png")
-    places = {"PAIRS": str(pair_list), "FEW": str(tmp_path / "few")}
+    few, one = tmp_path / "few", tmp_path / "one"
+    for folder in (few, one):
+        for side in "AB":
+            (folder / side).mkdir(parents=True)
+            for name in "012":
+                shutil.copy(next((pair_list / side).iterdir()), folder / side / f"{name}.png")
+    (few / "pairs.csv").write_text("A,B,changed\n0.png,0.png,1\n1.png,1.png,0\n")
+    lines = ("A,B,changed,split", "0.png,0.png,0,validation", "1.png,1.png,0,validation", "2.png,2.png,1,test")
+    (one / "pairs.csv").write_text("\n".join(lines))
+    places = {"PAIRS": str(pair_list), "FEW": str(few), "ONE": str(one)}
     data = [] if "--pairs" in arguments else ["--data-dir", str(demo_run[0] / "tfds")]
     arguments = [places.get(argument, argument) for argument in arguments]
     try:
