@@ -3,8 +3,8 @@
 import enum
 import functools
 import importlib.resources
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mtsccd_jax.report.rows import Row
@@ -30,6 +30,7 @@ class Place(enum.IntEnum):
     SPEED = enum.auto()
     DIFFERENCES = enum.auto()
     RESULTS = enum.auto()
+    SHIFT = enum.auto()
     IMAGES = enum.auto()
     TRAINING = enum.auto()
     PUBLISHED = enum.auto()
@@ -100,6 +101,8 @@ class TaskReport:
     topics: tuple[str, ...]  # for the title of the page, such as ("scenes", "change")
     protocols: tuple[Protocol, ...]
     sections: tuple[Callable[["Writer", Sequence[Run]], Iterable[Section]], ...]  # each is called once
+    # Protocol of rows that sum up others -> protocol of these, which are then not shown one by one.
+    sums_up: Mapping[str, str] = field(default_factory=dict)
 
 
 def fragment(package: str, template: str, **values: Any) -> Block:
