@@ -27,8 +27,9 @@ def write_list(
     """Write the first examples of an order as a CSV file, one a line, the first one first.
 
     Columns: `rank` from 1; file names, city and tile where they are known; of pairs `p_changed`, of scenes `class` and
-    `probability`; `set`, of pairs "unchanged", "changed", "both" or "neither"; `expected_error`, the probability that
-    the answer is wrong; and `rank_uncertain`, the rank if the least certain of the split came first.
+    `probability`; `set`, of pairs "unchanged", "changed", "both" or "neither", of scenes their classes;
+    `expected_error`, the probability that the answer is wrong; and `rank_uncertain`, the rank if the least certain of
+    the split came first.
     """
     first, probability = order_n[:length], forecast.probability_nk
     doubt = 1 - probability.max(1)
@@ -55,11 +56,11 @@ def places(source: Source, rows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def set_names(in_set_nk: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray:
-    """Return the sets as text: the classes in them, joined by "; ", or the word for a pair's."""
+    """Return the sets as text: the classes in them, joined by "; " (of none "(none)"), or the word for a pair's."""
     if class_names == ("unchanged", "changed"):
         words = [_SETS_OF_PAIRS[bool(unchanged), bool(changed)] for unchanged, changed in in_set_nk]
     else:
-        words = ["; ".join(np.array(class_names)[in_set]) for in_set in in_set_nk]
+        words = ["; ".join(np.array(class_names)[in_set]) or "(none)" for in_set in in_set_nk]
     return np.array(words, np.str_)
 
 

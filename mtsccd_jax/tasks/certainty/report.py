@@ -170,8 +170,8 @@ def coverage_table(runs: Sequence[Run]) -> Table:
     """Return the table of what sets hold, of abstention and of the list of what to look at first."""
     caption = (
         "What sets hold, beside what was asked for (red: less). Kept: right answers where the network is as certain as "
-        "on the asked share of the known examples; it abstains elsewhere. Found: the changed pairs, or wrong scenes, "
-        "in the list of what to look at first. Intervals are 95 %, from resampled examples."
+        "on the asked share of the known examples; it abstains elsewhere. Found: the changed pairs, or wrong scenes, in "
+        "the list of what to look at first. Intervals are 95 %, from resampled examples, for the fitted maps and sets."
     )
     columns = (
         Column("Sets hold", _coverage, "coverage"),
@@ -189,7 +189,7 @@ def calibration_table(runs: Sequence[Run]) -> Table:
         "Calibration. ECE of equally wide bins and of equally full ones, before calibration, and what a perfect "
         "forecaster would show by chance on as many examples. Brier and log loss (in nats): low is good; beneath, of a "
         "forecaster that knows the shares of the classes alone. A certainty counts as 0.999999 in the log loss. "
-        "Intervals are 95 %, from resampled examples."
+        "Intervals are 95 %, from resampled examples, for the fitted maps."
     )
     columns = (
         metric_column("ece", "ECE"),
