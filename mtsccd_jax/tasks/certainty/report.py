@@ -41,6 +41,7 @@ _GROUPS = {
     "coverage_changed": "changed",
     "coverage_lowest": "worst class",
 }
+_CALIBRATIONS = {"isotonic": "isotonic calibration", "platt": "Platt's calibration"}
 _LOOK_ARRAYS = ("probability", "answer", "truth", "set")
 
 
@@ -92,7 +93,7 @@ def _groups(runs: Sequence[Run]) -> Iterator[tuple[str, list[Row]]]:
 
 def _how(row: Row) -> str:
     """Return the settings of a row in words, for a title."""
-    calibration = f", {settings(row).get('calibration')} calibration" if is_of_change(row) else ""
+    calibration = f", {_CALIBRATIONS.get(settings(row).get('calibration'), 'calibrated')}" if is_of_change(row) else ""
     return f"{calibration}, asked for {text.percent(asked(row), 0)}"
 
 
@@ -170,8 +171,9 @@ def coverage_table(runs: Sequence[Run]) -> Table:
     """Return the table of what sets hold, of abstention and of the list of what to look at first."""
     caption = (
         "What sets hold, beside what was asked for (red: less). Kept: right answers where the network is as certain as "
-        "on the asked share of the known examples; it abstains elsewhere. Found: the changed pairs, or wrong scenes, in "
-        "the list of what to look at first. Intervals are 95 %, from resampled examples, for the fitted maps and sets."
+        "on the asked share of the known examples; it abstains elsewhere. Found: the changed pairs, or wrong scenes, "
+        "in the list of what to look at first. Intervals are 95 %, from resampled examples, for the fitted maps and "
+        "sets."
     )
     columns = (
         Column("Sets hold", _coverage, "coverage"),
