@@ -93,7 +93,9 @@ def _groups(runs: Sequence[Run]) -> Iterator[tuple[str, list[Row]]]:
 
 def _how(row: Row) -> str:
     """Return the settings of a row in words, for a title."""
-    calibration = f", {_CALIBRATIONS.get(settings(row).get('calibration'), 'calibrated')}" if is_of_change(row) else ""
+    calibration = (
+        f", {_CALIBRATIONS.get(str(settings(row).get('calibration')), 'calibrated')}" if is_of_change(row) else ""
+    )
     return f"{calibration}, asked for {text.percent(asked(row), 0)}"
 
 
