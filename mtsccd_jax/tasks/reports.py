@@ -1,5 +1,6 @@
 """What the page shows of the tasks, one line each; a page is made from files, so importing this needs no engine."""
 
+from mtsccd_jax.tasks.certainty.report import REPORT as CERTAINTY
 from mtsccd_jax.tasks.change.report import REPORT as CHANGE
 from mtsccd_jax.tasks.labels.report import REPORT as LABELS
 from mtsccd_jax.tasks.scenes.report import REPORT as SCENES
@@ -11,6 +12,7 @@ REPORTS = (
     SCENES,
     CHANGE,
     SHIFT,
+    CERTAINTY,
     LABELS,
     SEARCH,
 )

@@ -5,6 +5,7 @@ from mtsccd_jax.engine.task import Task
 from mtsccd_jax.recipes.config import Recipe
 from mtsccd_jax.report import text
 from mtsccd_jax.report.rows import Row
+from mtsccd_jax.tasks.certainty.kind import CHANGE_CERTAINTY, SCENE_CERTAINTY
 from mtsccd_jax.tasks.change.kind import CHANGE
 from mtsccd_jax.tasks.labels.kind import LABELS
 from mtsccd_jax.tasks.scenes.kind import SCENES
@@ -16,6 +17,8 @@ TASKS = (
     CHANGE,
     LABELS,
     SEARCH,
+    SCENE_CERTAINTY,
+    CHANGE_CERTAINTY,
 )
 
 # Rows of these are made of other rows.

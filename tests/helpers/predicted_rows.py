@@ -8,8 +8,11 @@ from made_up_rows import RECIPE, change_row
 
 from mtsccd_jax.ops.multilabel import decide
 from mtsccd_jax.ops.retrieval import query_figures
+from mtsccd_jax.recipes.config import Certainty
 from mtsccd_jax.report.meaning.definitions import Evidence
 from mtsccd_jax.report.measured import Measured
+from mtsccd_jax.tasks.certainty import measure as certainty
+from mtsccd_jax.tasks.certainty.forecast import Forecast
 from mtsccd_jax.tasks.change import decisions
 from mtsccd_jax.tasks.labels import evaluate as labels
 from mtsccd_jax.tasks.scenes import evaluate as scenes
@@ -80,6 +83,24 @@ def shift_evidence(seed: int = 0) -> Evidence:
     measured = shift.measure(truth, predicted, city, names, 4, resamples=RESAMPLES, seed=0)
     arrays = {"truth": truth, "predicted": predicted, "city": city, "classes": np.array(4)}
     return _evidence("scene_shift", "mtsccd_lusc/official", measured, names, **arrays)
+
+
+def certainty_evidence(method: str = "cfsm", seed: int = 0) -> Evidence:
+    """A row of certainty of random forecasts, some of which are certain and wrong."""
+    random, k = np.random.default_rng(seed), 2 if method == "cfsm" else 4
+    truth = random.integers(0, k, 150)
+    probability = random.dirichlet(np.ones(k), 150)
+    probability[:3] = np.eye(k)[(truth[:3] + 1) % k]
+    forecast = Forecast(probability, probability**0.5, probability > 0.4, probability.max(1) > 0.6, True)
+    of_change, settings = method != "scene", Certainty(look=20)
+    score = probability[:, 1] if of_change else probability
+    order = certainty.look_order(probability, score, of_change)
+    chance = {"of_change": of_change, "resamples": RESAMPLES, "seed": 0}
+    measured = certainty.measure(forecast, truth, truth, order, settings, **chance)
+    arrays = forecast.arrays() | ({"changed": truth.astype(bool)} if of_change else {"label": truth})
+    made = _evidence(f"{method}_certainty", "mtsccd_lucd/official", measured, list("abcd")[:k], **arrays)
+    recipe = RECIPE | {"certainty": dataclasses.asdict(settings)}
+    return dataclasses.replace(made, row=dataclasses.replace(made.row, recipe=recipe))
 
 
 def _evidence(protocol: str, dataset: str, measured: Measured, names: list[str], **arrays: Any) -> Evidence:

@@ -23,12 +23,16 @@ class Definition(NamedTuple):
         average: "none": one number of all examples, or of one class; "micro": over all decisions; "macro": the mean
             over classes or labels; "samples": the mean over examples.
         denominator: What the sum is divided by, with facts of the row in braces: "{n} scenes".
-        text: What is computed, in a sentence.
+        text: What is computed, in a sentence, with facts likewise.
     """
 
     average: Average
     denominator: str
     text: str
+
+    def with_facts(self, facts: Mapping[str, str]) -> "Definition":
+        """Return the definition with the facts of a row in it."""
+        return Definition(self.average, self.denominator.format_map(facts), self.text.format_map(facts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +89,7 @@ class Definitions:
         peers: Definitions of others.
         artefact: Its rows' artefact that `Peer.value` takes arrays of.
         decision: Says in a sentence by what decision a row was made.
-        facts: Returns the facts of a row that stand in denominators.
+        facts: Returns the facts of a row that stand in its definitions.
         absent: Returns the names of the classes that no example has.
         name_of: Returns the name in `metrics` of a metric of a row.
     """

@@ -71,7 +71,7 @@ class Explanation:
     def definition(self, metric: str) -> Definition | None:
         """Return the definition of a metric with the facts of the row in it; None where it has none."""
         found = self.definitions.of(self.row, metric)
-        return found and found._replace(denominator=found.denominator.format_map(self.facts))
+        return found and found.with_facts(self.facts)
 
     @property
     def record(self) -> dict[str, Any]:

@@ -2,13 +2,21 @@
 
 import csv
 import dataclasses
+from functools import partial
 
 import pytest
 from commands import refused, run
 from made_up_rows import change_row
 from made_up_runs import make_workdir
 from page_reader import read
-from predicted_rows import change_evidence, label_evidence, scene_evidence, search_evidence, shift_evidence
+from predicted_rows import (
+    certainty_evidence,
+    change_evidence,
+    label_evidence,
+    scene_evidence,
+    search_evidence,
+    shift_evidence,
+)
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.ops.metrics import BINARY_METRICS
@@ -23,6 +31,8 @@ MADE = {
     "multilabel": label_evidence,
     "retrieval": search_evidence,
     "scene_shift": shift_evidence,
+    "scene_certainty": partial(certainty_evidence, "scene"),
+    "cfsm_certainty": partial(certainty_evidence, "cfsm"),
 }
 TASK_OF = {protocol.name: task for task in REPORTS for protocol in task.protocols}
 
@@ -36,7 +46,7 @@ def test_every_metric_of_a_row_is_defined_and_no_other(protocol):
     facts = definitions.facts(evidence)
     for name, (average, denominator, text) in definitions.metrics.items():
         assert average in ("none", "micro", "macro", "samples")
-        assert "{" not in denominator.format_map(facts), name
+        assert "{" not in denominator.format_map(facts) + text.format_map(facts), name
         assert text.endswith("."), name
 
 

@@ -2,13 +2,23 @@
 
 import dataclasses
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
-from predicted_rows import change_evidence, label_evidence, scene_evidence, search_evidence, shift_evidence
+from predicted_rows import (
+    certainty_evidence,
+    change_evidence,
+    label_evidence,
+    scene_evidence,
+    search_evidence,
+    shift_evidence,
+)
 from sklearn import metrics
 
 from mtsccd_jax.report.meaning.definitions import SCIKIT_LEARN, pattern
+from mtsccd_jax.tasks.certainty.definitions import DEFINITIONS as CERTAINTY
+from mtsccd_jax.tasks.certainty.definitions import truth_of
 from mtsccd_jax.tasks.change.definitions import DEFINITIONS as CHANGE
 from mtsccd_jax.tasks.labels.definitions import DEFINITIONS as LABELS
 from mtsccd_jax.tasks.scenes.definitions import DEFINITIONS as SCENES
@@ -30,6 +40,12 @@ def label_truth(evidence):
 
 def label_scores(evidence):
     return evidence.arrays["label"], evidence.arrays["probability"]
+
+
+def forecasts(evidence):
+    """Truth and probabilities as scikit-learn takes them: of pairs that of a change."""
+    probability = evidence.arrays["probability"]
+    return truth_of(evidence.arrays), probability[:, 1] if "changed" in evidence.arrays else probability
 
 
 def ranked_relevance(evidence):
@@ -97,14 +113,25 @@ REAL = {
         "coverage_error": of(metrics.coverage_error, label_scores),
         "label_ranking_loss": of(metrics.label_ranking_loss, label_scores),
     },
+    **{
+        f"certainty of {kind}": {
+            "accuracy_score": lambda e: metrics.accuracy_score(truth_of(e.arrays), e.arrays["probability"].argmax(1)),
+            "brier_score_loss": of(metrics.brier_score_loss, forecasts),
+            "log_loss": of(metrics.log_loss, forecasts),
+        }
+        for kind in ("change", "classes")
+    },
     "search": {"average_precision_score of each query, mean": mean_ap, "ndcg_score": mean_ndcg},
 }
 TABLES = {"scenes": SCENES, "change": CHANGE, "labels": LABELS, "search": SEARCH}
+TABLES |= {"certainty of change": CERTAINTY, "certainty of classes": CERTAINTY}
 MADE = {
     "scenes": scene_evidence,
     "change": change_evidence,
     "labels": label_evidence,
     "search": search_evidence,
+    "certainty of change": partial(certainty_evidence, "cfsm"),
+    "certainty of classes": partial(certainty_evidence, "scene"),
 }
 
 
