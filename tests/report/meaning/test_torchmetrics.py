@@ -6,9 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
-from predicted_rows import change_evidence, label_evidence, scene_evidence, search_evidence
+from predicted_rows import certainty_evidence, change_evidence, label_evidence, scene_evidence, search_evidence
 
 from mtsccd_jax.report.meaning.definitions import TORCHMETRICS, pattern
+from mtsccd_jax.tasks.certainty.definitions import DEFINITIONS as CERTAINTY
+from mtsccd_jax.tasks.certainty.definitions import truth_of
 from mtsccd_jax.tasks.change.definitions import DEFINITIONS as CHANGE
 from mtsccd_jax.tasks.labels.definitions import DEFINITIONS as LABELS
 from mtsccd_jax.tasks.scenes.definitions import DEFINITIONS as SCENES
@@ -124,3 +126,13 @@ def test_search(library, several):
         for name, (metric, relevance) in expected.items()
     }
     assert found(SEARCH, evidence) == pytest.approx(real, abs=1e-6)
+
+
+def test_certainty(library):
+    of = library.classification
+    for method, metric in (("cfsm", of.BinaryCalibrationError()), ("scene", of.MulticlassCalibrationError(4))):
+        evidence = certainty_evidence(method)
+        probability = evidence.arrays["probability"]
+        said = probability[:, 1] if method == "cfsm" else probability
+        real = {("ece", "CalibrationError"): computed(metric, said, truth_of(evidence.arrays))}
+        assert found(CERTAINTY, evidence) == pytest.approx(real, abs=1e-6)
