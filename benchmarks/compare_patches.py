@@ -57,7 +57,7 @@ def write_lmdb(archive: Path, out: Path) -> None:
     out.mkdir()
     with lmdb.open(str(out), map_size=1 << 40) as environment:
         for kind, found in find_patches(opened, (S2, S1, MAPS)).items():
-            for name in map(bytes.decode, found.name_n.tolist()):
+            for name in map(bytes.decode, found.names.tolist()):
                 if kind == MAPS:
                     key, layouts = f"{name}{MAP_SUFFIX}", {"Data": (MAP_SHAPE, "uint16")}
                     raw = {"Data": opened.patches.reference_map(name)}

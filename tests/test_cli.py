@@ -27,7 +27,7 @@ from mtsccd_jax.recipes.config import EVALUATION_KEYS, flatten, to_dict
 
 COMMANDS = {
     *("demo", "data", "recipes", "models", "train", "evaluate", "change", "predict", "embed", "retrieve"),
-    *("report", "export", "verify", "audit", "reproduce", "profile", "bench"),
+    *("certainty", "report", "export", "verify", "audit", "explain", "reproduce", "profile", "bench"),
 }
 
 

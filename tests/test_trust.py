@@ -89,6 +89,7 @@ def test_nothing_is_fetched_unasked(capsys, workdir, scenes, tmp_path):
         ("data", "check", archive),
         ("data", "build", "mtsccd_lusc", "--archive", archive, "--data-dir", tmp_path / "tfds"),
         ("audit",),
+        ("explain", "scene:test", workdir),
         ("models", "--json"),
     ):
         status, _, err = run(capsys, *command)

@@ -14,6 +14,7 @@ TABLE = {  # command -> its options, and what of these it needs
     "recipes": ((), set()),
     "report": (("RUN", "--out", "OUT"), {"matplotlib"}),
     "audit": ((), set()),
+    "explain": (("scene:test_a", "RUN"), set()),
 }
 IMPORTED = f"""
 import json, sys

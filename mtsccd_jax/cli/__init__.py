@@ -16,7 +16,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtsccd_jax import __version__, watchdog
-from mtsccd_jax.cli import bench, data, demo, evaluate, lists, output, profile, report, reproduce, train
+from mtsccd_jax.cli import (
+    bench,
+    certainty,
+    data,
+    demo,
+    evaluate,
+    explain,
+    lists,
+    output,
+    profile,
+    report,
+    reproduce,
+    train,
+)
 from mtsccd_jax.cli.options import Parser
 from mtsccd_jax.cli.signals import Terminated, sigterm_raised
 from mtsccd_jax.errors import InputError, RunError
@@ -135,7 +148,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"mtsccd-jax {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for group in (demo, train, data, lists, evaluate, reproduce, report, bench, profile):
+    for group in (demo, train, data, lists, evaluate, certainty, reproduce, report, explain, bench, profile):
         group.add(commands)
     return parser
 

@@ -27,15 +27,26 @@ def add(commands: Any) -> None:
         commands,
         "audit",
         run_audit,
-        "which published (overall accuracy, kappa) are possible",
+        "which published results are possible: overall accuracy with kappa, or scores of several classes or labels",
+        "mtsccd-jax audit",
         "mtsccd-jax audit results.csv",
+        "",
+        "columns of FILE, one result a line; all other columns say what it is of:",
+        "two classes       oa,kappa[,n,positives]          0.8533,0.5202,5078,933",
+        "several classes   classes,oa,kappa,f1             120;80;40,0.83,0.74,0.91;0.84;0.62",
+        "                  classes is their number, or the examples of each",
+        "several labels    labels,n,f1_micro,f1_macro      19,500,0.71,0.64",
+        "                  labels is their number, or the examples of each",
+        "scores            oa, kappa (not of labels); precision, recall, f1: a value a class, - where not known;",
+        "                  precision_micro, precision_macro, recall_..., f1_...",
+        "decimals          of all values of the line (unless given, as many as are there, at least 4)",
     )
     audit.add_argument(
         "file",
         type=path,
         nargs="?",
         metavar="FILE",
-        help="CSV or JSON with oa, kappa[, n, positives] (default: Table 7 of the MtSCCD paper)",
+        help="CSV with a header or JSON, a list of objects (default: Table 7 of the MtSCCD paper)",
     )
 
     export = command(
@@ -85,22 +96,26 @@ def run_verify(options: argparse.Namespace) -> Json:
 
 
 def run_audit(options: argparse.Namespace) -> Json:
-    """Print which (overall accuracy, kappa) pairs are possible, and the confusion matrix of each that has only one."""
+    """Print which published results are possible, and the confusion matrix of each that has only one."""
     from rich.table import Table
 
-    from mtsccd_jax.progress import ErrorConsole, console
-    from mtsccd_jax.report.published.audit import audit, counts
+    from mtsccd_jax.progress import ErrorConsole, bar, console
+    from mtsccd_jax.report.published.audit import counts, entries, examine
 
-    findings = audit(options.file)
+    given = entries(options.file)
+    findings = []
+    with bar("auditing") as advance:
+        for entry in given:
+            findings.append(examine(entry))
+            advance(len(findings), len(given))
     titles = list(dict.fromkeys(name for finding in findings for name in finding.entry.label))
     table = Table(box=None)
     for title in (*titles, "OA", "kappa", "largest kappa", "finding"):
         table.add_column(title)
     for finding in findings:
-        entry, found = finding.entry, finding.audit
-        numbers = (f"{entry.oa:.4f}", f"{entry.kappa:.4f}", f"{found.bound:.4f}")
-        style = None if found.possible else "red"
-        table.add_row(*(entry.label.get(title, "") for title in titles), *numbers, finding.text, style=style)
+        numbers = ("-" if value is None else f"{value:.4f}" for value in finding.numbers)
+        style = {"impossible": "red", "no_table": "yellow"}.get(finding.state)
+        table.add_row(*(finding.entry.label.get(title, "") for title in titles), *numbers, finding.text, style=style)
     ErrorConsole(width=max(console.width, 150), quiet=console.quiet).print(table)
     return {**counts(findings), "findings": [finding.record for finding in findings]}
 

@@ -5,6 +5,7 @@ The modules import no other part of the project, so each can be used alone.
 
 from mtsccd_jax.ops import (
     bootstrap,
+    certainty,
     distance,
     kmeans,
     metrics,
@@ -19,6 +20,7 @@ from mtsccd_jax.ops import (
 
 __all__ = [
     "bootstrap",
+    "certainty",
     "distance",
     "kmeans",
     "metrics",

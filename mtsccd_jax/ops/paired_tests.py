@@ -7,11 +7,12 @@ As in `ops.bootstrap`, a resample draws from counts and not from examples: the m
 the counts of (truth, prediction of a, prediction of b), and resampling examples makes these multinomial.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Shaped
+from jaxtyping import Float64, Shaped
 
 from mtsccd_jax.ops.bootstrap import percentile_interval
 from mtsccd_jax.ops.calls import check_at_least_one, check_known, check_level, class_vector
@@ -83,16 +84,38 @@ def paired_difference(
     differing = np.flatnonzero(a != b)
     exchanged = bool(differing.size and a[differing[0]] > b[differing[0]])
     first, second = (b, a) if exchanged else (a, b)
-    cells, counts = np.unique(np.stack([truth, first, second]), axis=1, return_counts=True)
-    draws = np.random.default_rng(seed).multinomial(len(truth), counts / len(truth), size=resamples)
-    # The first line is the examples as they are.
-    count_rc = np.concatenate([counts[None], draws])
-    values_a, values_b = (
-        metrics_of_many(_confusions(cells[0], cells[method], count_rc, classes), binary=classes == 2)[metric]
-        for method in (1, 2)
-    )
+    values_a, values_b = resampled_metrics(truth, np.stack([first, second]), classes, resamples, seed)[metric]
     difference = (-1.0 if exchanged else 1.0) * (values_a - values_b)
     return Difference(float(difference[0]), *percentile_interval(difference[1:], level))
+
+
+def resampled_metrics(
+    truth_n: Shaped[ArrayLike, " n"],
+    predicted_mn: Shaped[ArrayLike, "m n"],
+    classes: int = 2,
+    resamples: int = 1000,
+    seed: int | Sequence[int] = 0,
+) -> dict[str, Float64[np.ndarray, "m r"]]:
+    """Return the metrics of m methods on the examples as they are, and then on the same resampled examples.
+
+    The first column is of the examples themselves. Labels and metrics are those of `paired_difference`.
+
+    Raises:
+        ValueError: empty input, unequal lengths, labels out of range, no resample, fewer than two classes.
+    """
+    if classes < 2:
+        raise ValueError(f"classes must be at least 2, got {classes}")
+    check_at_least_one(resamples=resamples)
+    methods = {f"predicted_mn[{m}]": predicted_n for m, predicted_n in enumerate(np.asarray(predicted_mn))}
+    lines = _vectors(classes, truth_n=truth_n, **methods)
+    cells, counts = np.unique(np.stack(lines), axis=1, return_counts=True)
+    draws = np.random.default_rng(seed).multinomial(len(lines[0]), counts / len(lines[0]), size=resamples)
+    count_rc = np.concatenate([counts[None], draws])
+    found = [
+        metrics_of_many(_confusions(cells[0], predicted_c, count_rc, classes), binary=classes == 2)
+        for predicted_c in cells[1:]
+    ]
+    return {metric: np.stack([of_method[metric] for of_method in found]) for metric in BINARY_METRICS}
 
 
 def _confusions(truth_c: np.ndarray, predicted_c: np.ndarray, count_rc: np.ndarray, classes: int) -> np.ndarray:

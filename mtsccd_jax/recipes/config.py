@@ -233,6 +233,23 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Certainty:
+    """Calibrated probabilities, conformal sets, and the list of what to look at first.
+
+    Attributes:
+        calibration: Map from the distance of a pair to its probability of change; scenes have a temperature.
+        coverage: Share of the truths that sets are to hold, and of the examples that are to be answered.
+        bins: Of the expected calibration error and the reliability diagram.
+        look: Examples that somebody has the time to look at, at 20 seconds each in an hour.
+    """
+
+    calibration: Literal["isotonic", "platt"] = "isotonic"
+    coverage: float = 0.9
+    bins: int = 15
+    look: int = 180
+
+
+@dataclass(frozen=True)
 class Similarity:
     """Similarity learning (SSCD): how a siamese network compares both dates, and its loss.
 
@@ -268,6 +285,7 @@ class Recipe:
     retrieval: Retrieval = field(default_factory=Retrieval)
     change: Change = field(default_factory=Change)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    certainty: Certainty = field(default_factory=Certainty)
     similarity: Similarity = field(default_factory=Similarity)
     seed: int = 0
 
@@ -312,7 +330,11 @@ LOCATION_KEYS = ("data.data_dir", "data.folder", "data.pairs", "data.exclude", "
 FIRST_NAMES = {"evaluation.resamples": "change.resamples"}
 
 # Keys that older recipes do not have. With these values a recipe is what it was without them.
-LATER_KEYS = {"data.exclude": None, "data.leave_out": None}
+LATER_KEYS = {
+    "data.exclude": None,
+    "data.leave_out": None,
+    **{f"certainty.{name}": value for name, value in dataclasses.asdict(Certainty()).items()},
+}
 
 # Files that are known by their names without folders; rows hold checksums of what they change.
 _FILE_KEYS = ("data.exclude", "model.init")
@@ -324,6 +346,7 @@ EVALUATION_KEYS = (
     "retrieval.",
     "change.",
     "evaluation.",
+    "certainty.",
     "engine.eval_batch_size",
     "engine.parallel",
     "data.skip_bad",

@@ -9,8 +9,9 @@ from pathlib import Path
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.files import read_bytes, utf8
 from mtsccd_jax.report import provenance, summary, text, unique_names
+from mtsccd_jax.report.meaning import section as meaning
 from mtsccd_jax.report.rows import ROWS_FILE
-from mtsccd_jax.report.runs import Run, group_runs
+from mtsccd_jax.report.runs import Run, group_runs, not_summed_up
 from mtsccd_jax.report.sections import Block, Section, TaskReport, environment
 from mtsccd_jax.report.workdirs import failures, load_all, still_missing
 from mtsccd_jax.report.writer import Writer, write_file
@@ -43,7 +44,8 @@ def write(
         if row.protocol not in protocols:
             where = f"{workdir / ROWS_FILE}, row {row.id}"
             raise InputError(f"{where}: protocol {row.protocol!r} is none of {', '.join(protocols)}")
-    rows = [row for _, row in loaded]
+    every = [row for _, row in loaded]
+    rows = not_summed_up(every, {name: other for task in tasks for name, other in task.sums_up.items()})
     runs = group_runs(rows, {name: protocol.row_settings for name, protocol in protocols.items()})
     index = Path(out_dir) / "index.html"
     refuse_foreign(index)
@@ -52,13 +54,14 @@ def write(
 
     training, speeds = provenance.training_figures(writer, runs)
     throughput = writer.table(provenance.throughput_table(runs, speeds, protocols))
-    missing = still_missing(failed, rows)
+    missing = still_missing(failed, every)
     failed_table = writer.table(summary.failures_table(missing, protocols)) if missing else None
     parts = [
         summary.section(runs, protocols, speeds, failed_table),
         provenance.training_section(training, throughput),
         provenance.provenance_section(writer, runs, protocols),
     ]
+    parts.append(meaning.section(writer, runs, present))
     for sections_of in dict.fromkeys(function for task in present for function in task.sections):
         parts += sections_of(writer, runs)
 

@@ -77,6 +77,24 @@ def _names(firsts: Sequence[Row], of_run: Callable[[Row], dict[str, Any]]) -> li
     return names
 
 
+def not_summed_up(rows: Sequence[Row], sums_up: Mapping[str, str]) -> list[Row]:
+    """Return the rows without those of networks that leave a city out, where a row is there that sums them up.
+
+    `sums_up` maps the protocol of such a row to that of the rows that it is made of.
+    """
+
+    def key(row: Row, protocol: str) -> tuple[str, str]:
+        own = {name: value for name, value in essentials(row.recipe).items() if name not in ("name", "data.leave_out")}
+        return protocol, json.dumps(own, sort_keys=True)
+
+    sums = {key(row, sums_up[row.protocol]) for row in rows if row.protocol in sums_up}
+    return [row for row in rows if not _leaves_out(row) or key(row, row.protocol) not in sums]
+
+
+def _leaves_out(row: Row) -> bool:
+    return (row.recipe.get("data") or {}).get("leave_out") is not None
+
+
 def rows_of(runs: Sequence[Run], protocols: Collection[str]) -> list[Row]:
     """Return the rows of some protocols."""
     return [row for run in runs for row in run.rows if row.protocol in protocols]

@@ -3,10 +3,11 @@
 import enum
 import functools
 import importlib.resources
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from mtsccd_jax.report.meaning.definitions import Definitions
 from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.runs import Run
 
@@ -30,9 +31,11 @@ class Place(enum.IntEnum):
     SPEED = enum.auto()
     DIFFERENCES = enum.auto()
     RESULTS = enum.auto()
+    SHIFT = enum.auto()
     IMAGES = enum.auto()
     TRAINING = enum.auto()
     PUBLISHED = enum.auto()
+    MEANING = enum.auto()
     PROVENANCE = enum.auto()
 
 
@@ -100,6 +103,9 @@ class TaskReport:
     topics: tuple[str, ...]  # for the title of the page, such as ("scenes", "change")
     protocols: tuple[Protocol, ...]
     sections: tuple[Callable[["Writer", Sequence[Run]], Iterable[Section]], ...]  # each is called once
+    definitions: Definitions  # of the metrics of its rows
+    # Protocol of rows that sum up others -> protocol of these, which are then not shown one by one.
+    sums_up: Mapping[str, str] = field(default_factory=dict)
 
 
 def fragment(package: str, template: str, **values: Any) -> Block:

@@ -25,14 +25,15 @@ METRICS: dict[str, str] = {
     "leaked": "Leaked",
     "ap_macro": "AP macro",
     "ap_micro": "AP micro",
-    "f1_macro": "F1 macro",
-    "f1_micro": "F1 micro",
-    "f1_samples": "F1 samples",
-    "f2_samples": "F2 samples",
-    "precision_macro": "P macro",
-    "precision_micro": "P micro",
-    "precision_samples": "P samples",
-    "recall_samples": "R samples",
+    "ap_macro_present": "AP macro of labels that occur",
+    **{
+        f"{figure}_{average}": f"{letter} {average}"
+        for average in ("macro", "micro", "samples")
+        for figure, letter in (("f1", "F1"), ("f2", "F2"), ("precision", "P"), ("recall", "R"))
+    },
+    "hamming_loss": "Hamming loss",
+    "subset_accuracy": "Subset accuracy",
+    "coverage_error": "Coverage error",
     "ranking_loss": "Ranking loss",
     "map": "mAP",
     "ndcg": "NDCG",
@@ -114,7 +115,7 @@ def metric_name(metric: str) -> str:
     """Return the title of a metric, such as "OA", or "P@10" for "precision_at_10"."""
     name, at, k = metric.partition("_at_")
     title = {"precision": "P"}.get(name) if at else None
-    return f"{title or METRICS.get(name, name)}{'@' * bool(at)}{k}"
+    return f"{title or METRICS.get(name, name)}{'@' * bool(at)}{k.replace('_', ' ')}"
 
 
 def number(value: float | None, digits: int = 3) -> str:

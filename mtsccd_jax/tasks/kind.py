@@ -24,29 +24,38 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskKind:
-    """A task, with all that commands need of it.
+class RowKind:
+    """Rows of some protocols.
 
     Attributes:
         protocols: of its rows.
         headline: the metrics that a row is known by.
+        check: the check of a row by `verify`.
+    """
+
+    protocols: tuple[str, ...]
+    headline: tuple[str, str]
+    check: type[Check]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskKind(RowKind):
+    """A task of networks, with all that commands need of it.
+
+    Attributes:
         open_split: opens a split that a row is about.
         evaluate: writes the row of a protocol on a split.
         evaluated_splits: the splits of data to evaluate where none is named, given the recipe.
         published_splits: the splits that the papers have, where `reproduce` evaluates these alone.
-        check: the check of a row by `verify`.
         training: how networks are trained for it, where they are.
         heads: the values of `model.task` whose networks predict it for single images, by their own head.
         predicted_columns: the columns of `predict` from the outputs on images, where there are `heads`.
     """
 
-    protocols: tuple[str, ...]
-    headline: tuple[str, str]
     open_split: Callable[[Data, str], Source]
     evaluate: Callable[[FeatureCache, str, str], Row]
     evaluated_splits: Callable[[Recipe, Data], list[str]]
     published_splits: tuple[str, ...] = ()
-    check: type[Check]
     training: Training | None = None
     heads: tuple[str, ...] = ()
     predicted_columns: Callable[[Trained, Embedding], dict[str, np.ndarray]] | None = None

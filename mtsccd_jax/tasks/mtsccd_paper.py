@@ -69,13 +69,15 @@ def beside_the_paper(writer: Writer, runs: Sequence[Run]) -> Iterator[Section]:
 def published_values(writer: Writer, runs: Sequence[Run]) -> Iterator[Section]:
     """Yield the section on which values of Table 7 are possible."""
     entries = tables.table_7()
-    impossible = sum(not e.audit.possible for e in entries)
+    states = [entry.audit.state for entry in entries]
     idle, recovered = sum(bool(e.audit.all_unchanged) for e in entries), sum(bool(e.audit.recovered) for e in entries)
     prose = (
-        f"{impossible} of the {len(entries)} kappas of the paper's Table 7 are above the most that their overall "
-        f"accuracy allows in any two-class table, kappa ≤ OA² / (1 + (1 − OA)²); {idle} entries have exactly the "
-        f"overall accuracy of never saying “changed”. For {recovered} entries one integer table fits both printed "
-        "numbers, given the pairs and changed pairs of Hefei (5,078 and 933) and Nanjing (5,062 and 879)."
+        f"{states.count('impossible')} of the {len(entries)} kappas of the paper's Table 7 are above the most that "
+        f"their overall accuracy allows in any two-class table, kappa ≤ OA² / (1 + (1 − OA)²); {idle} entries have "
+        "exactly the overall accuracy of never saying “changed”. Given the pairs and changed pairs of Hefei (5,078 and "
+        f"933) and Nanjing (5,062 and 879), one integer table fits both printed numbers of {recovered} entries. Of "
+        f"{states.count('no_table')} more none does, rounded or cut off, though they keep the bound: their numbers are "
+        "of other pairs than these, or misprinted."
     )
     table = Fold("All entries of Table 7", [Block("tables", [writer.table(audit_table())], "dense audit")])
     blocks = [Block("prose", prose), Block("details", [table])]
@@ -151,8 +153,8 @@ def table_7(runs: Sequence[Run]) -> Table | None:
                 paper, repeats = change(method, name, split), _repeats(line, split)
                 for metric in ("oa", "kappa"):
                     value = getattr(paper, metric) if paper else None
-                    wrong = paper is not None and metric == "kappa" and not paper.possible
-                    notes, kind = (("impossible",), "bad") if wrong else ((), "")
+                    doubt = paper_doubt(method, paper.model, split) if paper and metric == "kappa" else ""
+                    notes, kind = ((doubt,), "bad") if doubt else ((), "")
                     cells.append(EMPTY if value is None else Cell(text.four(value), notes, kind))
                     cells.append(own_value(repeats, metric))
                     record |= {f"{split}_paper_{metric}": value, **own_record(repeats, split, metric)}
@@ -181,6 +183,12 @@ def paper_accuracy(row: Row) -> Cell:
     """Return the paper's overall accuracy beside a row, with the paper's name of the network."""
     model = (row.published or {}).get("model")
     return Cell(text.number(text.published_of(row, "oa")), (model,) if model else ())
+
+
+def paper_doubt(method: str, name: str, split: str) -> str:
+    """Return what is wrong with an entry of Table 7, of the paper's name of a network; empty where nothing is."""
+    entry = tables.change_entry(method, name, split)
+    return {"impossible": "impossible", "no_table": "no table fits"}.get(entry.audit.state, "") if entry else ""
 
 
 def leak_table(writer: Writer, runs: Sequence[Run]) -> Table | None:
@@ -235,14 +243,14 @@ def audit_table() -> Table:
     columns = tuple((title, title in ("OA", "Kappa", "Largest possible")) for title in titles)
     rows, records = [], []
     for entry in tables.table_7():
-        audit, kind = entry.audit, "" if entry.audit.possible else "bad"
+        audit, kind = entry.audit, "" if entry.audit.state == "possible" else "bad"
         names = METHOD_NAMES[entry.method], entry.model, CITIES[entry.split], text.four(entry.oa)
         rows.append(
             [
                 *map(Cell, names),
                 Cell(text.four(entry.kappa), kind=kind),
                 Cell(text.four(audit.bound)),
-                Cell("yes" if audit.possible else "no", kind=kind),
+                Cell({"possible": "yes", "no_table": "no\u00a0table"}.get(audit.state, "no"), kind=kind),
                 Cell(entry.reason),
             ]
         )
@@ -250,6 +258,7 @@ def audit_table() -> Table:
         checked = {
             "kappa_bound": round(audit.bound, 6),
             "possible": audit.possible,
+            "state": audit.state,
             "all_unchanged": audit.all_unchanged,
         }
         counts = dict(zip(("tn", "fp", "fn", "tp"), audit.recovered or (None,) * 4, strict=True))

@@ -1,7 +1,5 @@
 """A trained network on anybody's images: predictions as a table, features as arrays."""
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,12 @@ from mtsccd_jax.data.folder_source import image_files, pair_files
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.engine.evaluate import Trained, embed
 from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import AnyPath, replacing, utf8
+from mtsccd_jax.files import AnyPath, replacing
 from mtsccd_jax.progress import console
-from mtsccd_jax.report.tables import csv_cell
+from mtsccd_jax.tasks.certainty import evaluate as certainty
 from mtsccd_jax.tasks.change import evaluate as change
 from mtsccd_jax.tasks.table import BY_HEAD
+from mtsccd_jax.tasks.write_csv import write_csv
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,10 @@ def predict(trained: Trained, images: AnyPath, out: AnyPath, *, skip_bad: bool =
 
     Columns: filename, label, probability and `p_<class>` of each class. Of pairs: these of both dates (`_t1`, `_t2`),
     `changed_cdc_1` (the labels differ), `distance`, and `changed_cfsm` (distance >= threshold) where CFSM has been run
-    in this work directory with the recipe's metric, scale and objective; its threshold is the newest one's. Of a
-    network that predicts several labels: filename, labels (joined by "; ") and `p_<label>` of each. A name that a
-    spreadsheet would run as a formula begins with an apostrophe.
+    in this work directory with the recipe's metric, scale and objective; its threshold is the newest one's; likewise
+    `p_changed`, the calibrated probability, where `certainty` has been. Of a network that predicts several labels:
+    filename, labels (joined by "; ") and `p_<label>` of each. A name that a spreadsheet would run as a formula begins
+    with an apostrophe.
 
     Raises:
         InputError: the images cannot be read, or the network sees bands or cannot decide whether a pair changed.
@@ -61,8 +61,8 @@ def predict(trained: Trained, images: AnyPath, out: AnyPath, *, skip_bad: bool =
         columns[f"filename{suffix}"] = source.column(f"filename{suffix}")
         columns |= {f"{name}{suffix}": values for name, values in predicted_columns(trained, embedding).items()}
     if of_pairs:
-        columns |= change.predicted_columns(trained, embeddings)
-    _write_csv(out, columns)
+        columns |= change.predicted_columns(trained, embeddings) | certainty.predicted_columns(trained, embeddings)
+    write_csv(out, columns)
     return Predicted(len(source) * len(source.image_fields), source.skipped)
 
 
@@ -86,14 +86,3 @@ def embed_to_file(trained: Trained, source: Source, out: AnyPath) -> tuple[int, 
         np.savez(stream, **arrays)
     first = next(iter(embeddings.values())).features
     return first.shape[0], first.shape[1]
-
-
-def _write_csv(out: AnyPath, columns: dict[str, np.ndarray]) -> None:
-    """Write named columns as a table, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(map(csv_cell, columns))
-    for line in zip(*(values.tolist() for values in columns.values()), strict=True):
-        writer.writerow(map(csv_cell, line))
-    with replacing(out) as stream:
-        stream.write(utf8(text.getvalue()))

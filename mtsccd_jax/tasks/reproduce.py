@@ -150,7 +150,12 @@ def _asked(experiment: Experiment) -> list[Asked]:
     recipe, asked = experiment.recipe, []
     for protocol in experiment.protocols:
         kind = BY_PROTOCOL[protocol]
-        asked += [(protocol, split) for split in kind.published_splits or kind.evaluated_splits(recipe, recipe.data)]
+        splits: Sequence[str] = kind.published_splits
+        if not splits or recipe.data.leave_out is not None:
+            splits = kind.evaluated_splits(recipe, recipe.data)
+        if recipe.data.leave_out is not None:
+            splits = [split for split in splits if split != "validation"]
+        asked += [(protocol, split) for split in splits]
     return asked
 
 

@@ -5,21 +5,29 @@ from mtsccd_jax.engine.task import Task
 from mtsccd_jax.recipes.config import Recipe
 from mtsccd_jax.report import text
 from mtsccd_jax.report.rows import Row
+from mtsccd_jax.tasks.certainty.kind import CHANGE_CERTAINTY, SCENE_CERTAINTY
 from mtsccd_jax.tasks.change.kind import CHANGE
 from mtsccd_jax.tasks.labels.kind import LABELS
 from mtsccd_jax.tasks.scenes.kind import SCENES
 from mtsccd_jax.tasks.search.kind import SEARCH
+from mtsccd_jax.tasks.shift.kind import SHIFT
 
 TASKS = (
     SCENES,
     CHANGE,
     LABELS,
     SEARCH,
+    SCENE_CERTAINTY,
+    CHANGE_CERTAINTY,
 )
+
+# Rows of these are made of other rows.
+SUMMARIES = (SHIFT,)
 
 BY_PROTOCOL = {protocol: kind for kind in TASKS for protocol in kind.protocols}
 BY_HEAD = {task: kind for kind in TASKS for task in kind.heads}
-CHECKS = {protocol: kind.check for protocol, kind in BY_PROTOCOL.items()}
+ROW_KINDS = {protocol: kind for kind in (*TASKS, *SUMMARIES) for protocol in kind.protocols}
+CHECKS = {protocol: kind.check for protocol, kind in ROW_KINDS.items()}
 TRAININGS = {kind.training.task: kind.training for kind in TASKS if kind.training}
 
 
@@ -38,7 +46,7 @@ def summary_line(row: Row) -> str:
 
     The line says in which of these metrics the row is below the trivial answer.
     """
-    names = [name for name in BY_PROTOCOL[row.protocol].headline if name in row.metrics]
+    names = [name for name in ROW_KINDS[row.protocol].headline if name in row.metrics]
     scores = "  ".join(f"{name} {_estimate(row, name)}" for name in names)
     line = f"{row.protocol:<10} {row.split:<11} {scores}  n = {row.n:,}"
     trivial, below = text.baseline(row), [name for name in names if text.is_below_trivial(row, name)]

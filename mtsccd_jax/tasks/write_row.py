@@ -4,6 +4,7 @@ import datetime
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,10 +13,7 @@ import numpy as np
 from mtsccd_jax import provenance
 from mtsccd_jax.data.bands import picture, picture_bands
 from mtsccd_jax.data.parts.listed import copies_of_training
-from mtsccd_jax.data.parts.subset import Subset
-from mtsccd_jax.data.patch_source import PatchSource
 from mtsccd_jax.data.sources import Source, training_name
-from mtsccd_jax.data.tfds_source import TfdsSource
 from mtsccd_jax.engine import workdir as work
 from mtsccd_jax.engine.checkpoint import newest_step
 from mtsccd_jax.engine.evaluate import Trained
@@ -54,34 +52,63 @@ class Result:
     threshold: ChosenThreshold | None = None  # None for a protocol without one
 
 
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a result comes from: the network and the examples."""
+
+    workdir: Path
+    recipe: Recipe
+    dataset: str
+    split: str
+    generated: bool
+    fingerprint: str  # of the examples
+    images_per_s: float | None = None
+    initial_weights: str | None = None  # SHA-256
+
+
 def write_row(trained: Trained, outputs: Outputs[Any], result: Result) -> rows.Row:
     """Append the row of a result to the work directory, with its artefacts; `outputs` give its split and throughput."""
-    recipe, seed, source = to_dict(trained.recipe), trained.recipe.seed, outputs.source
-    result = with_leaked(result, source, trained.recipe)
+    source = outputs.source
+    origin = Origin(
+        workdir=trained.workdir,
+        recipe=trained.recipe,
+        dataset=source.dataset,
+        split=source.split,
+        generated=source.generated,
+        fingerprint=source.fingerprint(),
+        images_per_s=outputs.images_per_s,
+        initial_weights=work.load(trained.workdir).weights_sha256,
+    )
+    curve = rows.save_artefact(trained.workdir, "training", training_curve(trained))
+    return append_row(origin, with_leaked(result, source, trained.recipe), {"training": curve})
+
+
+def append_row(origin: Origin, result: Result, saved: Mapping[str, tuple[str, str]] | None = None) -> rows.Row:
+    """Append the row of a result to its work directory, with its artefacts and those that are `saved` already."""
+    recipe, seed = to_dict(origin.recipe), origin.recipe.seed
     measured, threshold = result.measured, result.threshold
     objective = threshold.objective if threshold else None
     value = threshold.value if threshold else None
-    fingerprint = source.fingerprint()
     identity = rows.row_id(
         recipe,
-        source.split,
+        origin.split,
         result.protocol,
         seed,
-        objective=objective if objective != trained.recipe.change.objective else None,
-        dataset=rows.data_identity(source.dataset, fingerprint),
+        objective=objective if objective != origin.recipe.change.objective else None,
+        dataset=rows.data_identity(origin.dataset, origin.fingerprint),
     )
-    artefacts, checksums = {}, {}
-    for name, content in {**result.arrays, "training": training_curve(trained)}.items():
-        file_name = f"{identity}-{name}" if name != "training" else "training"
-        artefacts[name], checksums[name] = rows.save_artefact(trained.workdir, file_name, content)
+    artefacts = {
+        name: rows.save_artefact(origin.workdir, f"{identity}-{name}", content)
+        for name, content in result.arrays.items()
+    } | dict(saved or {})
     now = datetime.datetime.now(datetime.UTC)
     row = rows.Row(
         id=identity,
-        dataset=source.dataset,
-        generated=source.generated,
-        split=source.split,
+        dataset=origin.dataset,
+        generated=origin.generated,
+        split=origin.split,
         protocol=result.protocol,
-        model=trained.recipe.model.name,
+        model=origin.recipe.model.name,
         seed=seed,
         n=measured.n,
         metrics=measured.metrics,
@@ -98,15 +125,15 @@ def write_row(trained: Trained, outputs: Outputs[Any], result: Result) -> rows.R
         device=provenance.device(),
         commit=provenance.commit(),
         times={"finished": now.isoformat(timespec="seconds"), "seconds": time.perf_counter() - result.started},
-        images_per_s=outputs.images_per_s,
+        images_per_s=origin.images_per_s,
         checksums={
-            "data": fingerprint,
-            "initial_weights": work.load(trained.workdir).weights_sha256,
-            "artefacts": checksums,
+            "data": origin.fingerprint,
+            "initial_weights": origin.initial_weights,
+            "artefacts": {name: sha256 for name, (_, sha256) in artefacts.items()},
         },
-        artefacts=artefacts,
+        artefacts={name: path for name, (path, _) in artefacts.items()},
     )
-    rows.append(trained.workdir, row)
+    rows.append(origin.workdir, row)
     return row
 
 
@@ -149,9 +176,9 @@ def pictures(source: Source, indices: np.ndarray) -> np.ndarray:
     """
     if source.image_fields:
         return thumbnails(source, indices, source.image_fields[0])
-    assert isinstance(source, (TfdsSource, PatchSource, Subset))
-    names = picture_bands(source.stored_bands)
-    found = source.reading(names).read(indices) if len(indices) else {}
+    of_bands: Any = source  # which has these two
+    names = picture_bands(of_bands.stored_bands)
+    found = of_bands.reading(names).read(indices) if len(indices) else {}
     return _small(picture({name: found[name] for name in names}) if found else [])
 
 

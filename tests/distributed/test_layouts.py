@@ -38,6 +38,7 @@ def results(demo_run, run_copy, scenes, tmp_path_factory):
                 ["evaluate", workdir, "--data-dir", data_dir, "--split", "test_a", "--set", "scene.classifier=svm"],
                 ["retrieve", workdir, "--data-dir", data_dir, "--split", "test_a"],
                 ["retrieve", workdir, "--data-dir", data_dir, "--query", few / "0.png"],
+                ["certainty", workdir, "--data-dir", data_dir, "--split", "test_a", "--method", "cfsm"],
             ]
         ended = many_processes.run(processes, 8 // processes, *commands)
         assert [one.status for one in ended] == [0] * processes, ended
@@ -55,7 +56,9 @@ def pairs_of(one, many):
 @pytest.mark.parametrize("processes", [2, 4])
 def test_rows_are_equal_to_the_last_count(results, processes):
     one, many = (load(results[number]) for number in (1, processes))
-    asked = ["scene", "cfsm", "cdc_1", "cdc_2", "scene", "retrieval"] if processes == 2 else ["scene", "cfsm"]
+    asked = ["scene", "cfsm"]
+    if processes == 2:
+        asked += ["cdc_1", "cdc_2", "scene", "retrieval", "cfsm_certainty"]
     assert [row.protocol for row in many] == asked
     assert any(row.threshold is not None for row in many)
     for row, other in pairs_of(one, many):

@@ -16,7 +16,7 @@ from jaxtyping import jaxtyped
 
 from mtsccd_jax import ops
 
-MODULES = [importlib.import_module(f"{ops.__name__}.{module.name}") for module in pkgutil.iter_modules(ops.__path__)]
+MODULES = [importlib.import_module(module.name) for module in pkgutil.walk_packages(ops.__path__, f"{ops.__name__}.")]
 
 _INT_IS_FLOAT = BeartypeConf(is_pep484_tower=True)
 

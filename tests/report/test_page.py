@@ -12,6 +12,7 @@ from reports import records, write
 
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.report import page, rows, workdirs
+from mtsccd_jax.report.meaning.definitions import Definition, Definitions
 from mtsccd_jax.report.page import put_together
 from mtsccd_jax.report.published.tables import TABLE_7
 from mtsccd_jax.report.runs import run_name
@@ -262,7 +263,7 @@ def test_a_new_task_shows_its_rows_without_an_edit_of_the_report(workdir, tmp_pa
     metrics = {"error": {"value": 2.5, "low": 2.0, "high": 3.0}}
     row = dataclasses.replace(rows.load(workdir)[0], protocol="counting", metrics=metrics, artefacts={}, confusion=[])
     rows.append(tmp_path / "run", row)
-    known = "scene, cfsm, cdc_1, cdc_2, sscd, multilabel, retrieval"
+    known = ", ".join(protocol.name for task in REPORTS for protocol in task.protocols)
     with pytest.raises(InputError, match=rf"rows\.jsonl, row {row.id}: protocol 'counting' is none of {known}"):
         write([tmp_path / "run"], tmp_path / "out")
 
@@ -270,8 +271,19 @@ def test_a_new_task_shows_its_rows_without_an_edit_of_the_report(workdir, tmp_pa
         yield Section("counts", "Counts", Place.RESULTS, [Block("prose", f"{len(runs)} run")], "Counts")
 
     protocol = Protocol("counting", "Counting", "Counting, error", "error", lambda rows: "It counts.")
-    task = TaskReport("Images", ("counts",), (protocol,), (sections,))
+    defined = {"error": Definition("macro", "{n} images", "Mean distance from the true count.")}
+    meaning = Definitions(defined, (), "predictions", lambda row: "counted", lambda evidence: {"n": "7"}, lambda _: [])
+    task = TaskReport("Images", ("counts",), (protocol,), (sections,), meaning)
     reader = read(page.write([tmp_path / "run"], tmp_path / "out", (*REPORTS, task)))
     assert "counts" in reader.ids
-    for words in ("Images: counts", "1 run", "It counts.", "Counting, error", "2.50", "Counting, Hefei"):
+    for words in (
+        "Images: counts",
+        "1 run",
+        "It counts.",
+        "Counting, error",
+        "2.50",
+        "Counting, Hefei",
+        "over 7 images",
+        "true count.",
+    ):
         assert words in reader.text, words

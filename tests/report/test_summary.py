@@ -57,7 +57,8 @@ def test_tables_stand_beside_the_page_as_files(written):
     index, made = written
     stems = {path.stem.partition("_test_")[0] for path in (index.parent / "tables").iterdir()}
     of_labels = {"labels", "published_bigearthnet_v2", "by_label", "differences_labels", "pairs_labels"}
-    assert stems == of_labels | {"retrieval", "throughput"}
+    explained = {f"{table}_{protocol}" for table in ("meaning", "peers") for protocol in ("multilabel", "retrieval")}
+    assert stems == of_labels | explained | {"retrieval", "throughput"}
     assert {r["id"] for r in records(index, "labels")} == {r.id for r in made if r.protocol == "multilabel"}
     images = {r["what"]: r["images"] for r in records(index, "throughput")}
     assert (images["multilabel"], images["retrieval"]) == ("240", "24")

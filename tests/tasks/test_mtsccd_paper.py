@@ -1,6 +1,7 @@
 """The paper's tables beside ours: small variants, repetitions, the leak, and the audit."""
 
 import dataclasses
+from collections import Counter
 
 import pytest
 from made_up_rows import change_row
@@ -73,6 +74,7 @@ def test_recipes_of_one_network_have_leaks_of_their_own(small_variants, tmp_path
 def test_the_audit_table_lists_what_is_impossible_and_what_is_recovered():
     records = audit_table().records
     assert len(records) == 46
+    assert Counter(r["state"] for r in records) == {"impossible": 16, "no_table": 8, "possible": 22}
     assert sum(not r["possible"] for r in records) == 16
     assert sum(r["tp"] is not None for r in records) == 22
 

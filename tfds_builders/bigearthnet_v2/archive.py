@@ -11,8 +11,9 @@ As an LMDB: a folder with `data.mdb` or a single file, whose keys are `<patch_id
 """
 
 import hashlib
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ import numpy as np
 
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V2_NAME, s1_scene, s2_v2_product
 from tfds_builders.bigearthnet_v2.lmdb_patches import LmdbPatches, find_lmdb, lmdb_keys
-from tfds_builders.bigearthnet_v2.metadata import TABLES, Metadata, read_metadata
+from tfds_builders.bigearthnet_v2.metadata import TABLES, Metadata, narrow, read_metadata
 from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, FolderPatches
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_SUFFIX
 from tfds_builders.reading.archive import GENERATED_MARK, ArchiveError
@@ -31,7 +32,7 @@ DOWNLOAD_HINT = (
     "download BigEarthNet v2.0 by hand from https://zenodo.org/records/10891137 (BigEarthNet-S1.tar.zst, "
     "BigEarthNet-S2.tar.zst, Reference_Maps.tar.zst and both metadata*.parquet), unpack the tar files into one folder"
 )
-_KEYS_AT_ONCE = 1 << 16
+_KEYS_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,59 @@ class V2Archive:
         return read_metadata(self.tables)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Found:
-    """The patches of one kind that an archive holds (ASCII bytes, sorted), and a line for all that is no patch."""
+    """The patches of one kind that an archive holds, beside those of the tables.
 
-    name_n: np.ndarray
+    Attributes:
+        listed_n: Names of the patches of the tables, ASCII bytes.
+        there_n: Whether the archive has them, (n,) bool.
+        other_m: Names of patches that are in the archive and in no table, sorted.
+        bad: A line for all that is no patch.
+    """
+
+    listed_n: np.ndarray
+    there_n: np.ndarray
+    other_m: np.ndarray
     bad: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return int(self.there_n.sum()) + len(self.other_m)
+
+    @property
+    def names(self) -> np.ndarray:
+        """The names of all patches that the archive holds, sorted; made anew each time."""
+        found = self.listed_n[self.there_n]
+        if len(self.other_m):
+            found = np.concatenate([found, self.other_m])
+        found.sort()
+        return narrow(found)
+
+
+class _Search:
+    """Looks names up among those of the tables, some at a time, so that those of an archive need not be kept."""
+
+    def __init__(self, listed_n: np.ndarray):
+        self.listed_n, self.there_n = listed_n, np.zeros(len(listed_n), bool)
+        self._order_n = np.argsort(listed_n)
+        self._others: list[bytes] = []
+
+    def add(self, names: Sequence[bytes]) -> None:
+        """Look names up."""
+        if not len(self.listed_n):
+            self._others += names
+            return
+        name_m = np.array(names, bytes)
+        place_m = np.searchsorted(self.listed_n, name_m, sorter=self._order_n)
+        row_m = self._order_n[np.minimum(place_m, len(self.listed_n) - 1)]
+        known_m = self.listed_n[row_m] == name_m
+        self.there_n[row_m[known_m]] = True
+        self._others += name_m[~known_m].tolist()
+
+    def found(self, bad: Iterable[str]) -> Found:
+        """Return what was found."""
+        other_m = np.sort(np.array(self._others, bytes)) if self._others else np.zeros(0, "S1")
+        return Found(self.listed_n, self.there_n, other_m, tuple(bad))
 
 
 def open_v2(path: str | os.PathLike[str]) -> V2Archive:
@@ -94,17 +142,21 @@ def _archive(root: Path) -> V2Archive:
     return V2Archive(root, LmdbPatches(str(lmdb)) if lmdb else FolderPatches(str(root)), tables, generated)
 
 
-def find_patches(archive: V2Archive, kinds: tuple[str, ...]) -> dict[str, Found]:
-    """Return the patches of each of `kinds` (`S2`, `S1`, `MAPS`) in the archive, by names alone."""
+def find_patches(archive: V2Archive, kinds: tuple[str, ...], metadata: Metadata | None = None) -> dict[str, Found]:
+    """Return the patches of each of `kinds` (`S2`, `S1`, `MAPS`) in the archive, by names alone.
+
+    Without metadata none of them is in the tables.
+    """
+    listed_n = {S1: metadata.s1_name_n, S2: metadata.patch_id_n, MAPS: metadata.patch_id_n} if metadata else {}
+    searches = {kind: _Search(listed_n.get(kind, np.zeros(0, "S1"))) for kind in kinds}
     if isinstance(archive.patches, LmdbPatches):
-        return _found_in_lmdb(archive.patches.path, kinds)
-    return {kind: _found_in_folders(archive.path, kind) for kind in kinds}
+        return _found_in_lmdb(archive.patches.path, searches)
+    return {kind: _found_in_folders(archive.path, kind, search) for kind, search in searches.items()}
 
 
-def _found_in_folders(root: Path, kind: str) -> Found:
+def _found_in_folders(root: Path, kind: str, search: _Search) -> Found:
     """Return the patch folders of one kind, without looking into them."""
     form = S1_NAME if kind == S1 else S2_V2_NAME
-    parts: list[np.ndarray] = []
     bad: list[str] = []
     for group in _folders(root / kind, bad):
         names = []
@@ -114,10 +166,10 @@ def _found_in_folders(root: Path, kind: str) -> Found:
             elif group_of_patch(kind, patch) != group:
                 bad.append(f"{root / kind / group / patch}: lies in the folder of another product")
             else:
-                names.append(patch)
+                names.append(patch.encode())
         if names:
-            parts.append(np.array(names, dtype=bytes))
-    return Found(np.sort(np.concatenate(parts)) if parts else np.zeros(0, "S1"), tuple(bad))
+            search.add(names)
+    return search.found(bad)
 
 
 def group_of_patch(kind: str, patch: str) -> str:
@@ -138,28 +190,20 @@ def _folders(folder: Path, bad: list[str]) -> Iterator[str]:
             bad.append(f"{folder / name}: a file among the folders of patches")
 
 
-def _found_in_lmdb(path: str, kinds: tuple[str, ...]) -> dict[str, Found]:
-    names: dict[str, list[bytes]] = {kind: [] for kind in (S2, S1, MAPS)}
-    packed: dict[str, list[np.ndarray]] = {kind: [] for kind in names}
+def _found_in_lmdb(path: str, searches: dict[str, _Search]) -> dict[str, Found]:
     bad: list[str] = []
-
-    def pack(most: int) -> None:
-        for kind, waiting in names.items():
-            if len(waiting) > most:
-                packed[kind].append(np.array(waiting))
-                waiting.clear()
-
-    for key in lmdb_keys(path):
-        kind, patch = _kind_of_key(key)
-        if kind is None:
-            bad.append(f"{path}: key '{key.decode(errors='replace')}' {_why_no_patch(key)}")
-        else:
-            names[kind].append(patch)
-            pack(most=_KEYS_AT_ONCE)
-    pack(most=0)
-    found = {kind: np.sort(np.concatenate(packed[kind])) if packed[kind] else np.zeros(0, "S1") for kind in kinds}
+    keys = lmdb_keys(path)
+    while some := list(itertools.islice(keys, _KEYS_AT_ONCE)):
+        names: dict[str | None, list[bytes]] = {}
+        for key in some:
+            kind, patch = _kind_of_key(key)
+            names.setdefault(kind, []).append(patch)
+        bad += [f"{path}: key '{key.decode(errors='replace')}' {_why_no_patch(key)}" for key in names.get(None, ())]
+        for kind, search in searches.items():
+            if kind in names:
+                search.add(names[kind])
     # A key that is no patch belongs to no kind: it is reported once, with the first kind.
-    return {kind: Found(name_n, tuple(bad) if at == 0 else ()) for at, (kind, name_n) in enumerate(found.items())}
+    return {kind: search.found(bad if at == 0 else ()) for at, (kind, search) in enumerate(searches.items())}
 
 
 def _kind_of_key(key: bytes) -> tuple[str | None, bytes]:
@@ -184,39 +228,36 @@ def _why_no_patch(key: bytes) -> str:
 def content_digest(metadata: Metadata, found: dict[str, Found]) -> str:
     """Return a SHA-256 over the metadata and over which patches are there (not over their pixels)."""
     digest = hashlib.sha256()
+
+    def add(array: np.ndarray, kind: str = "") -> None:
+        digest.update(f"{kind}{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+
     columns = (metadata.patch_id_n, metadata.s1_name_n, metadata.split_n, metadata.labels_nk, metadata.recommended_n)
     for array in (*columns, metadata.has_snow_n, metadata.country_n):
-        digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
-    for kind, names in found.items():
-        digest.update(f"{kind} {names.name_n.dtype} {names.name_n.shape}".encode() + names.name_n.tobytes())
+        add(array)
+    for kind, listed in found.items():
+        add(listed.names, f"{kind} ")
     return digest.hexdigest()
 
 
 class Presence(NamedTuple):
-    """Which patches of the tables are there; all arrays have one entry for each row.
+    """Which patches of the tables are there, by any and by all of the kinds, (n,) bool each."""
 
-    By kind, `name_n` are the names (bytes) and `there_n` (bool) whether the archive has them. `partly_n` and `whole_n`
-    are whether it has any, and all, of the kinds.
-    """
-
-    name_n: dict[str, np.ndarray]
-    there_n: dict[str, np.ndarray]
     partly_n: np.ndarray
     whole_n: np.ndarray
 
 
-def presence(metadata: Metadata, found: dict[str, Found]) -> Presence:
+def presence(found: dict[str, Found]) -> Presence:
     """Return which patches of the tables are among those found."""
-    name_n = {kind: metadata.s1_name_n if kind == S1 else metadata.patch_id_n for kind in found}
-    there_n = {kind: np.isin(name_n[kind], listed.name_n) for kind, listed in found.items()}
-    there = [*there_n.values()]
-    return Presence(name_n, there_n, np.logical_or.reduce(there), np.logical_and.reduce(there))
+    there = [listed.there_n for listed in found.values()]
+    return Presence(np.logical_or.reduce(there), np.logical_and.reduce(there))
 
 
-def unlisted(archive: V2Archive, kind: str, found_n: np.ndarray, listed_n: np.ndarray) -> list[str]:
+def unlisted(archive: V2Archive, kind: str, other_m: np.ndarray) -> list[str]:
     """Return a line for each product or scene with patches that are in the archive and in no table."""
     tables = " or ".join(archive.tables)
-    groups = _by_group(kind, found_n[~np.isin(found_n, listed_n)])
+    groups = _by_group(kind, other_m)
     return [f"{archive.path}: {kind}: {_some(group, *names)} in no list ({tables})" for group, names in groups.items()]
 
 

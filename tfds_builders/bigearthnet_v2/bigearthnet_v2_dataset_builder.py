@@ -23,7 +23,7 @@ from tfds_builders.bigearthnet_v2.archive import (
     unlisted,
 )
 from tfds_builders.bigearthnet_v2.config import CONFIGS, BigEarthNetV2Config
-from tfds_builders.bigearthnet_v2.metadata import OTHERS_TABLE, RECOMMENDED_TABLE, TABLES, Metadata
+from tfds_builders.bigearthnet_v2.metadata import OTHERS_TABLE, RECOMMENDED_TABLE, TABLES, Metadata, Rows
 from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, PatchExamples
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_SHAPE
 from tfds_builders.reading.archive import ArchiveError
@@ -72,7 +72,8 @@ class Builder(BigEarthNetBuilder):
         """Return the sha256 of the metadata and of the names of the patches that are there (not of their pixels)."""
         assert self._archive is not None
         archive = open_v2(self._archive)
-        return content_digest(archive.metadata(), find_patches(archive, self._kinds()))
+        metadata = archive.metadata()
+        return content_digest(metadata, find_patches(archive, self._kinds(), metadata))
 
     def _kinds(self) -> tuple[str, ...]:
         """Return the kinds of patches that this configuration reads."""
@@ -83,17 +84,18 @@ class Builder(BigEarthNetBuilder):
     def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[PatchExamples]]:
         archive = open_v2(self._archive_path(dl_manager))
         metadata = archive.metadata()
-        found = find_patches(archive, self._kinds())
+        found = find_patches(archive, self._kinds(), metadata)
         self._describe(
             source=content_digest(metadata, found), generated=archive.generated, splits_from="the metadata tables"
         )
         rows = self._usable(archive, metadata, found)
-        splits = {split: rows.take(np.flatnonzero(rows.split_n == at)) for at, split in enumerate(SPLITS)}
+        splits = {split: Rows(metadata, rows[metadata.split_n[rows] == at]) for at, split in enumerate(SPLITS)}
         refuse_empty_split(archive.path, splits)
-        return {split: self._shards(archive, rows.take(shuffled(rows.patch_id_n))) for split, rows in splits.items()}
+        return {split: self._shards(archive, rows) for split, rows in splits.items()}
 
-    def _shards(self, archive: V2Archive, rows: Metadata) -> list[PatchExamples]:
-        config = self.builder_config
+    def _shards(self, archive: V2Archive, rows: Rows) -> list[PatchExamples]:
+        config, metadata = self.builder_config, rows.metadata
+        stored_n = rows.place_n[shuffled(metadata.patch_id_n[rows.place_n])]
         patch_bytes = _NAME_BYTES + self._band_bytes() + (_MAP_BYTES if config.reference_map else 0)
         return [
             PatchExamples(
@@ -101,14 +103,14 @@ class Builder(BigEarthNetBuilder):
                 config.s2_bands,
                 config.s1_bands,
                 config.reference_map,
-                rows.take(np.arange(start, stop)),
+                Rows(metadata, stored_n[start:stop]),
                 self._skip_bad,
             )
             for start, stop in self._limits.bounds(len(rows), patch_bytes)
         ]
 
-    def _usable(self, archive: V2Archive, metadata: Metadata, found: dict[str, Found]) -> Metadata:
-        """Return the rows of this configuration whose patches are there.
+    def _usable(self, archive: V2Archive, metadata: Metadata, found: dict[str, Found]) -> np.ndarray:
+        """Return the places of the rows of this configuration whose patches are there.
 
         Patches of which nothing is there are counted as absent. Patches of which only a part is there, and patches
         that are in no table, are an error, or skipped.
@@ -119,23 +121,24 @@ class Builder(BigEarthNetBuilder):
                 raise ArchiveError(f"{archive.path}: no {name}; it is a file of its own, {DOWNLOAD_HINT}")
             wanted_n |= metadata.recommended_n == (name == RECOMMENDED_TABLE)
         problems = [*metadata.bad]
-        name_n, there_n, partly_n, whole_n = presence(metadata, found)
+        partly_n, whole_n = presence(found)
         for kind, listed in found.items():
-            if not listed.name_n.size:
+            if not len(listed):
                 raise ArchiveError(
                     f"{archive.path}: holds no patch of {kind}; {DOWNLOAD_HINT}, or build a configuration without it"
                 )
             problems += listed.bad
-            problems += unlisted(archive, kind, listed.name_n, name_n[kind])
-            lost_n = name_n[kind][wanted_n & partly_n & ~there_n[kind]]
-            problems += missing(archive, kind, lost_n, name_n[kind][wanted_n])
+            problems += unlisted(archive, kind, listed.other_m)
+            lost_n = listed.listed_n[wanted_n & partly_n & ~listed.there_n]
+            problems += missing(archive, kind, lost_n, listed.listed_n[wanted_n])
         absent = [name.decode() for name in metadata.patch_id_n[wanted_n & ~partly_n].tolist()]
         self._count_absent(archive.path, absent, int(wanted_n.sum()), "the tables")
         self._refuse_or_skip(problems)
-        return metadata.take(np.flatnonzero(wanted_n & whole_n))
+        places: np.ndarray = np.flatnonzero(wanted_n & whole_n)
+        return places
 
 
 def shuffled(patch_id_n: np.ndarray) -> np.ndarray:
     """Return the order (int64, (n,)) in which patches are stored: by a hash of their names, whatever their order."""
-    keys = [hashlib.blake2b(name, digest_size=8, key=_ORDER_SEED).digest() for name in patch_id_n.tolist()]
-    return np.argsort(np.array(keys, dtype="S8").view(">u8"), kind="stable")
+    keys = (hashlib.blake2b(name, digest_size=8, key=_ORDER_SEED).digest() for name in patch_id_n)
+    return np.argsort(np.fromiter(map(int.from_bytes, keys), np.uint64, len(patch_id_n)), kind="stable")

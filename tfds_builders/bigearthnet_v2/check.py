@@ -76,15 +76,15 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
     """
     archive = open_v2(path)
     metadata = archive.metadata()
-    found = find_patches(archive, (S2, S1, MAPS))
+    found = find_patches(archive, (S2, S1, MAPS), metadata)
     problems = [*metadata.bad, *_contradictions(metadata)]
     differences = [f"{name} is missing" for name in TABLES if name not in archive.tables]
-    name_n, there_n, partly_n, whole_n = presence(metadata, found)
+    partly_n, whole_n = presence(found)
     for kind, listed in found.items():
         problems += listed.bad
-        if listed.name_n.size:
-            problems += unlisted(archive, kind, listed.name_n, name_n[kind])
-            problems += missing(archive, kind, name_n[kind][partly_n & ~there_n[kind]], name_n[kind])
+        if len(listed):
+            problems += unlisted(archive, kind, listed.other_m)
+            problems += missing(archive, kind, listed.listed_n[partly_n & ~listed.there_n], listed.listed_n)
         else:
             differences.append(f"{kind} is missing")
     absent_n = metadata.patch_id_n[~partly_n]
@@ -94,7 +94,7 @@ def check_archive(path: str | os.PathLike[str], *, progress: Callable[[int, int]
     problems += _faults_of_patches(archive, found, progress)
     return V2Report(
         path=archive.path,
-        images=len(found[S2].name_n),
+        images=len(found[S2]),
         pairs=int(whole_n.sum()),
         rows=len(metadata),
         problems=problems,
@@ -109,9 +109,9 @@ def _faults_of_patches(
 ) -> list[str]:
     """Return a line for every file that a patch's folder lacks, and for every patch whose radar has no data."""
     lines = []
-    done, total = 0, sum(len(listed.name_n) for listed in found.values())
+    done, total = 0, sum(len(listed) for listed in found.values())
     for kind, listed in found.items():
-        for name in listed.name_n.tolist():
+        for name in listed.names.tolist():
             patch = name.decode()
             lines += _missing_files(archive, kind, patch)
             if kind == S1:
@@ -187,7 +187,7 @@ def _tables(metadata: Metadata, found: Mapping[str, Found]) -> tuple[CountTable,
         "S2 products": (np.unique(group_names(S2, metadata.patch_id_n)), S2_PRODUCTS),
         "S1 scenes": (np.unique(group_names(S1, metadata.s1_name_n)), S1_SCENES),
     }
-    counts = {kind: (len(listed.name_n), ALL_PATCHES) for kind, listed in found.items()}
+    counts = {kind: (len(listed), ALL_PATCHES) for kind, listed in found.items()}
     counts |= {title: (len(names), published) for title, (names, published) in groups_found.items()}
     whole = CountTable.of_counts("Folders or keys of patches, and products and scenes in the tables", "count", counts)
     return whole, *tables

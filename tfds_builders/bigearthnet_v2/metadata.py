@@ -4,11 +4,13 @@ Names must never be made from one another: `patch_id` pads the patch's column an
 `s2v1_name` do not, and the time in the v1 name may be another one.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +34,12 @@ _NAME_FORMS = {
     "s1_name": r"^S1[AB]_IW_GRDH_1SDV_\d{8}T\d{6}_\d{2}[A-Z]{3}_\d{1,2}_\d{1,2}$",
     "s2v1_name": r"^S2[AB]_MSIL2A_\d{8}T\d{5,6}_\d{1,2}_\d{1,2}$",
 }
-
+# Names of each form, none of which is longer.
+_LONGEST = (
+    "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57",
+    "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_26_57",
+    "S2A_MSIL2A_20170613T101031_26_57",
+)
 
 _ROWS_AT_ONCE, _MOST_ROW_BYTES = 1 << 13, 1 << 12
 
@@ -62,14 +69,24 @@ class Metadata:
 
     def take(self, rows: np.ndarray) -> "Metadata":
         """Return the rows that an index or a mask names, as copies of their own size."""
-        return self._map(lambda values: values[rows])
-
-    def _map(self, change: Any) -> "Metadata":
-        arrays = {field.name: change(getattr(self, field.name)) for field in _ARRAYS}
-        return dataclasses.replace(self, **arrays)
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS})
 
 
-_ARRAYS = tuple(field for field in dataclasses.fields(Metadata) if field.name != "bad")
+_ARRAYS = tuple(field.name for field in dataclasses.fields(Metadata) if field.name != "bad")
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some rows of the metadata; what is pickled holds no others."""
+
+    metadata: Metadata
+    place_n: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.place_n)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Rows, (self.metadata.take(self.place_n), np.arange(len(self)))
 
 
 def read_metadata(paths: dict[str, Path]) -> Metadata:
@@ -81,41 +98,70 @@ def read_metadata(paths: dict[str, Path]) -> Metadata:
         ArchiveError: a file is missing, is no parquet file or not of this version of the archive (columns and their
             types), or a patch occurs twice.
     """
-    parts: list[Metadata] = []
     bad: list[str] = []
-    for table, path in paths.items():
-        for part in _parts(path, recommended=table == RECOMMENDED_TABLE):
-            parts.append(part)
-            bad += part.bad
-    arrays = {field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in _ARRAYS}
-    metadata = Metadata(**arrays, bad=tuple(bad))
+    with _freed_memory():
+        # Arrays of their final size from the start: parts to put together would take as much again.
+        whole = _empty(sum(map(_rows, paths.values())))
+        stop = 0
+        for table, path in paths.items():
+            for part in _parts(path, recommended=table == RECOMMENDED_TABLE):
+                start, stop = stop, stop + len(part)
+                for name in _ARRAYS:
+                    getattr(whole, name)[start:stop] = getattr(part, name)
+                bad += part.bad
+    metadata = Metadata(**{name: narrow(getattr(whole, name)[:stop]) for name in _ARRAYS}, bad=tuple(bad))
     _refuse_duplicates(metadata, " and ".join(str(path) for path in paths.values()))
     return metadata
 
 
+def _empty(rows: int) -> Metadata:
+    """Return metadata of so many rows, all of them nothing."""
+    names = (np.zeros(rows, f"S{len(longest)}") for longest in _LONGEST)
+    places = (np.zeros(rows, np.uint8) for _ in ("split", "country"))
+    flags = (np.zeros(rows, bool) for _ in ("snow", "cloud or shadow", "recommended"))
+    arrays = (*names, np.zeros((rows, len(CLASSES_19)), np.uint8), *places, *flags)
+    return Metadata(**dict(zip(_ARRAYS, arrays, strict=True)), bad=())
+
+
+def narrow(values: np.ndarray) -> np.ndarray:
+    """Return texts no wider than the longest of them; other arrays as they are."""
+    if values.dtype.kind != "S":
+        return values
+    longest = max(1, int(np.char.str_len(values).max(initial=0)))
+    return values if longest == values.dtype.itemsize else values.astype(f"S{longest}")
+
+
 def _refuse_duplicates(metadata: Metadata, where: str) -> None:
     for name_n in (metadata.patch_id_n, metadata.s1_name_n):
-        ordered = np.sort(name_n)
-        twice = np.flatnonzero(ordered[1:] == ordered[:-1])
-        if twice.size:
-            raise ArchiveError(f"{where}: {ordered[twice[0]].decode()} is there twice; download the tables again")
+        order_n = np.argsort(name_n)
+        for start in range(0, len(name_n), _ROWS_AT_ONCE):  # of the names themselves there is one copy
+            ordered = name_n[order_n[start : start + _ROWS_AT_ONCE + 1]]
+            twice = np.flatnonzero(ordered[1:] == ordered[:-1])
+            if twice.size:
+                raise ArchiveError(f"{where}: {ordered[twice[0]].decode()} is there twice; download the tables again")
 
 
-def _parts(path: Path, *, recommended: bool) -> Iterator[Metadata]:
+@contextlib.contextmanager
+def _freed_memory() -> Iterator[None]:
+    """Let Arrow take memory from the system, and give it back, while tables are read; its own pool keeps 100 MB."""
+    import pyarrow
+
+    before = pyarrow.default_memory_pool()
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+    try:
+        yield
+    finally:
+        pyarrow.set_memory_pool(before)
+        pyarrow.system_memory_pool().release_unused()
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Raise ArchiveError, or the system's error with its file, where Arrow cannot read a table."""
     import pyarrow
 
     try:
-        dataset = _opened(path)
-        _check_columns(dataset.schema, path)
-        yield _converted(dataset.schema.empty_table(), path, recommended=recommended)  # there may be no row
-        # Nothing is read ahead: a long text in the dictionary of a small file may stand in every row.
-        for batch in dataset.to_batches(
-            columns=list(COLUMNS), batch_size=_ROWS_AT_ONCE, batch_readahead=0, fragment_readahead=0
-        ):
-            batch.validate(full=True)  # Arrow's own format is mapped as it is, and places in it would be followed
-            if _largest(batch) > _MOST_ROW_BYTES * _ROWS_AT_ONCE:
-                raise ArchiveError(f"{path}: texts far too long for names of patches; download it again")
-            yield _converted(pyarrow.Table.from_batches([batch]), path, recommended=recommended)
+        yield
     except FileNotFoundError as error:
         raise ArchiveError(f"{path}: missing; it is a file of its own beside the archives, download it too") from error
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -123,6 +169,27 @@ def _parts(path: Path, *, recommended: bool) -> Iterator[Metadata]:
             raise_named(error, path)
         reason = str(error).partition("\n")[0]
         raise ArchiveError(f"{path}: no parquet file, or broken ({reason}); download it again") from error
+
+
+def _parts(path: Path, *, recommended: bool) -> Iterator[Metadata]:
+    import pyarrow
+
+    with _told(path):
+        table = _opened(path)
+        yield _converted(table.schema.empty_table(), path, recommended=recommended)  # there may be no row
+        for batch in table.batches():
+            batch.validate(full=True)  # Arrow's own format is mapped as it is, and places in it would be followed
+            if _largest(batch) > _MOST_ROW_BYTES * _ROWS_AT_ONCE:
+                raise ArchiveError(f"{path}: texts far too long for names of patches; download it again")
+            yield _converted(pyarrow.Table.from_batches([batch]), path, recommended=recommended)
+
+
+def _rows(path: Path) -> int:
+    """Return the number of rows that a table says it has."""
+    with _told(path):
+        table = _opened(path)
+        _check_columns(table.schema, path)
+        return table.rows
 
 
 def _largest(batch: Any) -> int:
@@ -135,14 +202,39 @@ def _largest(batch: Any) -> int:
     return max(int(batch.nbytes), int(batch.num_rows) * max(longest, default=0))
 
 
-def _opened(path: Path) -> Any:
-    """Return the table as people save it again: parquet, Arrow's own format by the same name, or hive partitions."""
-    import pyarrow.dataset
+class _Table(NamedTuple):
+    """An open table: its schema, its number of rows, and what reads them, a few thousand at a time."""
 
-    if path.is_dir():
-        return pyarrow.dataset.dataset(path, format="parquet", partitioning="hive")
-    with path.open("rb") as file:
-        return pyarrow.dataset.dataset(path, format="ipc" if file.read(6) == b"ARROW1" else "parquet")
+    schema: Any
+    rows: int
+    batches: Callable[[], Iterable[Any]]
+
+
+def _opened(path: Path) -> _Table:
+    """Open a table as people save it again: parquet, Arrow's own format by the same name, or hive partitions.
+
+    Nothing is read ahead: a long text in the dictionary of a small file may stand in every row.
+    """
+    import pyarrow.dataset
+    import pyarrow.parquet
+
+    columns, kind = list(COLUMNS), "parquet"
+    if not path.is_dir():
+        with path.open("rb") as file:
+            kind = "ipc" if file.read(6) == b"ARROW1" else "parquet"
+    dataset = pyarrow.dataset.dataset(path, format=kind, partitioning="hive" if path.is_dir() else None)
+    if kind == "parquet" and not path.is_dir() and not _has_nested_dictionary(dataset.schema):
+        table = pyarrow.parquet.ParquetFile(path)  # takes a third of the memory, and knows no nested dictionaries
+        batches = partial(table.iter_batches, _ROWS_AT_ONCE, columns=columns, use_threads=False)
+        return _Table(dataset.schema, table.metadata.num_rows, batches)
+    few = {"batch_size": _ROWS_AT_ONCE, "batch_readahead": 0, "fragment_readahead": 0}
+    return _Table(dataset.schema, dataset.count_rows(), partial(dataset.to_batches, columns=columns, **few))
+
+
+def _has_nested_dictionary(schema: Any) -> bool:
+    import pyarrow.types as types
+
+    return any(_is_list(field.type) and types.is_dictionary(field.type.value_type) for field in schema)
 
 
 def _check_columns(schema: Any, path: Path) -> None:

@@ -14,7 +14,7 @@ from tfds_builders.bigearthnet.bands import BANDS, Band
 from tfds_builders.bigearthnet.names import S1_NAME, S2_V2_NAME, SEASONS, s1_scene, s2_v2_product
 from tfds_builders.bigearthnet.pixels import refuse_no_data
 from tfds_builders.bigearthnet_v2.lmdb_patches import LmdbPatches
-from tfds_builders.bigearthnet_v2.metadata import Metadata
+from tfds_builders.bigearthnet_v2.metadata import Rows
 from tfds_builders.bigearthnet_v2.reference_maps import MAP_DTYPE, MAP_SHAPE, MAP_SUFFIX, class_shares, index_map
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.reading.geotiff import read_tiff
@@ -74,7 +74,7 @@ class PatchExamples:
     s2_bands: tuple[str, ...]
     s1_bands: tuple[str, ...]
     reference_map: bool
-    rows: Metadata
+    rows: Rows
     skip_bad: bool
 
     def __len__(self) -> int:
@@ -89,10 +89,11 @@ class PatchExamples:
         try:
             return self._example(row)
         except ArchiveError as error:
-            raise ArchiveError(f"patch {self.rows.patch_id_n[row].decode()}: {error}") from error
+            name = self.rows.metadata.patch_id_n[self.rows.place_n[row]].decode()
+            raise ArchiveError(f"patch {name}: {error}") from error
 
     def _example(self, row: int) -> Example:
-        rows = self.rows
+        rows, row = self.rows.metadata, int(self.rows.place_n[row])
         patch_id, s1_name = rows.patch_id_n[row].decode(), rows.s1_name_n[row].decode()
         name, radar = S2_V2_NAME.parse(patch_id), S1_NAME.parse(s1_name)
         example: dict[str, Value] = {

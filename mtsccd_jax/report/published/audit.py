@@ -1,41 +1,18 @@
-"""Which published (overall accuracy, kappa) are possible: those of the MtSCCD paper's Table 7, or of a file."""
+"""Which published results are possible: overall accuracy and kappa of the MtSCCD paper's Table 7, or those of a file.
 
-import json
-import math
+`entries` says what a file may hold. Every entry gets one of four answers: possible; impossible at any size; within the
+bounds, but no table of the known counts prints so; or not decided.
+"""
+
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from mtsccd_jax.errors import InputError
-from mtsccd_jax.files import read_bytes
 from mtsccd_jax.report.published import tables
-from mtsccd_jax.report.published.confusion_feasibility import Feasibility, feasibility
-from tfds_builders.reading.archive import ArchiveError
-from tfds_builders.reading.text import decoded, parsed_json, table_rows
-
-NEEDED = ("oa", "kappa")
-OPTIONAL = ("n", "positives")
-
-# The lowest and highest value of each number; n is bounded so that every matrix can be tried.
-RANGES: dict[str, tuple[float, float]] = {
-    "oa": (0, 1),
-    "kappa": (-1, 1),
-    "n": (1, 1_000_000),
-    "positives": (0, 1_000_000),
-}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One published result: overall accuracy in [0, 1] and kappa in [-1, 1], as printed with four decimals."""
-
-    label: dict[str, str]  # the other columns, in their order, which say what the result is of
-    oa: float
-    kappa: float
-    n: int | None = None  # examples
-    positives: int | None = None  # truly positive (changed) examples
+from mtsccd_jax.report.published.confusion_feasibility import Feasibility, State, feasibility
+from mtsccd_jax.report.published.entries import Entry, ScoresEntry, read
+from mtsccd_jax.report.published.scores_feasibility import Decision, decide, kappa_bounds
 
 
 @dataclass(frozen=True)
@@ -44,6 +21,16 @@ class Finding:
 
     entry: Entry
     audit: Feasibility
+
+    @property
+    def state(self) -> State:
+        """Whether the entry is possible."""
+        return self.audit.state
+
+    @property
+    def numbers(self) -> tuple[float | None, ...]:
+        """The overall accuracy, kappa, and the largest kappa that the overall accuracy allows."""
+        return self.entry.oa, self.entry.kappa, self.audit.bound
 
     @property
     def text(self) -> str:
@@ -60,6 +47,8 @@ class Finding:
             text = f"TN {tn}, FP {fp}, FN {fn}, TP {tp}"
         elif audit.tables:
             text = f"possible: {len(audit.tables)} tables fit"
+        elif audit.cut_off:
+            text = "possible if both are cut off, not rounded"
         else:
             positives = f" with {entry.positives:,} positives" if entry.positives is not None else ""
             text = f"no table of {entry.n:,}{positives} rounds to both"
@@ -75,25 +64,84 @@ class Finding:
             "kappa": entry.kappa,
             "kappa_bound": audit.bound,
             "possible": audit.possible,
+            "state": self.state,
             "all_unchanged": audit.all_unchanged,
             "table": audit.recovered if audit.possible else None,
         }
 
 
-def audit(path: str | os.PathLike[str] | None = None) -> list[Finding]:
+@dataclass(frozen=True)
+class ScoresFinding:
+    """An entry of several classes or labels, and whether some table prints so."""
+
+    entry: ScoresEntry
+    decision: Decision
+
+    @property
+    def state(self) -> State:
+        """Whether the entry is possible."""
+        return self.decision.state
+
+    @property
+    def numbers(self) -> tuple[float | None, ...]:
+        """The overall accuracy, kappa, and the largest kappa that the overall accuracy allows; None where not known."""
+        scores = self.entry.scores
+        oa = scores.values.get("oa")
+        return oa, scores.values.get("kappa"), None if oa is None else kappa_bounds(oa, scores.k)[1]
+
+    @property
+    def text(self) -> str:
+        """Whether the entry is possible, in a few words."""
+        state, reason = self.decision
+        if state == "no_table":
+            return reason
+        words = {"not_decided": "not decided: nothing contradicts it, and no table was found"}.get(state, state)
+        return f"{words}: {reason}" if reason else words
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The same as plain values."""
+        scores = self.entry.scores
+        return {
+            **self.entry.label,
+            "labels" if scores.several else "classes": scores.k,
+            **scores.values,
+            **scores.by_class,
+            "kappa_bound": self.numbers[2],
+            "possible": {"possible": True, "not_decided": None}.get(self.state, False),
+            "state": self.state,
+            "reason": self.decision.reason,
+        }
+
+
+def audit(path: str | os.PathLike[str] | None = None) -> list[Finding | ScoresFinding]:
     """Audit every entry of a file, or the 46 of the paper's Table 7."""
-    entries = table_7() if path is None else read(path)
-    return [Finding(entry, feasibility(entry.oa, entry.kappa, entry.n, entry.positives)) for entry in entries]
+    return [examine(entry) for entry in entries(path)]
 
 
-def counts(findings: Sequence[Finding]) -> dict[str, int]:
-    """Count the entries: all, impossible ones, those with the all-unchanged accuracy, those with a single matrix."""
-    audits = [finding.audit for finding in findings]
+def entries(path: str | os.PathLike[str] | None = None) -> Sequence[Entry | ScoresEntry]:
+    """Return the entries of a file, or the 46 of the paper's Table 7."""
+    return table_7() if path is None else read(path)
+
+
+def examine(entry: Entry | ScoresEntry) -> Finding | ScoresFinding:
+    """Find out whether an entry is possible."""
+    if isinstance(entry, ScoresEntry):
+        return ScoresFinding(entry, decide(entry.scores))
+    return Finding(entry, feasibility(entry.oa, entry.kappa, entry.n, entry.positives, entry.decimals))
+
+
+def counts(found: Sequence[Finding | ScoresFinding]) -> dict[str, int]:
+    """Count the entries: all, by their states, with the all-unchanged accuracy, and with a single matrix."""
+    states = [finding.state for finding in found]
+    audits = [finding.audit for finding in found if isinstance(finding, Finding)]
     return {
-        "entries": len(audits),
-        "impossible": sum(not found.possible for found in audits),
-        "all_unchanged": sum(bool(found.all_unchanged) for found in audits),
-        "recovered": sum(found.possible and found.recovered is not None for found in audits),
+        "entries": len(found),
+        "impossible": states.count("impossible"),
+        "no_table": states.count("no_table"),
+        "not_decided": states.count("not_decided"),
+        "all_unchanged": sum(bool(audit.all_unchanged) for audit in audits),
+        "recovered": sum(audit.possible and audit.recovered is not None for audit in audits),
     }
 
 
@@ -112,101 +160,3 @@ def table_7() -> list[Entry]:
         )
         for entry in tables.table_7()
     ]
-
-
-def read(path: str | os.PathLike[str]) -> list[Entry]:
-    """Read the entries of a file: CSV with a header, or (.json) a list of objects.
-
-    The columns `oa` and `kappa` are needed. `n` (examples) and `positives` (truly positive examples) may be absent or
-    empty. All other columns say what the entry is of.
-
-    Raises:
-        InputError: The file is absent or has no entries, a column is missing, a number is not one or outside its range,
-            or positives are given without n. The message names file and line.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give a CSV file with the columns oa, kappa[, n, positives]")
-    try:
-        records = _json_records(path) if path.suffix.lower() == ".json" else _csv_records(path)
-    except ArchiveError as error:
-        raise InputError(str(error)) from None
-    if not records:
-        raise InputError(f"{path}: no entries; give at least one line with oa and kappa")
-    return [_entry(record, where) for where, record in records]
-
-
-def _csv_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Return (place, values by lower-case column) of every line below the header that is not empty."""
-    lines = [(f"{path}, line {number}", cells) for number, cells in table_rows(read_bytes(path), path)]
-    header = [name.lower() for name in lines[0][1]] if lines else []
-    _check_columns(header, f"{path}, line 1")
-    records = []
-    for where, cells in lines[1:]:
-        if len(cells) != len(header):
-            raise InputError(f"{where}: {len(cells)} values under {len(header)} columns; correct the line")
-        records.append((where, dict(zip(header, cells, strict=True))))
-    return records
-
-
-def _json_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Return (place, values by lower-case name) of every object of a JSON list."""
-    try:
-        values = parsed_json(decoded(read_bytes(path), path))
-    except ArchiveError:
-        raise
-    except ValueError as error:
-        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise InputError(f"{path}{line}: not JSON ({error}); correct it") from None
-    if not isinstance(values, list):
-        raise InputError(f"{path}: not a list of objects with oa and kappa; put the entries in [ ]")
-    records = []
-    for number, value in enumerate(values, start=1):
-        where = f"{path}, entry {number}"
-        if not isinstance(value, dict):
-            raise InputError(f"{where}: not an object with oa and kappa; correct it")
-        record = {str(name).strip().lower(): item for name, item in value.items()}
-        _check_columns(list(record), where)
-        records.append((where, record))
-    return records
-
-
-def _check_columns(names: Sequence[str], where: str) -> None:
-    """Raise InputError where a needed column is missing or a column is there twice."""
-    if missing := [name for name in NEEDED if name not in names]:
-        raise InputError(f"{where}: no column {' and '.join(missing)}; the columns are oa, kappa[, n, positives]")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"{where}: the column {', '.join(twice)} is there twice; remove one")
-
-
-def _entry(record: Mapping[str, Any], where: str) -> Entry:
-    """Return the entry of one record."""
-    oa, kappa = (_number(record[name], name, where) for name in NEEDED)
-    if oa is None or kappa is None:
-        raise InputError(f"{where}: no {'oa' if oa is None else 'kappa'}; every entry needs oa and kappa")
-    n, positives = (_number(record.get(name), name, where) for name in OPTIONAL)
-    if positives is not None and n is None:
-        raise InputError(f"{where}: positives without n says nothing; give n, the number of examples, as well")
-    if positives is not None and n is not None and positives > n:
-        raise InputError(f"{where}: {positives:g} positives among {n:g} examples; correct one of them")
-    label = {name: str(value) for name, value in record.items() if name not in (*NEEDED, *OPTIONAL)}
-    return Entry(label, oa, kappa, None if n is None else int(n), None if positives is None else int(positives))
-
-
-def _number(value: Any, name: str, where: str) -> float | None:
-    """Return the value as a number in its range; None where it is empty."""
-    if value is None or value == "":
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if isinstance(value, bool) or not math.isfinite(number):
-        raise InputError(f"{where}: {name} is {value!r:.80}, not a number; correct it")
-    low, high = RANGES[name]
-    if not low <= number <= high:
-        hint = "; write shares, not per cent" if name in NEEDED and 1 < abs(number) <= 100 else "; correct it"
-        raise InputError(f"{where}: {name} is {value}, outside {low:,} to {high:,}{hint}")
-    if name in OPTIONAL and number != int(number):
-        raise InputError(f"{where}: {name} is {value}, not a whole number; correct it")
-    return number

@@ -103,9 +103,9 @@ def kappa_plane(possible: Sequence[Point], impossible: Sequence[Point], own: Seq
         axes.plot(oa, bound, color=VERMILION, linewidth=1.2)
         axes.text(0.425, 0.93, "out of reach of any\ntwo-class table", color=VERMILION, fontsize=10.0, va="top")
         axes.plot([p.oa for p in possible], [p.kappa for p in possible], "o", color=MUTED, alpha=0.65, markersize=4.5)
-        axes.plot([], [], "o", color=MUTED, markersize=4.5, label="paper, possible")
+        axes.plot([], [], "o", color=MUTED, markersize=4.5, label="paper, within the bound")
         axes.plot([p.oa for p in impossible], [p.kappa for p in impossible], "x", color=VERMILION, markersize=5.5)
-        axes.plot([], [], "x", color=VERMILION, markersize=5.5, label="paper, impossible")
+        axes.plot([], [], "x", color=VERMILION, markersize=5.5, label="paper, above the bound")
         for label, marker in zip(dict.fromkeys(p.label for p in own), "DsP^v", strict=False):
             ours = [p for p in own if p.label == label]
             axes.plot([p.oa for p in ours], [p.kappa for p in ours], marker, color=BLUE, markersize=6, label=label)

@@ -69,10 +69,7 @@ def by_threshold(
             fewer than FOLDS of either.
         RunError: a distance is not finite.
     """
-    if not all(np.isfinite(given).all() for given in (distance_n, *(validation or ())[:1])):
-        raise RunError(
-            f"{name}: the network's distances are not finite; lower optim.learning_rate and train in a new --workdir"
-        )
+    check_finite(name, distance_n, *(validation or ())[:1])
     if validation is None:
         if min(changed_n.sum(), (~changed_n).sum()) < FOLDS:
             raise InputError(
@@ -95,6 +92,14 @@ def by_threshold(
         threshold=ChosenThreshold(objective, "validation", chosen.threshold, intervals),
         arrays={"validation": {"distance": validation[0], "changed": validation[1]}},
     )
+
+
+def check_finite(name: str, *distances: np.ndarray) -> None:
+    """Raise RunError unless all distances are finite."""
+    if not all(np.isfinite(distance_n).all() for distance_n in distances):
+        raise RunError(
+            f"{name}: the network's distances are not finite; lower optim.learning_rate and train in a new --workdir"
+        )
 
 
 def cross_validate(

@@ -8,6 +8,7 @@ iff distance >= threshold. SSCD learns the distance instead (`sscd.py`); it has 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +20,16 @@ from mtsccd_jax.recipes.config import Data, Objective
 from mtsccd_jax.report.rows import Row, load, load_artefact
 from mtsccd_jax.tasks.change import METHODS
 from mtsccd_jax.tasks.change.cdc_2 import cdc_2
-from mtsccd_jax.tasks.change.decisions import Decision, Scores, by_threshold, change_margin, write_decision
-from mtsccd_jax.tasks.change.sscd import new_pairs, sscd
-from mtsccd_jax.tasks.feature_cache import FeatureCache, Features
+from mtsccd_jax.tasks.change.decisions import (
+    Decision,
+    Scores,
+    by_threshold,
+    change_margin,
+    check_finite,
+    write_decision,
+)
+from mtsccd_jax.tasks.change.sscd import compare, new_pairs, sscd
+from mtsccd_jax.tasks.feature_cache import FeatureCache, Features, Outputs
 from mtsccd_jax.tasks.scenes.classifier import scene_classifier
 
 
@@ -104,6 +112,22 @@ def feature_distance(trained: Trained, images: dict[str, Embedding]) -> np.ndarr
     return t1.share.each(measure, t1.own_features, t2.own_features)
 
 
+def pair_distance(cache: FeatureCache, method: str, split: str) -> tuple[Outputs[Any], np.ndarray]:
+    """Return the outputs on a split of pairs, and the distance (n,) float32 of each by CFSM, CDC_1 or SSCD, unscaled.
+
+    Raises:
+        InputError: the network does not support the method, or has learned from the pairs.
+        RunError: a distance is not finite.
+    """
+    if method == "sscd":
+        compared = compare(cache, new_pairs(cache, split))
+        return compared, compared.values.distance_n
+    pairs = cache.features(cache.pairs(split))
+    distance = feature_distance(cache.trained, pairs.values) if method == "cfsm" else _class_distance(cache, pairs)
+    check_finite(pairs.source.name, distance)
+    return pairs, distance
+
+
 def cdc_1(cache: FeatureCache, split: str) -> Row:
     """Write the row of CDC_1: a pair is changed iff the scene classifier predicts another class at the second date.
 
@@ -111,12 +135,9 @@ def cdc_1(cache: FeatureCache, split: str) -> Row:
     margin of change.
     """
     pairs = cache.features(cache.pairs(split))
-    t1, t2 = pairs.values["image_t1"], pairs.values["image_t2"]
-    scores, arrays = _class_scores(cache, pairs), {}
-    if cache.trained.recipe.scene.classifier == "svm":
-        distance, arrays = change_margin(*scores), {"svm": scene_classifier(cache).arrays()}
-    else:
-        distance = np.abs(t1.probability - t2.probability).sum(-1) / 2
+    scores, distance = _class_scores(cache, pairs), _class_distance(cache, pairs)
+    is_svm = cache.trained.recipe.scene.classifier == "svm"
+    arrays = {"svm": scene_classifier(cache).arrays()} if is_svm else {}
     predicted = scores[0].argmax(1) != scores[1].argmax(1)
     return write_decision(cache.trained, pairs, "cdc_1", Decision(predicted, distance, scores, arrays=arrays))
 
@@ -196,6 +217,15 @@ def predicted_columns(trained: Trained, images: dict[str, Embedding]) -> dict[st
     distance = row_scale(trained.workdir, chosen[-1])(distance)
     changed = (distance >= threshold).astype(int)
     return {"changed_cdc_1": differ.astype(int), "distance": distance, "changed_cfsm": changed}
+
+
+def _class_distance(cache: FeatureCache, pairs: Features) -> np.ndarray:
+    """Return the distance of the classes of both dates, (n,) float32, as `cdc_1` defines it."""
+    if cache.trained.recipe.scene.classifier == "svm":
+        return change_margin(*_class_scores(cache, pairs))
+    t1, t2 = pairs.values["image_t1"], pairs.values["image_t2"]
+    distance_n: np.ndarray = np.abs(t1.probability - t2.probability).sum(-1) / 2
+    return distance_n
 
 
 def _class_scores(cache: FeatureCache, pairs: Features) -> Scores:

@@ -18,6 +18,7 @@ from mtsccd_jax.report.tables import Cell, Table
 from mtsccd_jax.report.writer import Writer
 from mtsccd_jax.tasks import mtsccd_paper
 from mtsccd_jax.tasks.change.charts import Point, curve, distance_histogram, kappa_plane, threshold_curves
+from mtsccd_jax.tasks.change.definitions import DEFINITIONS
 from mtsccd_jax.tasks.change.examples import example_blocks
 from mtsccd_jax.tasks.change.transitions import transition_folds
 from mtsccd_jax.tasks.mtsccd_paper import paper_accuracy, threshold_text
@@ -194,7 +195,7 @@ def distance_label(row: Row) -> str:
 
 
 def change_table(runs: Sequence[Run]) -> Table:
-    """Return the table of every change row; footnotes say why a published value of theirs is impossible."""
+    """Return the table of every change row; footnotes say what is wrong with a published value of theirs."""
     caption = (
         "Change detection. Intervals are 95 %, from resampled test pairs at the fixed threshold; the second, where "
         "there is one, re-chooses the threshold on resampled validation pairs as well. From-to: the share of the "
@@ -207,19 +208,21 @@ def change_table(runs: Sequence[Run]) -> Table:
     )
     columns = (
         Column("Pairs", lambda row: Cell(f"{row.n:,}", (f"{sum(row.confusion[1]):,} changed",))),
-        *map(metric_column, ("oa", "kappa", "f1", "precision", "recall", "transition")),
+        *map(metric_column, ("oa", "kappa")),
+        *(metric_column(name, f"{text.metric_name(name)} of changed") for name in ("f1", "precision", "recall")),
+        metric_column("transition"),
         Column("Threshold", _threshold),
         baseline_column("Trivial OA", "oa"),
         Column("Paper's OA", paper_accuracy),
         Column("Paper's kappa", _paper_kappa),
     )
-    impossible = [
+    doubted = [
         f"Paper, {METHOD_NAMES[row.protocol]}, {row.published['model']}, {text.short_split(row.split, row.dataset)}: "
         f"{row.published.get('reason')}."
         for row in rows_of(runs, METHOD_NAMES)
-        if row.published and not row.published.get("possible", True)
+        if row.published and mtsccd_paper.paper_doubt(row.protocol, str(row.published.get("model")), row.split)
     ]
-    return result_table("change", caption, first, columns, runs, tuple(METHOD_NAMES), tuple(dict.fromkeys(impossible)))
+    return result_table("change", caption, first, columns, runs, tuple(METHOD_NAMES), tuple(dict.fromkeys(doubted)))
 
 
 def _threshold(row: Row) -> Cell:
@@ -238,8 +241,8 @@ def _paper_kappa(row: Row) -> Cell:
     """Return the paper's kappa, and whether it is possible."""
     if not row.published:
         return EMPTY
-    note, kind = ("possible", "") if row.published.get("possible") else ("impossible", "bad")
-    return Cell(text.number(row.published.get("kappa")), (note,), kind)
+    doubt = mtsccd_paper.paper_doubt(row.protocol, str(row.published.get("model")), row.split)
+    return Cell(text.number(row.published.get("kappa")), (doubt or "possible",), "bad" if doubt else "")
 
 
 REPORT = TaskReport(
@@ -257,4 +260,5 @@ REPORT = TaskReport(
         images,
         mtsccd_paper.published_values,
     ),
+    definitions=DEFINITIONS,
 )

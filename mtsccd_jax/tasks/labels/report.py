@@ -15,6 +15,7 @@ from mtsccd_jax.report.summary import beside_trivial, estimate
 from mtsccd_jax.report.tables import Table
 from mtsccd_jax.report.unique_names import titles_apart
 from mtsccd_jax.report.writer import Writer
+from mtsccd_jax.tasks.labels.definitions import DEFINITIONS
 from mtsccd_jax.tasks.labels.differences import label_contests, label_tables
 from mtsccd_jax.tasks.labels.examples import PREDICTIONS, example_blocks, label_examples
 from mtsccd_jax.tasks.labels.tables import by_label, label_table, labels_of_row_table, names_apart, published_tables
@@ -176,4 +177,5 @@ REPORT = TaskReport(
         Protocol("multilabel", "Labels", "Labels, average precision", "ap_macro", sentence, row_settings="labels"),
     ),
     sections=(speed_section, differences, label_section),
+    definitions=DEFINITIONS,
 )

@@ -20,6 +20,7 @@ from mtsccd_jax.report.unique_names import network_among, titles_apart
 from mtsccd_jax.report.writer import Arrays, Writer
 from mtsccd_jax.tasks import mtsccd_paper
 from mtsccd_jax.tasks.mtsccd_paper import is_comparable, paper_accuracy
+from mtsccd_jax.tasks.scenes.definitions import DEFINITIONS
 
 _PAPER_FIGURES = {"test_a": "as in the paper's Figure 4", "test_b": "as in the paper's Figure 5"}
 _SHEET = ("thumb", "label", "city", "phase", "class_names", "city_names")
@@ -183,7 +184,8 @@ def _confusion(writer: Writer, row: Row, among: Sequence[Row]) -> Figure:
 def scene_table(runs: Sequence[Run]) -> Table:
     """Return the table of every scene row."""
     caption = (
-        "Scene classification. Intervals are 95 %, from resampled test scenes. "
+        "Scene classification. OA is the micro average; balanced accuracy is the mean recall of the classes, F1 macro "
+        "their mean F1. Intervals are 95 %, from resampled test scenes. "
         "Trivial: always naming the most frequent class. Paper: Table 6."
     )
     first = Column("Test set", lambda row: Cell(text.short_split(row.split, row.dataset)))
@@ -192,7 +194,7 @@ def scene_table(runs: Sequence[Run]) -> Table:
         metric_column("oa"),
         metric_column("kappa"),
         metric_column("balanced"),
-        metric_column("f1", "Mean F1"),
+        metric_column("f1", "F1 macro"),
         baseline_column("Trivial OA", "oa"),
         Column("Paper's OA", paper_accuracy),
         Column("Difference", lambda row: Cell(text.signed(_difference(row)))),
@@ -234,4 +236,5 @@ REPORT = TaskReport(
         images,
         mtsccd_paper.published_values,
     ),
+    definitions=DEFINITIONS,
 )

@@ -14,6 +14,7 @@ from mtsccd_jax.report.summary import beside_trivial, estimate
 from mtsccd_jax.report.tables import Cell, Table
 from mtsccd_jax.report.unique_names import rows_apart
 from mtsccd_jax.report.writer import Arrays, Writer
+from mtsccd_jax.tasks.search.definitions import DEFINITIONS
 from mtsccd_jax.tasks.search.photos import Search, Seen, search_sheet
 
 # (metric, what it is, axis) of the charts of rows.
@@ -114,8 +115,8 @@ def retrieval_table(runs: Sequence[Run]) -> Table:
     )
     caption = (
         "Searches for images like a query: an image is relevant if it has the query's class or shares a label with it. "
-        "mAP@k is over the most that k hits could give; of ANMRR (0 to 1) low is good. Intervals are 95 %, from "
-        "resampled queries."
+        "All are means over queries. mAP@k is over the most that k hits could give; of ANMRR (0 to 1) low is good. "
+        "Intervals are 95 %, from resampled queries."
     )
     return result_table("retrieval", caption, first, columns, runs, ["retrieval"])
 
@@ -141,4 +142,5 @@ REPORT = TaskReport(
     topics=("retrieval",),
     protocols=(Protocol("retrieval", "Retrieval", "Retrieval, mAP", "map", sentence, row_settings="retrieval"),),
     sections=(search_section,),
+    definitions=DEFINITIONS,
 )

@@ -69,8 +69,8 @@ def test_patches_by_kind(tmp_path):
     archive = open_v2(_skeleton(tmp_path))
     found = find_patches(archive, (S2, S1, MAPS))
     expected = sorted(files.names(x, y)[0].encode() for x, y in files.PATCHES)
-    assert found[S2].name_n.tolist() == found[MAPS].name_n.tolist() == expected
-    assert found[S1].name_n.tolist() == sorted(files.names(x, y)[1].encode() for x, y in files.PATCHES)
+    assert found[S2].names.tolist() == found[MAPS].names.tolist() == expected
+    assert found[S1].names.tolist() == sorted(files.names(x, y)[1].encode() for x, y in files.PATCHES)
     assert {kind: listed.bad for kind, listed in found.items()} == {S2: (), S1: (), MAPS: ()}
     assert list(find_patches(archive, (MAPS,))) == [MAPS]
 
@@ -83,7 +83,7 @@ def test_what_is_no_patch(tmp_path):
     (root / S2 / files.PRODUCT / "notes.txt").touch()
     (root / S2 / files.PRODUCT / ".DS_Store").touch()
     found = find_patches(open_v2(root), (S2, S1))
-    assert len(found[S2].name_n) == len(files.PATCHES)
+    assert len(found[S2]) == len(files.PATCHES)
     said = "\n".join(found[S2].bad)
     assert "thumbnails: not the name of a patch" in said
     assert f"{other}_01_02: lies in the folder of another product" in said
@@ -100,9 +100,10 @@ def test_missing_and_unlisted_patches_are_named_by_product(tmp_path):
     for folder in gone:
         folder.rmdir()
     (root / S2 / files.PRODUCT / f"{files.PRODUCT}_90_90").mkdir()
-    found_n = find_patches(archive, (S2,))[S2].name_n
-    absent_n = np.setdiff1d(metadata.patch_id_n, found_n)
-    (line,) = missing(archive, S2, absent_n, metadata.patch_id_n)
+    found = find_patches(archive, (S2,), metadata)[S2]
+    assert len(found) == len(files.PATCHES) - 1
+    np.testing.assert_array_equal(found.names, find_patches(archive, (S2,))[S2].names)
+    (line,) = missing(archive, S2, metadata.patch_id_n[~found.there_n], metadata.patch_id_n)
     assert f"2 patches of {files.PRODUCT}, the first {files.PRODUCT}_00_04, are missing, of 10 in the tables" in line
-    (line,) = unlisted(archive, S2, found_n, metadata.patch_id_n)
+    (line,) = unlisted(archive, S2, found.other_m)
     assert f"patch {files.PRODUCT}_90_90 is in no list (metadata.parquet or metadata_for_patches" in line

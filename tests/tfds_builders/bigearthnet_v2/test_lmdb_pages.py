@@ -97,9 +97,9 @@ def contents(folder):
         found = find_patches(archive, (S2, S1, MAPS))
         pixels = {}
         for kind, bands in ((S2, files.S2_BANDS), (S1, files.S1_BANDS)):
-            for name in found[kind].name_n.tolist():
+            for name in found[kind].names.tolist():
                 pixels[name] = archive.patches.bands(name.decode(), bands)
-        for name in found[MAPS].name_n.tolist():
+        for name in found[MAPS].names.tolist():
             pixels[name, MAPS] = archive.patches.reference_map(name.decode())
         return pixels
     except ArchiveError as error:

@@ -113,7 +113,7 @@ def test_a_single_file_is_an_archive_and_so_are_its_folder_and_the_one_above(sin
         archive = open_v2(given)
         assert len(archive.metadata()) == len(files.PATCHES)
         found = find_patches(archive, (S2, S1, MAPS))
-        assert {kind: len(listed.name_n) for kind, listed in found.items()} == dict.fromkeys((S2, S1, MAPS), 10)
+        assert {kind: len(listed) for kind, listed in found.items()} == dict.fromkeys((S2, S1, MAPS), 10)
         assert archive.patches.bands(S1_NAME, ("VH",))["VH"] == files.band(0, 4, "VH").tobytes()
     assert not list(single.parent.glob("*lock*")), "nothing is written beside the data"
 
@@ -122,7 +122,7 @@ def test_the_file_in_its_folder_may_be_given(tmp_path):
     folder = files.write_lmdb(tmp_path / "lmdb")
     files.write_tables(tmp_path)
     archive = open_v2(folder / "data.mdb")
-    assert len(archive.metadata()) == len(find_patches(archive, (S1,))[S1].name_n) == 10
+    assert len(archive.metadata()) == len(find_patches(archive, (S1,))[S1]) == 10
 
 
 def test_two_files_in_a_folder_are_not_chosen_from(single):

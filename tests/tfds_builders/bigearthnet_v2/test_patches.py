@@ -15,6 +15,7 @@ from tfds_builders.bigearthnet.bands import BANDS
 from tfds_builders.bigearthnet.countries import COUNTRIES
 from tfds_builders.bigearthnet.names import SEASONS
 from tfds_builders.bigearthnet_v2.archive import find_patches, open_v2
+from tfds_builders.bigearthnet_v2.metadata import Rows
 from tfds_builders.bigearthnet_v2.patches import MAPS, S1, S2, LmdbPatches, PatchExamples
 from tfds_builders.reading.archive import ArchiveError
 from tfds_builders.writing.records import Skipped
@@ -30,17 +31,17 @@ def test_every_real_patch_has_the_pixels_that_tifffile_reads(real_data):
     root = real_data / "bigearthnet_v2"
     archive = open_v2(root)
     found = find_patches(archive, (S2, S1, MAPS))
-    assert {kind: len(listed.name_n) for kind, listed in found.items()} == {S2: 2, S1: 2, MAPS: 1}
+    assert {kind: len(listed) for kind, listed in found.items()} == {S2: 2, S1: 2, MAPS: 1}
     read = 0
     for kind, bands in ((S2, S2_BANDS), (S1, S1_BANDS)):
-        for name in found[kind].name_n.tolist():
+        for name in found[kind].names.tolist():
             pixels = archive.patches.bands(name.decode(), bands)
             for band in bands:
                 (path,) = root.glob(f"{kind}/*/{name.decode()}/*_{band}.tif*")
                 np.testing.assert_array_equal(_array(pixels[band], band), tifffile.imread(path))
                 read += 1
     assert read == 28
-    (patch_id,) = found[MAPS].name_n.tolist()
+    (patch_id,) = found[MAPS].names.tolist()
     (path,) = root.glob("Reference_Maps/*/*/*.tif")
     codes = np.frombuffer(archive.patches.reference_map(patch_id.decode()), "<u2").reshape(120, 120)
     np.testing.assert_array_equal(codes, tifffile.imread(path))
@@ -52,9 +53,9 @@ def test_the_real_lmdb_has_the_pixels_of_the_files(real_data):
     lmdb = open_v2(real_data / "bigearthnet_v2" / "rico_hdl_lmdb")
     assert {*lmdb.tables} == {*folders.tables}, "the tables lie beside the LMDB"
     found = find_patches(lmdb, (S2, S1, MAPS))
-    assert {kind: len(listed.name_n) for kind, listed in found.items()} == {S2: 1, S1: 1, MAPS: 0}
+    assert {kind: len(listed) for kind, listed in found.items()} == {S2: 1, S1: 1, MAPS: 0}
     for kind, bands in ((S2, S2_BANDS), (S1, S1_BANDS)):
-        name = found[kind].name_n[0].decode()
+        name = found[kind].names[0].decode()
         assert lmdb.patches.bands(name, bands) == folders.patches.bands(name, bands)
 
 
@@ -70,8 +71,17 @@ def own_archive(archive, tmp_path):
 
 def _shard(root, *, skip_bad=False, patches=None, reference_map=True):
     archive = open_v2(root)
-    rows = archive.metadata()
+    metadata = archive.metadata()
+    rows = Rows(metadata, np.arange(len(metadata)))
     return PatchExamples(patches or archive.patches, S2_BANDS, S1_BANDS, reference_map, rows, skip_bad)
+
+
+def test_a_shard_is_pickled_with_its_rows_alone(archive):
+    whole = open_v2(archive).metadata()
+    places = np.array([7, 2])
+    rows = pickle.loads(pickle.dumps(Rows(whole, places)))
+    assert len(rows) == len(rows.metadata) == 2
+    np.testing.assert_array_equal(rows.metadata.patch_id_n[rows.place_n], whole.patch_id_n[places])
 
 
 def test_examples(archive):
@@ -188,7 +198,7 @@ def test_the_key_of_a_tile_in_an_lmdb(tmp_path):
     pytest.importorskip("lmdb")
     folder = files.write_lmdb(tmp_path / "lmdb", {files.PRODUCT.encode(): b"x", b"notes": b"x"})
     listed = find_patches(open_v2(folder), (S2, S1))[S2]
-    assert len(listed.name_n) == 10
+    assert len(listed) == 10
     tile, other = sorted(listed.bad)
     assert f"key '{files.PRODUCT}' is that of a whole tile, not of a patch" in tile
     assert "key 'notes' is not the name of a patch" in other
