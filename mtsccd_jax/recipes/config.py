@@ -332,6 +332,7 @@ FIRST_NAMES = {"evaluation.resamples": "change.resamples"}
 # Keys that older recipes do not have. With these values a recipe is what it was without them.
 LATER_KEYS = {
     "data.exclude": None,
+    "data.leaks": None,
     "data.leave_out": None,
     **{f"certainty.{name}": value for name, value in dataclasses.asdict(Certainty()).items()},
 }
