@@ -1,7 +1,7 @@
 """Hash lists: small files with a name, a digest and a perceptual hash of every image, shared where images cannot be."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,12 +95,13 @@ def read(path: Path) -> HashList:
     wrong = [name for name, kind in _ARRAYS.items() if name not in arrays or arrays[name].dtype.kind not in kind]
     if wrong:
         raise InputError(f"{path}: no hash list of `data audit` (it lacks {', '.join(wrong)}); name its hashes.npz")
-    if int(arrays.pop("version")) != VERSION:
+    if arrays["version"].tolist() != VERSION:
         raise InputError(f"{path}: a hash list of another version; write it again with this one")
     n, parts = len(arrays["name"]), len(arrays["dataset"])
     lengths = {len(arrays[name]) for name in ("part", "row", "view", "digest", "hash", "structure")}
     fits = lengths == {n} and arrays["digest"].shape == (n, 2) and arrays["hash"].ndim == 1
     if not fits or (n and not 0 <= arrays["part"].min() <= arrays["part"].max() < parts):
         raise InputError(f"{path}: its arrays do not fit together; write the hash list again")
-    hashes = arrays.pop("hash").astype(np.uint64)
-    return HashList(path, hashes=hashes, **{**arrays, "digest": arrays["digest"].astype(np.uint64)})
+    arrays["hashes"] = arrays["hash"].astype(np.uint64)
+    arrays["digest"] = arrays["digest"].astype(np.uint64)
+    return HashList(path, **{field.name: arrays[field.name] for field in fields(HashList) if field.name != "path"})
