@@ -42,7 +42,7 @@ def parsers(parser, name=()):
 
 def test_the_commands_are_those_of_the_interface():
     expected = {(name,) for name in COMMANDS}
-    expected |= {("data", name) for name in ("synth", "check", "build", "convert")}
+    expected |= {("data", name) for name in ("synth", "check", "build", "convert", "audit")}
     expected |= {("bench", name) for name in ("models", "input", "distance", "threshold", "build")}
     assert {name for name, _ in parsers(make_parser()) if name} == expected
 

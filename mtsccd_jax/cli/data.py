@@ -1,9 +1,10 @@
-"""`data synth`, `data check`, `data build` and `data convert`: archives and TFDS data sets."""
+"""`data synth`, `data check`, `data build`, `data convert` and `data audit`: archives and TFDS data sets."""
 
 import argparse
 import importlib
 from typing import Any
 
+from mtsccd_jax.cli import audit
 from mtsccd_jax.cli.options import Json, command, directory, number, path, scale, seed
 from mtsccd_jax.data.data_set_name import parse
 from mtsccd_jax.errors import InputError
@@ -21,10 +22,10 @@ def add(commands: Any) -> None:
         "data", help="archives and TFDS data sets", epilog="example: mtsccd-jax data check MtSCCD.zip"
     )
     data.set_defaults(
-        run=lambda options: data.error("name one of synth, check, build, convert"), json=False, quiet=False
+        run=lambda options: data.error("name one of synth, check, build, convert, audit"), json=False, quiet=False
     )
     of_data = data.add_subparsers(title="commands", metavar="COMMAND")
-    for add_command in (_add_synth, _add_check, _add_build, _add_convert):
+    for add_command in (_add_synth, _add_check, _add_build, _add_convert, audit.add):
         add_command(of_data)
 
 
@@ -98,6 +99,9 @@ def _add_build(of_data: Any) -> None:
         default="both",
         help="tfrecord for tfds.load, array_record for tfds.data_source, either for this project (default: both, which "
         "take twice the space)",
+    )
+    build.add_argument(
+        "--exclude", type=path, default=None, metavar="LIST", help="leave out the rows of exclude.csv of `data audit`"
     )
     build.add_argument("--skip-bad", action="store_true", help="skip, count and name what cannot be read")
     build.add_argument(
@@ -194,10 +198,17 @@ def run_build(options: argparse.Namespace) -> Json:
             progress=advance,
             beam_options=options.beam_options,
             formats=options.format,
+            exclude=options.exclude,
         )
     for line in built.skipped:
         console.print(f"skipped: {line}", style="yellow", markup=False)
-    return {"splits": built.splits, "skipped": built.skipped, "absent": built.absent, "data_dir": built.data_dir}
+    return {
+        "splits": built.splits,
+        "skipped": built.skipped,
+        "absent": built.absent,
+        "excluded": built.excluded,
+        "data_dir": built.data_dir,
+    }
 
 
 def run_convert(options: argparse.Namespace) -> Json:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mtsccd_jax.cli.options import (
     Json,
+    add_exclude,
     add_input,
+    add_leaks,
     add_override,
     add_processes,
     add_split,
@@ -41,6 +43,8 @@ def add(commands: Any) -> None:
     )
     add_override(evaluate)
     add_input(evaluate)
+    add_exclude(evaluate)
+    add_leaks(evaluate)
     add_split(evaluate)
 
     change = reader(
@@ -62,6 +66,8 @@ def add(commands: Any) -> None:
         help="changed fraction from which a pair counts",
     )
     add_input(change, folder=False)
+    add_exclude(change)
+    add_leaks(change)
     add_split(change)
 
     predict = reader(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtsccd_jax.cli.options import Json, add_override, add_processes, command, directory, number, seed
+from mtsccd_jax.cli.options import Json, add_exclude, add_override, add_processes, command, directory, number, seed
 from mtsccd_jax.errors import InputError, nearest
 from mtsccd_jax.recipes.config import Data, Recipe, override
 from mtsccd_jax.recipes.ranges import Range
@@ -75,6 +75,7 @@ def add(commands: Any) -> None:
         "--data-dir", type=directory, default=None, help="where TFDS data sets lie (default: TFDS's own)"
     )
     add_override(reproduce)
+    add_exclude(reproduce)
     add_processes(reproduce)
 
 

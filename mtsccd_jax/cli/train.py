@@ -7,6 +7,7 @@ from typing import Any
 from mtsccd_jax.cli.options import (
     Json,
     add_device,
+    add_exclude,
     add_input,
     add_processes,
     add_run_options,
@@ -46,6 +47,7 @@ def add(commands: Any) -> None:
     add_processes(train)
     add_run_options(train)
     add_input(train)
+    add_exclude(train)
 
 
 def run(options: argparse.Namespace) -> Json:

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from mtsccd_jax.data.data_set_name import parse
 from mtsccd_jax.data.tfds_source import built_splits, tfds_source
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Data
+from tfds_builders.reading.names import as_text
 
 _NO_INPUT = "no input is named; give --folder DIR, --dataset NAME or --pairs DIR"
 _NO_PAIRS = "no pairs are named; give one of data.pair_dataset and data.pairs"
@@ -86,6 +88,8 @@ def open_source(data: Data, split: str) -> Source:
     """
     if data.leave_out is not None:
         return _city_split(data, "scenes", split)
+    if data.exclude is not None:
+        return _without_excluded(open_source(replace(data, exclude=None), split), data.exclude)
     if data.folder is not None:
         from mtsccd_jax.data.folder_source import folder_source
 
@@ -105,6 +109,8 @@ def open_pairs(data: Data, split: str) -> Source:
     """Open the bi-temporal pairs of a recipe: its pair list, or else its TFDS data set of pairs."""
     if data.leave_out is not None:
         return _city_split(data, "pairs", split)
+    if data.exclude is not None:
+        return _without_excluded(open_pairs(replace(data, exclude=None), split), data.exclude)
     if data.pairs is not None:
         from mtsccd_jax.data.folder_source import pairs_source
 
@@ -137,6 +143,21 @@ def pair_splits(data: Data) -> tuple[str, ...]:
 
         return pair_list_splits(data.pairs)
     return built_splits(_with_config(data.pair_dataset, data, _NO_PAIRS), data.data_dir)
+
+
+def training_name(data: Data, *, pairs: bool) -> str:
+    """Return the name, as in results, of the scenes or pairs that a network learns from."""
+    folder = data.pairs if pairs else data.folder
+    if folder is not None:
+        return f"folder:{as_text(Path(folder).resolve().name)}"
+    return _with_config(data.pair_dataset if pairs else data.dataset, data, _NO_INPUT)
+
+
+def _without_excluded(source: Source, path: str) -> Source:
+    """Return a source without the rows that a list of `data audit` names."""
+    from mtsccd_jax.data.parts.listed import without_listed
+
+    return without_listed(source, path)
 
 
 def cities(data: Data, what: Literal["scenes", "pairs"]) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class Data:
         input: Whether a split lies on the devices or streams past; auto goes by the memory at hand.
         skip_bad: Leave out, count and name images that cannot be read.
         exclude: List of images to leave out of every split, as `data audit` writes it.
+        leaks: Such a list that leaves nothing out: rows say how many examples have a copy in training.
         leave_out: City that the network does not learn from; scenes are split anew, each city with its own test split.
     """
 
@@ -62,6 +63,7 @@ class Data:
     input: Literal["auto", "resident", "stream"] = "auto"
     skip_bad: bool = False
     exclude: str | None = None
+    leaks: str | None = None
     leave_out: str | None = None
 
 
@@ -315,12 +317,13 @@ PATH_KEYS = (
     "data.folder",
     "data.pairs",
     "data.input",
+    "data.leaks",
     "engine.checkpoint_every_s",
     "engine.steps_per_dispatch",
 )
 
 # Where data lie, and weights.
-LOCATION_KEYS = ("data.data_dir", "data.folder", "data.pairs", "data.exclude", "model.init")
+LOCATION_KEYS = ("data.data_dir", "data.folder", "data.pairs", "data.exclude", "data.leaks", "model.init")
 
 # Keys that were renamed, with their first names. Old work directories and rows are still read, and the identity of a
 # recipe uses the first names, so that rows keep their ids.
@@ -329,6 +332,7 @@ FIRST_NAMES = {"evaluation.resamples": "change.resamples"}
 # Keys that older recipes do not have. With these values a recipe is what it was without them.
 LATER_KEYS = {
     "data.exclude": None,
+    "data.leaks": None,
     "data.leave_out": None,
     **{f"certainty.{name}": value for name, value in dataclasses.asdict(Certainty()).items()},
 }
@@ -347,6 +351,8 @@ EVALUATION_KEYS = (
     "engine.eval_batch_size",
     "engine.parallel",
     "data.skip_bad",
+    "data.exclude",
+    "data.leaks",
 )
 
 

@@ -1,7 +1,7 @@
 """The numbers of a row as they follow from its predictions: tasks write them, `verify` computes them again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,14 @@ class Measured:
     values: Mapping[str, float | None]
     intervals: Mapping[str, Interval | None]  # of 95 %
     baseline: Mapping[str, Any]  # of the trivial predictor: its name and its metrics
+
+    def with_leaked(self, leaked_n: np.ndarray) -> "Measured":
+        """Return the numbers with the share of examples that have a copy in training, (n,) bool, a count of no doubt.
+
+        It is a metric of the row, `leaked`, without an interval.
+        """
+        share = {"leaked": float(np.mean(leaked_n))}
+        return replace(self, values={**self.values, **share}, intervals={**self.intervals, "leaked": None})
 
     @property
     def metrics(self) -> Metrics:

@@ -48,7 +48,7 @@ def write(
     rows = not_summed_up(every, {name: other for task in tasks for name, other in task.sums_up.items()})
     runs = group_runs(rows, {name: protocol.row_settings for name, protocol in protocols.items()})
     index = Path(out_dir) / "index.html"
-    _refuse_foreign(index)
+    refuse_foreign(index)
     writer = Writer(Path(out_dir), {row.id: workdir for workdir, row in loaded})
     present = [task for task in tasks if {row.protocol for row in rows} & {p.name for p in task.protocols}]
 
@@ -66,11 +66,11 @@ def write(
         parts += sections_of(writer, runs)
 
     subtitle = _subtitle(runs, len(rows), len(set(writer.workdir_of.values())))
-    write_file(index, utf8(_render(_title(present), subtitle, put_together(parts))))
+    write_file(index, utf8(render(_title(present), subtitle, put_together(parts))))
     return index
 
 
-def _refuse_foreign(index: Path) -> None:
+def refuse_foreign(index: Path) -> None:
     """Raise InputError where another page than a report is in the way."""
     if index.is_dir():
         raise InputError(f"{index}: a folder, where the page would be; choose another --out, or move it elsewhere")
@@ -106,7 +106,7 @@ def _joined(blocks: Iterable[Block]) -> list[Block]:
     return joined
 
 
-def _render(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+def render(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """Return the page as HTML; all text is escaped but charts, fragments and the style sheet, which are our own."""
     folder = importlib.resources.files(__package__)
     template = environment().from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))

@@ -59,10 +59,13 @@ def result_table(
 
     The `first` column names the row; network, seed and recipe follow in small print. The next counts its examples.
     """
+    known = repeats_of(runs, protocols)
+    if any("leaked" in row.metrics for _, repeats in known for row in repeats):
+        columns = (*columns, Column(text.metric_name("leaked"), _leaked_cell))
     lines: list[list[Cell]] = []
     summaries: set[int] = set()
     records = []
-    for run, repeats in repeats_of(runs, protocols):
+    for run, repeats in known:
         for row in repeats:
             named = first.cell(row)
             named = Cell(named.text, (*small_print(run, row), *named.notes))
@@ -267,6 +270,12 @@ def _metric_cell(row: Row, metric: str) -> Cell:
     entries = row.metrics.get(metric), (row.metrics_rechosen or {}).get(metric)
     notes = (text.interval(entry["low"], entry["high"]) for entry in entries if entry)
     return Cell(text.number(text.value_of(row, metric)), tuple(filter(None, notes)))
+
+
+def _leaked_cell(row: Row) -> Cell:
+    """Return the share of examples that have a copy in training."""
+    leaked = text.value_of(row, "leaked")
+    return EMPTY if leaked is None else Cell(text.percent(leaked))
 
 
 def _mean_cell(repeats: Sequence[Row], metric: str) -> Cell:

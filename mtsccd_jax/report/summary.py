@@ -53,7 +53,7 @@ def headline(runs: Sequence[Run], protocols: Mapping[str, Protocol]) -> list[tup
         return [("", _best(runs, protocols))]
     groups = []
     for run in runs:
-        sentences = [protocols[repeats[0].protocol].sentence(repeats) for repeats in run.repeats]
+        sentences = [protocols[repeats[0].protocol].sentence(repeats) + _leaked(repeats) for repeats in run.repeats]
         groups.append((f"{run.network}, {run.name}" if len(runs) > 1 else "", sentences))
     return groups
 
@@ -92,6 +92,14 @@ def contains(rows: Sequence[Row], metric: str, value: float) -> bool:
     """Return whether the interval of a single row contains a value; repetitions have no interval."""
     ends = text.interval_of(rows[0], metric)
     return len(rows) == 1 and ends is not None and ends[0] <= value <= ends[1]
+
+
+def _leaked(rows: Sequence[Row]) -> str:
+    """Say what share of the examples has a copy in training; empty where the rows do not tell."""
+    leaked = text.value_of(rows[0], "leaked")
+    if leaked is None:
+        return ""
+    return f" Leaked: {text.percent(leaked)} of them have a copy in training." if leaked else " None of them is leaked."
 
 
 def failures_table(failures: Sequence[Failure], protocols: Mapping[str, Protocol]) -> Table:
@@ -134,7 +142,7 @@ def _best(runs: Sequence[Run], protocols: Mapping[str, Protocol]) -> list[str]:
         if known:
             top = max(known, key=lambda group: estimate(group, protocol.metric)[0])
             name = network_among(top[0], [group[0] for group in known])
-            sentence = protocol.sentence(top).replace(text.place(top[0]), titles[key], 1)
+            sentence = protocol.sentence(top).replace(text.place(top[0]), titles[key], 1) + _leaked(top)
             sentences.append((f"Best of {len(known)}, {name}: " if len(known) > 1 else f"{name}: ") + sentence)
     return sentences
 

@@ -22,6 +22,7 @@ METRICS: dict[str, str] = {
     "recall": "Recall",
     "balanced": "Balanced accuracy",
     "transition": "From-to",
+    "leaked": "Leaked",
     "ap_macro": "AP macro",
     "ap_micro": "AP micro",
     "ap_macro_present": "AP macro of labels that occur",

@@ -3,7 +3,7 @@
 import datetime
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from mtsccd_jax import provenance
 from mtsccd_jax.data.bands import picture, picture_bands
-from mtsccd_jax.data.sources import Source
+from mtsccd_jax.data.parts.listed import copies_of_training
+from mtsccd_jax.data.sources import Source, training_name
 from mtsccd_jax.engine import workdir as work
 from mtsccd_jax.engine.checkpoint import newest_step
 from mtsccd_jax.engine.evaluate import Trained
@@ -79,7 +80,7 @@ def write_row(trained: Trained, outputs: Outputs[Any], result: Result) -> rows.R
         initial_weights=work.load(trained.workdir).weights_sha256,
     )
     curve = rows.save_artefact(trained.workdir, "training", training_curve(trained))
-    return append_row(origin, result, {"training": curve})
+    return append_row(origin, with_leaked(result, source, trained.recipe), {"training": curve})
 
 
 def append_row(origin: Origin, result: Result, saved: Mapping[str, tuple[str, str]] | None = None) -> rows.Row:
@@ -134,6 +135,21 @@ def append_row(origin: Origin, result: Result, saved: Mapping[str, tuple[str, st
     )
     rows.append(origin.workdir, row)
     return row
+
+
+def with_leaked(result: Result, source: Source, recipe: Recipe) -> Result:
+    """Return a result with the share of examples that have a copy in training, by a list of `data audit`, if any.
+
+    Which ones have is an array of the artefact `predictions`.
+    """
+    leaks = recipe.data.leaks
+    if leaks is None or "predictions" not in result.arrays:
+        return result
+    is_pairs = recipe.model.task == "similarity" or (recipe.data.folder is None and recipe.data.dataset is None)
+    leaked = copies_of_training(source, leaks, training_name(recipe.data, pairs=is_pairs))
+    predictions = {**result.arrays["predictions"], "leaked": leaked}
+    arrays = {**result.arrays, "predictions": predictions}
+    return replace(result, measured=result.measured.with_leaked(leaked), arrays=arrays)
 
 
 def training_curve(trained: Trained) -> dict[str, np.ndarray]:

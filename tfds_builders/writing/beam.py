@@ -155,7 +155,7 @@ def _reporting(notes: Notes, shards: int, report: Callable[[int], None]) -> Iter
             if notes.has(f"{number}.done"):
                 waiting.remove(number)
                 result: ShardResult = notes.read(f"{number}.done")
-                report(result.examples + len(result.skipped))
+                report(result.examples + len(result.skipped) + result.excluded)
 
     def watch() -> None:
         while not over.wait(_POLL_S):

@@ -24,9 +24,10 @@ from tfds_builders.reading.problems import CONVENTION, MANY, alike
 from tfds_builders.writing.beam import parse_beam_options, write_shards_with_beam
 from tfds_builders.writing.building import building_alone, remove_unfinished
 from tfds_builders.writing.examples import ShardLimits
+from tfds_builders.writing.exclusion import Exclusion, WithoutListed
 from tfds_builders.writing.formats import INFO_FILE, formats_named, formats_of, lacks, shard_files
 from tfds_builders.writing.pool import Shard, write_shards
-from tfds_builders.writing.records import Example, ShardResult, Skipped
+from tfds_builders.writing.records import Example, Excluded, ShardResult, Skipped
 
 Progress = Callable[[int, int], None]
 
@@ -36,7 +37,7 @@ class ShardExamples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __call__(self) -> Iterator[tuple[object, Example | Skipped]]:
+    def __call__(self) -> Iterator[tuple[object, Example | Skipped | Excluded]]:
         """Yield (key, example), or (key, Skipped) for an example that could not be made."""
         ...
 
@@ -57,6 +58,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
             Beam's workers must see the archive and the data folder under the same paths. Beam settings
             in TFDS's own DownloadConfig have the same effect.
         formats: "both", or the one of "tfrecord" and "array_record" to write; data that are built keep theirs.
+        exclude: list of rows to leave out, as `data audit` writes it.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -78,6 +80,7 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         progress: Progress | None = None,
         beam_options: Sequence[str] | None = None,
         formats: str = "both",
+        exclude: str | os.PathLike[str] | None = None,
     ):
         _check_format(file_format)  # tfds.data_source asks for array_record by this argument
         self._archive = None if archive is None else Path(archive)
@@ -92,6 +95,9 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         self.adopted = False  # whether another process has built the data meanwhile
         self._asked = formats_named(formats)
         super().__init__(data_dir=data_dir, config=config, version=version)
+        dataset = self.info.full_name.removesuffix(f"/{self.info.version}")
+        self.exclusion = None if exclude is None else Exclusion(exclude, dataset)
+        self.excluded = 0
 
     def dataset_info_from_configs(self, **kwargs: Any) -> tfds.core.DatasetInfo:
         """Return the info with a second format declared beside the first (TFDS's own method, its own arguments)."""
@@ -195,6 +201,8 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         results = self._write(splits)
         shutil.rmtree(self._scratch_dir(), ignore_errors=True)
         self.info.metadata.update(skipped=self.skipped, absent=self.absent)
+        if self.exclusion is not None:
+            self.info.metadata.update(excluded=self.excluded, exclude_sha256=self.exclusion.sha256)
         if self._limits.most_examples is not None:
             self.info.metadata.update(max_examples_per_split=self._limits.most_examples)
         self.info.set_splits(tfds.core.splits.SplitDict(self._split_infos(results)))
@@ -209,6 +217,9 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
     def _write(self, splits: Mapping[str, Sequence[ShardExamples]]) -> dict[str, list[ShardResult]]:
         shards, owner = [], []
         for split, examples_of_shards in splits.items():
+            if self.exclusion is not None:
+                names = self.exclusion.names(split)
+                examples_of_shards = [WithoutListed(examples, len(examples), names) for examples in examples_of_shards]
             template = self._get_filename_template(split_name=split)
             for index, examples in enumerate(examples_of_shards):
                 shards.append(Shard(examples, shard_files(template, self._asked, index, len(examples_of_shards))))
@@ -225,6 +236,10 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         for split, result in zip(owner, self._write_shards(shards, report), strict=True):
             results[split].append(result)
             self.skipped += result.skipped
+            self.excluded += result.excluded
+        if self.exclusion is not None:
+            for split, of_split in results.items():
+                self.exclusion.check(split, sum(result.excluded for result in of_split))
         return results
 
     def _write_shards(self, shards: Sequence[Shard], report: Callable[[int], None]) -> list[ShardResult]:
@@ -249,13 +264,15 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
 class BuildResult:
     """The result of a build: examples per split, a line for everything left out, and where TFDS finds the data.
 
-    `absent` counts the examples that the archive's own lists name and the archive does not have.
+    `absent` counts the examples that the archive's own lists name and the archive does not have, `excluded` those that
+    a list of an audit has left out.
     """
 
     splits: dict[str, int]
     skipped: list[str]
     data_dir: Path
     absent: int = 0
+    excluded: int = 0
 
 
 def _check_format(file_format: str | tfds.core.FileFormat | None) -> None:
@@ -299,6 +316,11 @@ def _refuse_other_data(builder: DualFormatBuilder) -> None:
     if wrong := damaged_file(Path(builder.data_dir)):
         raise ArchiveError(f"{wrong}; remove the data set and build again")
     metadata = builder.info.metadata or {}
+    if metadata.get("exclude_sha256") != (builder.exclusion.sha256 if builder.exclusion else None):
+        raise ArchiveError(
+            f"{builder.data_dir}: built {'with' if 'exclude_sha256' in metadata else 'without'} a list of rows to "
+            "leave out, and not with this choice; remove it or give another data folder"
+        )
     if metadata.get("source") != builder.source():
         raise ArchiveError(f"{builder.data_dir}: built from another archive; remove it or give another data folder")
     if most := metadata.get("max_examples_per_split"):
@@ -320,6 +342,7 @@ def build(
     progress: Progress | None = None,
     beam_options: Sequence[str] | None = None,
     formats: str = "both",
+    exclude: str | os.PathLike[str] | None = None,
 ) -> BuildResult:
     """Build the data set `name` from `archive` in both file formats, or in one, and return the result.
 
@@ -336,6 +359,7 @@ def build(
         beam_options: options of an Apache Beam pipeline that writes, such as "runner=DirectRunner"; None writes with
             `workers` processes of this machine. Both give the same files.
         formats: "both", "tfrecord" (for `tfds.load`) or "array_record" (for `tfds.data_source`).
+        exclude: list of rows to leave out, the exclude.csv of an audit of these data.
 
     Raises:
         ArchiveError: the archive is missing, empty or wrong, the data set, the configuration or a Beam option is
@@ -363,6 +387,7 @@ def build(
             progress=progress,
             beam_options=beam_options,
             formats=formats,
+            exclude=exclude,
         )
         if (Path(builder.data_dir) / INFO_FILE).is_file():
             _refuse_other_data(builder)
@@ -379,4 +404,5 @@ def build(
     splits = {split: int(info.num_examples) for split, info in builder.info.splits.items()}
     # Data of an earlier release lack this number.
     absent = int(builder.info.metadata.get("absent", 0))
-    return BuildResult(splits, list(builder.info.metadata["skipped"]), Path(builder.data_dir_root), absent)
+    excluded = int(builder.info.metadata.get("excluded", 0))
+    return BuildResult(splits, list(builder.info.metadata["skipped"]), Path(builder.data_dir_root), absent, excluded)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfds_builders.writing.records import Example, ShardResult, Skipped, write_shard
+from tfds_builders.writing.records import Example, Excluded, ShardResult, Skipped, write_shard
 
 _WORKER = Path(__file__).with_name("worker.py")
 
-ExamplesFn = Callable[[], Iterator[tuple[object, Example | bytes | Skipped]]]
+ExamplesFn = Callable[[], Iterator[tuple[object, Example | bytes | Skipped | Excluded]]]
 
 
 @dataclass(frozen=True)

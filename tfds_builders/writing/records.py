@@ -31,17 +31,27 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True)
+class Excluded:
+    """Stands in a shard's stream for an example that a list leaves out."""
+
+
 @dataclass
 class ShardResult:
-    """The result of writing a shard: examples, their bytes, and a line for every one that was left out."""
+    """The result of writing a shard: examples, their bytes, a line for every one that was left out, and those listed.
+
+    Attributes:
+        excluded: Examples that a list has left out.
+    """
 
     examples: int = 0
     num_bytes: int = 0
     skipped: list[str] = field(default_factory=list)
+    excluded: int = 0
 
 
 def write_shard(
-    examples: Iterable[tuple[object, Example | bytes | Skipped]],
+    examples: Iterable[tuple[object, Example | bytes | Skipped | Excluded]],
     paths: Mapping[str, str],
     report: Callable[[int], object],
 ) -> ShardResult:
@@ -59,6 +69,8 @@ def write_shard(
         for _, example in examples:
             if isinstance(example, Skipped):
                 result.skipped.append(example.reason)
+            elif isinstance(example, Excluded):
+                result.excluded += 1
             else:
                 record = example if isinstance(example, bytes) else encode_example(example)
                 for write in writers:

@@ -1,0 +1,1 @@
+"""Leaks: copies of images within and across splits and data sets, found by their content."""
