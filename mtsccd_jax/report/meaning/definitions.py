@@ -35,6 +35,16 @@ class Definition(NamedTuple):
         return Definition(self.average, self.denominator.format_map(facts), self.text.format_map(facts))
 
 
+# Metrics that rows of any task may have.
+OF_ALL_TASKS = {
+    "leaked": Definition(
+        "none",
+        "the examples",
+        "Share of the examples whose image, or a copy of it, is in the training split, as a list of `data audit` says.",
+    ),
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """A row, and the arrays of the artefact that its numbers follow from; none where its file is not there."""
@@ -104,7 +114,7 @@ class Definitions:
 
     def of(self, row: Row, metric: str) -> Definition | None:
         """Return the definition of a metric of a row; None where it has none."""
-        return self.metrics.get(self.name_of(row, metric))
+        return self.metrics.get(self.name_of(row, metric), OF_ALL_TASKS.get(metric))
 
 
 def own(evidence: Evidence, metric: str) -> float | None:
