@@ -36,12 +36,14 @@ CHANGED = {
     "train resnet50_scratch --data-dir tfds --init resnet50.pth": ("--init resnet50.pth", SMALLER),  # .pth needs torch
     "reproduce all --data-dir tfds --stand-ins": ("96", f"32 --only mtsccd_resnet18 {SMALL}"),
     "reproduce bigearthnet_v2": ("tfds", f"tfds --stand-ins --only resnet50_s1 {SMALL}"),
+    "certainty": ("runs/demo", "runs/demo --method scene"),  # the data have two changed pairs
     "profile": ("tfds", f"tfds --steps 2 {SMALLER}"),
     "bench input": ("mtsccd_lusc", "mtsccd_lusc --image-size 32 --batch 8 --windows 1 --window-s 0.01"),
 }
 # Beginning of a command -> why it is not run.
 SKIPPED = {
     "reproduce all --data-dir tfds --init-dir": "wants published weights",
+    "reproduce table6": "trains five networks, as its tests do",
     "train resnet50_scratch --data-dir tfds --init hf:": "wants the network",
     "demo --workdir runs/good": "the same as the demo above, for minutes",
     "train resnet50_scratch --data-dir tfds --coordinator": "waits for the other process",
