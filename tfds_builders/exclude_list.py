@@ -1,7 +1,7 @@
 """Lists of rows to leave out, as `mtsccd-jax data audit` writes them: later rows that are copies of earlier ones.
 
-A list is a CSV file. It knows the data it was made for: for every split that was audited it has a line, be it without a
-row, with a fingerprint of the names of the split's rows.
+A list is a CSV file. It knows the data it was made for: for every split that was audited, or only compared with, it has
+a line without a row, with a fingerprint of the names of the split's rows.
 """
 
 import hashlib
@@ -16,13 +16,15 @@ from tfds_builders.reading.text import text_rows
 
 # The names of an example of a data set, the first that it has; of pairs both dates.
 NAME_FIELDS = (("filename",), ("patch_id",), ("filename_t1", "filename_t2"))
+# Kind of the line of a split that others were compared with, and that was not audited itself.
+COMPARED = "compared"
 # Between the names of both dates.
 _AND = " | "
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row to leave out, and why; or, with an empty row, a split that was audited.
+    """A row to leave out, and why; or, with an empty row, a split that was audited or compared with.
 
     Attributes:
         dataset: "name/configuration" of the data set, or "folder:name".
@@ -30,7 +32,7 @@ class Line:
         row: The number of the row in it, or "".
         name: The name of the row, of a pair both.
         fingerprint: `names_fingerprint` of the split.
-        kind: What is proven of the pair: "exact", "near" or "hash".
+        kind: What is proven of the pair: "exact", "near" or "hash"; of a split COMPARED where it was not audited.
         kept_dataset: Data set of the image that it is a copy of.
         kept_split: Its split.
         kept_name: Its name.
@@ -59,13 +61,19 @@ class ExcludeList:
 
     def of(self, dataset: str, split: str) -> Sequence[Line]:
         """Return the lines of a split, of which one at least is there; ArchiveError where the list has none."""
-        if (dataset, split) not in self.lines:
-            known = ", ".join(f"{name} {part}" for name, part in self.lines) or "nothing"
+        if not self.has(dataset, split, audited=True):
+            known = ", ".join(f"{name} {part}" for name, part in self.lines if self.has(name, part, audited=True))
+            known = known or "nothing"
             raise ArchiveError(
                 f"{self.path}: says nothing of {dataset} {split}, but of {known}; audit that data set "
                 "(`mtsccd-jax data audit`) and give its exclude.csv"
             )
         return self.lines[dataset, split]
+
+    def has(self, dataset: str, split: str, *, audited: bool = False) -> bool:
+        """Return whether a split was looked at, or `audited`."""
+        heads = [line for line in self.lines.get((dataset, split), ()) if not line.row]
+        return any(not (audited and line.kind == COMPARED) for line in heads)
 
 
 def read_exclude_list(path: str | os.PathLike[str]) -> ExcludeList:

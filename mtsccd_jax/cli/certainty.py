@@ -76,6 +76,6 @@ def run_certainty(options: argparse.Namespace) -> Json:
     result: dict[str, Any] = {"rows": len(rows), "coverage": settings.coverage, "calibration": settings.calibration}
     for row in rows:
         method = METHODS[row.protocol]
-        values = values_of(row) | {"look": list_path(cache.trained.workdir, method, row.split)}
+        values = values_of(row) | {"look": list_path(cache.trained.workdir, row)}
         result.setdefault(method, {})[row.split] = values
     return result

@@ -1,6 +1,5 @@
 """One random-access view of a TFDS data set, class folders or a pair list, and how a recipe's data are opened."""
 
-import functools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from mtsccd_jax.data.data_set_name import parse
 from mtsccd_jax.data.tfds_source import built_splits, tfds_source
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Data
-from tfds_builders.reading.names import as_text
 
 _NO_INPUT = "no input is named; give --folder DIR, --dataset NAME or --pairs DIR"
 _NO_PAIRS = "no pairs are named; give one of data.pair_dataset and data.pairs"
@@ -149,6 +147,8 @@ def training_name(data: Data, *, pairs: bool) -> str:
     """Return the name, as in results, of the scenes or pairs that a network learns from."""
     folder = data.pairs if pairs else data.folder
     if folder is not None:
+        from tfds_builders.reading.names import as_text
+
         return f"folder:{as_text(Path(folder).resolve().name)}"
     return _with_config(data.pair_dataset if pairs else data.dataset, data, _NO_INPUT)
 
@@ -181,7 +181,6 @@ def _city_splits(data: Data, what: Literal["scenes", "pairs"]) -> tuple[str, ...
     return split_names(cities(data, what))
 
 
-@functools.lru_cache(maxsize=2)  # which split a scene is in is told by reading all
 def _all_splits(data: Data, what: Literal["scenes", "pairs"]) -> tuple[Source, ...]:
     """Open every split of the scenes or pairs of a recipe."""
     names, open_split = (scene_splits, open_source) if what == "scenes" else (pair_splits, open_pairs)

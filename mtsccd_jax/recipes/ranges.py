@@ -84,6 +84,11 @@ RULES: "tuple[tuple[str, Callable[[Recipe], bool], str], ...]" = (
         lambda r: not (r.data.color_jitter and r.data.bands),
         "bands have physical units and no brightness to change; set it to 0",
     ),
+    (
+        "data.leave_out",
+        lambda r: r.data.leave_out is None or r.data.exclude is None,
+        "cities are split anew, and the list of data.exclude knows the splits of the build; leave out one of them",
+    ),
     ("engine.patience", lambda r: r.engine.patience is None or r.engine.validate, _VALIDATED),
     ("engine.keep", lambda r: r.engine.keep == "last" or r.engine.validate, _VALIDATED),
     ("scene.c", lambda r: bool(r.scene.c), "give at least one, separated by commas"),

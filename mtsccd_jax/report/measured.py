@@ -20,13 +20,10 @@ class Measured:
     intervals: Mapping[str, Interval | None]  # of 95 %
     baseline: Mapping[str, Any]  # of the trivial predictor: its name and its metrics
 
-    def with_leaked(self, leaked_n: np.ndarray) -> "Measured":
-        """Return the numbers with the share of examples that have a copy in training, (n,) bool, a count of no doubt.
-
-        It is a metric of the row, `leaked`, without an interval.
-        """
-        share = {"leaked": float(np.mean(leaked_n))}
-        return replace(self, values={**self.values, **share}, intervals={**self.intervals, "leaked": None})
+    def with_share(self, name: str, chosen_n: np.ndarray) -> "Measured":
+        """Return the numbers with a metric more: a share of the examples, (n,) bool, that is counted, not estimated."""
+        values = {**self.values, name: float(np.mean(chosen_n))}
+        return replace(self, values=values, intervals={**self.intervals, name: None})
 
     @property
     def metrics(self) -> Metrics:

@@ -138,9 +138,13 @@ def row_id(
     return hashlib.sha256(utf8(_json(identity, sort_keys=True))).hexdigest()[:16]
 
 
-def data_identity(dataset: str, fingerprint: str) -> str:
-    """Return the identity of evaluated data: the name of a data set, and for a folder of any name its content too."""
-    return f"{dataset} {fingerprint}" if dataset.startswith("folder:") else dataset
+def data_identity(dataset: str, fingerprint: str, recipe: Mapping[str, Any]) -> str:
+    """Return the identity of evaluated data: the name of a data set, where that does not tell it its content too.
+
+    It does not tell it of a folder, which has any name, nor of data that a list has left rows out of.
+    """
+    listed = (recipe.get("data") or {}).get("exclude") is not None
+    return f"{dataset} {fingerprint}" if listed or dataset.startswith("folder:") else dataset
 
 
 def append(workdir: str | os.PathLike[str], row: Row) -> None:

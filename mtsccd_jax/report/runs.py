@@ -8,7 +8,7 @@ from typing import Any
 from mtsccd_jax.recipes.config import essentials
 from mtsccd_jax.report import text
 from mtsccd_jax.report.published import labels, tables
-from mtsccd_jax.report.rows import Row
+from mtsccd_jax.report.rows import Row, data_identity
 
 # With more rows than this, only the lowest seed of each run gets charts; all seeds are in the tables.
 ALL_SEEDS = 30
@@ -49,7 +49,8 @@ def group_runs(rows: Sequence[Row], row_settings: Mapping[str, str] | None = Non
 
     def of_repeats(row: Row) -> tuple[str, ...]:
         own = row.recipe.get(sections.get(row.protocol, ""))
-        return row.protocol, row.split, str(row.objective), json.dumps(own, sort_keys=True)
+        data = data_identity(row.dataset, str(row.checksums.get("data")), row.recipe)
+        return row.protocol, row.split, str(row.objective), json.dumps(own, sort_keys=True), data
 
     groups = _grouped(rows, lambda row: (json.dumps(of_run(row), sort_keys=True), _family(row.dataset)))
     runs = []

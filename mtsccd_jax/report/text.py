@@ -23,6 +23,7 @@ METRICS: dict[str, str] = {
     "balanced": "Balanced accuracy",
     "transition": "From-to",
     "leaked": "Leaked",
+    "known_places": "Known places",
     "ap_macro": "AP macro",
     "ap_micro": "AP micro",
     "ap_macro_present": "AP macro of labels that occur",

@@ -123,7 +123,7 @@ class Check(abc.ABC):
         """Compare the numbers of the row with recomputed ones; the intervals only where resamples are known."""
         row = self.row
         if self.leaked is not None:
-            measured = measured.with_leaked(self.leaked)
+            measured = measured.with_share("leaked", self.leaked)
         self.compare("n", row.n, measured.n)
         self.compare("confusion", row.confusion, measured.confusion.tolist())
         if self.resamples is not None:
@@ -136,7 +136,7 @@ class Check(abc.ABC):
         change = row.recipe.get("change")
         usual = change.get("objective") if isinstance(change, dict) else None
         objective = row.objective if row.objective != usual else None
-        data = rows.data_identity(row.dataset, str(row.checksums.get("data")))
+        data = rows.data_identity(row.dataset, str(row.checksums.get("data")), row.recipe)
         identity = rows.row_id(row.recipe, row.split, row.protocol, row.seed, objective=objective, dataset=data)
         self.compare("id", row.id, identity)
         self.compare("seed", row.seed, row.recipe.get("seed"))

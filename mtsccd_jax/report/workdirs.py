@@ -61,7 +61,7 @@ def load_all(folders: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, Row]
 def _apart(row: Row, known_data: dict[tuple[str, str], list[str]]) -> str:
     """Return the name of the row's data, with a number where the split is of other data than those known so far."""
     known = known_data.setdefault((row.dataset, row.split), [])
-    identity = rows.data_identity(row.dataset, str(row.checksums.get("data")))
+    identity = rows.data_identity(row.dataset, str(row.checksums.get("data")), row.recipe)
     if identity not in known:
         known.append(identity)
     number = known.index(identity) + 1

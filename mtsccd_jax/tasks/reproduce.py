@@ -71,6 +71,8 @@ def reproduce(experiments: Sequence[Experiment], root: AnyPath, *, seeds: int = 
     ]
     for experiment in runs:
         experiment.recipe.check()
+        if experiment.recipe.data.leaks is not None:
+            raise InputError("data.leaks: rows of a matrix have no such column; use `mtsccd-jax evaluate --leaks`")
     with processes.together():
         _check_data(experiments)
     fingerprint = cache(_fingerprint)

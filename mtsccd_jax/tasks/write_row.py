@@ -95,7 +95,7 @@ def append_row(origin: Origin, result: Result, saved: Mapping[str, tuple[str, st
         result.protocol,
         seed,
         objective=objective if objective != origin.recipe.change.objective else None,
-        dataset=rows.data_identity(origin.dataset, origin.fingerprint),
+        dataset=rows.data_identity(origin.dataset, origin.fingerprint, recipe),
     )
     artefacts = {
         name: rows.save_artefact(origin.workdir, f"{identity}-{name}", content)
@@ -149,7 +149,7 @@ def with_leaked(result: Result, source: Source, recipe: Recipe) -> Result:
     leaked = copies_of_training(source, leaks, training_name(recipe.data, pairs=is_pairs))
     predictions = {**result.arrays["predictions"], "leaked": leaked}
     arrays = {**result.arrays, "predictions": predictions}
-    return replace(result, measured=result.measured.with_leaked(leaked), arrays=arrays)
+    return replace(result, measured=result.measured.with_share("leaked", leaked), arrays=arrays)
 
 
 def training_curve(trained: Trained) -> dict[str, np.ndarray]:

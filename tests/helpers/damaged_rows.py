@@ -36,9 +36,12 @@ def resaved(workdir: Path, row: rows.Row, name: str, change: Change) -> rows.Row
 
 def off(metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     """Return metrics that are all wrong by a little."""
-    return {name: {key: value + 1e-6 for key, value in entry.items()} for name, entry in metrics.items()}
+    return {
+        name: {key: None if value is None else value + 1e-6 for key, value in entry.items()}
+        for name, entry in metrics.items()
+    }
 
 
 def metric_keys(metrics: dict[str, dict[str, float]]) -> set[str]:
     """Return the key of every number of some metrics."""
-    return {f"metrics.{name}.{key}" for name, entry in metrics.items() for key in entry}
+    return {f"metrics.{name}.{key}" for name, entry in metrics.items() for key in entry if entry[key] is not None}

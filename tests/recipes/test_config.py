@@ -115,6 +115,7 @@ def test_renamed_keys_are_read_by_their_first_names_and_keep_the_identity():
         ("data.crop_padding=500", "must be below data.image_size"),
         ("data.color_jitter=-0.1", "must be 0 or more and at most 1"),
         ("data.bands=B02 data.color_jitter=0.1", "bands have physical units"),
+        ("data.exclude=list.csv data.leave_out=wuhan", "cities are split anew"),
         ("data.changed_above=1.1", "must be 0 or more and at most 1"),
         ("data.std=1.0,0.0,1.0", "must be above 0"),
         ("model.width=0", "must be above 0 and at most 64"),

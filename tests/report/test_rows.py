@@ -38,6 +38,13 @@ def as_line(row):
     return json.dumps(dataclasses.asdict(row)) + "\n"
 
 
+def test_data_that_a_list_has_left_rows_out_of_are_known_by_their_content():
+    plain, listed = {"data": {"exclude": None}}, {"data": {"exclude": "exclude.csv"}}
+    assert rows.data_identity("mtsccd_lusc/official", "abc", plain) == "mtsccd_lusc/official"
+    assert rows.data_identity("mtsccd_lusc/official", "abc", listed) == "mtsccd_lusc/official abc"
+    assert rows.data_identity("folder:x", "abc", {}) == "folder:x abc"
+
+
 def test_rows_come_back_as_they_were_written(tmp_path):
     assert rows.load(tmp_path) == []
     first, second = make_row(), make_row(id="other", threshold=None)

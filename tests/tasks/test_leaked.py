@@ -11,7 +11,7 @@ from damaged_rows import keys, resaved
 from mtsccd_jax.data.parts.listed import row_names
 from mtsccd_jax.data.tfds_source import tfds_source
 from mtsccd_jax.report import rows
-from tfds_builders.exclude_list import COLUMNS, Line, names_fingerprint
+from tfds_builders.exclude_list import COLUMNS, COMPARED, Line, names_fingerprint
 
 TRAINED_ON = {"mtsccd_lusc": "mtsccd_lusc/official", "mtsccd_lucd": "mtsccd_lusc/official"}
 LISTED = [0, 2, 3]
@@ -26,6 +26,7 @@ def listed(demo_run, tmp_path_factory):
         empty = Line(f"{dataset}/official", "test_a", "", "", names_fingerprint(names))
         lines += [empty, *(replace(empty, row=str(row), name=names[row], kind="near", kept_dataset=kept,
                                    kept_split="train") for row in LISTED)]  # fmt: skip
+    lines += [Line(name, "train", "", "", "0" * 64, COMPARED) for name in set(TRAINED_ON.values())]
     path = tmp_path_factory.mktemp("list") / "exclude.csv"
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *map(astuple, lines)])

@@ -253,7 +253,9 @@ class DualFormatBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  #
         for split, shards in results.items():
             lengths = [shard.examples for shard in shards]
             if not all(lengths):
-                raise ArchiveError(f"split '{split}': hardly a readable image is left; {self.skipped[-1]}")
+                left_out = f"{self.exclusion.path} leaves out the rest" if self.exclusion else ""
+                why = self.skipped[-1] if self.skipped else left_out
+                raise ArchiveError(f"split '{split}': hardly a readable image is left; {why}")
             num_bytes = sum(shard.num_bytes for shard in shards)
             template = self._get_filename_template(split_name=split)
             infos.append(tfds.core.SplitInfo(split, lengths, num_bytes, template))

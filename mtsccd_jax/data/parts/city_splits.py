@@ -17,6 +17,9 @@ from mtsccd_jax.errors import InputError, nearest
 # Share of the tiles whose hash makes them training, and of those below which it makes them validation.
 _TRAIN, _VALIDATION = 0.64, 0.80
 _TILE = ("city", "tile_x", "tile_y")
+# Fingerprint of a source -> `_places` of it; of two data sets with ten splits.
+_KNOWN: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+_MOST_KNOWN = 20
 
 
 def city_split(sources: Sequence[Source], split: str, left_out: str) -> Subset:
@@ -34,7 +37,7 @@ def city_split(sources: Sequence[Source], split: str, left_out: str) -> Subset:
         raise InputError(f"{sources[0].name}: has no split '{split}' by city, it has {', '.join(known)}")
 
     def taken(source: Source) -> np.ndarray:
-        city, role = np.array(source.names["city"])[source.column("city")], _roles(source)
+        city, role = _places(source)
         if split in ("train", "validation"):
             return np.flatnonzero((role == split) & (city != left_out))
         return np.flatnonzero((role == "test") & (city == split.removeprefix("test_")))
@@ -51,8 +54,8 @@ def cities_of(sources: Sequence[Source]) -> tuple[str, ...]:
     if not set(_TILE) <= set(first.fields) or "city" not in first.names:
         need = ", ".join(_TILE)
         raise InputError(f"{first.name}: to leave a city out, scenes need the fields {need}, as those of MtSCCD have")
-    there = np.unique(np.concatenate([source.column("city") for source in sources]))
-    return tuple(first.names["city"][city] for city in there)
+    there = {city for source in sources for city in np.unique(_places(source)[0]).tolist()}
+    return tuple(name for name in first.names["city"] if name in there)
 
 
 def split_names(cities: Sequence[str]) -> tuple[str, ...]:
@@ -60,12 +63,20 @@ def split_names(cities: Sequence[str]) -> tuple[str, ...]:
     return ("train", "validation", *(f"test_{city}" for city in cities))
 
 
-def _roles(source: Source) -> np.ndarray:
-    """Return the role of each row, by a hash of its tile, (n,) text."""
-    city = np.array(source.names["city"])[source.column("city")]
-    tiles = zip(city, source.column("tile_x").tolist(), source.column("tile_y").tolist(), strict=True)
-    share = np.array([_share(f"{name}/{x}/{y}") for name, x, y in tiles])
-    return np.where(share < _TRAIN, "train", np.where(share < _VALIDATION, "validation", "test"))
+def _places(source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """Return the city of each row and its role, by a hash of its tile, (n,) text each.
+
+    Both are told by reading every record, so they are kept for the sources that were read last.
+    """
+    key = source.fingerprint()
+    if key not in _KNOWN:
+        while len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.pop(next(iter(_KNOWN)))
+        city = np.array(source.names["city"])[source.column("city")]
+        tiles = zip(city, source.column("tile_x").tolist(), source.column("tile_y").tolist(), strict=True)
+        share = np.array([_share(f"{name}/{x}/{y}") for name, x, y in tiles])
+        _KNOWN[key] = city, np.where(share < _TRAIN, "train", np.where(share < _VALIDATION, "validation", "test"))
+    return _KNOWN[key]
 
 
 def _share(text: str) -> float:

@@ -48,15 +48,21 @@ def copies_of_training(source: Source, path: str, trained_on: str) -> np.ndarray
     """Return which rows have a copy in the training split of a data set, as a list says, (n,) bool.
 
     Raises:
-        InputError: As `without_listed`, or the source has splits of its own by city.
+        InputError: As `without_listed`, the list was made without the training split, or the source has splits of its
+            own by city.
     """
     if isinstance(source, Subset):
         if any(part.split != source.split for part, _ in source.parts):
             raise InputError(f"{path}: knows the splits that {source.dataset} was built with, and not {source.split}")
         return np.concatenate([copies_of_training(part, path, trained_on)[rows] for part, rows in source.parts])
-    leaked = np.zeros(len(source), bool)
-    seen = (trained_on, "train")
-    leaked[[int(line.row) for line in _lines(source, path) if (line.kept_dataset, line.kept_split) == seen]] = True
+    leaked, seen = np.zeros(len(source), bool), (trained_on, "train")
+    lines = _lines(source, path)
+    if not read_exclude_list(path).has(*seen):
+        raise InputError(
+            f"{path}: was made without {trained_on} train, which the network has learned from; audit "
+            f"{source.dataset.partition('/')[0]} with --against {trained_on}"
+        )
+    leaked[[int(line.row) for line in lines if (line.kept_dataset, line.kept_split) == seen]] = True
     return leaked
 
 

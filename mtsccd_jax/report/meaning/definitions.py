@@ -35,8 +35,13 @@ class Definition(NamedTuple):
         return Definition(self.average, self.denominator.format_map(facts), self.text.format_map(facts))
 
 
-# Metrics that rows of any task may have.
+# Metrics that rows of any task may have, where something is known.
 OF_ALL_TASKS = {
+    "known_places": Definition(
+        "none",
+        "the examples",
+        "Share of the examples that show a place of the network's training split, at whatever date.",
+    ),
     "leaked": Definition(
         "none",
         "the examples",

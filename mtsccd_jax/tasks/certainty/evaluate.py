@@ -5,6 +5,7 @@ it says how sure the network may be at home. On every other split all is fitted 
 says what is left of that elsewhere. Data without a validation split are cross-fitted too.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mtsccd_jax.data.sources import Source, open_source, pair_splits, scene_splits
+from mtsccd_jax.data.sources import Source, open_pairs, open_source, pair_splits, scene_splits
 from mtsccd_jax.engine.evaluate import Embedding, Trained
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Data, Recipe
@@ -28,6 +29,11 @@ from mtsccd_jax.tasks.feature_cache import FeatureCache, Outputs
 from mtsccd_jax.tasks.scenes.classifier import scene_classifier
 from mtsccd_jax.tasks.scenes.source import scene_source
 from mtsccd_jax.tasks.write_row import Result, write_row
+
+logger = logging.getLogger(__name__)
+
+# Fields that tell a place; and the array of `predictions` with which examples' places the network has learned from.
+_TILE, KNOWN_PLACE = ("city", "tile_x", "tile_y"), "known_place"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,24 +78,54 @@ def evaluate(cache: FeatureCache, protocol: str, split: str) -> Row:
     made, fold = forecast_of(scored, known, method, recipe)
     order = look_order(made.probability_nk, scored.score_n, of_change)
     class_names = CLASS_NAMES if of_change else trained.class_names
-    path = look.list_path(trained.workdir, method, scored.source.split)
-    look.write_list(path, scored.source, made, order, class_names, settings.look)
     every = np.arange(len(scored.source))
+    chance = {"resamples": recipe.evaluation.resamples, "seed": recipe.seed}
+    measured = measure(made, scored.truth_n, known.truth_n, order, settings, of_change=of_change, **chance)
+    places = known_places(cache, scored.source)
+    if places is not None:
+        measured, fold = measured.with_share("known_places", places), fold | {KNOWN_PLACE: places}
     arrays = {
         "predictions": {**scored.arrays(of_change), **made.arrays(), **fold, **look.places(scored.source, every)},
         "look": look.pictures(scored.source, made, scored.truth_n, order, class_names),
         **({"validation": known.arrays(of_change)} if known is not scored else {}),
         **({"map": map_arrays(fit_map(known.score_n, known.truth_n, settings))} if of_change else {}),
     }
-    chance = {"resamples": recipe.evaluation.resamples, "seed": recipe.seed}
     result = Result(
         protocol=protocol,
-        measured=measure(made, scored.truth_n, known.truth_n, order, settings, of_change=of_change, **chance),
+        measured=measured,
         class_names=class_names,
         arrays=arrays,
         started=scored.outputs.started,
     )
-    return write_row(trained, scored.outputs, result)
+    row = write_row(trained, scored.outputs, result)
+    look.write_list(look.list_path(trained.workdir, row), scored.source, made, order, class_names, settings.look)
+    return row
+
+
+def known_places(cache: FeatureCache, source: Source) -> np.ndarray | None:
+    """Return which examples show a place that the network has learned from, at whatever date, (n,) bool.
+
+    None where either data do not tell places.
+    """
+    trained = cache.trained
+    try:
+        if trained.recipe.model.task == "similarity":
+            learned = open_pairs(cache.training_data, "train")
+        else:
+            learned = cache.scenes("train", cache.training_data)
+    except InputError as error:
+        logger.warning(f"{error}; how many places the network has learned from is not told")
+        return None
+    if not all(set(_TILE) <= set(of.fields) and "city" in of.names for of in (source, learned)):
+        return None
+    seen = set(_tile_names(learned))
+    return np.array([tile in seen for tile in _tile_names(source)], bool)
+
+
+def _tile_names(source: Source) -> list[tuple[str, int, int]]:
+    """Return city and tile of each example."""
+    city = np.array(source.names["city"])[source.column("city")].tolist()
+    return list(zip(city, source.column("tile_x").tolist(), source.column("tile_y").tolist(), strict=True))
 
 
 def forecast_of(scored: Scored, known: Scored, method: str, recipe: Recipe) -> tuple[Forecast, dict[str, np.ndarray]]:
@@ -133,9 +169,9 @@ def is_probability(classifier: str, method: str) -> bool:
 
 def tiles(source: Source) -> np.ndarray:
     """Return the tile of each example, (n,) int64, the same for its dates; its own where none is known."""
-    if not {"city", "tile_x", "tile_y"} <= set(source.fields):
+    if not set(_TILE) <= set(source.fields):
         return np.arange(len(source))
-    place_n3 = np.stack([source.column(name) for name in ("city", "tile_x", "tile_y")], 1)
+    place_n3 = np.stack([source.column(name) for name in _TILE], 1)
     return np.unique(place_n3, axis=0, return_inverse=True)[1].ravel()
 
 
@@ -226,18 +262,23 @@ def of_all(
 def predicted_columns(trained: Trained, images: dict[str, Embedding]) -> dict[str, np.ndarray]:
     """Return the column of `predict` on pairs, `p_changed`, where the work directory has a certainty row of CFSM.
 
-    It is calibrated by the newest one that was made with the recipe's metric and scale.
+    It is calibrated by the newest one with the recipe's metric, scale and calibration. Rows that a validation split was
+    known for go before cross-fitted ones of other pairs.
     """
-    settings = trained.recipe.change
+    settings, recipe = trained.recipe.change, trained.recipe
+    wanted = (settings.metric, settings.scale, recipe.certainty.calibration)
     fitted = [
         row
         for row in load(trained.workdir)
         if row.protocol == PROTOCOLS["cfsm"]
-        and (row.recipe["change"]["metric"], row.recipe["change"]["scale"]) == (settings.metric, settings.scale)
+        and (row.recipe["change"]["metric"], row.recipe["change"]["scale"], row.recipe["certainty"]["calibration"])
+        == wanted
     ]
+    by_validation = [row for row in fitted if "validation" in row.artefacts or row.split == "validation"]
     if not fitted:
         return {}
-    newest = max(fitted, key=lambda row: str(row.times.get("finished")))
+    newest = max(by_validation or fitted, key=lambda row: str(row.times.get("finished")))
+    logger.info(f"p_changed is calibrated as in row {newest.id}, by pairs of {newest.dataset}")
     found = load_artefact(Path(trained.workdir), newest, "map")
     if found is None:
         raise InputError(

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from mtsccd_jax.data.sources import Source
+from mtsccd_jax.report.rows import Row
 from mtsccd_jax.report.writer import file_name
+from mtsccd_jax.tasks.certainty import METHODS
 from mtsccd_jax.tasks.certainty.forecast import Forecast
 from mtsccd_jax.tasks.write_csv import write_csv
 from mtsccd_jax.tasks.write_row import thumbnails
@@ -16,9 +18,9 @@ PICTURES = 12
 _SETS_OF_PAIRS = {(False, False): "neither", (True, False): "unchanged", (False, True): "changed", (True, True): "both"}
 
 
-def list_path(workdir: Path, method: str, split: str) -> Path:
-    """Return where the list of a method on a split lies."""
-    return workdir / f"look_{method}_{file_name(split)}.csv"
+def list_path(workdir: Path, row: Row) -> Path:
+    """Return where the list of a row lies."""
+    return workdir / f"look_{METHODS[row.protocol]}_{file_name(row.split)}-{row.id}.csv"
 
 
 def write_list(

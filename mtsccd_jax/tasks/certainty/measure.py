@@ -12,8 +12,8 @@ from mtsccd_jax.ops.certainty.calibration import (
 )
 from mtsccd_jax.ops.certainty.resampling import (
     Measure,
-    centred_interval,
     defined_interval,
+    error_interval,
     resampled,
     weighted_means,
 )
@@ -78,13 +78,14 @@ def measure(
     of_weights = _measures(forecast, truth_n, order_n, settings, of_change)
     value = {name: float(value_r[0]) for name, value_r in of_weights(np.ones((1, n))).items()}
     drawn = resampled(of_weights, n, resamples, seed)
-    interval: dict[str, Interval | None] = {
-        name: centred_interval(value[name], value_r) if name in _ERRORS else defined_interval(value_r)
-        for name, value_r in drawn.items()
-    }
-    probability, _ = event(forecast.probability_nk, truth_n, of_change)
-    floor = perfect_calibration_errors(probability, equal_width_bins(probability, settings.bins), resamples, seed)
-    value["ece_floor"], interval["ece_floor"] = float(floor.mean()), defined_interval(floor)
+    interval: dict[str, Interval | None] = {name: defined_interval(value_r) for name, value_r in drawn.items()}
+    if "coverage_lowest" in interval:
+        interval["coverage_lowest"] = None  # the least of noisy values is too low
+    for name, (p, bins) in _judged(forecast, truth_n, settings, of_change).items():
+        floor = perfect_calibration_errors(p, bins, resamples, seed)
+        interval[name] = error_interval(value[name], drawn[name], floor)
+        if name == "ece":
+            value["ece_floor"], interval["ece_floor"] = float(floor.mean()), defined_interval(floor)
     untold = [name for name, told in value.items() if np.isnan(told) or not _is_told(name, forecast, n, settings)]
     return Measured(
         n=n,
@@ -95,6 +96,18 @@ def measure(
     )
 
 
+def _judged(
+    forecast: Forecast, truth_n: np.ndarray, settings: Certainty, of_change: bool
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the probabilities (n,) and the bins of each calibration error."""
+    p, before = (event(of, truth_n, of_change)[0] for of in (forecast.probability_nk, forecast.before_nk))
+    return {
+        "ece": (p, equal_width_bins(p, settings.bins)),
+        "ece_adaptive": (p, equal_mass_bins(p, settings.bins)),
+        "ece_before": (before, equal_width_bins(before, settings.bins)),
+    }
+
+
 def _measures(
     forecast: Forecast, truth_n: np.ndarray, order_n: np.ndarray, settings: Certainty, of_change: bool
 ) -> Measure:
@@ -103,10 +116,8 @@ def _measures(
     probability_nk, in_set, everywhere = forecast.probability_nk, forecast.in_set_nk, np.ones(n, bool)
     right, size, covered = probability_nk.argmax(1) == truth_n, in_set.sum(1), in_set[np.arange(n), truth_n]
     first = np.isin(np.arange(n), order_n[: settings.look])
-    p, came = event(probability_nk, truth_n, of_change)
-    before, came_before = event(forecast.before_nk, truth_n, of_change)
-    wide, full = equal_width_bins(p, settings.bins), equal_mass_bins(p, settings.bins)
-    wide_before = equal_width_bins(before, settings.bins)
+    (p, wide), (_, full), (before, wide_before) = _judged(forecast, truth_n, settings, of_change).values()
+    came, came_before = (event(of, truth_n, of_change)[1] for of in (probability_nk, forecast.before_nk))
     # Metrics that are means: of which value, among which examples.
     means = {
         "oa": (right, everywhere),

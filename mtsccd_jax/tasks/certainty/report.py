@@ -34,7 +34,7 @@ _INTRODUCTION = (
 )
 _LOOK = (
     "For somebody with an hour: pairs stand most probable change first, scenes least certain first. ✓ the answer is "
-    "right, ✕ wrong. The whole list lies in the work directory, as look_METHOD_SPLIT.csv."
+    "right, ✕ wrong. The whole list lies in the work directory, as look_METHOD_SPLIT-ROW.csv."
 )
 _GROUPS = {
     "coverage": "all",

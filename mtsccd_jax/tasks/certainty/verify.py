@@ -9,7 +9,7 @@ from mtsccd_jax.recipes.config import Certainty
 from mtsccd_jax.report.published import Published
 from mtsccd_jax.report.verify import Arrays, Check
 from mtsccd_jax.tasks.certainty import METHODS
-from mtsccd_jax.tasks.certainty.evaluate import is_probability
+from mtsccd_jax.tasks.certainty.evaluate import KNOWN_PLACE, is_probability
 from mtsccd_jax.tasks.certainty.forecast import ARRAYS, Forecast, cross_fit, forecaster
 from mtsccd_jax.tasks.certainty.maps import FITS, map_arrays
 from mtsccd_jax.tasks.certainty.measure import look_order, measure
@@ -46,18 +46,19 @@ class CertaintyCheck(Check):
             known = found
         self.forecasts(predictions, known, score, truth, settings)
         saved = Forecast.of_arrays(predictions)
-        self.compare_measured(
-            measure(
-                saved,
-                truth_n,
-                known[truth].astype(np.int64),
-                look_order(saved.probability_nk, predictions[score], of_change),
-                settings,
-                of_change=of_change,
-                resamples=self.resamples or 1,
-                seed=row.seed,
-            )
+        measured = measure(
+            saved,
+            truth_n,
+            known[truth].astype(np.int64),
+            look_order(saved.probability_nk, predictions[score], of_change),
+            settings,
+            of_change=of_change,
+            resamples=self.resamples or 1,
+            seed=row.seed,
         )
+        if KNOWN_PLACE in predictions:
+            measured = measured.with_share("known_places", predictions[KNOWN_PLACE])
+        self.compare_measured(measured)
         if (fitted := arrays.get("map")) is not None:
             made = map_arrays(FITS[settings.calibration](known[score], known[truth]))
             if not _alike(made, fitted):

@@ -69,9 +69,20 @@ def sentence(rows: Sequence[Row]) -> str:
         said += f"the sets hold {percent_of(row, 'coverage')} of the truths{_lost(row)}"
     value, spread = estimate(rows, "ece")
     if text.value_of(row, "ece") is None:
-        return f"{said}. {row.n:,} {what} are too few to tell a calibration error."
+        return f"{said}. {row.n:,} {what} are too few to tell a calibration error.{_known_places(row)}"
     before = text.number(estimate(rows, "ece_before")[0])
-    return f"{said}. ECE {text.number(value)} ({spread}), before calibration {before}{_floor(row)}."
+    return f"{said}. ECE {text.number(value)} ({spread}), before calibration {before}{_floor(row)}.{_known_places(row)}"
+
+
+def _known_places(row: Row) -> str:
+    """Say how many places the network has learned from; nothing where there are none, or it is not known."""
+    known, what = text.value_of(row, "known_places"), "pairs" if is_of_change(row) else "scenes"
+    if not known:
+        return ""
+    return (
+        f" {text.percent(known)} of these {what} show places that the network has learned from, at one of their dates: "
+        "at new places it may be less sure."
+    )
 
 
 def _lost(row: Row) -> str:

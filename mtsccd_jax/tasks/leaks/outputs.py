@@ -17,7 +17,7 @@ from mtsccd_jax.report.tables import csv_cell
 from mtsccd_jax.tasks.leaks import hash_lists, planted, registration, search
 from mtsccd_jax.tasks.leaks.audit import EXACT, HASH, LIST_RADIUS, NEAR, PLACE, Audit, Where
 from mtsccd_jax.tasks.leaks.inputs import Part
-from tfds_builders.exclude_list import COLUMNS, Line
+from tfds_builders.exclude_list import COLUMNS, COMPARED, Line
 
 VERSION = 1
 
@@ -81,15 +81,19 @@ def by_split_pair(audit: Audit) -> dict[Where, dict[str, int]]:
 
 
 def exclude_lines(audit: Audit) -> list[Line]:
-    """Return the lines of the list: every audited split, then its rows that are copies of rows of earlier splits.
+    """Return the lines of the list: every split that was looked at, and rows that are copies of rows of earlier splits.
 
     A row has a line for each earlier split that it has a copy in, with the most certain one.
     """
-    lines = {}
-    for number, part in enumerate(audit.parts):
-        if not part.against:
-            lines[number, -1, "", ""] = Line(part.dataset, part.split, "", "", part.fingerprint)
-    names = {number: row_names(audit.parts[number].source) for number, *_ in lines}
+    lines = {
+        (number, -1, "", ""): Line(part.dataset, part.split, "", "", part.fingerprint, COMPARED if part.against else "")
+        for number, part in enumerate(audit.parts)
+    }
+    for number, one in enumerate(audit.lists, start=len(audit.parts)):
+        for place, known in enumerate(zip(one.dataset, one.split, one.fingerprint, strict=True)):
+            dataset, split, fingerprint = map(str, known)
+            lines[number, place, "", ""] = Line(dataset, split, "", "", fingerprint, COMPARED)
+    names = {number: row_names(part.source) for number, part in enumerate(audit.parts) if not part.against}
     for pair in audit.leaks:
         kept, copy = pair.kept, pair.copy
         if copy.input in names:

@@ -26,6 +26,14 @@ METRICS = {
         for metric, score in _SCORES.items()
     },
     **{
+        f"next_city_{metric}": Definition(
+            "macro",
+            "{cities} cities",
+            f"The mean gap in {score}, with the prediction interval of Student's t for the gap of one more city.",
+        )
+        for metric, score in _SCORES.items()
+    },
+    **{
         f"{part}_{metric}_CITY": Definition(
             "none", "the examples of the city", f"In this city: {text.format(score=score)}."
         )
@@ -78,7 +86,7 @@ PEERS = (
 
 def decision(row: Row) -> str:
     """Say by what decision a row was made."""
-    return f"that of each network's own {SUMS_UP[row.protocol]} row; every threshold is of its own validation split"
+    return f"that of each network's own {SUMS_UP[row.protocol]} row; what is chosen is chosen on its validation split"
 
 
 def facts(evidence: Evidence) -> Mapping[str, str]:

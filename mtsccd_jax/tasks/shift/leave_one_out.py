@@ -88,7 +88,8 @@ def sum_up(experiment: Experiment, names: Sequence[str], root: Path) -> Iterator
 def _fold(recipe: Recipe, city: str, root: Path) -> Fold:
     """Return a network's own rows."""
     workdir, own = work_directory(recipe, root), essentials(to_dict(recipe))
-    found = [row for row in rows.load(workdir) if essentials(row.recipe) == own]
+    usual = (None, recipe.change.objective)
+    found = [row for row in rows.load(workdir) if essentials(row.recipe) == own and row.objective in usual]
     return Fold(city, recipe, workdir, {(row.protocol, row.split): row for row in found})
 
 

@@ -33,8 +33,9 @@ _WHAT = (
 )
 _BELIEVE = (
     "When to believe it: the intervals of single cities are over their scenes alone. Those of the means and of the gap "
-    "are over resampled cities too, but a handful of cities says little about the next one; take the worst city for "
-    "what can happen. A gap holds both how a city looks and when its images were taken: see the dates."
+    "are over resampled cities too, and say nothing of a single one; where the gap of one more city may lie has a "
+    "column of its own, which is wide, because a handful of cities says little about the next. A gap holds both how a "
+    "city looks and when its images were taken: see the dates."
 )
 
 

@@ -20,7 +20,13 @@ from mtsccd_jax.tasks.shift import SUMS_UP
 from mtsccd_jax.tasks.shift.dates import Dates, dates_of
 
 TITLES = {shift: {"scene": "Scene classification", **METHOD_NAMES}[protocol] for shift, protocol in SUMS_UP.items()}
-_PARTS = {"in_city": "In city", "out_of_city": "Out of city", "gap": "Gap", "worst_city": "Worst city"}
+_PARTS = {
+    "in_city": "In city",
+    "out_of_city": "Out of city",
+    "gap": "Gap",
+    "next_city": "Gap of one more city",
+    "worst_city": "Worst city",
+}
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,9 @@ def city_title(name: str) -> str:
 def shift_table(runs: Sequence[Run]) -> Table:
     """Return the table of every shift row."""
     caption = (
-        "Means over cities. Intervals are 95 %, over resampled cities and scenes; of the worst city over scenes alone. "
-        "Gap: in city minus out of city, on the same scenes. Trivial: always naming what is most frequent in the city."
+        "Means over cities. Intervals are 95 %, over resampled cities and scenes. Gap: in city minus out of city, on "
+        "the same scenes; of one more city: where its gap may lie, by Student's t of so few. The worst city is so "
+        "partly by chance. Trivial: always naming what is most frequent in the city."
     )
     columns = (
         Column("Examples", lambda row: Cell(f"{row.n:,}", (f"{len(row.class_names)} cities",))),

@@ -13,7 +13,7 @@ from mtsccd_jax.data.parts.subset import Subset
 from mtsccd_jax.data.sources import open_source
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Data
-from tfds_builders.exclude_list import COLUMNS, Line, joined_name, names_fingerprint
+from tfds_builders.exclude_list import COLUMNS, COMPARED, Line, joined_name, names_fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +62,14 @@ def test_a_split_without_listed_rows_stays_as_it_is(source, tmp_path):
 def test_copies_of_training_are_those_of_the_data_that_was_learned_from(source, tmp_path):
     lines = lines_of(source, 0, 3) + lines_of(source, 5, kept=("folder:scenes", "validation"))
     lines += lines_of(source, 2, kept=("folder:others", "train"))
+    lines += [Line(name, "train", "", "", "0" * 64, COMPARED) for name in ("folder:scenes", "folder:others")]
     path = written(tmp_path / "list.csv", lines)
     np.testing.assert_array_equal(copies_of_training(source, path, "folder:scenes"), np.isin(np.arange(6), [0, 3]))
     np.testing.assert_array_equal(copies_of_training(source, path, "folder:others"), np.arange(6) == 2)
     part = Subset([(source, np.array([5, 3, 1]))], "test")
     assert copies_of_training(part, path, "folder:scenes").tolist() == [False, True, False]
+    with pytest.raises(InputError, match="was made without folder:more train, which the network has learned from"):
+        copies_of_training(source, path, "folder:more")
     with pytest.raises(InputError, match="knows the splits that folder:scenes was built with, and not test_wuhan"):
         copies_of_training(Subset([(source, np.array([0]))], "test_wuhan"), path, "folder:scenes")
 
@@ -82,6 +85,8 @@ def test_a_list_of_other_data_is_refused(source, tmp_path):
     )
     other_names = [replace(line, fingerprint="0" * 64) for line in lines_of(source, 1)]
     assert "was made for another folder:scenes test" in refused(other_names)
+    compared = [replace(line, kind=COMPARED) if not line.row else line for line in lines_of(source, 1)]
+    assert "says nothing of folder:scenes test, but of nothing" in refused(compared)
     moved = [line if not line.row else replace(line, row="2") for line in lines_of(source, 1)]
     assert "was made for another" in refused(moved)
     beyond = [line if not line.row else replace(line, row="6") for line in lines_of(source, 1)]

@@ -7,8 +7,8 @@ from scipy.stats import bootstrap
 from mtsccd_jax.ops.certainty import resampling
 from mtsccd_jax.ops.certainty.resampling import (
     bootstrap_weights,
-    centred_interval,
     defined_interval,
+    error_interval,
     resampled,
     weighted_means,
 )
@@ -48,11 +48,12 @@ def test_a_share_of_no_example_is_not_defined():
 
 
 def test_the_interval_of_an_error_is_about_its_value():
-    drawn = np.array([0.03, 0.04, 0.05])
-    low, high = centred_interval(0.02, drawn)
-    assert (low, high) == pytest.approx((0.0105, 0.0295), abs=1e-3)
-    assert centred_interval(0.001, drawn)[0] == 0, "an error is not negative"
-    assert centred_interval(0.0, np.zeros(3)) == (0, 0)
+    drawn, none = np.array([0.03, 0.04, 0.05]), np.zeros(3)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert error_interval(0.045, drawn, none) == pytest.approx((0.09 - high, 0.09 - low)), "turned around the value"
+    assert error_interval(0.01, drawn, none) == (0.0, 0.01), "not negative, and with the value in it"
+    assert error_interval(0.045, drawn, np.array([0.01, 0.03, 0.06]))[0] == 0, "chance may explain it"
+    assert error_interval(0.0, none, none) == (0, 0)
 
 
 def test_no_example_and_no_resample_are_refused():

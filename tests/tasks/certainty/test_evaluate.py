@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sklearn.metrics import brier_score_loss
 
 from mtsccd_jax.cli import main
 from mtsccd_jax.report.rows import load, load_artefact
+from mtsccd_jax.tasks.certainty.look import list_path
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def test_in_city_everything_is_cross_fitted_and_tiles_stay_whole(judged):
 
 def test_the_list_is_for_people(judged):
     workdir, rows = judged
-    lines = table(workdir / "look_cfsm_test_a.csv")
+    lines = table(list_path(workdir, rows["cfsm_certainty", "test_a"]))
     found = load_artefact(workdir, rows["cfsm_certainty", "test_a"], "predictions")
     assert [int(line["rank"]) for line in lines] == list(range(1, 10))
     p = [float(line["p_changed"]) for line in lines]
@@ -80,7 +82,7 @@ def test_the_list_is_for_people(judged):
             line["set"]
             == {(0, 0): "neither", (1, 0): "unchanged", (0, 1): "changed", (1, 1): "both"}[int(unchanged), int(changed)]
         )
-    scenes = table(workdir / "look_scene_test_a.csv")
+    scenes = table(list_path(workdir, rows["scene_certainty", "test_a"]))
     doubt = [float(line["expected_error"]) for line in scenes]
     assert doubt == sorted(doubt, reverse=True)
     assert [line["rank"] for line in scenes] == [line["rank_uncertain"] for line in scenes]
@@ -96,7 +98,8 @@ def test_another_setting_is_another_row(judged, demo_run, capsys):
     assert [said["calibration"] for said in printed] == ["isotonic", "platt", "isotonic"]
     assert [said["coverage"] for said in printed] == [0.9, 0.9, 0.8]
     found = [said["cdc_1"]["test_b"] for said in printed]
-    assert found[0]["look"].endswith("look_cdc_1_test_b.csv")
+    assert all(re.fullmatch(r"look_cdc_1_test_b-\w{16}\.csv", Path(said["look"]).name) for said in found)
+    assert len({said["look"] for said in found}) == 3
     assert found[0]["brier"] != found[1]["brier"]
     assert found[0]["brier"] == found[2]["brier"]
     assert found[0]["coverage"] is None, "7 changed pairs do not bound nine in ten"

@@ -1,6 +1,7 @@
 """One city left out after the other: networks, rows, what is kept, and the page."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -93,6 +94,15 @@ def test_what_is_there_is_kept_and_what_changed_is_made_again(whole, tiny):
     again = shift_rows(root)
     assert again.keys() == {"scene_shift", "cfsm_shift"}
     assert again[json.loads(second)["protocol"]].metrics == json.loads(second)["metrics"]
+
+
+def test_rows_of_another_objective_are_no_part_of_it(whole, tiny, tmp_path):
+    root = shutil.copytree(whole[0], tmp_path / "copy")
+    workdir = root / "tiny_without_hefei-0"
+    row = next(row for row in rows.load(workdir) if (row.protocol, row.split) == ("cfsm", "test_hefei"))
+    rows.append(workdir, replace(row, id="0" * 16, objective="oa", artefacts={}))
+    assert reproduce_by_city([tiny], root).done == 52
+    assert shift_rows(root) == shift_rows(whole[0])
 
 
 def test_verify_recomputes_the_summary(whole, capsys):

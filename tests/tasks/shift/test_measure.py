@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 
 from mtsccd_jax.ops.metrics import BINARY_METRICS
@@ -30,7 +31,11 @@ def test_values_are_those_of_the_definition(made_up):
         outside = [table[c, c] for c in range(3)]
         inside = [np.mean([table[f, c] for f in range(3) if f != c]) for c in range(3)]
         wanted = {"in_city": np.mean(inside), "out_of_city": np.mean(outside), "worst_city": min(outside)}
-        wanted["gap"] = wanted["in_city"] - wanted["out_of_city"]
+        wanted["gap"] = wanted["next_city"] = wanted["in_city"] - wanted["out_of_city"]
+        gaps = np.subtract(inside, outside)
+        ends = stats.t.interval(0.95, df=2, loc=gaps.mean(), scale=gaps.std(ddof=1) * np.sqrt(1 + 1 / 3))
+        assert measured.intervals[f"next_city_{metric}"] == pytest.approx(ends)
+        assert measured.intervals[f"worst_city_{metric}"] is None
         for part, value in wanted.items():
             assert measured.values[f"{part}_{metric}"] == pytest.approx(value, abs=1e-12)
         for name, own_in, own_out in zip(CITIES, inside, outside, strict=True):
