@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mtsccd_jax.data.sources import Source, open_pairs, open_source, pair_splits, scene_splits
+from mtsccd_jax.engine import workdir as work
 from mtsccd_jax.engine.evaluate import Embedding, Trained
 from mtsccd_jax.errors import InputError
 from mtsccd_jax.recipes.config import Data, Recipe
@@ -105,7 +106,7 @@ def evaluate(cache: FeatureCache, protocol: str, split: str) -> Row:
 def known_places(cache: FeatureCache, source: Source) -> np.ndarray | None:
     """Return which examples show a place that the network has learned from, at whatever date, (n,) bool.
 
-    None where either data do not tell places.
+    None where either data do not tell places, or the training data are no longer those that it has learned from.
     """
     trained = cache.trained
     try:
@@ -117,6 +118,8 @@ def known_places(cache: FeatureCache, source: Source) -> np.ndarray | None:
         logger.warning(f"{error}; how many places the network has learned from is not told")
         return None
     if not all(set(_TILE) <= set(of.fields) and "city" in of.names for of in (source, learned)):
+        return None
+    if learned.fingerprint() != work.load(trained.workdir).train_sha256:
         return None
     seen = set(_tile_names(learned))
     return np.array([tile in seen for tile in _tile_names(source)], bool)

@@ -14,8 +14,12 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss
 
 from mtsccd_jax.cli import main
+from mtsccd_jax.data.tfds_source import tfds_source
 from mtsccd_jax.report.rows import load, load_artefact
 from mtsccd_jax.tasks.certainty.look import list_path
+from mtsccd_jax.tasks.certainty.words import sentence
+
+SPLITS = ("train", "validation")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,20 @@ def test_in_city_everything_is_cross_fitted_and_tiles_stay_whole(judged):
     assert len(set(tile)) < len(tile)
     assert len(set(zip(tile, found["fold"], strict=True))) == len(set(tile))
     np.testing.assert_allclose(found["before"], softmax(found["score"].astype(float), 1))
+
+
+def test_places_that_the_network_knows_are_counted(judged, demo_run):
+    """By hand: validation scenes whose tile is in training at the other date; test cities have none."""
+    _, rows = judged
+    train, validation = (tfds_source("mtsccd_lusc", split, data_dir=demo_run[0] / "tfds") for split in SPLITS)
+    columns = [[source.column(name) for name in ("city", "tile_x", "tile_y")] for source in (train, validation)]
+    seen = set(zip(*map(np.ndarray.tolist, columns[0]), strict=True))
+    share = np.mean([tile in seen for tile in zip(*map(np.ndarray.tolist, columns[1]), strict=True)])
+    assert 0 < share < 1
+    assert rows["scene_certainty", "validation"].metrics["known_places"]["value"] == pytest.approx(share)
+    assert rows["scene_certainty", "test_a"].metrics["known_places"]["value"] == 0
+    assert "show places that the network has learned from" in sentence([rows["cfsm_certainty", "validation"]])
+    assert "show places" not in sentence([rows["cfsm_certainty", "test_a"]])
 
 
 def test_the_list_is_for_people(judged):
