@@ -58,7 +58,8 @@ def error_interval(
 
     A calibration error is a sum of absolute gaps, to which noise adds: an estimate is too large, and resamples are too
     large again by about as much. The basic interval turns them around the value; `floor_r` are the errors that a
-    perfect forecaster would show. In simulations of 200 to 1,400 examples it holds the true error in 80 to 95 %.
+    perfect forecaster would show. In simulations of 226 and 1,358 examples, with true errors of 0 to 0.1, it held the
+    true one in 80 to 99 %.
 
     Raises:
         ValueError: a level outside (0, 1).
