@@ -33,6 +33,11 @@ logger = logging.getLogger(__name__)
 
 def add(commands: Any) -> None:
     """Declare the commands of this file."""
+    for declare in (_add_evaluate, _add_change, _add_predict, _add_embed, _add_retrieve):
+        declare(commands)
+
+
+def _add_evaluate(commands: Any) -> None:
     evaluate = reader(
         commands,
         "evaluate",
@@ -47,6 +52,8 @@ def add(commands: Any) -> None:
     add_leaks(evaluate)
     add_split(evaluate)
 
+
+def _add_change(commands: Any) -> None:
     change = reader(
         commands, "change", run_change, "change detection", "mtsccd-jax change runs/demo --method cfsm --objective f1"
     )
@@ -70,6 +77,8 @@ def add(commands: Any) -> None:
     add_leaks(change)
     add_split(change)
 
+
+def _add_predict(commands: Any) -> None:
     predict = reader(
         commands,
         "predict",
@@ -81,6 +90,8 @@ def add(commands: Any) -> None:
     predict.add_argument("--out", type=path, required=True, help="CSV file to write")
     predict.add_argument("--skip-bad", action="store_true", help="skip, count and name what cannot be read")
 
+
+def _add_embed(commands: Any) -> None:
     embed = reader(
         commands,
         "embed",
@@ -94,6 +105,8 @@ def add(commands: Any) -> None:
     )
     embed.add_argument("--out", type=path, required=True, help="NPZ file to write")
 
+
+def _add_retrieve(commands: Any) -> None:
     retrieve = reader(
         commands,
         "retrieve",

@@ -106,31 +106,21 @@ def add_input(parser: argparse.ArgumentParser, folder: bool = True, pairs: bool 
 
 def add_exclude(parser: argparse.ArgumentParser) -> None:
     """Add --exclude, for commands that follow a recipe."""
-    parser.add_argument(
-        "--exclude",
-        type=list_file("data.exclude"),
-        action="append",
-        dest="set",
-        metavar="LIST",
-        help="leave out the rows of exclude.csv of `data audit`",
-    )
+    _add_list(parser, "exclude", "leave out the rows of exclude.csv of `data audit`")
 
 
 def add_leaks(parser: argparse.ArgumentParser) -> None:
     """Add --leaks, for commands that write rows."""
-    parser.add_argument(
-        "--leaks",
-        type=list_file("data.leaks"),
-        action="append",
-        dest="set",
-        metavar="LIST",
-        help="say how many examples have a copy in training, by exclude.csv of `data audit`",
-    )
+    _add_list(parser, "leaks", "say how many examples have a copy in training, by exclude.csv of `data audit`")
 
 
-def list_file(key: str) -> Callable[[str], str]:
-    """Return a parser of the path of a list, as the override of a recipe's key."""
-    return lambda text: f"{key}={path(text).absolute()}"
+def _add_list(parser: argparse.ArgumentParser, name: str, meaning: str) -> None:
+    """Add an option with the path of a list, as the override of a key of the recipe's data."""
+
+    def assignment(text: str) -> str:
+        return f"data.{name}={path(text).absolute()}"
+
+    parser.add_argument(f"--{name}", type=assignment, action="append", dest="set", metavar="LIST", help=meaning)
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtsccd_jax.data.parts.subset import Subset
+from mtsccd_jax.data.parts.tiles import FIELDS, tile_names
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.errors import InputError, nearest
 
 # Share of the tiles whose hash makes them training, and of those below which it makes them validation.
 _TRAIN, _VALIDATION = 0.64, 0.80
-_TILE = ("city", "tile_x", "tile_y")
 # Fingerprint of a source -> `_places` of it; of two data sets with ten splits.
 _KNOWN: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 _MOST_KNOWN = 20
@@ -51,8 +51,8 @@ def city_split(sources: Sequence[Source], split: str, left_out: str) -> Subset:
 def cities_of(sources: Sequence[Source]) -> tuple[str, ...]:
     """Return the cities that have scenes, in the order of the data set; InputError where there are no cities."""
     first = sources[0]
-    if not set(_TILE) <= set(first.fields) or "city" not in first.names:
-        need = ", ".join(_TILE)
+    if not set(FIELDS) <= set(first.fields) or "city" not in first.names:
+        need = ", ".join(FIELDS)
         raise InputError(f"{first.name}: to leave a city out, scenes need the fields {need}, as those of MtSCCD have")
     there = {city for source in sources for city in np.unique(_places(source)[0]).tolist()}
     return tuple(name for name in first.names["city"] if name in there)
@@ -72,9 +72,10 @@ def _places(source: Source) -> tuple[np.ndarray, np.ndarray]:
     if key not in _KNOWN:
         while len(_KNOWN) >= _MOST_KNOWN:
             _KNOWN.pop(next(iter(_KNOWN)))
+        tiles = tile_names(source)
+        assert tiles is not None  # as `cities_of` has told
         city = np.array(source.names["city"])[source.column("city")]
-        tiles = zip(city, source.column("tile_x").tolist(), source.column("tile_y").tolist(), strict=True)
-        share = np.array([_share(f"{name}/{x}/{y}") for name, x, y in tiles])
+        share = np.array([_share(tile) for tile in tiles.tolist()])
         _KNOWN[key] = city, np.where(share < _TRAIN, "train", np.where(share < _VALIDATION, "validation", "test"))
     return _KNOWN[key]
 

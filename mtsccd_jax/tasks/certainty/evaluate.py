@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mtsccd_jax.data.parts.tiles import FIELDS, tile_names
 from mtsccd_jax.data.sources import Source, open_pairs, open_source, pair_splits, scene_splits
 from mtsccd_jax.engine import workdir as work
 from mtsccd_jax.engine.evaluate import Embedding, Trained
@@ -33,8 +34,8 @@ from mtsccd_jax.tasks.write_row import Result, write_row
 
 logger = logging.getLogger(__name__)
 
-# Fields that tell a place; and the array of `predictions` with which examples' places the network has learned from.
-_TILE, KNOWN_PLACE = ("city", "tile_x", "tile_y"), "known_place"
+# Array of `predictions`: which examples' places the network has learned from.
+KNOWN_PLACE = "known_place"
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,18 +118,10 @@ def known_places(cache: FeatureCache, source: Source) -> np.ndarray | None:
     except InputError as error:
         logger.warning(f"{error}; how many places the network has learned from is not told")
         return None
-    if not all(set(_TILE) <= set(of.fields) and "city" in of.names for of in (source, learned)):
+    own, seen = tile_names(source), tile_names(learned)
+    if own is None or seen is None or learned.fingerprint() != work.load(trained.workdir).train_sha256:
         return None
-    if learned.fingerprint() != work.load(trained.workdir).train_sha256:
-        return None
-    seen = set(_tile_names(learned))
-    return np.array([tile in seen for tile in _tile_names(source)], bool)
-
-
-def _tile_names(source: Source) -> list[tuple[str, int, int]]:
-    """Return city and tile of each example."""
-    city = np.array(source.names["city"])[source.column("city")].tolist()
-    return list(zip(city, source.column("tile_x").tolist(), source.column("tile_y").tolist(), strict=True))
+    return np.isin(own, seen)
 
 
 def forecast_of(scored: Scored, known: Scored, method: str, recipe: Recipe) -> tuple[Forecast, dict[str, np.ndarray]]:
@@ -172,9 +165,9 @@ def is_probability(classifier: str, method: str) -> bool:
 
 def tiles(source: Source) -> np.ndarray:
     """Return the tile of each example, (n,) int64, the same for its dates; its own where none is known."""
-    if not set(_TILE) <= set(source.fields):
+    if not set(FIELDS) <= set(source.fields):
         return np.arange(len(source))
-    place_n3 = np.stack([source.column(name) for name in _TILE], 1)
+    place_n3 = np.stack([source.column(name) for name in FIELDS], 1)
     return np.unique(place_n3, axis=0, return_inverse=True)[1].ravel()
 
 

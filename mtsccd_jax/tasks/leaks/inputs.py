@@ -10,13 +10,11 @@ import numpy as np
 from mtsccd_jax.data import folder_source as folders
 from mtsccd_jax.data.class_tree import ALL
 from mtsccd_jax.data.parts.listed import image_names, row_names
+from mtsccd_jax.data.parts.tiles import tile_names
 from mtsccd_jax.data.sources import Source
 from mtsccd_jax.data.tfds_source import built_splits, tfds_source
 from mtsccd_jax.errors import InputError
 from tfds_builders.exclude_list import names_fingerprint
-
-# Columns that name the place of a scene.
-_TILE = {"city", "tile_x", "tile_y"}
 
 
 def rank(split: str) -> int:
@@ -61,10 +59,7 @@ class Part:
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """Place and date of every image, each (n, views) text; "" where names tell no place."""
         source, n, views = self.source, len(self.source), len(self.fields)
-        if set(source.fields) >= _TILE and "city" in source.names:
-            city_n = np.array(source.names["city"])[source.column("city")]
-            tiles = zip(city_n, source.column("tile_x"), source.column("tile_y"), strict=True)
-            place_n = np.array(["/".join(map(str, tile)) for tile in tiles])
+        if (place_n := tile_names(source)) is not None:
             dates = ["date"] if views == 1 else ["date_t1", "date_t2"]
             date_nv = [source.column(date) if date in source.fields else np.full(n, date) for date in dates]
         elif views > 1:
